@@ -1,0 +1,106 @@
+#pragma once
+
+// What is a hook handed? One struct for one call, every field of which it may read and change.
+
+#include <extensible/arg.hpp>
+#include <extensible/detail/signature.hpp>
+#include <extensible/kwargs.hpp>
+#include <extensible/params.hpp>
+#include <extensible/result.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace ext {
+
+/// One call of a wrapped function of this signature, as its hooks see it and may change it. It lives on the stack of
+/// the calling thread until the last end hook has run, and is not to be used by other threads.
+template <class Signature>
+struct call;
+
+template <class R, class... A>
+struct call<R(A...)> {
+    using signature = R(A...);
+
+    /// The function's name. Valid during the call.
+    std::string_view name;
+
+    /// One ext::arg<A> for each parameter, but for a last one that is ext::kwargs: `auto& [service] = call.args;`
+    typename detail::shape<signature>::args args;
+
+    /// Named arguments beyond the parameters. Goes to the function where its last parameter is ext::kwargs, and is
+    /// otherwise for hooks to hand things to each other.
+    ext::kwargs kwargs;
+
+    /// Set before the function runs: it is not called. Afterwards: what it returned, unless it threw.
+    ext::result<R> result;
+
+    /// Null unless something was thrown. Set at the end of the call, it is thrown to the caller, whatever `result` is.
+    std::exception_ptr exception;
+
+    /// Whether the function underneath was called, also when it threw.
+    bool original_ran = false;
+
+    /// The argument of the parameter number `Index`, counted from 0: an ext::arg.
+    template <std::size_t Index>
+    auto& arg() noexcept {
+        static_assert(Index < std::tuple_size_v<decltype(args)>, "ext::call::arg<Index>: the function has fewer parameters");
+        return std::get<Index>(args);
+    }
+
+    /// By name an argument can be had where the names are known: in a hook registered on the function itself.
+    template <detail::fixed_string Name>
+    auto& arg() noexcept {
+        static_assert(detail::is_parameter<detail::always_false<call>, Name>,
+                      "ext::call::arg: the parameters have no names here; name them with ext::params where the function is "
+                      "wrapped, and register the hook on that object");
+        return std::get<0>(args);
+    }
+
+    /// Library use: begins a call with these arguments.
+    call(std::string_view function, A&... given)
+        : call(detail::shape<signature>::parameters, function, std::tie(given...)) {}
+    call(const call&) = delete;
+    call& operator=(const call&) = delete;
+
+private:
+    template <std::size_t... Index>
+    call(std::index_sequence<Index...>, std::string_view function, std::tuple<A&...> given)
+        : name(function), args(std::get<Index>(given)...) {
+        if constexpr (detail::shape<signature>::takes_kwargs) kwargs = std::get<sizeof...(Index)>(given);
+    }
+};
+
+/// What a hook gets that was registered on a function with named parameters: the fields of its ext::call, and the
+/// arguments by name. Converts to that call.
+template <class Signature, class Parameters>
+struct named_call {
+    ext::call<Signature>& call;
+    std::string_view& name = call.name;
+    decltype(ext::call<Signature>::args)& args = call.args;
+    ext::kwargs& kwargs = call.kwargs;
+    decltype(ext::call<Signature>::result)& result = call.result;
+    std::exception_ptr& exception = call.exception;
+    bool& original_ran = call.original_ran;
+
+    /// The argument of the parameter number `Index`, counted from 0: an ext::arg.
+    template <std::size_t Index>
+    auto& arg() const noexcept {
+        return call.template arg<Index>();
+    }
+
+    /// The argument of the parameter called `Name`: `call.arg<"timeout">()`, an ext::arg.
+    template <detail::fixed_string Name>
+    auto& arg() const noexcept {
+        static_assert(detail::is_parameter<Parameters::template has<Name>, Name>,
+                      "ext::call::arg: the function has no parameter of this name");
+        return call.template arg<Parameters::template index<Name>>();
+    }
+
+    operator ext::call<Signature>&() const noexcept { return call; }
+};
+
+}  // namespace ext

@@ -1,0 +1,183 @@
+#pragma once
+
+// Which argument is meant for which parameter? Binds positional and named arguments at compile time as Python binds them
+// at run time: positional first, then by name, then the default; what is left goes to the kwargs.
+
+#include <extensible/detail/signature.hpp>
+#include <extensible/kwargs.hpp>
+#include <extensible/params.hpp>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace ext::detail {
+
+template <class>
+struct keyword_traits {
+    static constexpr bool is_keyword = false;
+    static constexpr std::string_view name{};
+};
+template <fixed_string Name, class T>
+struct keyword_traits<keyword_argument<Name, T>> {
+    static constexpr bool is_keyword = true;
+    static constexpr std::string_view name = Name.view();
+};
+
+template <class Given>
+inline constexpr bool is_keyword = keyword_traits<std::remove_cvref_t<Given>>::is_keyword;
+
+/// How the arguments of types `Given` (references) meet a function of this signature with these parameters.
+template <class Signature, class Parameters, class... Given>
+class binding {
+    using function = shape<Signature>;
+    static constexpr std::size_t parameter_count = std::tuple_size_v<typename function::args>;
+    static constexpr std::size_t given_count = sizeof...(Given);
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+    static constexpr std::array<bool, given_count + 1> keywords{is_keyword<Given>..., false};
+    static constexpr std::array<std::string_view, given_count + 1> names{
+        keyword_traits<std::remove_cvref_t<Given>>::name...};
+    static constexpr std::array<bool, given_count + 1> are_kwargs{
+        std::same_as<std::remove_cvref_t<Given>, kwargs>..., false};
+
+    // An ext::kwargs as the last argument is the set of named ones to start from.
+    static constexpr bool whole_kwargs = function::takes_kwargs && given_count > 0 && are_kwargs[given_count - (given_count > 0)];
+    static constexpr std::size_t single_count = given_count - (whole_kwargs ? 1 : 0);
+
+    static constexpr std::size_t positional_count = [] {
+        std::size_t count = 0;
+        while (count < single_count && !keywords[count]) ++count;
+        return count;
+    }();
+    static constexpr bool positional_first = [] {
+        for (std::size_t i = positional_count; i < single_count; ++i)
+            if (!keywords[i]) return false;
+        return true;
+    }();
+
+    static constexpr std::size_t argument_named(std::string_view name, std::size_t from = 0) {
+        for (std::size_t i = from; i < single_count; ++i)
+            if (keywords[i] && names[i] == name) return i;
+        return none;
+    }
+
+    static constexpr std::string_view parameter_name(std::size_t index) {
+        return index < Parameters::count ? Parameters::names[index] : std::string_view();
+    }
+
+    // The argument for a parameter; `none` means its default.
+    static constexpr std::size_t argument_for(std::size_t parameter) {
+        if (parameter < positional_count) return parameter;
+        const std::string_view name = parameter_name(parameter);
+        return name.empty() ? none : argument_named(name);
+    }
+
+    template <std::size_t Index>
+    using parameter_at = std::tuple_element_t<Index, decltype(Parameters::all)>;
+
+    template <std::size_t Index>
+    static consteval bool has_argument() {
+        if constexpr (Index >= Parameters::count) {
+            static_assert(Index < positional_count, "ext: too few arguments for this function");
+            return Index < positional_count;
+        } else {
+            constexpr bool given = argument_for(Index) != none || parameter_at<Index>::has_default;
+            static_assert(is_parameter<given, parameter_at<Index>::name>,
+                          "ext: the argument for this parameter is missing, and it has no default");
+            return given;
+        }
+    }
+
+    template <std::size_t Index>
+    static consteval bool keyword_is_fine() {
+        using argument = std::remove_cvref_t<std::tuple_element_t<Index, std::tuple<Given...>>>;
+        return keyword_is_fine<Index>(static_cast<argument*>(nullptr));
+    }
+    template <std::size_t Index>
+    static consteval bool keyword_is_fine(void*) {
+        return true;
+    }
+    template <std::size_t Index, fixed_string Name, class T>
+    static consteval bool keyword_is_fine(keyword_argument<Name, T>*) {
+        constexpr bool known = function::takes_kwargs || Parameters::template has<Name>;
+        static_assert(is_parameter<known, Name>, "ext: the function has no parameter of this name, and takes no ext::kwargs");
+        constexpr bool once = argument_named(Name.view(), Index + 1) == none &&
+                              !(Parameters::template has<Name> && Parameters::template index<Name> < positional_count);
+        static_assert(is_parameter<once, Name>, "ext: the argument for this parameter is given twice");
+        return known && once;
+    }
+
+    template <std::size_t... Parameter, std::size_t... Index>
+    static consteval bool check(std::index_sequence<Parameter...>, std::index_sequence<Index...>) {
+        static_assert(positional_first, "ext: a positional argument stands behind a named one");
+        static_assert(positional_count <= parameter_count, "ext: too many arguments for this function");
+        constexpr bool keywords_fine = (keyword_is_fine<Index>() && ... && true);
+        if constexpr (positional_first && positional_count <= parameter_count && keywords_fine)
+            return (has_argument<Parameter>() && ... && true);
+        else
+            return false;
+    }
+
+public:
+    /// Whether the arguments fit; where they do not, the compiler has said why.
+    static constexpr bool fits = check(function::parameters, std::make_index_sequence<given_count>());
+
+    /// Calls `call` with one argument for each parameter, and the named ones left over where the function takes them.
+    template <class Call>
+    static decltype(auto) apply(Call&& call, const Parameters& defaults, Given... given) {
+        return apply(function::parameters, std::forward<Call>(call), defaults,
+                     std::tuple<Given...>(std::forward<Given>(given)...));
+    }
+
+private:
+    template <std::size_t... Parameter, class Call>
+    static decltype(auto) apply(std::index_sequence<Parameter...>, Call&& call, const Parameters& defaults,
+                                std::tuple<Given...> given) {
+        if constexpr (function::takes_kwargs)
+            return call(pick<Parameter>(defaults, given)..., rest(given, std::make_index_sequence<single_count>()));
+        else
+            return call(pick<Parameter>(defaults, given)...);
+    }
+
+    template <std::size_t Parameter>
+    static decltype(auto) pick(const Parameters& defaults, std::tuple<Given...>& given) {
+        constexpr std::size_t argument = argument_for(Parameter);
+        if constexpr (argument == none) return static_cast<const default_at<Parameter>&>(std::get<Parameter>(defaults.all).value);
+        else if constexpr (keywords[argument]) return value_of(std::get<argument>(given));
+        else return std::get<argument>(std::move(given));
+    }
+
+    template <std::size_t Parameter>
+    using default_at = decltype(parameter_at<Parameter>::value);
+
+    template <fixed_string Name, class T>
+    static T&& value_of(keyword_argument<Name, T>& named) noexcept {
+        return static_cast<T&&>(named.value);  // T is a reference
+    }
+
+    template <std::size_t... Index>
+    static kwargs rest(std::tuple<Given...>& given, std::index_sequence<Index...>) {
+        kwargs named;
+        if constexpr (whole_kwargs) named = std::get<given_count - 1>(std::move(given));
+        (keep<Index>(named, given), ...);
+        return named;
+    }
+    template <std::size_t Index>
+    static void keep([[maybe_unused]] kwargs& named, [[maybe_unused]] std::tuple<Given...>& given) {
+        if constexpr (keywords[Index]) {
+            constexpr bool bound = [] {
+                for (std::size_t p = 0; p < Parameters::count; ++p)
+                    if (Parameters::names[p] == names[Index]) return true;
+                return false;
+            }();
+            if constexpr (!bound) named.set(names[Index], value_of(std::get<Index>(given)));
+        }
+    }
+};
+
+}  // namespace ext::detail

@@ -1,0 +1,272 @@
+#pragma once
+
+// How do wrappers and hooks come together? Everything that changes a registry: each change happens whole or not at all,
+// in one step for the calls that begin afterwards.
+
+#include <extensible/detail/hazard.hpp>
+#include <extensible/detail/order.hpp>
+#include <extensible/detail/records.hpp>
+#include <extensible/error.hpp>
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ext::detail {
+
+using hooks_in_order = std::vector<ref<hook_record>>;
+
+/// Hook lists on their way out, retired when this goes. It stands before the lock in every function below, because what
+/// hooks captured may be destroyed then, and that is foreign code.
+class replaced_lists {
+public:
+    replaced_lists() = default;
+    replaced_lists(const replaced_lists&) = delete;
+    replaced_lists& operator=(const replaced_lists&) = delete;
+    ~replaced_lists() {
+        while (first_) hazards().retire(std::exchange(first_, first_->next_retired));
+    }
+
+    void add(hook_list* list) noexcept {
+        if (list) list->next_retired = std::exchange(first_, list);
+    }
+
+private:
+    hook_list* first_ = nullptr;
+};
+
+// ---- Errors, each raised in one place -------------------------------------------------------------------------------
+
+inline std::string text_of(const hook_record& hook) {
+    std::string text = std::string(name_of(hook.when)) + " hook";
+    if (!hook.id.empty()) text += " '" + hook.id + "'";
+    return text;
+}
+
+[[noreturn]] inline void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
+                                                  const std::string& other, const type_identity& given) {
+    throw signature_mismatch(std::string(function) + ": the function is " + std::string(wrapped.name) + ", the " + other +
+                             " is for " + std::string(given.name));
+}
+
+inline void check_name(std::string_view name) {
+    if (name.empty()) throw error("ext: a function's name must not be empty");
+}
+
+inline void check_open(const registry_record& registry, std::string_view function) {
+    if (registry.closed) throw error(std::string(function) + ": its registry is gone, no hook can be registered");
+}
+
+// ---- One change -----------------------------------------------------------------------------------------------------
+
+/// Gives the function these hooks, in running order, and publishes those that are enabled. `removed` were among its hooks
+/// and are no more. Throws std::bad_alloc at most, and then nothing has changed. The mutex is held.
+inline void set_hooks(function_record& function, hooks_in_order hooks, const hooks_in_order& removed,
+                      replaced_lists& replaced) {
+    std::vector<hook_record*> running, unlisted;
+    if (function.sites)
+        for (const auto& hook : hooks)
+            if (hook->enabled) running.push_back(hook.get());
+    // What a removed hook captured goes with the list that holds it. One that is in no list, because it is disabled or
+    // waiting, gets one for that.
+    for (const auto& hook : removed)
+        if (!function.published || !function.published->contains(*hook)) unlisted.push_back(hook.get());
+
+    const ref<function_record> self(&function);
+    hook_list* const leaving = unlisted.empty() ? nullptr : hook_list::make(self, unlisted);
+    replaced.add(leaving);
+    hook_list* const next = running.empty() ? nullptr : hook_list::make(self, running);
+
+    replaced.add(std::exchange(function.published, next));
+    // In the order of a sequentially consistent store: a call either finds the new list, or is found holding the old one.
+    for (site* s = function.sites; s; s = s->next) s->hooks.store(next, std::memory_order_seq_cst);
+    function.hooks = std::move(hooks);
+    for (const auto& hook : removed) {
+        hook->registered = false;
+        hook->release();  // the registration's hold; a list has another one
+    }
+}
+
+inline function_record* find(registry_record& registry, std::string_view name) {
+    const auto at = registry.functions.find(name);
+    return at == registry.functions.end() ? nullptr : at->second.get();
+}
+
+/// The record of a name, made where there is none. The mutex is held.
+inline ref<function_record> find_or_make(registry_record& registry, std::string_view name) {
+    if (function_record* known = find(registry, name)) return ref<function_record>(known);
+    ref<function_record> made(new function_record(name, ref<registry_record>(&registry)));
+    registry.functions.emplace(made->name, made);
+    return made;
+}
+
+/// Forgets a name that nobody wraps and no hook waits for. The mutex is held.
+inline void forget_if_unused(function_record& function) noexcept {
+    if (!function.sites && function.hooks.empty()) function.registry->functions.erase(function.name);
+}
+
+// ---- Wrappers -------------------------------------------------------------------------------------------------------
+
+/// A wrapper of `name` appears at `place`. The hooks that wait for it are attached.
+inline void attach(registry_record& registry, std::string_view name, const type_identity& signature, site& place) {
+    check_name(name);
+    const ref<registry_record> alive(&registry);
+    replaced_lists replaced;
+    const std::lock_guard lock(registry.mutex);
+    check_open(registry, name);
+    const ref<function_record> function = find_or_make(registry, name);
+    if (function->sites && !(*function->sites->signature == signature))
+        throw_signature_mismatch(name, *function->sites->signature, "second wrapper", signature);
+    for (const auto& hook : function->hooks)
+        if (!(*hook->signature == signature))
+            throw_signature_mismatch(name, signature, text_of(*hook) + " that waits for it", *hook->signature);
+
+    place.function = function;
+    place.signature = &signature;
+    place.next = std::exchange(function->sites, &place);
+    if (place.next) {
+        place.hooks.store(function->published, std::memory_order_seq_cst);
+    } else {
+        try {
+            set_hooks(*function, function->hooks, {}, replaced);
+        } catch (...) {
+            function->sites = nullptr;
+            forget_if_unused(*function);
+            throw;
+        }
+    }
+}
+
+/// The wrapper goes. With the last one go the hooks that were registered on the function itself.
+inline void detach(site& place) {
+    const ref<function_record> function = place.function;
+    const ref<registry_record> registry = function->registry;
+    replaced_lists replaced;
+    const std::lock_guard lock(registry->mutex);
+    site** at = &function->sites;
+    while (*at != &place) at = &(*at)->next;
+    *at = place.next;
+    if (function->sites || function->hooks.empty()) return forget_if_unused(*function);
+
+    hooks_in_order staying, leaving;
+    for (const auto& hook : function->hooks) (hook->on_object ? leaving : staying).push_back(hook);
+    set_hooks(*function, in_running_order(std::move(staying)), leaving, replaced);
+    forget_if_unused(*function);
+}
+
+// ---- Hooks ----------------------------------------------------------------------------------------------------------
+
+struct placement {
+    std::optional<int> priority;
+    bool replace = false;
+};
+
+/// Registers `hook` on `function`. The mutex is held.
+inline void add(const ref<function_record>& function, const ref<hook_record>& hook, placement place,
+                replaced_lists& replaced) {
+    if (function->sites && !(*function->sites->signature == *hook->signature))
+        throw_signature_mismatch(function->name, *function->sites->signature, text_of(*hook), *hook->signature);
+
+    const auto namesake = std::find_if(function->hooks.begin(), function->hooks.end(), [&](const auto& other) {
+        return !hook->id.empty() && other->when == hook->when && other->id == hook->id;
+    });
+    hooks_in_order hooks = function->hooks, leaving;
+    if (namesake == function->hooks.end()) {
+        hook->number = function->registry->registrations + 1;
+        hook->priority = place.priority.value_or(0);
+    } else {
+        const hook_record& first = **namesake;
+        if (!place.replace)
+            throw duplicate_hook(function->name + ": there is a " + text_of(first) +
+                                 " already; remove it, or set .replace to take its place");
+        leaving.push_back(*namesake);
+        hooks.erase(hooks.begin() + (namesake - function->hooks.begin()));
+        hook->number = first.number;
+        hook->priority = place.priority.value_or(first.priority);
+        if (hook->before.empty()) hook->before = first.before;
+        if (hook->after.empty()) hook->after = first.after;
+    }
+    hook->function = function;
+    hooks.push_back(hook);
+    set_hooks(*function, in_running_order(std::move(hooks)), leaving, replaced);
+    hook->registered = true;
+    ++function->registry->registrations;
+}
+
+/// Registers `hook` by name. The function may not be wrapped yet.
+inline void add(registry_record& registry, std::string_view name, const ref<hook_record>& hook, placement place) {
+    check_name(name);
+    const ref<registry_record> alive(&registry);
+    replaced_lists replaced;
+    const std::lock_guard lock(registry.mutex);
+    check_open(registry, name);
+    const ref<function_record> function = find_or_make(registry, name);
+    try {
+        add(function, hook, place, replaced);
+    } catch (...) {
+        forget_if_unused(*function);
+        throw;
+    }
+}
+
+/// Registers `hook` on a wrapped function.
+inline void add(const site& place, const ref<hook_record>& hook, placement how) {
+    const ref<registry_record> registry = place.function->registry;
+    replaced_lists replaced;
+    const std::lock_guard lock(registry->mutex);
+    check_open(*registry, place.function->name);
+    hook->on_object = true;
+    add(place.function, hook, how, replaced);
+}
+
+/// Removes the hook from its function, if it is still there.
+inline void remove(const ref<hook_record>& hook) {
+    const ref<function_record> function = hook->function;
+    const ref<registry_record> registry = function->registry;
+    replaced_lists replaced;
+    const std::lock_guard lock(registry->mutex);
+    if (!hook->registered) return;
+    hooks_in_order staying;
+    for (const auto& other : function->hooks)
+        if (other != hook) staying.push_back(other);
+    set_hooks(*function, in_running_order(std::move(staying)), {hook}, replaced);
+    forget_if_unused(*function);
+}
+
+/// Enables or disables the hook, if it is still registered.
+inline void set_enabled(const ref<hook_record>& hook, bool enabled) {
+    const ref<function_record> function = hook->function;
+    const ref<registry_record> registry = function->registry;
+    replaced_lists replaced;
+    const std::lock_guard lock(registry->mutex);
+    if (!hook->registered || hook->enabled == enabled) return;
+    hook->enabled = enabled;
+    try {
+        set_hooks(*function, function->hooks, {}, replaced);
+    } catch (...) {
+        hook->enabled = !enabled;
+        throw;
+    }
+}
+
+inline bool is_active(const ref<hook_record>& hook) {
+    const ref<registry_record> registry = hook->function->registry;
+    const std::lock_guard lock(registry->mutex);
+    return hook->registered && hook->enabled;
+}
+
+/// The ext::registry goes: its hooks are removed, its functions go on without.
+inline void close(registry_record& registry) {
+    replaced_lists replaced;
+    std::map<std::string_view, ref<function_record>> functions;
+    const std::lock_guard lock(registry.mutex);
+    registry.closed = true;
+    functions.swap(registry.functions);
+    for (const auto& [name, function] : functions) set_hooks(*function, {}, hooks_in_order(function->hooks), replaced);
+}
+
+}  // namespace ext::detail

@@ -1,0 +1,66 @@
+#pragma once
+
+// How do the library's records stay alive? By a count inside each.
+
+#include <atomic>
+#include <cstddef>
+#include <utility>
+
+namespace ext::detail {
+
+/// Base of what `ref` counts.
+struct counted {
+    std::atomic<std::size_t> references{0};
+};
+
+/// Shares ownership of a T derived from counted. Unlike a std::shared_ptr it leaves no pointer to code of the module
+/// that made the object, so that a shared library may be closed while objects that it made live on.
+template <class T>
+class ref {
+public:
+    ref() noexcept = default;
+    explicit ref(T* object) noexcept : object_(object) { retain(); }
+    ref(const ref& other) noexcept : object_(other.object_) { retain(); }
+    ref(ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+    ref& operator=(ref other) noexcept {
+        std::swap(object_, other.object_);
+        return *this;
+    }
+    ~ref() {
+        // Release, so that what this owner did comes before; acquire, so that the last one sees what all the others did.
+        // Both pair with this same line of the other owners.
+        if (object_ && object_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete object_;
+    }
+
+    /// Takes over a reference that was counted already.
+    static ref adopt(T* object) noexcept {
+        ref adopted;
+        adopted.object_ = object;
+        return adopted;
+    }
+
+    T* get() const noexcept { return object_; }
+    T& operator*() const noexcept { return *object_; }
+    T* operator->() const noexcept { return object_; }
+    explicit operator bool() const noexcept { return object_ != nullptr; }
+    friend bool operator==(const ref&, const ref&) = default;
+
+private:
+    void retain() noexcept {
+        // Relaxed: whoever copies a ref has one, so the object cannot go meanwhile.
+        if (object_) object_->references.fetch_add(1, std::memory_order_relaxed);
+    }
+
+    T* object_ = nullptr;
+};
+
+/// A T in static storage that is never destroyed, for use before main and after it has returned.
+template <class T>
+union immortal {
+    T value;
+
+    constexpr immortal() noexcept : value() {}
+    ~immortal() {}
+};
+
+}  // namespace ext::detail

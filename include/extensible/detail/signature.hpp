@@ -1,0 +1,141 @@
+#pragma once
+
+// What does a function take and give? Signatures of callables, and the shape of one: its parameters without the kwargs.
+
+#include <extensible/arg.hpp>
+#include <extensible/kwargs.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace ext {
+
+template <class Signature>
+struct call;
+
+}  // namespace ext
+
+namespace ext::detail {
+
+template <class>
+inline constexpr bool always_false = false;
+
+// The parameters of a function, but for a last one that is ext::kwargs: that is no argument, it carries the named ones.
+template <class Signature>
+struct shape;
+
+template <class R, class... A>
+struct shape<R(A...)> {
+private:
+    static constexpr std::size_t count = sizeof...(A);
+
+    template <std::size_t Index>
+    using type_at = std::tuple_element_t<Index, std::tuple<A...>>;
+
+    static constexpr bool ends_with_kwargs() {
+        if constexpr (count == 0) return false;
+        else return std::same_as<type_at<count - 1>, const kwargs&> || std::same_as<type_at<count - 1>, kwargs>;
+    }
+
+    template <std::size_t... Index>
+    static std::tuple<arg<type_at<Index>>...> args_of(std::index_sequence<Index...>);
+
+public:
+    static constexpr bool takes_kwargs = ends_with_kwargs();
+    static constexpr auto parameters = std::make_index_sequence<count - (takes_kwargs ? 1 : 0)>{};
+    using args = decltype(args_of(parameters));
+};
+
+// R(A...) from a function pointer, a member function pointer or a function object with one operator().
+template <class Function>
+struct signature_from {
+    static_assert(always_false<Function>,
+                  "ext: the signature of this function cannot be told, because it is a template, overloaded or no "
+                  "function at all; give it: ext::extensible<R(A...)>");
+};
+template <class R, class... A>
+struct signature_from<R (*)(A...)> {
+    using type = R(A...);
+};
+template <class R, class... A>
+struct signature_from<R (*)(A...) noexcept> {
+    using type = R(A...);
+};
+
+#define EXTENSIBLE_MEMBER_SIGNATURE(QUALIFIERS, OBJECT)          \
+    template <class R, class C, class... A>                      \
+    struct signature_from<R (C::*)(A...) QUALIFIERS> {           \
+        using type = R(OBJECT, A...);                            \
+        using without_object = R(A...);                          \
+    };                                                           \
+    template <class R, class C, class... A>                      \
+    struct signature_from<R (C::*)(A...) QUALIFIERS noexcept>    \
+        : signature_from<R (C::*)(A...) QUALIFIERS> {};
+EXTENSIBLE_MEMBER_SIGNATURE(, C&)
+EXTENSIBLE_MEMBER_SIGNATURE(&, C&)
+EXTENSIBLE_MEMBER_SIGNATURE(&&, C&&)
+EXTENSIBLE_MEMBER_SIGNATURE(const, const C&)
+EXTENSIBLE_MEMBER_SIGNATURE(const&, const C&)
+#undef EXTENSIBLE_MEMBER_SIGNATURE
+
+template <class Function>
+    requires requires { &Function::operator(); }
+struct signature_from<Function> {
+    using type = typename signature_from<decltype(&Function::operator())>::without_object;
+};
+
+template <class Function>
+using signature_of = typename signature_from<std::decay_t<Function>>::type;
+
+// The signature of a hook registered by name: the one given, or else that of the ext::call that it takes.
+template <class Given, class Hook>
+struct signature_of_hook {
+    using type = Given;
+};
+template <class Hook>
+struct signature_of_hook<void, Hook> {
+    template <class Call>
+    struct from_call {
+        static_assert(always_false<Call>, "ext: a hook registered by name takes an ext::call<R(A...)>&, or the signature is given: "
+                                          "ext::on_start<R(A...)>(name, hook)");
+        using type = void();
+    };
+    template <class Result, class Signature>
+    struct from_call<Result(call<Signature>&)> {
+        using type = Signature;
+    };
+    static auto find() {
+        if constexpr (requires { &Hook::operator(); } || std::is_pointer_v<Hook>) return from_call<signature_of<Hook>>();
+        else return from_call<Hook>();
+    }
+    using type = typename decltype(find())::type;
+};
+
+/// Whether `function` is a null pointer or an empty std::function, and so cannot be called.
+template <class Function>
+bool is_null(const Function& function) noexcept {
+    if constexpr (std::is_pointer_v<Function> || std::is_member_pointer_v<Function>) return function == nullptr;
+    else if constexpr (requires { { function.operator bool() } -> std::same_as<bool>; }) return !function;
+    else return false;
+}
+
+// Whether a T can be copied; for containers, whether what they hold can, which std::is_copy_constructible does not ask.
+template <class T>
+inline constexpr bool is_copyable = std::is_copy_constructible_v<T>;
+template <class T>
+    requires requires { typename T::value_type; requires !std::same_as<typename T::value_type, T>; }
+inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_copyable<typename T::value_type>;
+
+/// The argument as the function's parameter T takes it. `Kept`: it is looked at afterwards, so a by-value one is copied
+/// where it can be.
+template <bool Kept, class T>
+decltype(auto) pass_on(arg<T>& argument) noexcept {
+    if constexpr (std::is_lvalue_reference_v<T>) return static_cast<T>(*argument);
+    else if constexpr (Kept && !std::is_reference_v<T> && is_copyable<T>) return std::as_const(*argument);
+    else return std::move(*argument);
+}
+
+}  // namespace ext::detail

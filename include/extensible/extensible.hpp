@@ -1,0 +1,14 @@
+#pragma once
+
+// extensible: wrap your functions, and let code register hooks that run at the start and at the end of their calls.
+// This is the one header that an application includes. Its parts, in the order in which one meets them:
+
+#include <extensible/wrapper.hpp>   // ext::extensible: how is a function wrapped, and what happens when it is called?
+#include <extensible/call.hpp>      // ext::call: what is a hook handed?
+#include <extensible/arg.hpp>       // ext::arg: how does a hook read an argument, and replace it?
+#include <extensible/result.hpp>    // ext::result: what came out, or what does a hook say came out?
+#include <extensible/params.hpp>    // ext::params, "name"_kw: how are parameters named, and arguments given by name?
+#include <extensible/kwargs.hpp>    // ext::kwargs: which named arguments came beyond the parameters?
+#include <extensible/hook.hpp>      // ext::hook, ext::scoped_hook, ext::hook_options: what can be done with a hook?
+#include <extensible/registry.hpp>  // ext::registry, ext::on_start, ext::on_end: how are hooks registered by name?
+#include <extensible/error.hpp>     // ext::error and the others: what can go wrong?

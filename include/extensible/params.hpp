@@ -1,0 +1,126 @@
+#pragma once
+
+// How are parameters named, and arguments given by name?
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace ext {
+
+namespace detail {
+
+/// A string as a template argument.
+template <std::size_t Size>
+struct fixed_string {
+    char text[Size]{};
+
+    consteval fixed_string(const char (&from)[Size]) { std::copy_n(from, Size, text); }  // NOLINT: "name" is one
+    constexpr std::string_view view() const noexcept { return {text, Size - 1}; }
+};
+
+// True where Holds is; in a static_assert the compiler prints the name with it. Clang before 15 prints characters of a
+// class as numbers, so there they are handed over one by one.
+#if defined(__clang__) && __clang_major__ < 15
+template <bool Holds, char... Name>
+inline constexpr bool is_parameter_spelled = Holds;
+template <bool Holds, fixed_string Name, class Index = std::make_index_sequence<Name.view().size()>>
+inline constexpr bool is_parameter = false;
+template <bool Holds, fixed_string Name, std::size_t... Index>
+inline constexpr bool is_parameter<Holds, Name, std::index_sequence<Index...>> =
+    is_parameter_spelled<Holds, Name.text[Index]...>;
+#else
+template <bool Holds, fixed_string Name>
+inline constexpr bool is_parameter = Holds;
+#endif
+
+}  // namespace detail
+
+/// An argument given by name: what `"timeout"_kw = 5s` makes. T is a reference to the value, which is not copied.
+template <detail::fixed_string Name, class T>
+struct keyword_argument {
+    T value;
+};
+
+/// A name, alone or with a value: what `"timeout"_kw` makes.
+template <detail::fixed_string Name>
+struct keyword {
+    template <class T>
+    constexpr keyword_argument<Name, T&&> operator=(T&& value) const noexcept {
+        return {std::forward<T>(value)};
+    }
+};
+
+inline namespace literals {
+
+/// `"timeout"_kw`: names a parameter in ext::params, or with `= value` an argument of a call.
+template <detail::fixed_string Name>
+consteval keyword<Name> operator""_kw() noexcept {
+    return {};
+}
+
+}  // namespace literals
+
+namespace detail {
+
+// One named parameter, with its default or without.
+template <fixed_string Name, class Default = void>
+struct parameter {
+    static constexpr auto name = Name;
+    static constexpr bool has_default = true;
+    Default value;
+};
+template <fixed_string Name>
+struct parameter<Name, void> {
+    static constexpr auto name = Name;
+    static constexpr bool has_default = false;
+};
+
+template <fixed_string Name>
+constexpr parameter<Name> to_parameter(keyword<Name>) {
+    return {};
+}
+template <fixed_string Name, class T>
+constexpr parameter<Name, std::decay_t<T>> to_parameter(keyword_argument<Name, T>&& given) {
+    return {std::forward<T>(given.value)};
+}
+
+}  // namespace detail
+
+/// The names of a function's parameters in their order, and the defaults of those that have one. Made by ext::params.
+template <class... Parameter>
+struct parameters {
+    std::tuple<Parameter...> all;
+
+    static constexpr std::size_t count = sizeof...(Parameter);
+    static constexpr std::array<std::string_view, count> names{Parameter::name.view()...};
+
+    /// The number of the parameter called `Name`, counted from 0; `count` when there is none.
+    template <detail::fixed_string Name>
+    static constexpr std::size_t index =
+        static_cast<std::size_t>(std::find(names.begin(), names.end(), Name.view()) - names.begin());
+
+    template <detail::fixed_string Name>
+    static constexpr bool has = index<Name> < count;
+
+    /// Whether no two parameters are called alike.
+    static constexpr bool names_differ() {
+        for (auto name = names.begin(); name != names.end(); ++name)
+            if (std::find(name + 1, names.end(), *name) != names.end()) return false;
+        return true;
+    }
+};
+
+/// Names the parameters of the function that follows, in their order, with defaults where wanted:
+/// `ext::params("url"_kw, "timeout"_kw = 30s)`. Defaults are copied, and copied again for each call that needs one.
+template <class... Named>
+constexpr auto params(Named&&... named) {
+    return parameters<decltype(detail::to_parameter(std::forward<Named>(named)))...>{
+        {detail::to_parameter(std::forward<Named>(named))...}};
+}
+
+}  // namespace ext

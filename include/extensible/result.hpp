@@ -1,0 +1,117 @@
+#pragma once
+
+// What came out of the function, or what a hook says came out?
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace ext {
+
+/// The result of one call, or nothing yet. Reads and writes as std::optional<R> does, for values, references and void.
+/// Setting it before the function runs means that the function is not called. Belongs to one call, and to its thread.
+template <class R>
+class result : public std::optional<std::remove_const_t<R>> {
+    using base = std::optional<std::remove_const_t<R>>;
+
+public:
+    using base::base;
+
+    /// Sets or replaces the result.
+    template <class U>
+        requires(std::is_assignable_v<base&, U &&> && !std::is_same_v<std::remove_cvref_t<U>, result>)
+    result& operator=(U&& value) {
+        base::operator=(std::forward<U>(value));
+        return *this;
+    }
+
+    /// Library use: the result becomes what the function returns.
+    template <class Function, class... A>
+    void set_from(Function&& function, A&&... args) {
+        this->emplace(std::invoke(std::forward<Function>(function), std::forward<A>(args)...));
+    }
+
+    /// Library use: gives the result away. There must be one.
+    R take() { return std::move(**this); }
+};
+
+/// For a function that returns nothing: the result is that it returned.
+template <>
+class result<void> {
+public:
+    /// The function counts as having returned.
+    void emplace() noexcept { set_ = true; }
+    void reset() noexcept { set_ = false; }
+    bool has_value() const noexcept { return set_; }
+    explicit operator bool() const noexcept { return set_; }
+    void operator*() const noexcept {}
+
+    /// Library use: as in result<R>.
+    template <class Function, class... A>
+    void set_from(Function&& function, A&&... args) {
+        std::invoke(std::forward<Function>(function), std::forward<A>(args)...);
+        set_ = true;
+    }
+    void take() const noexcept {}
+
+private:
+    bool set_ = false;
+};
+
+namespace detail {
+
+// A reference as a result: assigning makes it refer to another object, as std::optional<T&> of C++26 does.
+template <class R>
+class reference_result {
+    using object = std::remove_reference_t<R>;
+
+public:
+    reference_result() = default;
+
+    /// Refers to `to` from now on. `to` is not copied and has to outlive the use that the caller makes of it.
+    void emplace(R to) noexcept { object_ = std::addressof(to); }
+    void reset() noexcept { object_ = nullptr; }
+    bool has_value() const noexcept { return object_ != nullptr; }
+    explicit operator bool() const noexcept { return has_value(); }
+
+    /// The object referred to. There must be one.
+    object& operator*() const noexcept { return *object_; }
+    object* operator->() const noexcept { return object_; }
+
+    /// Library use: as in result<R>.
+    template <class Function, class... A>
+    void set_from(Function&& function, A&&... args) {
+        emplace(std::invoke(std::forward<Function>(function), std::forward<A>(args)...));
+    }
+    R take() const noexcept { return static_cast<R>(*object_); }
+
+private:
+    object* object_ = nullptr;
+};
+
+}  // namespace detail
+
+template <class T>
+class result<T&> : public detail::reference_result<T&> {
+public:
+    /// As emplace(): the result refers to `to`.
+    result& operator=(T& to) noexcept {
+        this->emplace(to);
+        return *this;
+    }
+    result& operator=(T&&) = delete;  // a temporary would be gone before the caller sees it
+};
+
+template <class T>
+class result<T&&> : public detail::reference_result<T&&> {
+public:
+    /// As emplace(): the result refers to `to`, which the caller may then move from.
+    result& operator=(T&& to) noexcept {
+        this->emplace(std::move(to));
+        return *this;
+    }
+};
+
+}  // namespace ext

@@ -1,0 +1,199 @@
+#pragma once
+
+// How is a function wrapped, and what happens when it is called?
+
+#include <extensible/call.hpp>
+#include <extensible/detail/binding.hpp>
+#include <extensible/detail/bookkeeping.hpp>
+#include <extensible/detail/erased_function.hpp>
+#include <extensible/detail/hazard.hpp>
+#include <extensible/detail/signature.hpp>
+#include <extensible/hook.hpp>
+#include <extensible/params.hpp>
+#include <extensible/registry.hpp>
+
+#include <exception>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace ext {
+
+/// A function that can be extended: it is called as the function itself, and hooks registered on its name run at the start
+/// and at the end of each call.
+///
+///     inline ext::extensible get_api_key{"models.get_api_key", [](std::string_view service) -> std::string { ... }};
+///
+/// `Signature` is R(A...); it and `Function` are deduced from a lambda, a function object, a function pointer or a member
+/// function pointer (the object is then the first parameter). Given only the signature, the function is type-erased.
+/// `Parameters` are the names made by ext::params.
+///
+/// Any thread may call it and register hooks at any time, between its construction and its destruction. The function
+/// underneath has to bear as many calls at once as callers make. The wrapper cannot be copied or moved. A hook may destroy
+/// it in the middle of a call, which then finishes.
+template <class Signature, class Function = detail::erased_function<Signature>, class Parameters = parameters<>>
+class extensible;
+
+template <class R, class... A, class Function, class Parameters>
+class extensible<R(A...), Function, Parameters> {
+    using shape = detail::shape<R(A...)>;
+
+    static_assert(std::is_void_v<R> || std::is_reference_v<R> || std::is_move_constructible_v<R>,
+                  "ext::extensible: the function's result type cannot be moved, so a hook could not supply or pass on a "
+                  "result; return a std::unique_ptr or a reference");
+    static_assert(((std::is_reference_v<A> || std::is_move_constructible_v<A>) && ... && true),
+                  "ext::extensible: a parameter's type cannot be moved, so it could not be passed on; take it by reference");
+    static_assert(Parameters::count == 0 || Parameters::count == std::tuple_size_v<typename shape::args>,
+                  "ext::extensible: ext::params must name each parameter of the function, but for a last ext::kwargs");
+    static_assert(Parameters::names_differ(), "ext::extensible: ext::params names two parameters alike");
+
+public:
+    using signature = R(A...);
+
+    /// Wraps `function` under `name`, in the default registry or another, which attaches the hooks that wait for it.
+    /// `name` is copied. Throws signature_mismatch when hooks or other wrappers of that name have another signature, and
+    /// error for an empty name or function.
+    extensible(std::string_view name, Function function)
+        : extensible(default_registry(), name, Parameters(), std::move(function)) {}
+    extensible(registry& home, std::string_view name, Function function)
+        : extensible(home, name, Parameters(), std::move(function)) {}
+
+    /// As above, with names for the parameters.
+    extensible(std::string_view name, Parameters names, Function function)
+        : extensible(default_registry(), name, std::move(names), std::move(function)) {}
+    extensible(registry& home, std::string_view name, Parameters names, Function function)
+        : function_(std::move(function)), parameters_(std::move(names)) {
+        if (detail::is_null(function_))
+            throw error(std::string(name) + ": a function to wrap was expected, an empty one was given: a null pointer or an "
+                                            "empty std::function");
+        detail::attach(home.record(), name, detail::identity_of<signature>(), site_);
+    }
+
+    extensible(const extensible&) = delete;
+    extensible& operator=(const extensible&) = delete;
+
+    /// Hooks that were registered on this object or another wrapper of the name go with the last such wrapper; those
+    /// registered by name stay, and wait for the next one.
+    ~extensible() {
+        detail::held_hooks::take_over(site_, function_);
+        detail::detach(site_);
+    }
+
+    /// Calls the function, inside the hooks that are registered and enabled now. Throws what they leave in
+    /// `call.exception`, or no_result when they leave neither that nor a result.
+    R operator()(A... args) const {
+        if (!site_.hooks.load(std::memory_order_relaxed)) [[likely]]  // relaxed: only whether there are hooks
+            return std::invoke(function_, std::forward<A>(args)...);
+        return call_with_hooks(std::forward<A>(args)...);
+    }
+
+    /// As above, for arguments given by name, left to their defaults, or meant for the function's ext::kwargs.
+    template <class... Given>
+        requires((detail::is_keyword<Given> || ...) ||
+                 (sizeof...(Given) < sizeof...(A) && (Parameters::count != 0 || shape::takes_kwargs)))
+    R operator()(Given&&... given) const {
+        using binding = detail::binding<signature, Parameters, Given&&...>;
+        if constexpr (binding::fits) {
+            return binding::apply(
+                [this](auto&&... bound) -> R { return (*this)(std::forward<decltype(bound)>(bound)...); }, parameters_,
+                std::forward<Given>(given)...);
+        }
+    }
+
+    /// The function underneath; calling it runs no hooks. Valid as long as the wrapper.
+    Function& original() const noexcept { return function_; }
+
+    /// The name it is registered under.
+    std::string_view name() const noexcept { return site_.function->name; }
+
+    /// Registers `hook` to run at the start of each call, by any thread that calls, by several at once. It is handed the
+    /// ext::call and is moved or copied in. It lives until it is removed or the last wrapper of the name is destroyed.
+    /// Throws duplicate_hook, order_cycle, or error for an empty hook or when the registry is gone; then nothing has changed.
+    template <class Hook>
+    hook on_start(Hook&& hook, hook_options options = {}) const {
+        return add(detail::phase::start, std::forward<Hook>(hook), options);
+    }
+
+    /// As on_start(), at the end of each call, whichever way it ends.
+    template <class Hook>
+    hook on_end(Hook&& hook, hook_options options = {}) const {
+        return add(detail::phase::end, std::forward<Hook>(hook), options);
+    }
+
+private:
+    template <class Hook>
+    ext::hook add(detail::phase when, Hook&& hook, hook_options& options) const {
+        const auto record = detail::make_hook<signature, Parameters>(when, name(), std::forward<Hook>(hook), options);
+        detail::add(site_, record, {options.priority, options.replace});
+        return ext::hook(record);
+    }
+
+    // The way of one call that has hooks.
+    [[gnu::noinline]] R call_with_hooks(A&&... args) const {
+        const detail::held_hooks hooks(site_);  // these, whatever is registered or removed meanwhile
+        ext::call<signature> call(name(), args...);
+
+        // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
+        try {
+            for (const auto& hook : hooks.of(detail::phase::start)) hook.run(hook.object, &call);
+        } catch (...) {
+            call.exception = std::current_exception();
+        }
+
+        // 2. The function, unless they have settled the outcome.
+        if (!call.result && !call.exception) {
+            try {
+                call_original(call, hooks, shape::parameters);
+            } catch (...) {
+                call.exception = std::current_exception();
+            }
+        }
+
+        // 3. End hooks, always all of them.
+        for (const auto& hook : hooks.of(detail::phase::end)) {
+            try {
+                hook.run(hook.object, &call);
+            } catch (...) {
+                call.exception = std::current_exception();
+            }
+        }
+
+        // 4. The outcome.
+        if (call.exception) std::rethrow_exception(std::move(call.exception));
+        if (!call.result) throw no_result(std::string(call.name) + ": the call ended with neither a result nor an exception");
+        return call.result.take();
+    }
+
+    template <std::size_t... Index>
+    void call_original(ext::call<signature>& call, const detail::held_hooks& hooks, std::index_sequence<Index...>) const {
+        const auto invoke = [&]<bool Kept>(std::bool_constant<Kept>) {
+            if constexpr (shape::takes_kwargs)
+                call.result.set_from(hooks.original(function_), detail::pass_on<Kept>(std::get<Index>(call.args))..., call.kwargs);
+            else
+                call.result.set_from(hooks.original(function_), detail::pass_on<Kept>(std::get<Index>(call.args))...);
+        };
+        call.original_ran = true;
+        if (hooks.of(detail::phase::end).empty()) invoke(std::false_type());
+        else invoke(std::true_type());  // end hooks see the arguments that the function was called with
+    }
+
+    detail::site site_;
+    [[no_unique_address]] mutable Function function_;
+    [[no_unique_address]] Parameters parameters_;
+};
+
+template <class Function>
+extensible(std::string_view, Function) -> extensible<detail::signature_of<Function>, Function>;
+template <class Function>
+extensible(registry&, std::string_view, Function) -> extensible<detail::signature_of<Function>, Function>;
+template <class... Parameter, class Function>
+extensible(std::string_view, parameters<Parameter...>, Function)
+    -> extensible<detail::signature_of<Function>, Function, parameters<Parameter...>>;
+template <class... Parameter, class Function>
+extensible(registry&, std::string_view, parameters<Parameter...>, Function)
+    -> extensible<detail::signature_of<Function>, Function, parameters<Parameter...>>;
+
+}  // namespace ext
