@@ -20,6 +20,9 @@ template <class T>
 class arg {
     using object = std::remove_reference_t<T>;
 
+    // A by-value number or pointer is the call's own already: it is written where it stands.
+    static constexpr bool in_place = (std::is_lvalue_reference_v<T> && !std::is_const_v<object>) || std::is_scalar_v<T>;
+
 public:
     /// Library use: refers to `object`, which outlives the call.
     explicit arg(object& caller) noexcept : object_(std::addressof(caller)) {}
@@ -34,7 +37,7 @@ public:
     template <class U = std::remove_cv_t<object>>
         requires(std::convertible_to<U &&, std::remove_cv_t<object>> || std::derived_from<std::remove_cvref_t<U>, object>)
     arg& operator=(U&& value) {
-        if constexpr (std::is_lvalue_reference_v<T> && !std::is_const_v<object>) {
+        if constexpr (in_place) {
             *object_ = std::forward<U>(value);
         } else {
             object_ = &replacement_.keep(std::forward<U>(value));
@@ -43,8 +46,8 @@ public:
     }
 
 private:
-    using replacement = std::conditional_t<std::is_lvalue_reference_v<T> && !std::is_const_v<object>, detail::nothing,
-                                           detail::keeper<std::remove_cv_t<object>>>;
+    using replacement =
+        std::conditional_t<in_place, detail::nothing, detail::keeper<std::remove_cv_t<object>>>;
 
     object* object_;
     [[no_unique_address]] replacement replacement_;

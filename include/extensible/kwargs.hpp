@@ -5,7 +5,6 @@
 #include <extensible/detail/type_name.hpp>
 #include <extensible/error.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -95,22 +94,34 @@ public:
         std::string name;
         kwarg value;
     };
-    using const_iterator = std::vector<entry>::const_iterator;
+    using const_iterator = const entry*;
+
+    kwargs() noexcept = default;
+    kwargs(const kwargs& other) : entries_(other.empty() ? nullptr : std::make_unique<list>(*other.entries_)) {}
+    kwargs(kwargs&&) noexcept = default;
+    kwargs& operator=(kwargs other) noexcept {
+        entries_ = std::move(other.entries_);
+        return *this;
+    }
 
     /// Sets or replaces the value of `name`.
     template <class T>
     void set(std::string_view name, T&& value) {
         kwarg next(std::forward<T>(value));
-        if (const auto at = find(name); at != entries_.end()) at->value = std::move(next);
-        else entries_.push_back({std::string(name), std::move(next)});
+        if (entry* const known = find(name)) {
+            known->value = std::move(next);
+        } else {
+            if (!entries_) entries_ = std::make_unique<list>();
+            entries_->push_back({std::string(name), std::move(next)});
+        }
     }
 
     /// The value of `name`, null when absent. Valid until the value is replaced or taken away, or another is added.
     /// Throws bad_kwarg when the value is not a T.
     template <class T>
     T* get(std::string_view name) {
-        const auto at = find(name);
-        return at == entries_.end() ? nullptr : &checked<T>(*at);
+        entry* const known = find(name);
+        return known ? &checked<T>(*known) : nullptr;
     }
     template <class T>
     const T* get(std::string_view name) const {
@@ -127,43 +138,44 @@ public:
     /// Removes `name` and gives its value, nothing when absent. Throws bad_kwarg, and keeps it, when it is not a T.
     template <class T>
     std::optional<T> take(std::string_view name) {
-        const auto at = find(name);
-        if (at == entries_.end()) return std::nullopt;
-        std::optional<T> value(std::move(checked<T>(*at)));
-        entries_.erase(at);
+        std::optional<T> value;
+        if (T* const held = get<T>(name)) {
+            value.emplace(std::move(*held));
+            erase(name);
+        }
         return value;
-    }
-
-    bool contains(std::string_view name) const noexcept {
-        return const_cast<kwargs*>(this)->find(name) != entries_.end();
     }
 
     /// Removes `name`; tells whether it was there.
     bool erase(std::string_view name) noexcept {
-        const auto at = find(name);
-        if (at == entries_.end()) return false;
-        entries_.erase(at);
-        return true;
+        entry* const known = find(name);
+        if (known) entries_->erase(entries_->begin() + (known - entries_->data()));
+        return known != nullptr;
     }
 
-    std::size_t size() const noexcept { return entries_.size(); }
-    bool empty() const noexcept { return entries_.empty(); }
-    const_iterator begin() const noexcept { return entries_.begin(); }
-    const_iterator end() const noexcept { return entries_.end(); }
+    bool contains(std::string_view name) const noexcept { return const_cast<kwargs*>(this)->find(name) != nullptr; }
+    std::size_t size() const noexcept { return entries_ ? entries_->size() : 0; }
+    bool empty() const noexcept { return size() == 0; }
+    const_iterator begin() const noexcept { return entries_ ? entries_->data() : nullptr; }
+    const_iterator end() const noexcept { return begin() + size(); }
 
 private:
-    std::vector<entry>::iterator find(std::string_view name) noexcept {
-        return std::find_if(entries_.begin(), entries_.end(), [&](const entry& e) { return e.name == name; });
+    using list = std::vector<entry>;
+
+    entry* find(std::string_view name) noexcept {
+        for (std::size_t i = 0; i < size(); ++i)
+            if ((*entries_)[i].name == name) return &(*entries_)[i];
+        return nullptr;
     }
 
     template <class T>
-    static T& checked(entry& e) {
-        if (T* value = e.value.get_if<T>()) return *value;
-        throw bad_kwarg(e.name + ": the named argument holds " + std::string(e.value.type()) + ", it was asked for as " +
-                        std::string(detail::type_name<T>()));
+    static T& checked(entry& known) {
+        if (T* value = known.value.get_if<T>()) return *value;
+        throw bad_kwarg(known.name + ": the named argument holds " + std::string(known.value.type()) +
+                        ", it was asked for as " + std::string(detail::type_name<T>()));
     }
 
-    std::vector<entry> entries_;
+    std::unique_ptr<list> entries_;  // null until the first is set: every call with hooks has a kwargs, few have entries
 };
 
 }  // namespace ext

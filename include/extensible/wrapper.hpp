@@ -133,27 +133,38 @@ private:
 
     // The way of one call that has hooks.
     [[gnu::noinline]] R call_with_hooks(A&&... args) const {
-        const detail::held_hooks hooks(site_);  // these, whatever is registered or removed meanwhile
-        ext::call<signature> call(name(), args...);
+        const detail::held_hooks held(site_);  // these hooks, whatever is registered or removed meanwhile
+        const detail::hook_list* const hooks = held.list();
+        if (!hooks) return std::invoke(function_, std::forward<A>(args)...);
+        ext::call<signature> call(hooks->name, args...);
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
         try {
-            for (const auto& hook : hooks.of(detail::phase::start)) hook.run(hook.object, &call);
+            for (const auto& hook : hooks->of(detail::phase::start)) hook.run(hook.object, &call);
         } catch (...) {
             call.exception = std::current_exception();
         }
 
-        // 2. The function, unless they have settled the outcome.
+        // 2. The function, unless they have settled the outcome. Without end hooks what comes out of it goes straight to
+        //    the caller: nobody is there to look at it.
         if (!call.result && !call.exception) {
+            call.original_ran = true;
+            Function& function = held.original(function_);
+            if (hooks->of(detail::phase::end).empty())
+                return detail::pass_on<false>(call, [&](auto&&... passed) -> R {
+                    return std::invoke(function, std::forward<decltype(passed)>(passed)...);
+                });
             try {
-                call_original(call, hooks, shape::parameters);
+                detail::pass_on<true>(call, [&](auto&&... passed) {
+                    call.result.set_from(function, std::forward<decltype(passed)>(passed)...);
+                });
             } catch (...) {
                 call.exception = std::current_exception();
             }
         }
 
         // 3. End hooks, always all of them.
-        for (const auto& hook : hooks.of(detail::phase::end)) {
+        for (const auto& hook : hooks->of(detail::phase::end)) {
             try {
                 hook.run(hook.object, &call);
             } catch (...) {
@@ -165,19 +176,6 @@ private:
         if (call.exception) std::rethrow_exception(std::move(call.exception));
         if (!call.result) throw no_result(std::string(call.name) + ": the call ended with neither a result nor an exception");
         return call.result.take();
-    }
-
-    template <std::size_t... Index>
-    void call_original(ext::call<signature>& call, const detail::held_hooks& hooks, std::index_sequence<Index...>) const {
-        const auto invoke = [&]<bool Kept>(std::bool_constant<Kept>) {
-            if constexpr (shape::takes_kwargs)
-                call.result.set_from(hooks.original(function_), detail::pass_on<Kept>(std::get<Index>(call.args))..., call.kwargs);
-            else
-                call.result.set_from(hooks.original(function_), detail::pass_on<Kept>(std::get<Index>(call.args))...);
-        };
-        call.original_ran = true;
-        if (hooks.of(detail::phase::end).empty()) invoke(std::false_type());
-        else invoke(std::true_type());  // end hooks see the arguments that the function was called with
     }
 
     detail::site site_;

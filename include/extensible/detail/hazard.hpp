@@ -27,16 +27,18 @@ class held_hooks;
 struct alignas(64) thread_hazards {
     static constexpr std::size_t capacity = 11;
 
+    // Why a call that leaves has more to do than to clear its slot. None of it: a bare load tells.
+    static constexpr std::uint8_t word_left = 1;  // somebody who reclaims found a slot in its way, and asks to be helped
+    static constexpr std::uint8_t fenced = 2;     // there is no process_barrier(), so slots take a fence
+    static constexpr std::uint8_t ended = 4;      // the thread is past the destruction of its thread-local objects
+
     // Written by the owner, read by whoever reclaims. The last one is for pinning, see held_hooks.
     std::atomic<const hook_list*> slots[capacity + 1]{};
+    std::atomic<std::uint8_t> attention{0};  // word_left is set by whoever reclaims, all else by the owner
 
-    // Set by whoever reclaims when it found one of the slots in its way: the owner is to look after what it left behind.
-    std::atomic<bool> leave_word{false};
-
-    // The rest is the owner's alone.
+    // The owner's alone.
     bool linked = false;
-    bool ended = false;       // the thread is past the destruction of its thread-local objects
-    bool asymmetric = false;  // whoever reclaims uses process_barrier(), so publishing a slot needs no fence
+    bool without_fence = false;  // linked and not fenced
     held_hooks* innermost = nullptr;
 
     thread_hazards* next = nullptr;  // set before the thread is linked; changed under the domain's mutex
@@ -46,9 +48,6 @@ struct alignas(64) thread_hazards {
 /// construction and is never destroyed.
 class hazard_domain {
 public:
-    /// The calling thread's slots, ready for use.
-    static thread_hazards& this_thread() noexcept;
-
     /// Takes over a list that no site points to any more: destroys it as soon as no call holds it, now or when the last
     /// such call leaves. May run the destructors of what hooks captured: call it under no lock.
     void retire(hook_list* list) noexcept;
@@ -58,9 +57,10 @@ public:
     /// of them is let through, since they would wait for ever.
     void wait_until_unused(const hook_record& hook) noexcept;
 
-    /// The owner has left a list, and found leave_word set.
+    /// The owner has left a list, and may have been asked to reclaim it.
     void left(thread_hazards& thread) noexcept;
 
+    bool any_retired() const noexcept { return retired_count_.load(std::memory_order_seq_cst) != 0; }
     void link(thread_hazards& thread) noexcept;
     void unlink(thread_hazards& thread) noexcept;
 
@@ -93,8 +93,6 @@ private:
     hook_list* retired_ = nullptr;
     std::atomic<std::size_t> retired_count_{0};
     waiter* waiters_ = nullptr;
-
-    friend class held_hooks;
 };
 
 inline constinit immortal<hazard_domain> hazards_storage;
@@ -112,128 +110,144 @@ public:
     held_hooks& operator=(const held_hooks&) = delete;
     ~held_hooks();
 
-    std::span<const hook_entry> of(phase when) const noexcept {
-        return list_ ? list_->of(when) : std::span<const hook_entry>();
-    }
+    /// Null when the last hook was removed just before it could be held.
+    const hook_list* list() const noexcept { return list_; }
 
     /// The function underneath: `function`, or where the wrapper's destructor has moved it since the call began.
     template <class Function>
     Function& original(Function& function) const noexcept {
-        return moved_ ? *static_cast<Function*>(moved_) : function;
+        return moved_ ? *static_cast<Function*>(moved_->function) : function;
     }
 
-    bool pins(const hook_list& list) const noexcept { return pinned_ && list_ == &list; }
-    const held_hooks* outer() const noexcept { return outer_; }
-
-    /// The wrapper is being destroyed, in a call of this thread: its calls take the function over.
+    /// The wrapper is being destroyed: its calls on this thread, which go on afterwards, take the function over.
     template <class Function>
-    static void take_over(const site& from, Function& function) noexcept(std::is_nothrow_move_constructible_v<Function>);
+    static void take_over(const site& from, Function& function);
+
+    /// For the domain: the call that this one is inside of, and whether this one holds the list by a pin.
+    const held_hooks* outer() const noexcept { return outer_; }
+    bool pins(const hook_list& list) const noexcept {
+        return depth_ >= thread_hazards::capacity && pinned_ && list_ == &list;
+    }
 
 private:
-    void hold_newer(const site& from, std::atomic<const hook_list*>& slot) noexcept;
-    void pin(const site& from) noexcept;
-    void unpin() noexcept;
+    struct moved_function {
+        void* function;
+        void (*destroy)(void*) noexcept;
+        const held_hooks* owner;  // the outermost call of the wrapper
+    };
 
-    thread_hazards& thread_;
-    held_hooks* const outer_;  // the call of this thread that this one is inside of
+    void hold_slowly(const site& from) noexcept;
+    void hold(const site& from, thread_hazards& thread, std::atomic<const hook_list*>& slot) noexcept;
+    void pin(const site& from, thread_hazards& thread) noexcept;
+    void leave_slowly(thread_hazards& thread) noexcept;
+    void destroy_moved() noexcept;
+
+    held_hooks* const outer_;
     const hook_list* list_;
     const site* const site_;
-    std::size_t depth_;
-    bool pinned_ = false;
-    void* moved_ = nullptr;
-    void (*destroy_moved_)(void*) noexcept = nullptr;  // the outermost call of the wrapper owns the function
+    moved_function* moved_ = nullptr;
+    const std::size_t depth_;
+    bool pinned_;  // only where depth_ is beyond the slots
 };
 
-inline thread_hazards& hazard_domain::this_thread() noexcept {
-    thread_hazards& thread = this_thread_hazards;
-    if (!thread.linked) [[unlikely]] hazards().link(thread);
-    return thread;
-}
-
 // Holds what `from` points to. To hold is to have it in a slot while it is still published: from then on reclaim() finds
-// it there. Without hooks left, list_ is null and the call goes on as one without.
+// it there.
 [[gnu::always_inline]] inline held_hooks::held_hooks(const site& from) noexcept
-    : thread_(hazard_domain::this_thread()), outer_(thread_.innermost), site_(&from) {
-    depth_ = outer_ ? outer_->depth_ + 1 : 0;
-    thread_.innermost = this;
-    if (depth_ >= thread_hazards::capacity) [[unlikely]] {
-        pin(from);
-        return;
-    }
-    auto& slot = thread_.slots[depth_];
-    list_ = from.hooks.load(std::memory_order_acquire);  // acquire: pairs with the store in publish()
-    if (thread_.asymmetric) {
+    : outer_(this_thread_hazards.innermost), site_(&from), depth_(outer_ ? outer_->depth_ + 1 : 0) {
+    const std::size_t depth = depth_;  // what stands in a local needs not be read again behind the fence
+    thread_hazards& thread = this_thread_hazards;
+    thread.innermost = this;
+    if (thread.without_fence && depth < thread_hazards::capacity) [[likely]] {
+        const hook_list* const list = from.hooks.load(std::memory_order_acquire);  // pairs with the store in set_hooks()
         // Release: whoever finds this value also sees that the list before it in this slot is done with; pairs with the
         // load in leave_word_with_holders(). The processor may do the load below first: process_barrier() sets that right.
-        slot.store(list_, std::memory_order_release);
+        thread.slots[depth].store(list, std::memory_order_release);
         std::atomic_signal_fence(std::memory_order_seq_cst);
-    } else {
-        slot.store(list_, std::memory_order_seq_cst);
+        list_ = list;
+        if (from.hooks.load(std::memory_order_seq_cst) == list) [[likely]] return;
     }
-    if (from.hooks.load(std::memory_order_seq_cst) != list_) [[unlikely]] hold_newer(from, slot);
+    hold_slowly(from);
 }
 
-// The list was replaced before it was held. It may have been found in the slot all the same, and word left.
-[[gnu::noinline]] inline void held_hooks::hold_newer(const site& from, std::atomic<const hook_list*>& slot) noexcept {
+[[gnu::always_inline]] inline held_hooks::~held_hooks() {
+    const std::size_t depth = depth_;
+    thread_hazards& thread = this_thread_hazards;
+    thread.innermost = outer_;
+    if (moved_) [[unlikely]] destroy_moved();
+    if (depth < thread_hazards::capacity) [[likely]] {
+        // Release: as above. Either the load sees the word that was left, or the second look finds the slot empty.
+        thread.slots[depth].store(nullptr, std::memory_order_release);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        if (thread.attention.load(std::memory_order_seq_cst) == 0) [[likely]] return;
+    }
+    leave_slowly(thread);
+}
+
+// The thread's first call, no process_barrier(), no slot left, or the list was replaced before it was held.
+[[gnu::noinline]] inline void held_hooks::hold_slowly(const site& from) noexcept {
+    thread_hazards& thread = this_thread_hazards;
+    if (!thread.linked) hazards().link(thread);
+    if (depth_ < thread_hazards::capacity) hold(from, thread, thread.slots[depth_]);
+    else pin(from, thread);
+}
+
+// With the order of sequentially consistent accesses, which needs no process_barrier().
+inline void held_hooks::hold(const site& from, thread_hazards& thread,
+                             std::atomic<const hook_list*>& slot) noexcept {
     do {
         list_ = from.hooks.load(std::memory_order_seq_cst);
         slot.store(list_, std::memory_order_seq_cst);
     } while (from.hooks.load(std::memory_order_seq_cst) != list_);
-    if (thread_.leave_word.load(std::memory_order_seq_cst)) hazards().left(thread_);
-}
-
-[[gnu::always_inline]] inline held_hooks::~held_hooks() {
-    thread_.innermost = outer_;
-    if (destroy_moved_) [[unlikely]] destroy_moved_(moved_);
-    if (depth_ >= thread_hazards::capacity) [[unlikely]] {
-        unpin();
-        return;
-    }
-    auto& slot = thread_.slots[depth_];
-    if (thread_.asymmetric) {
-        slot.store(nullptr, std::memory_order_release);  // as above; what this call did with the list comes before
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-    } else {
-        slot.store(nullptr, std::memory_order_seq_cst);
-    }
-    // Either this load sees the word that reclaim() left, or its second look finds the slot empty.
-    if (thread_.leave_word.load(std::memory_order_seq_cst)) [[unlikely]] hazards().left(thread_);
-    if (thread_.ended && !outer_) [[unlikely]] hazards().unlink(thread_);
+    // A list that is not held after all may have been found in the slot, and word left.
+    if (thread.attention.load(std::memory_order_seq_cst) & thread_hazards::word_left) hazards().left(thread);
 }
 
 // Calls are nested more deeply than there are slots. A list that an outer call holds is held already; another one is
 // pinned by its count, under the protection of the last slot.
-[[gnu::noinline]] inline void held_hooks::pin(const site& from) noexcept {
+inline void held_hooks::pin(const site& from, thread_hazards& thread) noexcept {
+    pinned_ = false;
     list_ = from.hooks.load(std::memory_order_seq_cst);
     for (const held_hooks* outer = outer_; outer; outer = outer->outer_)
         if (outer->list_ == list_) return;
-    auto& slot = thread_.slots[thread_hazards::capacity];
-    hold_newer(from, slot);
+    auto& slot = thread.slots[thread_hazards::capacity];
+    hold(from, thread, slot);
     if (list_) {
         const_cast<hook_list*>(list_)->pins.fetch_add(1, std::memory_order_seq_cst);
         pinned_ = true;
     }
     slot.store(nullptr, std::memory_order_seq_cst);  // after the pin: whoever finds neither may destroy the list
-    if (thread_.leave_word.load(std::memory_order_seq_cst)) hazards().left(thread_);
+    if (thread.attention.load(std::memory_order_seq_cst) & thread_hazards::word_left) hazards().left(thread);
 }
 
-[[gnu::noinline]] inline void held_hooks::unpin() noexcept {
-    if (!pinned_) return;
-    const_cast<hook_list*>(list_)->pins.fetch_sub(1, std::memory_order_seq_cst);
-    // The list may be gone now. Whoever retired it counted it first: this load sees the count, or that thread no pin.
-    if (hazards().retired_count_.load(std::memory_order_seq_cst) != 0) hazards().left(thread_);
+[[gnu::noinline]] inline void held_hooks::leave_slowly(thread_hazards& thread) noexcept {
+    if (depth_ < thread_hazards::capacity) {
+        thread.slots[depth_].store(nullptr, std::memory_order_seq_cst);  // once more, now with a fence
+    } else if (pinned_) {
+        const_cast<hook_list*>(list_)->pins.fetch_sub(1, std::memory_order_seq_cst);
+        // The list may be gone now. Whoever retired it counted it first: this sees the count, or that thread no pin.
+        if (hazards().any_retired()) hazards().left(thread);
+    }
+    const std::uint8_t attention = thread.attention.load(std::memory_order_seq_cst);
+    if (attention & thread_hazards::word_left) hazards().left(thread);
+    if (attention & thread_hazards::ended && !outer_) hazards().unlink(thread);
+}
+
+inline void held_hooks::destroy_moved() noexcept {
+    if (moved_->owner != this) return;
+    moved_->destroy(moved_->function);
+    delete moved_;
 }
 
 template <class Function>
-void held_hooks::take_over(const site& from, Function& function) noexcept(std::is_nothrow_move_constructible_v<Function>) {
+void held_hooks::take_over(const site& from, Function& function) {
     held_hooks* outermost = nullptr;
     for (held_hooks* call = this_thread_hazards.innermost; call; call = call->outer_)
-        if (call->site_ == &from) outermost = call;
+        if (call->site_ == &from && !call->moved_) outermost = call;
     if (!outermost) return;
-    auto* const moved = new Function(std::move(function));
+    auto* const moved = new moved_function{
+        new Function(std::move(function)), [](void* object) noexcept { delete static_cast<Function*>(object); }, outermost};
     for (held_hooks* call = this_thread_hazards.innermost; call; call = call->outer_)
-        if (call->site_ == &from) call->moved_ = moved;
-    outermost->destroy_moved_ = [](void* object) noexcept { delete static_cast<Function*>(object); };
+        if (call->site_ == &from && !call->moved_) call->moved_ = moved;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -257,7 +271,7 @@ inline void hazard_domain::barrier() noexcept {
 
 struct thread_end {
     ~thread_end() {
-        this_thread_hazards.ended = true;
+        this_thread_hazards.attention.fetch_or(thread_hazards::ended, std::memory_order_seq_cst);
         if (this_thread_hazards.linked) hazards().unlink(this_thread_hazards);
     }
     void touch() const noexcept {}
@@ -265,9 +279,11 @@ struct thread_end {
 inline thread_local thread_end this_thread_end;
 
 [[gnu::noinline]] inline void hazard_domain::link(thread_hazards& thread) noexcept {
-    if (!thread.ended) this_thread_end.touch();  // arranges for its destruction
-    thread.asymmetric = asymmetric();
+    const bool ended = (thread.attention.load(std::memory_order_seq_cst) & thread_hazards::ended) != 0;
+    if (!ended) this_thread_end.touch();  // arranges for its destruction
     thread.linked = true;
+    thread.without_fence = asymmetric();
+    if (!thread.without_fence) thread.attention.fetch_or(thread_hazards::fenced, std::memory_order_seq_cst);
     thread.next = threads_.load(std::memory_order_seq_cst);
     while (!threads_.compare_exchange_weak(thread.next, &thread, std::memory_order_seq_cst)) {
     }
@@ -276,7 +292,7 @@ inline thread_local thread_end this_thread_end;
 // Threads are linked without a lock, at the head, and unlinked under the mutex: so only the head can change meanwhile.
 [[gnu::noinline]] inline void hazard_domain::unlink(thread_hazards& thread) noexcept {
     const std::lock_guard lock(mutex_);
-    thread.linked = false;
+    thread.linked = thread.without_fence = false;
     thread_hazards* head = &thread;
     if (threads_.compare_exchange_strong(head, thread.next, std::memory_order_seq_cst)) return;
     while (head->next != &thread) head = head->next;
@@ -294,7 +310,8 @@ inline void hazard_domain::retire(hook_list* list) noexcept {
 }
 
 [[gnu::noinline]] inline void hazard_domain::left(thread_hazards& thread) noexcept {
-    thread.leave_word.store(false, std::memory_order_seq_cst);  // before looking: an outer call may be asked again
+    // Before looking: an outer call may be asked again.
+    thread.attention.fetch_and(static_cast<std::uint8_t>(~thread_hazards::word_left), std::memory_order_seq_cst);
     reclaim(thread);
 }
 
@@ -341,7 +358,7 @@ inline bool hazard_domain::leave_word_with_holders(const hook_list& list) noexce
     for (thread_hazards* thread = threads_.load(std::memory_order_seq_cst); thread; thread = thread->next) {
         for (const auto& slot : thread->slots) {
             if (slot.load(std::memory_order_seq_cst) != &list) continue;
-            thread->leave_word.store(true, std::memory_order_seq_cst);
+            thread->attention.fetch_or(thread_hazards::word_left, std::memory_order_seq_cst);
             held = true;
         }
     }

@@ -13,7 +13,7 @@
 
 namespace ext::detail {
 
-#if defined(__linux__) && defined(MEMBARRIER_CMD_PRIVATE_EXPEDITED) && defined(__NR_membarrier)
+#if defined(__NR_membarrier)
 
 /// Makes process_barrier() available; tells whether the system has it. May be called more than once.
 inline bool enable_process_barrier() noexcept {

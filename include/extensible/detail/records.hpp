@@ -128,7 +128,8 @@ struct hook_entry {
 /// published. Who replaces it hands it to the hazard domain, which destroys it when no call holds it.
 struct hook_list {
     ref<function_record> function;
-    std::array<std::size_t, phase_count + 1> first{};  // hooks of phase p stand from first[p] up to first[p + 1]
+    std::string_view name;                              // the function's
+    std::array<const hook_entry*, phase_count> ends{};  // behind the last hook of each phase
     std::atomic<std::size_t> pins{0};                  // calls that hold the list without a hazard slot
 
     // Guarded by the hazard domain's mutex.
@@ -140,13 +141,15 @@ struct hook_list {
         static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
         void* const memory = ::operator new(sizeof(hook_list) + hooks.size() * sizeof(hook_entry));
         auto* const list = new (memory) hook_list;
+        list->name = function->name;
         list->function = std::move(function);
         hook_entry* at = list->entries();
+        list->ends.fill(at);
         for (hook_record* hook : hooks) {
             hook->references.fetch_add(1, std::memory_order_relaxed);  // as ref<hook_record>
             hook->holders.fetch_add(1, std::memory_order_relaxed);     // the registration holds it meanwhile
             new (at++) hook_entry{hook->erased.run, hook->erased.object, hook};
-            for (std::size_t p = static_cast<std::size_t>(hook->when) + 1; p <= phase_count; ++p) ++list->first[p];
+            for (std::size_t p = static_cast<std::size_t>(hook->when); p < phase_count; ++p) list->ends[p] = at;
         }
         return list;
     }
@@ -163,10 +166,10 @@ struct hook_list {
         ::operator delete(list);
     }
 
-    std::span<const hook_entry> all() const noexcept { return {entries(), first[phase_count]}; }
+    std::span<const hook_entry> all() const noexcept { return {entries(), ends.back()}; }
     std::span<const hook_entry> of(phase when) const noexcept {
         const auto p = static_cast<std::size_t>(when);
-        return {entries() + first[p], first[p + 1] - first[p]};
+        return {p == 0 ? entries() : ends[p - 1], ends[p]};
     }
     bool contains(const hook_record& hook) const noexcept {
         for (const hook_entry& entry : all())

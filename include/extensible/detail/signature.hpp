@@ -129,13 +129,24 @@ template <class T>
     requires requires { typename T::value_type; requires !std::same_as<typename T::value_type, T>; }
 inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_copyable<typename T::value_type>;
 
-/// The argument as the function's parameter T takes it. `Kept`: it is looked at afterwards, so a by-value one is copied
-/// where it can be.
+// The argument as the function's parameter T takes it.
 template <bool Kept, class T>
 decltype(auto) pass_on(arg<T>& argument) noexcept {
     if constexpr (std::is_lvalue_reference_v<T>) return static_cast<T>(*argument);
     else if constexpr (Kept && !std::is_reference_v<T> && is_copyable<T>) return std::as_const(*argument);
     else return std::move(*argument);
+}
+
+/// Calls `function` with the arguments of the call, and its kwargs where the signature has them. `Kept`: the arguments are
+/// looked at afterwards, so those taken by value are copied where they can be, and moved otherwise.
+template <bool Kept, class Signature, class Function>
+decltype(auto) pass_on(call<Signature>& call, Function&& function) {
+    return [&]<std::size_t... Index>(std::index_sequence<Index...>) -> decltype(auto) {
+        if constexpr (shape<Signature>::takes_kwargs)
+            return function(pass_on<Kept>(std::get<Index>(call.args))..., call.kwargs);
+        else
+            return function(pass_on<Kept>(std::get<Index>(call.args))...);
+    }(shape<Signature>::parameters);
 }
 
 }  // namespace ext::detail
