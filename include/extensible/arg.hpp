@@ -23,6 +23,9 @@ class arg {
     // A by-value number or pointer is the call's own already: it is written where it stands.
     static constexpr bool in_place = (std::is_lvalue_reference_v<T> && !std::is_const_v<object>) || std::is_scalar_v<T>;
 
+    // Nothing but a reference can be made of an incomplete type, so there is nothing to replace it with.
+    static constexpr bool is_complete = requires { sizeof(object); };
+
 public:
     /// Library use: refers to `object`, which outlives the call.
     explicit arg(object& caller) noexcept : object_(std::addressof(caller)) {}
@@ -47,7 +50,7 @@ public:
 
 private:
     using replacement =
-        std::conditional_t<in_place, detail::nothing, detail::keeper<std::remove_cv_t<object>>>;
+        std::conditional_t<in_place || !is_complete, detail::nothing, detail::keeper<std::remove_cv_t<object>>>;
 
     object* object_;
     [[no_unique_address]] replacement replacement_;

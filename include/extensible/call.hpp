@@ -29,6 +29,7 @@ struct call<R(A...)> {
     std::string_view name;
 
     /// One ext::arg<A> for each parameter, but for a last one that is ext::kwargs: `auto& [service] = call.args;`
+    /// End hooks find here what the function was called with, after the start hooks' changes.
     typename detail::shape<signature>::args args;
 
     /// Named arguments beyond the parameters. Goes to the function where its last parameter is ext::kwargs, and is

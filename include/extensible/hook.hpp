@@ -6,6 +6,7 @@
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/signature.hpp>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,7 +16,17 @@
 
 namespace ext {
 
-/// How a hook is registered. All of it may be left out: `{.id = "vault", .priority = 10, .before = {"dotenv"}}`.
+/// Ids of hooks: `"one"`, or `{"one", "another"}`.
+class hook_ids : public std::vector<std::string> {
+public:
+    using std::vector<std::string>::vector;
+    hook_ids(const char* id) : vector{std::string(id)} {}       // NOLINT: implicit
+    hook_ids(std::string id) : vector{std::move(id)} {}         // NOLINT: implicit
+    hook_ids(std::string_view id) : vector{std::string(id)} {}  // NOLINT: implicit
+};
+
+/// How a hook is registered: `{.id = "vault", .priority = 10, .before = "dotenv"}`. All of it may be left out; what is
+/// given stands in this order, as C++ has it.
 struct hook_options {
     /// A name for the hook, one of a kind in its function and phase. Empty: none.
     std::string id{};
@@ -23,10 +34,10 @@ struct hook_options {
     /// Smaller runs first; hooks of one priority run in the order of their registration. Not given: 0.
     std::optional<int> priority{};
 
-    /// Ids of hooks of the same function and phase that this one runs before or after, whether or not they are registered
-    /// yet. They move this hook, only as far as needed, and not the others.
-    std::vector<std::string> before{};
-    std::vector<std::string> after{};
+    /// Hooks of the same function and phase that this one runs before or after, whether or not they are registered yet.
+    /// They move this hook, only as far as needed, and not the others.
+    hook_ids before{};
+    hook_ids after{};
 
     /// Takes the place of the hook that has this id, in one step: its rank, and its priority, `before` and `after` where
     /// they are not given here. Without such a hook it is an ordinary registration.
@@ -58,7 +69,7 @@ ref<hook_record> make_hook(phase when, std::string_view function, Hook&& hook, h
                   "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
     if constexpr (takes_the_call) {
         if (is_null(hook))
-            throw error(std::string(function) + ": a " + std::string(name_of(when)) +
+            throw error(std::string(function) + ": " + (when == phase::end ? "an " : "a ") + std::string(name_of(when)) +
                         " hook was expected, an empty one was given: a null pointer or an empty std::function");
         ref<hook_record> record(new hook_record);
         record->signature = &identity_of<Signature>();
@@ -69,7 +80,7 @@ ref<hook_record> make_hook(phase when, std::string_view function, Hook&& hook, h
         record->erased = {new stored(std::forward<Hook>(hook)),
                           [](void* object, void* erased_call) {
                               auto&& handed_over = call::from(erased_call);
-                              (*static_cast<stored*>(object))(handed_over);
+                              static_cast<void>(std::invoke(*static_cast<stored*>(object), handed_over));
                           },
                           [](void* object) noexcept { delete static_cast<stored*>(object); }};
         return record;
@@ -134,7 +145,7 @@ public:
     scoped_hook() noexcept = default;
     scoped_hook(ext::hook owned) noexcept : hook_(std::move(owned)) {}
     scoped_hook(scoped_hook&& other) noexcept : hook_(other.release()) {}
-    scoped_hook& operator=(scoped_hook&& other) {
+    scoped_hook& operator=(scoped_hook&& other) noexcept {
         if (this != &other) {
             hook_.remove();
             hook_ = other.release();

@@ -22,6 +22,17 @@
 
 namespace ext {
 
+namespace detail {
+
+// What a catch-all block has caught. What is no C++ exception cannot be kept and goes on: a thread that is cancelled.
+inline std::exception_ptr caught() {
+    std::exception_ptr exception = std::current_exception();
+    if (!exception) throw;
+    return exception;
+}
+
+}  // namespace detail
+
 /// A function that can be extended: it is called as the function itself, and hooks registered on its name run at the start
 /// and at the end of each call.
 ///
@@ -52,6 +63,7 @@ class extensible<R(A...), Function, Parameters> {
 
 public:
     using signature = R(A...);
+    using call_type = ext::call<signature>;  ///< what a hook is handed: `void audit(decltype(get_api_key)::call_type&)`
 
     /// Wraps `function` under `name`, in the default registry or another, which attaches the hooks that wait for it.
     /// `name` is copied. Throws signature_mismatch when hooks or other wrappers of that name have another signature, and
@@ -142,7 +154,7 @@ private:
         try {
             for (const auto& hook : hooks->of(detail::phase::start)) hook.run(hook.object, &call);
         } catch (...) {
-            call.exception = std::current_exception();
+            call.exception = detail::caught();
         }
 
         // 2. The function, unless they have settled the outcome. Without end hooks what comes out of it goes straight to
@@ -159,7 +171,7 @@ private:
                     call.result.set_from(function, std::forward<decltype(passed)>(passed)...);
                 });
             } catch (...) {
-                call.exception = std::current_exception();
+                call.exception = detail::caught();
             }
         }
 
@@ -168,7 +180,7 @@ private:
             try {
                 hook.run(hook.object, &call);
             } catch (...) {
-                call.exception = std::current_exception();
+                call.exception = detail::caught();
             }
         }
 

@@ -20,23 +20,10 @@ namespace ext::detail {
 
 using hooks_in_order = std::vector<ref<hook_record>>;
 
-/// Hook lists on their way out, retired when this goes. It stands before the lock in every function below, because what
-/// hooks captured may be destroyed then, and that is foreign code.
-class replaced_lists {
-public:
-    replaced_lists() = default;
-    replaced_lists(const replaced_lists&) = delete;
-    replaced_lists& operator=(const replaced_lists&) = delete;
-    ~replaced_lists() {
-        while (first_) hazards().retire(std::exchange(first_, first_->next_retired));
-    }
-
-    void add(hook_list* list) noexcept {
-        if (list) list->next_retired = std::exchange(first_, list);
-    }
-
-private:
-    hook_list* first_ = nullptr;
+/// Destroys at the end of its scope the hook lists that have been replaced in it. It stands before the lock in every
+/// function below, because that may destroy what hooks captured, which is foreign code.
+struct reclaim_when_unlocked {
+    ~reclaim_when_unlocked() { hazards().reclaim(); }
 };
 
 // ---- Errors, each raised in one place -------------------------------------------------------------------------------
@@ -65,8 +52,7 @@ inline void check_open(const registry_record& registry, std::string_view functio
 
 /// Gives the function these hooks, in running order, and publishes those that are enabled. `removed` were among its hooks
 /// and are no more. Throws std::bad_alloc at most, and then nothing has changed. The mutex is held.
-inline void set_hooks(function_record& function, hooks_in_order hooks, const hooks_in_order& removed,
-                      replaced_lists& replaced) {
+inline void set_hooks(function_record& function, hooks_in_order hooks, const hooks_in_order& removed) {
     std::vector<hook_record*> running, unlisted;
     if (function.sites)
         for (const auto& hook : hooks)
@@ -77,13 +63,14 @@ inline void set_hooks(function_record& function, hooks_in_order hooks, const hoo
         if (!function.published || !function.published->contains(*hook)) unlisted.push_back(hook.get());
 
     const ref<function_record> self(&function);
-    hook_list* const leaving = unlisted.empty() ? nullptr : hook_list::make(self, unlisted);
-    replaced.add(leaving);
+    if (!unlisted.empty()) hazards().retire(hook_list::make(self, unlisted));
     hook_list* const next = running.empty() ? nullptr : hook_list::make(self, running);
 
-    replaced.add(std::exchange(function.published, next));
+    hook_list* const replaced = std::exchange(function.published, next);
     // In the order of a sequentially consistent store: a call either finds the new list, or is found holding the old one.
     for (site* s = function.sites; s; s = s->next) s->hooks.store(next, std::memory_order_seq_cst);
+    // Under the same lock: who removes a hook next has to find every list that it ever was in.
+    if (replaced) hazards().retire(replaced);
     function.hooks = std::move(hooks);
     for (const auto& hook : removed) {
         hook->registered = false;
@@ -115,7 +102,7 @@ inline void forget_if_unused(function_record& function) noexcept {
 inline void attach(registry_record& registry, std::string_view name, const type_identity& signature, site& place) {
     check_name(name);
     const ref<registry_record> alive(&registry);
-    replaced_lists replaced;
+    const reclaim_when_unlocked reclaim;
     const std::lock_guard lock(registry.mutex);
     check_open(registry, name);
     const ref<function_record> function = find_or_make(registry, name);
@@ -132,7 +119,7 @@ inline void attach(registry_record& registry, std::string_view name, const type_
         place.hooks.store(function->published, std::memory_order_seq_cst);
     } else {
         try {
-            set_hooks(*function, function->hooks, {}, replaced);
+            set_hooks(*function, function->hooks, {});
         } catch (...) {
             function->sites = nullptr;
             forget_if_unused(*function);
@@ -145,7 +132,7 @@ inline void attach(registry_record& registry, std::string_view name, const type_
 inline void detach(site& place) {
     const ref<function_record> function = place.function;
     const ref<registry_record> registry = function->registry;
-    replaced_lists replaced;
+    const reclaim_when_unlocked reclaim;
     const std::lock_guard lock(registry->mutex);
     site** at = &function->sites;
     while (*at != &place) at = &(*at)->next;
@@ -154,7 +141,7 @@ inline void detach(site& place) {
 
     hooks_in_order staying, leaving;
     for (const auto& hook : function->hooks) (hook->on_object ? leaving : staying).push_back(hook);
-    set_hooks(*function, in_running_order(std::move(staying)), leaving, replaced);
+    set_hooks(*function, in_running_order(std::move(staying)), leaving);
     forget_if_unused(*function);
 }
 
@@ -166,8 +153,7 @@ struct placement {
 };
 
 /// Registers `hook` on `function`. The mutex is held.
-inline void add(const ref<function_record>& function, const ref<hook_record>& hook, placement place,
-                replaced_lists& replaced) {
+inline void add(const ref<function_record>& function, const ref<hook_record>& hook, placement place) {
     if (function->sites && !(*function->sites->signature == *hook->signature))
         throw_signature_mismatch(function->name, *function->sites->signature, text_of(*hook), *hook->signature);
 
@@ -192,7 +178,7 @@ inline void add(const ref<function_record>& function, const ref<hook_record>& ho
     }
     hook->function = function;
     hooks.push_back(hook);
-    set_hooks(*function, in_running_order(std::move(hooks)), leaving, replaced);
+    set_hooks(*function, in_running_order(std::move(hooks)), leaving);
     hook->registered = true;
     ++function->registry->registrations;
 }
@@ -201,12 +187,12 @@ inline void add(const ref<function_record>& function, const ref<hook_record>& ho
 inline void add(registry_record& registry, std::string_view name, const ref<hook_record>& hook, placement place) {
     check_name(name);
     const ref<registry_record> alive(&registry);
-    replaced_lists replaced;
+    const reclaim_when_unlocked reclaim;
     const std::lock_guard lock(registry.mutex);
     check_open(registry, name);
     const ref<function_record> function = find_or_make(registry, name);
     try {
-        add(function, hook, place, replaced);
+        add(function, hook, place);
     } catch (...) {
         forget_if_unused(*function);
         throw;
@@ -216,24 +202,24 @@ inline void add(registry_record& registry, std::string_view name, const ref<hook
 /// Registers `hook` on a wrapped function.
 inline void add(const site& place, const ref<hook_record>& hook, placement how) {
     const ref<registry_record> registry = place.function->registry;
-    replaced_lists replaced;
+    const reclaim_when_unlocked reclaim;
     const std::lock_guard lock(registry->mutex);
     check_open(*registry, place.function->name);
     hook->on_object = true;
-    add(place.function, hook, how, replaced);
+    add(place.function, hook, how);
 }
 
 /// Removes the hook from its function, if it is still there.
 inline void remove(const ref<hook_record>& hook) {
     const ref<function_record> function = hook->function;
     const ref<registry_record> registry = function->registry;
-    replaced_lists replaced;
+    const reclaim_when_unlocked reclaim;
     const std::lock_guard lock(registry->mutex);
     if (!hook->registered) return;
     hooks_in_order staying;
     for (const auto& other : function->hooks)
         if (other != hook) staying.push_back(other);
-    set_hooks(*function, in_running_order(std::move(staying)), {hook}, replaced);
+    set_hooks(*function, in_running_order(std::move(staying)), {hook});
     forget_if_unused(*function);
 }
 
@@ -241,12 +227,12 @@ inline void remove(const ref<hook_record>& hook) {
 inline void set_enabled(const ref<hook_record>& hook, bool enabled) {
     const ref<function_record> function = hook->function;
     const ref<registry_record> registry = function->registry;
-    replaced_lists replaced;
+    const reclaim_when_unlocked reclaim;
     const std::lock_guard lock(registry->mutex);
     if (!hook->registered || hook->enabled == enabled) return;
     hook->enabled = enabled;
     try {
-        set_hooks(*function, function->hooks, {}, replaced);
+        set_hooks(*function, function->hooks, {});
     } catch (...) {
         hook->enabled = !enabled;
         throw;
@@ -261,12 +247,12 @@ inline bool is_active(const ref<hook_record>& hook) {
 
 /// The ext::registry goes: its hooks are removed, its functions go on without.
 inline void close(registry_record& registry) {
-    replaced_lists replaced;
+    const reclaim_when_unlocked reclaim;
     std::map<std::string_view, ref<function_record>> functions;
     const std::lock_guard lock(registry.mutex);
     registry.closed = true;
     functions.swap(registry.functions);
-    for (const auto& [name, function] : functions) set_hooks(*function, {}, hooks_in_order(function->hooks), replaced);
+    for (const auto& [name, function] : functions) set_hooks(*function, {}, hooks_in_order(function->hooks));
 }
 
 }  // namespace ext::detail

@@ -48,9 +48,12 @@ struct alignas(64) thread_hazards {
 /// construction and is never destroyed.
 class hazard_domain {
 public:
-    /// Takes over a list that no site points to any more: destroys it as soon as no call holds it, now or when the last
-    /// such call leaves. May run the destructors of what hooks captured: call it under no lock.
+    /// Takes over a list that no site points to any more. Runs no foreign code.
     void retire(hook_list* list) noexcept;
+
+    /// Destroys the retired lists that no call holds; others when the last such call leaves. May run the destructors of
+    /// what hooks captured: call it under no lock.
+    void reclaim() noexcept;
 
     /// Returns when no other thread can run the hook any more and what it captured is destroyed; does not wait for calls
     /// that this thread is inside of. The hook is in no site's list. When two threads wait for each other's calls, one
@@ -75,10 +78,9 @@ private:
 
     bool asymmetric() noexcept;
     void barrier() noexcept;
-    void reclaim(const thread_hazards& by) noexcept;
 
     // All that follow are called with the mutex held.
-    hook_list* take_unused(const thread_hazards& by) noexcept;
+    hook_list* take_unused() noexcept;
     bool leave_word_with_holders(const hook_list& list) noexcept;
     bool must_wait(const waiter& waiting) noexcept;
     template <class Predicate>
@@ -300,24 +302,20 @@ inline thread_local thread_end this_thread_end;
 }
 
 inline void hazard_domain::retire(hook_list* list) noexcept {
-    if (!list) return;
-    {
-        const std::lock_guard lock(mutex_);
-        list->next_retired = std::exchange(retired_, list);
-        retired_count_.fetch_add(1, std::memory_order_seq_cst);
-    }
-    reclaim(this_thread_hazards);
+    const std::lock_guard lock(mutex_);
+    list->next_retired = std::exchange(retired_, list);
+    retired_count_.fetch_add(1, std::memory_order_seq_cst);
 }
 
 [[gnu::noinline]] inline void hazard_domain::left(thread_hazards& thread) noexcept {
     // Before looking: an outer call may be asked again.
     thread.attention.fetch_and(static_cast<std::uint8_t>(~thread_hazards::word_left), std::memory_order_seq_cst);
-    reclaim(thread);
+    reclaim();
 }
 
-inline void hazard_domain::reclaim(const thread_hazards& by) noexcept {
+inline void hazard_domain::reclaim() noexcept {
     std::unique_lock lock(mutex_);
-    while (hook_list* const list = take_unused(by)) {
+    while (hook_list* const list = take_unused()) {
         // The list stays among the retired ones while the hooks' captured state is destroyed, so that
         // wait_until_unused() waits for that too.
         lock.unlock();
@@ -336,7 +334,7 @@ inline void hazard_domain::reclaim(const thread_hazards& by) noexcept {
 }
 
 // A retired list that no call holds, marked as this thread's to let go of; null when there is none.
-inline hook_list* hazard_domain::take_unused(const thread_hazards& by) noexcept {
+inline hook_list* hazard_domain::take_unused() noexcept {
     // A first look leaves word with whoever holds a list; the second one finds those who left before they could see it.
     for (int look = 0; look < 2; ++look) {
         bool any = false;
@@ -345,7 +343,7 @@ inline hook_list* hazard_domain::take_unused(const thread_hazards& by) noexcept 
         barrier();
         for (hook_list* list = retired_; list; list = list->next_retired) {
             if (list->reclaimed_by || leave_word_with_holders(*list)) continue;
-            list->reclaimed_by = &by;
+            list->reclaimed_by = &this_thread_hazards;
             return list;
         }
     }

@@ -107,6 +107,10 @@ struct signature_of_hook<void, Hook> {
     struct from_call<Result(call<Signature>&)> {
         using type = Signature;
     };
+    template <class Result, class Signature>
+    struct from_call<Result(const call<Signature>&)> {
+        using type = Signature;
+    };
     static auto find() {
         if constexpr (requires { &Hook::operator(); } || std::is_pointer_v<Hook>) return from_call<signature_of<Hook>>();
         else return from_call<Hook>();

@@ -304,9 +304,15 @@ constexpr std::string_view type_name() noexcept {
 }
 
 template <class T>
-inline constexpr type_identity stored_identity{
-    type_name<T>(),
-    type_name<T>().find(unnamed_namespace) == std::string_view::npos ? nullptr : stored_type_name<T>.data()};
+constexpr bool is_in_unnamed_namespace() noexcept {  // the type, or one that it is made of
+    for (const spelling_rule& rule : spelling_rules)
+        if (rule.written == unnamed_namespace && spelling<T>().find(rule.spelled) != std::string_view::npos) return true;
+    return false;
+}
+
+template <class T>
+inline constexpr type_identity stored_identity{type_name<T>(),
+                                               is_in_unnamed_namespace<T>() ? stored_type_name<T>.data() : nullptr};
 
 template <class T>
 constexpr const type_identity& identity_of() noexcept {
