@@ -20,9 +20,9 @@ namespace ext {
 class hook_ids : public std::vector<std::string> {
 public:
     using std::vector<std::string>::vector;
-    hook_ids(const char* id) : vector{std::string(id)} {}       // NOLINT: implicit
-    hook_ids(std::string id) : vector{std::move(id)} {}         // NOLINT: implicit
-    hook_ids(std::string_view id) : vector{std::string(id)} {}  // NOLINT: implicit
+    hook_ids(const char* id) : vector{std::string(id)} {}     
+    hook_ids(std::string id) : vector{std::move(id)} {}       
+    hook_ids(std::string_view id) : vector{std::string(id)} {}
 };
 
 /// How a hook is registered: `{.id = "vault", .priority = 10, .before = "dotenv"}`. All of it may be left out; what is

@@ -19,7 +19,7 @@ template <std::size_t Size>
 struct fixed_string {
     char text[Size]{};
 
-    consteval fixed_string(const char (&from)[Size]) { std::copy_n(from, Size, text); }  // NOLINT: "name" is one
+    consteval fixed_string(const char (&from)[Size]) { std::copy_n(from, Size, text); }
     constexpr std::string_view view() const noexcept { return {text, Size - 1}; }
 };
 
@@ -80,6 +80,12 @@ struct parameter<Name, void> {
     static constexpr bool has_default = false;
 };
 
+template <class T>
+constexpr parameter<"?"> to_parameter(const T&) {
+    static_assert(sizeof(T) == 0,
+                  "ext: ext::params takes names, as in \"url\"_kw, or with a default, as in \"timeout\"_kw = 30s");
+    return {};
+}
 template <fixed_string Name>
 constexpr parameter<Name> to_parameter(keyword<Name>) {
     return {};

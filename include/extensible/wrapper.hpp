@@ -105,7 +105,7 @@ public:
     /// As above, for arguments given by name, left to their defaults, or meant for the function's ext::kwargs.
     template <class... Given>
         requires((detail::is_keyword<Given> || ...) ||
-                 (sizeof...(Given) < sizeof...(A) && (Parameters::count != 0 || shape::takes_kwargs)))
+                 (sizeof...(Given) != sizeof...(A) && (Parameters::count != 0 || shape::takes_kwargs)))
     R operator()(Given&&... given) const {
         using binding = detail::binding<signature, Parameters, Given&&...>;
         if constexpr (binding::fits) {

@@ -80,6 +80,22 @@ class binding {
     template <std::size_t Index>
     using parameter_at = std::tuple_element_t<Index, decltype(Parameters::all)>;
 
+    template <std::size_t Parameter>
+    static decltype(auto) pick(const Parameters& defaults, std::tuple<Given...>& given) {
+        constexpr std::size_t argument = argument_for(Parameter);
+        if constexpr (argument == none) return static_cast<const default_at<Parameter>&>(std::get<Parameter>(defaults.all).value);
+        else if constexpr (keywords[argument]) return value_of(std::get<argument>(given));
+        else return std::get<argument>(std::move(given));
+    }
+
+    template <std::size_t Parameter>
+    using default_at = decltype(parameter_at<Parameter>::value);
+
+    template <fixed_string Name, class T>
+    static T&& value_of(keyword_argument<Name, T>& named) noexcept {
+        return static_cast<T&&>(named.value);  // T is a reference
+    }
+
     template <std::size_t Index>
     static consteval bool has_argument() {
         if constexpr (Index >= Parameters::count) {
@@ -89,8 +105,17 @@ class binding {
             constexpr bool given = argument_for(Index) != none || parameter_at<Index>::has_default;
             static_assert(is_parameter<given, parameter_at<Index>::name>,
                           "ext: the argument for this parameter is missing, and it has no default");
-            return given;
+            if constexpr (!given) return false;
+            else return argument_converts<Index>();
         }
+    }
+    template <std::size_t Index>
+    static consteval bool argument_converts() {
+        using argument = decltype(pick<Index>(std::declval<const Parameters&>(), std::declval<std::tuple<Given...>&>()));
+        constexpr bool converts = std::is_convertible_v<argument, typename function::template parameter_type<Index>>;
+        static_assert(is_parameter<converts, parameter_at<Index>::name>,
+                      "ext: the argument or default for this parameter cannot be converted to its type");
+        return converts;
     }
 
     template <std::size_t Index>
@@ -142,22 +167,6 @@ private:
             return call(pick<Parameter>(defaults, given)..., rest(given, std::make_index_sequence<single_count>()));
         else
             return call(pick<Parameter>(defaults, given)...);
-    }
-
-    template <std::size_t Parameter>
-    static decltype(auto) pick(const Parameters& defaults, std::tuple<Given...>& given) {
-        constexpr std::size_t argument = argument_for(Parameter);
-        if constexpr (argument == none) return static_cast<const default_at<Parameter>&>(std::get<Parameter>(defaults.all).value);
-        else if constexpr (keywords[argument]) return value_of(std::get<argument>(given));
-        else return std::get<argument>(std::move(given));
-    }
-
-    template <std::size_t Parameter>
-    using default_at = decltype(parameter_at<Parameter>::value);
-
-    template <fixed_string Name, class T>
-    static T&& value_of(keyword_argument<Name, T>& named) noexcept {
-        return static_cast<T&&>(named.value);  // T is a reference
     }
 
     template <std::size_t... Index>

@@ -5,6 +5,7 @@
 
 #include <extensible/detail/hazard.hpp>
 #include <extensible/detail/order.hpp>
+#include <extensible/detail/reclaim.hpp>
 #include <extensible/detail/records.hpp>
 #include <extensible/error.hpp>
 

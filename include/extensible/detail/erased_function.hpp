@@ -22,7 +22,7 @@ public:
     template <class Function>
         requires(!std::same_as<std::remove_cvref_t<Function>, erased_function> &&
                  std::is_invocable_r_v<R, std::decay_t<Function>&, A...>)
-    erased_function(Function&& function)  // NOLINT: implicit, as for std::function
+    erased_function(Function&& function)
         : call_([](void* object, A&&... args) -> R {
               auto& held = *static_cast<std::decay_t<Function>*>(object);
               if constexpr (std::is_void_v<R>) std::invoke(held, std::forward<A>(args)...);

@@ -29,19 +29,19 @@ struct shape;
 
 template <class R, class... A>
 struct shape<R(A...)> {
+    template <std::size_t Index>
+    using parameter_type = std::tuple_element_t<Index, std::tuple<A...>>;
+
 private:
     static constexpr std::size_t count = sizeof...(A);
 
-    template <std::size_t Index>
-    using type_at = std::tuple_element_t<Index, std::tuple<A...>>;
-
     static constexpr bool ends_with_kwargs() {
         if constexpr (count == 0) return false;
-        else return std::same_as<type_at<count - 1>, const kwargs&> || std::same_as<type_at<count - 1>, kwargs>;
+        else return std::same_as<parameter_type<count - 1>, const kwargs&> || std::same_as<parameter_type<count - 1>, kwargs>;
     }
 
     template <std::size_t... Index>
-    static std::tuple<arg<type_at<Index>>...> args_of(std::index_sequence<Index...>);
+    static std::tuple<arg<parameter_type<Index>>...> args_of(std::index_sequence<Index...>);
 
 public:
     static constexpr bool takes_kwargs = ends_with_kwargs();

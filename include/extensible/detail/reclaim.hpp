@@ -1,0 +1,188 @@
+#pragma once
+
+// When is a list of hooks destroyed that has been replaced, and who waits for that? The bodies of hazard_domain.
+
+#include <extensible/detail/hazard.hpp>
+#include <extensible/detail/process_barrier.hpp>
+#include <extensible/detail/records.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <mutex>
+#include <utility>
+
+namespace ext::detail {
+
+// Asked before the first slot is used and before the first list is retired; all who ask at once get the same answer.
+inline bool hazard_domain::asymmetric() noexcept {
+    // Relaxed: the answer stands for itself, and asking again does no harm.
+    int known = asymmetric_.load(std::memory_order_relaxed);
+    if (known < 0) {
+        known = enable_process_barrier() ? 1 : 0;
+        asymmetric_.store(known, std::memory_order_relaxed);
+    }
+    return known == 1;
+}
+
+// Between what this thread wrote and what it reads next. Where slots are published with sequentially consistent stores,
+// their order with the sequentially consistent accesses here does it.
+inline void hazard_domain::barrier() noexcept {
+    if (asymmetric()) process_barrier();
+}
+
+struct thread_end {
+    ~thread_end() {
+        this_thread_hazards.attention.fetch_or(thread_hazards::ended, std::memory_order_seq_cst);
+        if (this_thread_hazards.linked) hazards().unlink(this_thread_hazards);
+    }
+    void touch() const noexcept {}
+};
+inline thread_local thread_end this_thread_end;
+
+[[gnu::noinline]] inline void hazard_domain::link(thread_hazards& thread) noexcept {
+    const bool ended = (thread.attention.load(std::memory_order_seq_cst) & thread_hazards::ended) != 0;
+    if (!ended) this_thread_end.touch();  // arranges for its destruction
+    thread.linked = true;
+    thread.without_fence = asymmetric();
+    if (!thread.without_fence) thread.attention.fetch_or(thread_hazards::fenced, std::memory_order_seq_cst);
+    thread.next = threads_.load(std::memory_order_seq_cst);
+    while (!threads_.compare_exchange_weak(thread.next, &thread, std::memory_order_seq_cst)) {
+    }
+}
+
+// Threads are linked without a lock, at the head, and unlinked under the mutex: so only the head can change meanwhile.
+[[gnu::noinline]] inline void hazard_domain::unlink(thread_hazards& thread) noexcept {
+    const std::lock_guard lock(mutex_);
+    thread.linked = thread.without_fence = false;
+    thread_hazards* head = &thread;
+    if (threads_.compare_exchange_strong(head, thread.next, std::memory_order_seq_cst)) return;
+    while (head->next != &thread) head = head->next;
+    head->next = thread.next;
+}
+
+inline void hazard_domain::retire(hook_list* list) noexcept {
+    const std::lock_guard lock(mutex_);
+    list->next_retired = std::exchange(retired_, list);
+    retired_count_.fetch_add(1, std::memory_order_seq_cst);
+}
+
+inline void hazard_domain::reclaim() noexcept {
+    std::unique_lock lock(mutex_);
+    while (hook_list* const list = take_unused()) {
+        // The list stays among the retired ones while the hooks' captured state is destroyed, so that
+        // wait_until_unused() waits for that too.
+        lock.unlock();
+        list->release_hooks();
+        lock.lock();
+        hook_list** at = &retired_;
+        while (*at != list) at = &(*at)->next_retired;
+        *at = list->next_retired;
+        retired_count_.fetch_sub(1, std::memory_order_seq_cst);
+        lock.unlock();
+        hook_list::free(list);
+        lock.lock();
+    }
+    changes_.fetch_add(1, std::memory_order_seq_cst);
+    changes_.notify_all();
+}
+
+// A retired list that no call holds, marked as this thread's to let go of; null when there is none.
+inline hook_list* hazard_domain::take_unused() noexcept {
+    // A first look leaves word with whoever holds a list; the second one finds those who left before they could see it.
+    for (int look = 0; look < 2; ++look) {
+        bool any = false;
+        for (const hook_list* list = retired_; list; list = list->next_retired) any |= !list->reclaimed_by;
+        if (!any) break;
+        barrier();
+        for (hook_list* list = retired_; list; list = list->next_retired) {
+            if (list->reclaimed_by || leave_word_with_holders(*list)) continue;
+            list->reclaimed_by = &this_thread_hazards;
+            return list;
+        }
+    }
+    return nullptr;
+}
+
+// Whether a call holds the list. Threads in whose slots it stands will look after it when they leave it.
+inline bool hazard_domain::leave_word_with_holders(const hook_list& list) noexcept {
+    bool held = false;
+    for (thread_hazards* thread = threads_.load(std::memory_order_seq_cst); thread; thread = thread->next) {
+        for (std::size_t slot = 0; slot < std::size(thread->slots); ++slot) {
+            if (thread->slots[slot].load(std::memory_order_seq_cst) != &list) continue;
+            thread->attention.fetch_or(thread_hazards::word_left(slot), std::memory_order_seq_cst);
+            held = true;
+        }
+    }
+    return held || list.pins.load(std::memory_order_seq_cst) != 0;  // after the slots, see pin()
+}
+
+inline void hazard_domain::wait_until_unused(const hook_record& hook) noexcept {
+    std::unique_lock lock(mutex_);
+    waiter self{&this_thread_hazards, &hook, waiters_};
+    waiters_ = &self;
+    // One who waits for a call of this thread may now be let through, or this thread, which finds that out here.
+    while (must_wait(self)) {
+        const std::uint32_t seen = changes_.load(std::memory_order_seq_cst);  // under the lock: no change is missed
+        lock.unlock();
+        changes_.wait(seen, std::memory_order_seq_cst);
+        lock.lock();
+    }
+    waiter** at = &waiters_;
+    while (*at != &self) at = &(*at)->next;
+    *at = self.next;
+}
+
+inline bool hazard_domain::must_wait(const waiter& waiting) noexcept {
+    for (const hook_list* list = retired_; list; list = list->next_retired)
+        if (list->contains(*waiting.hook)) leave_word_with_holders(*list);
+    barrier();
+    return any_other_user(waiting, [&](const thread_hazards* user) {
+        return !user || !waits_for(*user, *waiting.thread, 64);
+    });
+}
+
+// Whether some other thread that can run the waiter's hook, or is destroying what it captured, matches. A thread that
+// holds it by a pin is not known: null.
+template <class Predicate>
+bool hazard_domain::any_other_user(const waiter& waiting, Predicate matches) const noexcept {
+    for (const hook_list* list = retired_; list; list = list->next_retired) {
+        if (!list->contains(*waiting.hook)) continue;
+        if (list->reclaimed_by) {
+            if (list->reclaimed_by != waiting.thread && matches(list->reclaimed_by)) return true;
+            continue;
+        }
+        for (const thread_hazards* thread = threads_.load(std::memory_order_seq_cst); thread; thread = thread->next) {
+            if (thread == waiting.thread) continue;
+            for (const auto& slot : thread->slots)
+                if (slot.load(std::memory_order_seq_cst) == list && matches(thread)) return true;
+        }
+        if (list->pins.load(std::memory_order_seq_cst) > waiting.own_pins(*list) && matches(nullptr)) return true;
+    }
+    return false;
+}
+
+// Whether `from` waits for a call of `to`, or for another thread that does.
+inline bool hazard_domain::waits_for(const thread_hazards& from, const thread_hazards& to,
+                                     std::size_t limit) const noexcept {
+    if (limit == 0) return false;
+    for (const waiter* w = waiters_; w; w = w->next) {
+        if (w->thread != &from) continue;
+        if (any_other_user(*w, [&](const thread_hazards* user) {
+                return user && (user == &to || waits_for(*user, to, limit - 1));
+            }))
+            return true;
+    }
+    return false;
+}
+
+// How many of the list's pins are of calls that the waiter's thread is inside of.
+inline std::size_t hazard_domain::waiter::own_pins(const hook_list& list) const noexcept {
+    std::size_t count = 0;
+    for (const held_hooks* call = thread->innermost; call; call = call->outer())
+        if (call->pins(list)) ++count;
+    return count;
+}
+
+}  // namespace ext::detail
