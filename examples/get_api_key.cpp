@@ -1,0 +1,240 @@
+// Shows a function that reads API keys from the environment, and hooks that supply them from elsewhere, rewrite its
+// argument and audit its calls, without a change to the function or its callers. From the project's root:
+//
+//     c++ -std=c++20 -pthread -Iinclude examples/get_api_key.cpp -o get_api_key &&
+//     OPENAI_API_KEY=sk-demo ./get_api_key openai
+
+#include <extensible/extensible.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstddef>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// ---- The application ------------------------------------------------------------------------------------------------
+
+// The variables that may hold the key, first choice first: API_KEY_OPENAI, OPENAI_API_KEY, OPENAI_API_TOKEN.
+std::array<std::string, 3> variable_names(std::string_view service) {
+    std::string name(service);
+    for (char& c : name) {
+        const auto byte = static_cast<unsigned char>(c);
+        c = std::isalnum(byte) ? static_cast<char>(std::toupper(byte)) : '_';
+    }
+    return {"API_KEY_" + name, name + "_API_KEY", name + "_API_TOKEN"};
+}
+
+// "a, b,,c" holds a, b and c.
+std::vector<std::string> split(const std::string& list) {
+    std::vector<std::string> entries;
+    std::istringstream rest(list);
+    for (std::string entry; std::getline(rest, entry, ',');) {
+        const auto first = entry.find_first_not_of(" \t\r\n");
+        if (first == std::string::npos) continue;
+        entries.push_back(entry.substr(first, entry.find_last_not_of(" \t\r\n") - first + 1));
+    }
+    return entries;
+}
+
+// How often the variable has had its turn. Any thread may ask for a key, several at once.
+std::size_t next_turn(const std::string& variable) {
+    static std::mutex mutex;
+    static std::map<std::string, std::size_t> turns;
+    const std::lock_guard lock(mutex);
+    return turns[variable]++;
+}
+
+// The service's key from the environment, of several with commas between them the next in turn; empty without any.
+// Making this function extensible took its first line and its last, and hooks registered from anywhere now apply to it.
+inline ext::extensible get_api_key{"models.get_api_key", [](std::string_view service) -> std::string {
+    for (const std::string& variable : variable_names(service)) {
+        const char* const value = std::getenv(variable.c_str());
+        const std::vector<std::string> keys = split(value ? value : "");
+        if (!keys.empty()) return keys[next_turn(variable) % keys.size()];
+    }
+    return "";
+}};
+
+// ---- The hooks, of which the application need not know --------------------------------------------------------------
+
+using api_key_call = decltype(get_api_key)::call_type;
+
+// A start hook that rewrites the argument: people ask for a model, keys belong to the service behind it.
+void resolve_alias(api_key_call& call) {
+    auto& [service] = call.args;
+    if (*service == "claude") service = "anthropic";
+    if (*service == "gpt") service = "openai";
+}
+
+// The files that may hold the key: with a variable's name, in upper or lower case, or the service's own.
+std::vector<std::string> file_names(std::string_view service) {
+    std::vector<std::string> names;
+    for (std::string name : variable_names(service)) {
+        names.push_back(name);
+        for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        names.push_back(name);
+    }
+    names.emplace_back(service);
+    return names;
+}
+
+// The file's text without one newline at its end; empty without the file. One that cannot be read is an error: another
+// key must not take its place unnoticed.
+std::string read_secret(const std::filesystem::path& path) {
+    if (!std::filesystem::is_regular_file(path)) return "";
+    std::ifstream file(path, std::ios::binary);
+    if (!file) throw std::runtime_error("cannot read " + path.string());
+    std::string secret(std::istreambuf_iterator<char>(file), {});
+    if (secret.ends_with('\n')) secret.pop_back();
+    return secret;
+}
+
+// A start hook that supplies the result, so that the function is not called: it reads the key from a directory with one
+// file per secret, as Docker, Kubernetes and systemd provide it. Where no file has a key the function runs as ever.
+auto secrets_from(std::filesystem::path directory) {
+    return [directory = std::move(directory)](api_key_call& call) {
+        auto& [service] = call.args;
+        // The name becomes part of a path, which must not leave the directory (":" is for drive letters).
+        if (service->starts_with('.') || service->find_first_of("/\\:") != std::string_view::npos) return;
+
+        for (const std::string& name : file_names(*service)) {
+            const std::filesystem::path file = directory / name;
+            const std::string secret = read_secret(file);
+            if (secret.empty()) continue;
+            call.result = secret;
+            call.kwargs.set("source", file.string());  // a note to the hooks that run later
+            return;
+        }
+    };
+}
+
+// How the call ended, in words that do not contain the key.
+std::string outcome(const api_key_call& call) {
+    try {
+        if (call.exception) std::rethrow_exception(call.exception);
+    } catch (const std::exception& error) {
+        return std::string("failed: ") + error.what();
+    } catch (...) {
+        return "failed";
+    }
+    if (!call.result || call.result->empty()) return "no key";
+    return "key from " + call.kwargs.value_or("source", call.original_ran ? "the environment" : "a hook");
+}
+
+// An end hook that writes one line about each call, whichever way the call ended.
+void audit(api_key_call& call) {
+    auto& [service] = call.args;  // as the start hooks left it
+    std::string line = "audit: " + std::string(*service) + ": " + outcome(call);
+    // A line break in a name must not forge a second line.
+    std::replace_if(line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
+    std::cerr << line + '\n';
+}
+
+// The hooks stay registered as long as what this returns.
+std::vector<ext::scoped_hook> register_hooks(const std::optional<std::filesystem::path>& secrets) {
+    std::vector<ext::scoped_hook> hooks;
+    if (secrets) hooks.push_back(get_api_key.on_start(secrets_from(*secrets), {.id = "secrets"}));
+
+    // Registered second, it runs first: secrets are stored under the service's own name.
+    hooks.push_back(get_api_key.on_start(resolve_alias, {.id = "alias", .before = "secrets"}));
+
+    // By name, as a plugin does that knows nothing else of the application. The priority makes it the last end hook.
+    hooks.push_back(ext::on_end("models.get_api_key", audit, {.id = "audit", .priority = 100}));
+    return hooks;
+}
+
+// ---- The command line -----------------------------------------------------------------------------------------------
+
+constexpr std::string_view help = R"(usage: get_api_key [--secrets DIR] [--no-hooks] [--reveal] SERVICE...
+
+Prints the API key of each service: the first of API_KEY_<SERVICE>, <SERVICE>_API_KEY and <SERVICE>_API_TOKEN that is
+set in the environment; of several keys with commas between them, the next in turn.
+Hooks resolve the aliases claude (anthropic) and gpt (openai), and write an audit line for each call to stderr.
+
+  --secrets DIR  a hook takes the key from a file in DIR instead, where there is one with the name of such a variable,
+                 in upper or lower case, or of the service
+  --no-hooks     registers no hooks: the environment alone
+  --reveal       prints keys whole; otherwise three characters of them at most
+  --help         prints this text
+
+Exit status: 0; 1 when a service has no key; 2 when the command line is wrong.
+)";
+
+struct options {
+    std::vector<std::string_view> services;
+    std::optional<std::filesystem::path> secrets;
+    bool hooks = true;
+    bool reveal = false;
+};
+
+options parse(const std::vector<std::string_view>& arguments) {
+    options chosen;
+    for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+        if (*argument == "--no-hooks") {
+            chosen.hooks = false;
+        } else if (*argument == "--reveal") {
+            chosen.reveal = true;
+        } else if (*argument == "--secrets") {
+            if (++argument == arguments.end()) throw std::invalid_argument("--secrets needs a directory");
+            chosen.secrets = *argument;
+            if (!std::filesystem::is_directory(*chosen.secrets))
+                throw std::invalid_argument("--secrets: no such directory: " + chosen.secrets->string());
+        } else if (argument->starts_with('-')) {
+            throw std::invalid_argument("unknown option: " + std::string(*argument));
+        } else {
+            chosen.services.push_back(*argument);
+        }
+    }
+    if (chosen.services.empty()) throw std::invalid_argument("no service given");
+    return chosen;
+}
+
+std::string masked(const std::string& key) {
+    return key.size() < 8 ? "***" : key.substr(0, 3) + "***";  // three characters would be too much of a short key
+}
+
+int main(int argc, char** argv) {
+    const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+    if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
+        std::cout << help;
+        return 0;
+    }
+
+    options chosen;
+    try {
+        chosen = parse(arguments);
+    } catch (const std::exception& error) {
+        std::cerr << "get_api_key: " << error.what() << " (try --help)\n";
+        return 2;
+    }
+
+    std::vector<ext::scoped_hook> hooks;
+    if (chosen.hooks) hooks = register_hooks(chosen.secrets);
+
+    int status = 0;
+    for (const std::string_view service : chosen.services) {
+        try {
+            const std::string key = get_api_key(service);  // the same call, with hooks and without
+            if (key.empty()) throw std::runtime_error("no key found");
+            std::cout << service << ": " << (chosen.reveal ? key : masked(key)) << '\n';
+        } catch (const std::exception& error) {
+            std::cerr << "get_api_key: " << service << ": " << error.what() << '\n';
+            status = 1;
+        }
+    }
+    return status;
+}
