@@ -1,0 +1,335 @@
+// Shows what calls of a wrapped function cost next to a plain call, and whether the bounds on that are met:
+// cmake -S . -B build && cmake --build build --target benchmark && build/tests/benchmark
+//
+// `--benchmark-samples 5` makes a quick run. Nothing fails when a bound is not met: a busy machine is no broken one. What
+// the header costs a compiler is measured by tests/benchmark_compile_time.sh.
+
+#define CATCH_CONFIG_EXTERNAL_INTERFACES                    // Catch2 2 declares listeners only then
+#define _LIBCPP_ENABLE_CXX17_REMOVED_UNARY_BINARY_FUNCTION  // Boost before 1.81 with libc++ needs it
+#include "catch.hpp"
+
+#include <extensible/extensible.hpp>
+
+#ifdef EXTENSIBLE_HAS_BOOST_SIGNALS2
+#include <boost/signals2/signal.hpp>
+#endif
+#ifdef EXTENSIBLE_HAS_SIGCXX
+#include <sigc++/sigc++.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+// ---- What is measured -----------------------------------------------------------------------------------------------
+
+namespace {
+
+// The asm keeps the compiler from knowing what comes out, so that it has to call.
+[[gnu::noinline]] int plain(int x) {
+    asm volatile("" : "+r"(x));
+    return x + 1;
+}
+
+ext::extensible wrapped_lambda{"benchmark.lambda", [](int x) { return plain(x); }};
+ext::extensible wrapped_pointer{"benchmark.pointer", &plain};
+ext::extensible<int(int)> wrapped_erased{"benchmark.erased", [](int x) { return plain(x); }};
+ext::extensible hooked{"benchmark.hooked", [](int x) { return plain(x); }};
+
+const auto start_hook = [](auto& call) {
+    auto& [x] = call.args;
+    x = *x + 1;
+};
+const auto end_hook = [](auto& call) { call.result = *call.result + 1; };
+
+// The same hook for the others.
+const auto slot = [](int& x) { x = x + 1; };
+
+std::vector<ext::scoped_hook> register_start_hooks(int count) {
+    std::vector<ext::scoped_hook> hooks;
+    for (int i = 0; i < count; ++i) hooks.emplace_back(hooked.on_start(start_hook));
+    return hooks;
+}
+
+// What one writes without a library.
+class hand_written_hooks {
+public:
+    void add(const std::string& function, std::function<void(int&)> hook) {
+        const std::unique_lock lock(mutex_);
+        hooks_[function].push_back(std::move(hook));
+    }
+    void run(const std::string& function, int& x) {
+        const std::shared_lock lock(mutex_);
+        if (const auto at = hooks_.find(function); at != hooks_.end())
+            for (const auto& hook : at->second) hook(x);
+    }
+
+private:
+    std::shared_mutex mutex_;
+    std::map<std::string, std::vector<std::function<void(int&)>>> hooks_;
+};
+
+// ---- How ------------------------------------------------------------------------------------------------------------
+
+// One call takes less than the clock's tick, so that each run of a benchmark makes many. Aligned, so that the loop stands
+// the same way in cache lines whatever it calls.
+template <class Function>
+[[gnu::noinline, gnu::aligned(64)]] int call_repeatedly(Function& function, int times) {
+    int x = 0;
+    for (int i = 0; i < times; ++i) x = function(x);
+    return x;
+}
+
+constexpr int calls_per_run = 1000;
+constexpr int rounds = 2;  // so that a disturbance which lasts does not decide on one benchmark
+
+template <class Function>
+void measure(const char* name, Function& function) {
+    BENCHMARK(std::string(name)) { return call_repeatedly(function, calls_per_run); };
+}
+
+// How long it takes until each of `count` threads has done `work`, all at once. They spin until all are there, because to
+// wake one would take longer than the work; before that they sleep, because a busy machine lets those run first who have.
+template <class Work>
+void measure_threads(Catch::Benchmark::Chronometer meter, int count, Work work) {
+    const auto start = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
+    std::atomic<int> arrived{0};
+    const auto wait_for_all = [&](int times) {
+        ++arrived;
+        while (arrived.load() < times * count) {
+        }
+    };
+    const auto run = [&](int number) {
+        wait_for_all(2 * number + 2);
+        const int result = work();
+        wait_for_all(2 * number + 3);
+        return result;
+    };
+    std::vector<std::thread> others;
+    while (std::ssize(others) < count - 1)
+        others.emplace_back([&] {
+            std::this_thread::sleep_until(start);
+            wait_for_all(1);
+            for (int number = 0; number < meter.runs(); ++number) run(number);
+        });
+    std::this_thread::sleep_until(start);
+    wait_for_all(1);
+    meter.measure(run);
+    for (auto& other : others) other.join();
+}
+
+template <class Function>
+void measure_on_threads(const std::string& name, Function& function) {
+    const auto work = [&] { return call_repeatedly(function, 50'000); };
+    BENCHMARK_ADVANCED(name + ", one thread")(Catch::Benchmark::Chronometer meter) { measure_threads(meter, 1, work); };
+    BENCHMARK_ADVANCED(name + ", two threads")(Catch::Benchmark::Chronometer meter) { measure_threads(meter, 2, work); };
+}
+
+// Bytes asked for with operator new, which is replaced below, and not given back. What malloc() adds is not counted.
+std::atomic<std::size_t> heap_bytes{0};
+constexpr std::size_t header_size = alignof(std::max_align_t);  // in front of each block stands its size
+
+// ---- What came out --------------------------------------------------------------------------------------------------
+
+struct memory_use {
+    double wrapper = NAN, heap = NAN;  // bytes for each function
+};
+memory_use memory;
+
+class results {
+public:
+    void add_sample(const std::string& benchmark, double ns_per_run) {
+        double& best = best_.try_emplace(benchmark, ns_per_run).first->second;
+        best = std::min(best, ns_per_run);
+    }
+
+    void print_table() const {
+        const double plain = ns("plain"), scale = plain / 1.1, one_hook = ns("one start hook");
+
+        std::printf("\n%-44s %12s %9s   %-12s %s\n", "one call", "measured", "to plain", "bound", "met");
+        row("plain, not inlined", plain, "ns");
+        for (const char* name : {"no hooks: lambda", "no hooks: function pointer", "no hooks: type-erased"})
+            row(name, ns(name), "ns", limit::at_most, 1.05 * plain);
+        row("one start hook", one_hook, "ns", limit::at_most, plain + 5 * scale);
+        row("each further start hook", (ns("eleven start hooks") - one_hook) / 10, "ns", limit::at_most, 2 * scale);
+        row("one start and one end hook", ns("one start and one end hook"), "ns");
+        row("calls of two threads to one: plain", gain("plain"), "x");
+        row("calls of two threads to one: one start hook", gain("one start hook"), "x", limit::at_least, 1.9);
+        row("memory of a function without hooks", memory.wrapper + memory.heap, "B", limit::at_most, 256);
+        std::printf("\n");
+        row("std::function, no hooks", ns("std::function"), "ns");
+        row("map under shared_mutex, of 1 name", ns("map of 1 name"), "ns");
+        row("map under shared_mutex, of 16 names", ns("map of 16 names"), "ns");
+        row("Boost.Signals2, one slot", ns("Boost.Signals2"), "ns");
+        row("libsigc++, one slot", ns("libsigc++"), "ns");
+        row("one start hook to the map of 1 name", one_hook / ns("map of 1 name"), "x", limit::at_most, 1.0 / 3);
+        row("one start hook to the map of 16 names", one_hook / ns("map of 16 names"), "x", limit::at_most, 1.0 / 3);
+
+        std::printf("\nTimes are the best of all samples; the map and the signals run one hook and then call. Bounds in ns above "
+                    "the plain call\nare stated for one of 1.1 ns, and scaled to this one by %.2f. Memory: %.0f bytes in the "
+                    "wrapper and %.0f on the heap, as\nasked for, the name's own characters not counted.\n",
+                    scale, memory.wrapper, memory.heap);
+    }
+
+private:
+    enum class limit { none, at_most, at_least };
+
+    // NaN where it was not measured, and so is all that is worked out from it.
+    double ns(const std::string& benchmark) const {
+        const auto at = best_.find(benchmark);
+        return at == best_.end() ? NAN : at->second / calls_per_run;
+    }
+    double gain(const std::string& benchmark) const {
+        return 2 * ns(benchmark + ", one thread") / ns(benchmark + ", two threads");
+    }
+
+    void row(const char* what, double measured, const char* unit, limit kind = limit::none, double bound = NAN) const {
+        if (std::isnan(measured)) {
+            std::printf("%-44s %12s\n", what, "-");
+            return;
+        }
+        std::printf("%-44s %9.2f %-2s", what, measured, unit);
+        if (*unit == 'n') std::printf(" %9.2f", measured / ns("plain"));
+        else std::printf(" %9s", "");
+        if (kind != limit::none) {
+            const bool met = kind == limit::at_most ? measured <= bound : measured >= bound;
+            std::printf("   %s %6.2f %-2s %s", kind == limit::at_most ? "<=" : ">=", bound, unit, met ? "met" : "not met");
+        }
+        std::printf("\n");
+    }
+
+    std::map<std::string, double> best_;  // ns of each benchmark's fastest run: what disturbs it can only slow it down
+};
+
+#if defined(CATCH_VERSION_MAJOR) && CATCH_VERSION_MAJOR < 3
+using listener = Catch::TestEventListenerBase;
+#else
+using listener = Catch::EventListenerBase;
+#endif
+
+class table_printer : public listener {
+public:
+    using listener::listener;
+
+    void benchmarkEnded(const Catch::BenchmarkStats<>& stats) override {
+        for (const auto& sample : stats.samples) results_.add_sample(stats.info.name, sample.count());
+    }
+    void testRunEnded(const Catch::TestRunStats&) override { results_.print_table(); }
+
+private:
+    results results_;
+};
+
+CATCH_REGISTER_LISTENER(table_printer)
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+    void* const block = std::malloc(header_size + size);
+    if (!block) throw std::bad_alloc();
+    *static_cast<std::size_t*>(block) = size;
+    heap_bytes += size;
+    return static_cast<std::byte*>(block) + header_size;
+}
+void operator delete(void* object) noexcept {
+    if (!object) return;
+    void* const block = static_cast<std::byte*>(object) - header_size;
+    heap_bytes -= *static_cast<std::size_t*>(block);
+    std::free(block);
+}
+void operator delete(void* object, std::size_t) noexcept { operator delete(object); }
+
+// ---- The measurements -----------------------------------------------------------------------------------------------
+
+TEST_CASE("one call") {
+    std::function<int(int)> function = [](int x) { return plain(x); };
+
+    hand_written_hooks map_of_1, map_of_16;
+    const std::string name = "models.get_api_key";
+    map_of_1.add(name, slot);
+    map_of_16.add(name, slot);
+    for (char last = 'a'; last < 'a' + 15; ++last) map_of_16.add(std::string("models.get_") + last, slot);
+    auto through_map_of_1 = [&](int x) { map_of_1.run(name, x); return plain(x); };
+    auto through_map_of_16 = [&](int x) { map_of_16.run(name, x); return plain(x); };
+
+    for (int round = 0; round < rounds; ++round) {
+        measure("plain", plain);
+        measure("no hooks: lambda", wrapped_lambda);
+        measure("no hooks: function pointer", wrapped_pointer);
+        measure("no hooks: type-erased", wrapped_erased);
+        measure("std::function", function);
+        {
+            const auto hooks = register_start_hooks(1);
+            measure("one start hook", hooked);
+        }
+        {
+            const auto hooks = register_start_hooks(11);
+            measure("eleven start hooks", hooked);
+        }
+        {
+            const auto hooks = register_start_hooks(1);
+            const ext::scoped_hook end = hooked.on_end(end_hook);
+            measure("one start and one end hook", hooked);
+        }
+        measure("map of 1 name", through_map_of_1);
+        measure("map of 16 names", through_map_of_16);
+#ifdef EXTENSIBLE_HAS_BOOST_SIGNALS2
+        boost::signals2::signal<void(int&)> boost_signal;
+        boost_signal.connect(slot);
+        auto through_boost = [&](int x) { boost_signal(x); return plain(x); };
+        measure("Boost.Signals2", through_boost);
+#endif
+#ifdef EXTENSIBLE_HAS_SIGCXX
+        sigc::signal<void(int&)> sigc_signal;
+        sigc_signal.connect(slot);
+        auto through_sigc = [&](int x) { sigc_signal(x); return plain(x); };
+        measure("libsigc++", through_sigc);
+#endif
+    }
+}
+
+TEST_CASE("calls on two threads") {
+    const auto hooks = register_start_hooks(1);
+    for (int round = 0; round < rounds; ++round) {
+        measure_on_threads("plain", plain);
+        measure_on_threads("one start hook", hooked);
+    }
+}
+
+TEST_CASE("memory of a function without hooks") {
+    constexpr std::size_t count = 1000;
+    const auto function = [](int x) { return plain(x); };
+    using wrapper = ext::extensible<int(int), std::remove_const_t<decltype(function)>>;
+
+    // Names too long to stand in a std::string itself: so their characters are blocks of their own, and can be told apart.
+    const std::string prefix = "benchmark.a_name_of_some_length.";
+    std::vector<std::string> names;
+    std::size_t characters = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        names.push_back(prefix + std::to_string(i));
+        characters += names.back().size();
+    }
+
+    ext::registry registry;
+    std::vector<std::optional<wrapper>> wrappers(count);
+    const std::size_t before = heap_bytes;
+    for (std::size_t i = 0; i < count; ++i) wrappers[i].emplace(registry, names[i], function);
+    memory.wrapper = sizeof(wrapper);
+    memory.heap = static_cast<double>(heap_bytes - before - characters) / count;
+}

@@ -1,0 +1,16 @@
+// Positional arguments come first.
+// expect-first: a positional argument stands behind a named one
+#include <extensible/extensible.hpp>
+
+#include <string_view>
+
+using namespace ext::literals;
+
+inline ext::extensible fetch{"net.fetch", ext::params("url"_kw, "timeout"_kw = 30),
+    [](std::string_view url, int timeout) { return static_cast<int>(url.size()) + timeout; }};
+
+#ifdef FIXED
+int result = fetch("a", "timeout"_kw = 5);
+#else
+int result = fetch("url"_kw = "a", 5);
+#endif

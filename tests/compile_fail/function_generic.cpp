@@ -1,0 +1,9 @@
+// The signature of a generic lambda cannot be told: it has to be given.
+// expect-first: the signature of this function cannot be told.*give it: ext::extensible<R\(A\.\.\.\)>
+#include <extensible/extensible.hpp>
+
+#ifdef FIXED
+inline ext::extensible<int(int)> twice{"math.twice", [](auto x) { return 2 * x; }};
+#else
+inline ext::extensible twice{"math.twice", [](auto x) { return 2 * x; }};
+#endif

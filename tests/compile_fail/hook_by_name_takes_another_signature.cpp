@@ -1,0 +1,11 @@
+// A hook registered by name takes the call of the signature that is given.
+// expect-first: a hook must be callable with the call of its function, as in
+#include <extensible/extensible.hpp>
+
+inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+
+#ifdef FIXED
+auto hook = ext::on_start<int(int)>("math.twice", [](ext::call<int(int)>& call) { call.result = 1; });
+#else
+auto hook = ext::on_start<int(int)>("math.twice", [](ext::call<long(int)>& call) { call.result = 1; });
+#endif

@@ -1,0 +1,11 @@
+// A hook registered by name takes the call by reference.
+// expect-first: a hook registered by name takes an ext::call<R\(A\.\.\.\)>&, or the signature is given
+#include <extensible/extensible.hpp>
+
+inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+
+#ifdef FIXED
+auto hook = ext::on_start("math.twice", [](ext::call<int(int)>& call) { call.result = 1; });
+#else
+auto hook = ext::on_start("math.twice", [](ext::call<int(int)> call) { call.result = 1; });
+#endif

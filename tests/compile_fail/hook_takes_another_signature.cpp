@@ -1,0 +1,11 @@
+// A hook takes the call of its function, and no other.
+// expect-first: a hook must be callable with the call of its function, as in
+#include <extensible/extensible.hpp>
+
+inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+
+#ifdef FIXED
+auto hook = twice.on_start([](ext::call<int(int)>& call) { call.result = 1; });
+#else
+auto hook = twice.on_start([](ext::call<long(int)>& call) { call.result = 1; });
+#endif

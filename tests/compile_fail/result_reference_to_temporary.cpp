@@ -1,0 +1,12 @@
+// Where the function returns a reference, a temporary as the result would be gone before the caller sees it.
+// expect-first: use of deleted function .*ext::result<T&>::operator=\(T&&\)|overload resolution selected deleted operator '='
+#include <extensible/extensible.hpp>
+
+inline int counter = 0;
+inline ext::extensible count{"count", []() -> int& { return counter; }};
+
+#ifdef FIXED
+auto hook = count.on_start([](auto& call) { call.result = counter; });
+#else
+auto hook = count.on_start([](auto& call) { call.result = 5; });
+#endif

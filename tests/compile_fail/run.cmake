@@ -1,0 +1,36 @@
+# Checks one file that must not compile: cmake -DCASE= -DCOMPILER= -DFLAGS= -DINCLUDE= -P run.cmake
+#
+# The file says in its lines
+#     // expect-first: <regex>    what the first error says, which is the one that a user reads
+#     // expect: <regex>          what the diagnostics contain
+# and compiles where FIXED is defined, so that it never fails for another reason than the one it is about.
+
+set(ENV{LC_ALL} C)
+separate_arguments(flags UNIX_COMMAND "${FLAGS}")
+set(compile ${COMPILER} ${flags} -std=c++20 -fsyntax-only -I${INCLUDE} ${CASE})
+
+execute_process(COMMAND ${compile} -DFIXED RESULT_VARIABLE failed ERROR_VARIABLE errors)
+if(failed)
+    message("${errors}")
+    message(FATAL_ERROR "It does not compile where FIXED is defined.")
+endif()
+
+execute_process(COMMAND ${compile} RESULT_VARIABLE failed ERROR_VARIABLE errors)
+if(NOT failed)
+    message(FATAL_ERROR "It compiles, and should not.")
+endif()
+message("${errors}")
+
+file(STRINGS ${CASE} expectations REGEX "^// expect(-first)?: ")
+if(NOT expectations)
+    message(FATAL_ERROR "It states no expectation.")
+endif()
+string(REGEX MATCH "[^\n]* error: [^\n]*" first "${errors}")
+foreach(expectation IN LISTS expectations)
+    string(REGEX REPLACE "^// [^ ]+ " "" regex "${expectation}")
+    if(expectation MATCHES "^// expect-first" AND NOT first MATCHES "${regex}")
+        message(FATAL_ERROR "The first error is another than: ${regex}")
+    elseif(NOT errors MATCHES "${regex}")
+        message(FATAL_ERROR "The compiler does not say: ${regex}")
+    endif()
+endforeach()

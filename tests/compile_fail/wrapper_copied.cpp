@@ -1,0 +1,11 @@
+// A wrapper is one object.
+// expect-first: use of deleted function .*extensible\(const |call to deleted constructor of 'ext::extensible
+#include <extensible/extensible.hpp>
+
+inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+
+#ifdef FIXED
+auto hook = &twice;
+#else
+auto hook = twice;
+#endif

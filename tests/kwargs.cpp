@@ -1,0 +1,94 @@
+#include "catch.hpp"
+
+#include <extensible/kwargs.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using Catch::Matchers::Equals;
+
+TEST_CASE("Named values are set, replaced, read and taken") {
+    ext::kwargs all;
+    CHECK(all.empty());
+    all.set("retries", 3);
+    all.set("hosts", std::vector<std::string>{"a", "b"});
+    CHECK(all.size() == 2);
+    REQUIRE(all.get<int>("retries"));
+    *all.get<int>("retries") += 1;
+    CHECK(*std::as_const(all).get<int>("retries") == 4);
+    CHECK(all.get<int>("missing") == nullptr);
+
+    all.set("retries", std::string("many"));  // of another type now
+    CHECK(*all.get<std::string>("retries") == "many");
+    CHECK(all.size() == 2);
+
+    CHECK(all.take<std::vector<std::string>>("hosts") == std::vector<std::string>{"a", "b"});
+    CHECK(!all.contains("hosts"));
+    CHECK(all.take<int>("hosts") == std::nullopt);
+    CHECK(all.erase("retries"));
+    CHECK(!all.erase("retries"));
+    CHECK(all.empty());
+}
+
+TEST_CASE("Literals, C strings and views are kept as strings") {
+    ext::kwargs all;
+    const char* c_string = "c";
+    std::string gone = "gone";
+    all.set("literal", "l");
+    all.set("c", c_string);
+    all.set("view", std::string_view(gone));
+    gone = "####";
+    for (const char* name : {"literal", "c", "view"}) CHECK(all.get<std::string>(name) != nullptr);
+    CHECK(*all.get<std::string>("view") == "gone");
+    CHECK(all.value_or("literal", "default") == "l");
+    CHECK(all.value_or("missing", "default") == std::string("default"));
+    CHECK(all.value_or("missing", 5) == 5);
+}
+
+TEST_CASE("Values come in the order in which their names were set") {
+    ext::kwargs all;
+    all.set("z", 1);
+    all.set("a", "two");
+    all.set("m", 3.0);
+    all.set("z", 4);
+    std::string names, types;
+    for (const auto& [name, value] : all) {
+        names += name;
+        types += std::string(value.type()) + " ";
+    }
+    CHECK(names == "zam");
+    CHECK(types == "int std::string double ");
+    CHECK(*all.begin()->value.get_if<int>() == 4);
+    CHECK(all.begin()->value.get_if<long>() == nullptr);
+    CHECK(ext::kwargs().begin() == ext::kwargs().end());
+}
+
+TEST_CASE("Copies are independent") {
+    ext::kwargs first;
+    first.set("shared", std::make_shared<int>(1));
+    first.set("number", 1);
+    ext::kwargs second = first;
+    second.set("number", 2);
+    second.set("more", 3);
+    CHECK(*first.get<int>("number") == 1);
+    CHECK(first.size() == 2);
+    CHECK(first.get<std::shared_ptr<int>>("shared")->use_count() == 2);
+    first = second;
+    CHECK(first.size() == 3);
+    const ext::kwargs moved = std::move(first);
+    CHECK(moved.size() == 3);
+    CHECK(ext::kwargs(ext::kwargs()).empty());
+}
+
+TEST_CASE("Asking for another type than the stored one is an error that names both") {
+    ext::kwargs all;
+    all.set("retries", 3);
+    const char* const text = "retries: the named argument holds int, it was asked for as std::string";
+    CHECK_THROWS_WITH(all.get<std::string>("retries"), Equals(text));
+    CHECK_THROWS_WITH(all.take<std::string>("retries"), Equals(text));
+    CHECK_THROWS_WITH(all.value_or("retries", "x"), Equals(text));
+    CHECK_THROWS_AS(all.get<long>("retries"), ext::bad_kwarg);
+    CHECK(*all.get<int>("retries") == 3);
+}

@@ -1,0 +1,250 @@
+// What happens when hooks register, remove, call and destroy while they run, on one thread.
+#include "catch.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+struct fixture {
+    ext::registry registry;
+    std::string way;
+    ext::extensible<int(int)> f{registry, "f", [this](int x) {
+        way += "f";
+        return x;
+    }};
+};
+
+// Does something when the hook that captured it is destroyed.
+class at_destruction {
+public:
+    explicit at_destruction(std::function<void()> action) : action_(std::move(action)) {}
+    at_destruction(at_destruction&& other) noexcept : action_(std::exchange(other.action_, nullptr)) {}
+    ~at_destruction() {
+        if (action_) action_();
+    }
+
+private:
+    std::function<void()> action_;
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(fixture, "A hook that is registered during a call runs from the next call on") {
+    f.on_start([this, first = true](auto&) mutable {
+        if (std::exchange(first, false)) {
+            f.on_start([this](auto&) { way += "s"; });
+            f.on_end([this](auto&) { way += "e"; });
+        }
+    });
+    f(1);
+    CHECK(way == "f");
+    f(1);
+    CHECK(way == "fsfe");
+}
+
+TEST_CASE_METHOD(fixture, "A hook that is removed or disabled during a call still runs in this call") {
+    ext::hook removed = f.on_end([this](auto&) { way += "r"; });
+    ext::hook disabled = f.on_end([this](auto&) { way += "d"; });
+    f.on_start([&](auto&) {
+        removed.remove();
+        disabled.disable();
+        CHECK(!removed.active());
+        CHECK(!disabled.active());
+    });
+    f(1);
+    CHECK(way == "frd");
+    f(1);
+    CHECK(way == "frdf");
+    disabled.enable();
+}
+
+TEST_CASE_METHOD(fixture, "A hook may remove itself; what it captured goes when the call has left") {
+    auto state = std::make_shared<int>(0);
+    ext::hook self = f.on_start([&self, state](auto&) {
+        self.remove();
+        self.remove();
+        CHECK(state.use_count() == 2);  // still alive: it is running
+        ++*state;
+    });
+    SECTION("without waiting") {}
+    SECTION("waiting, which does not wait for its own frame") {
+        f.on_start([&](auto&) { self.remove_and_wait(); }, {.priority = 1});
+    }
+    f(1);
+    CHECK(*state == 1);
+    CHECK(state.use_count() == 1);
+    f(1);
+    CHECK(*state == 1);
+}
+
+TEST_CASE_METHOD(fixture, "A removed hook that an outer call still holds is destroyed by the outer call") {
+    auto state = std::make_shared<int>(0);
+    std::optional<ext::hook> hook;
+    hook = f.on_start([&, state](auto& call) {
+        ++*state;
+        if (*call.template arg<0>() > 0) f(*call.template arg<0>() - 1);
+        else hook->remove_and_wait();
+        CHECK(state.use_count() == 2);
+    });
+    f(3);
+    CHECK(*state == 4);
+    CHECK(state.use_count() == 1);
+}
+
+TEST_CASE_METHOD(fixture, "Functions with hooks may call themselves, more deeply than there are slots") {
+    ext::extensible<int(int)> sum{registry, "sum", [&](int n) { return n == 0 ? 0 : n + sum(n - 1); }};
+    int starts = 0, ends = 0;
+    sum.on_start([&](auto&) { ++starts; });
+    sum.on_end([&](auto&) { ++ends; });
+    CHECK(sum(1000) == 500500);
+    CHECK(starts == 1001);
+    CHECK(ends == 1001);
+}
+
+TEST_CASE("Many different functions may be nested, more deeply than there are slots, and removed from the bottom") {
+    constexpr int depth = 40;
+    ext::registry registry;
+    auto state = std::make_shared<int>(0);
+    std::vector<std::unique_ptr<ext::extensible<int(int)>>> chain;
+    std::vector<ext::hook> hooks;
+    for (int i = 0; i < depth; ++i) {
+        chain.push_back(std::make_unique<ext::extensible<int(int)>>(registry, "chain" + std::to_string(i), [&, i](int x) {
+            if (i + 1 < depth) return (*chain[static_cast<std::size_t>(i) + 1])(x + 1);
+            const long holders = state.use_count();
+            for (ext::hook& hook : hooks) hook.remove_and_wait();
+            CHECK(state.use_count() == holders);  // all of them are still in use, by this thread
+            return x;
+        }));
+        hooks.push_back(chain.back()->on_end([state](auto&) { ++*state; }));
+    }
+    CHECK((*chain[0])(0) == depth - 1);
+    CHECK(*state == depth);
+    CHECK(state.use_count() == 1);
+    CHECK((*chain[0])(0) == depth - 1);
+    CHECK(*state == depth);
+}
+
+TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
+    ext::registry registry;
+    std::string way;
+    auto state = std::make_shared<int>(5);
+    const auto function = [&way, state](int x) {
+        way += "f";
+        return x + *state;
+    };
+    SECTION("one with a deduced function") {
+        using wrapper = ext::extensible<int(int), std::decay_t<decltype(function)>>;
+        auto f = std::make_unique<wrapper>(registry, "f", function);
+        SECTION("in a start hook") {
+            f->on_start([&](auto&) { f.reset(); });
+        }
+        SECTION("in a start hook of an inner call") {
+            f->on_start([&](auto& call) {
+                if (*call.template arg<0>() == 0) f.reset();
+                else if (f) CHECK((*f)(0) == 5);
+                way += "s";
+            });
+        }
+        SECTION("in an end hook") {
+            f->on_start([&](auto&) { way += "s"; });
+            f->on_end([&](auto&) { f.reset(); });
+        }
+        f->on_end([&](auto& call) {
+            CHECK(call.name == "f");
+            way += "e";
+        }, {.priority = 1});
+        CHECK((*f)(1) == 6);
+        CHECK(!f);
+    }
+    SECTION("one with an erased function") {
+        auto f = std::make_unique<ext::extensible<int(int)>>(registry, "f", function);
+        f->on_start([&](auto&) { f.reset(); });
+        f->on_end([&](auto&) { way += "e"; });
+        CHECK((*f)(1) == 6);
+    }
+    CHECK(way.back() == 'e');
+    CHECK(registry.record().functions.empty());
+    CHECK(state.use_count() == 2);  // here, and in the function that is copied above: none is left in a wrapper
+}
+
+TEST_CASE("A hook may destroy the registry, and the call goes on with the hooks that it began with") {
+    auto registry = std::make_unique<ext::registry>();
+    ext::extensible f{*registry, "f", [](int x) { return x; }};
+    int ends = 0;
+    f.on_start([&](auto&) { registry.reset(); });
+    f.on_end([&](auto& call) {
+        ++ends;
+        CHECK(call.name == "f");
+    });
+    CHECK(f(1) == 1);
+    CHECK(f(1) == 1);
+    CHECK(ends == 1);
+}
+
+TEST_CASE_METHOD(fixture, "What a hook captured may use the library in its destructor") {
+    int destroyed = 0;
+    ext::hook other = f.on_end([this](auto&) { way += "o"; });
+    ext::hook hook = f.on_start([&, watch = at_destruction([&] {
+                                        ++destroyed;
+                                        other.remove_and_wait();
+                                        f(2);
+                                        f.on_start([this](auto&) { way += "n"; });
+                                    })](auto&) { way += "s"; });
+    SECTION("when it is removed") { hook.remove(); }
+    SECTION("when it is removed, and the remover waits") { hook.remove_and_wait(); }
+    SECTION("when the last call that runs it leaves") {
+        f.on_start([&](auto&) { hook.remove(); }, {.id = "remover"});
+        f(1);
+        f.on_start([](auto&) {}, {.id = "remover", .replace = true});
+    }
+    CHECK(destroyed == 1);
+    CHECK(!other.active());
+    way.clear();
+    f(3);
+    CHECK(way == "nf");
+}
+
+TEST_CASE_METHOD(fixture, "Hooks that are destroyed together may wait for each other") {
+    ext::hook one, two;
+    int destroyed = 0;
+    one = f.on_start([watch = at_destruction([&] {
+                          ++destroyed;
+                          two.remove_and_wait();
+                      })](auto&) {});
+    two = f.on_start([watch = at_destruction([&] {
+                          ++destroyed;
+                          one.remove_and_wait();
+                      })](auto&) {});
+    SECTION("one by one") {
+        one.remove_and_wait();
+        two.remove_and_wait();
+    }
+    SECTION("in one step, by a call that holds both") {
+        f.on_end([&](auto&) {
+            one.remove();
+            two.remove();
+        });
+        f(1);
+    }
+    CHECK(destroyed == 2);
+}
+
+TEST_CASE_METHOD(fixture, "An exception passes through nested calls, and each has its end hooks") {
+    ext::extensible outer{registry, "outer", [this](int x) { return f(x); }};
+    f.on_start([](auto&) { throw std::runtime_error("inner"); });
+    f.on_end([this](auto&) { way += "i"; });
+    outer.on_end([this](auto& call) {
+        way += "o";
+        CHECK(call.exception);
+    });
+    CHECK_THROWS_WITH(outer(1), Catch::Matchers::Equals("inner"));
+    CHECK(way == "io");
+}

@@ -1,0 +1,51 @@
+# One step of testing the package: cmake -DSTEP= -DSOURCE= -DBUILD= -DWORK= -DGENERATOR= -DCOMPILER= -DFLAGS=
+# -DPKG_CONFIG= -P run.cmake. The step `install` comes first; each of the others builds the project in this folder in
+# its own way, and runs it.
+
+set(ENV{DESTDIR} "")
+set(prefix ${WORK}/moved)
+
+function(run)
+    execute_process(COMMAND ${ARGV} COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+function(build_and_run)
+    set(build ${WORK}/${STEP})
+    file(REMOVE_RECURSE ${build})
+    run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${build} -G ${GENERATOR}
+        -DCMAKE_CXX_COMPILER=${COMPILER} "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGV})
+    run(${CMAKE_COMMAND} --build ${build})
+    run(${CMAKE_CTEST_COMMAND} --test-dir ${build} --no-tests=error --output-on-failure)
+endfunction()
+
+if(STEP STREQUAL "install")
+    file(REMOVE_RECURSE ${WORK})
+    run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)
+    file(RENAME ${WORK}/installed ${prefix})  # what uses it must not depend on where it was installed
+
+    file(GLOB_RECURSE expected RELATIVE ${SOURCE}/include ${SOURCE}/include/*)
+    file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*)
+    if(NOT expected STREQUAL installed)
+        message(FATAL_ERROR "the source tree has the headers\n${expected}\ninstalled are\n${installed}")
+    endif()
+
+elseif(STEP STREQUAL "find_package")
+    build_and_run(-DCMAKE_PREFIX_PATH=${prefix})
+
+elseif(STEP STREQUAL "add_subdirectory")
+    build_and_run(-DEXTENSIBLE_SOURCE=${SOURCE})
+
+elseif(STEP STREQUAL "pkg_config")
+    if(NOT PKG_CONFIG)
+        message("skipped: there is no pkg-config here")
+        return()
+    endif()
+    file(GLOB_RECURSE description ${prefix}/*/extensible.pc)
+    cmake_path(GET description PARENT_PATH directory)
+    set(ENV{PKG_CONFIG_PATH} ${directory})
+    execute_process(COMMAND ${PKG_CONFIG} --cflags --libs extensible OUTPUT_VARIABLE from_pkg_config
+        COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
+    separate_arguments(arguments UNIX_COMMAND "${FLAGS} -std=c++20 ${from_pkg_config}")
+    run(${COMPILER} ${CMAKE_CURRENT_LIST_DIR}/main.cpp ${arguments} -o ${WORK}/pkg_config)
+    run(${WORK}/pkg_config)
+endif()

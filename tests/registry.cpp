@@ -1,0 +1,199 @@
+#include "catch.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+using Catch::Matchers::Equals;
+
+namespace {
+
+std::string echo(std::string_view text) { return std::string(text); }
+using echo_call = ext::call<std::string(std::string_view)>;
+
+}  // namespace
+
+TEST_CASE("A hook registered by name waits for the function, and is attached when it appears") {
+    ext::registry registry;
+    registry.on_start("late", [](echo_call& call) { call.arg<0>() = "early bird"; });
+    registry.on_end<std::string(std::string_view)>("late", [](auto& call) { call.result = *call.result + "!"; });
+    ext::extensible late{registry, "late", echo};
+    CHECK(late("x") == "early bird!");
+    registry.on_end("late", [](echo_call& call) { call.result = *call.result + "?"; });
+    CHECK(late("x") == "early bird!?");
+}
+
+TEST_CASE("A waiting hook can be disabled and removed") {
+    ext::registry registry;
+    auto state = std::make_shared<int>(0);
+    ext::hook disabled = registry.on_start("late", [state](echo_call&) { ++*state; });
+    ext::hook removed = registry.on_start("late", [state](echo_call&) { ++*state; });
+    disabled.disable();
+    removed.remove();
+    CHECK(state.use_count() == 2);
+    ext::extensible late{registry, "late", echo};
+    late("x");
+    CHECK(*state == 0);
+    disabled.enable();
+    late("x");
+    CHECK(*state == 1);
+}
+
+TEST_CASE("Registries are apart from each other") {
+    ext::registry one, two;
+    ext::extensible in_one{one, "echo", echo};
+    ext::extensible in_two{two, "echo", echo};
+    one.on_start("echo", [](echo_call& call) { call.result = "one"; });
+    CHECK(in_one("x") == "one");
+    CHECK(in_two("x") == "x");
+}
+
+TEST_CASE("The free functions serve the default registry") {
+    ext::extensible f{"registry.free", echo};
+    ext::scoped_hook start = ext::on_start("registry.free", [](echo_call& call) { call.arg<0>() = "start"; });
+    ext::scoped_hook end =
+        ext::on_end<std::string(std::string_view)>("registry.free", [](auto& call) { call.result = *call.result + "+end"; });
+    CHECK(f("x") == "start+end");
+    ext::scoped_hook another = ext::default_registry().on_start("registry.free", [](echo_call& call) { call.result = "r"; });
+    CHECK(f("x") == "r+end");
+}
+
+TEST_CASE("A hook of another signature than the function's is refused, and nothing has changed") {
+    ext::registry registry;
+    ext::extensible f{registry, "net.fetch", echo};
+    CHECK_THROWS_AS(registry.on_start<int(int)>("net.fetch", [](auto&) {}), ext::signature_mismatch);
+    CHECK_THROWS_WITH(
+        registry.on_start<int(int)>("net.fetch", [](auto&) {}),
+        Equals("net.fetch: the function is std::string(std::string_view), the start hook is for int(int)"));
+    CHECK_THROWS_WITH(registry.on_end<std::string(const std::string&)>("net.fetch", [](auto&) {}, {.id = "trace"}),
+                      Equals("net.fetch: the function is std::string(std::string_view), the end hook 'trace' is for "
+                             "std::string(const std::string&)"));
+    CHECK(f("x") == "x");
+    registry.on_end("net.fetch", [](echo_call&) {}, {.id = "trace"});  // the id is free
+}
+
+TEST_CASE("A function that a waiting hook does not fit is refused, and nothing has changed") {
+    ext::registry registry;
+    ext::hook waiting = registry.on_start<int(int)>("unborn", [](auto& call) { call.result = 9; }, {.id = "w"});
+    CHECK_THROWS_AS((ext::extensible{registry, "unborn", echo}), ext::signature_mismatch);
+    CHECK_THROWS_WITH((ext::extensible{registry, "unborn", echo}),
+                      Equals("unborn: the function is std::string(std::string_view), the start hook 'w' that waits for it "
+                             "is for int(int)"));
+    CHECK(waiting.active());
+    ext::extensible fits{registry, "unborn", [](int x) { return x; }};
+    CHECK(fits(1) == 9);
+}
+
+TEST_CASE("Hooks of two signatures may wait for one name") {
+    ext::registry registry;
+    registry.on_start<int(int)>("unborn", [](auto& call) { call.result = 9; });
+    ext::hook wrong = registry.on_start<int(double)>("unborn", [](auto&) {});
+    CHECK_THROWS_AS((ext::extensible{registry, "unborn", [](int x) { return x; }}), ext::signature_mismatch);
+    wrong.remove();
+    ext::extensible fits{registry, "unborn", [](int x) { return x; }};
+    CHECK(fits(1) == 9);
+}
+
+TEST_CASE("An id is unique for its function and phase") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", echo};
+    std::string way;
+    ext::hook first = f.on_start([&](auto&) { way += "1"; }, {.id = "mine"});
+    CHECK_THROWS_AS(f.on_start([&](auto&) { way += "2"; }, {.id = "mine"}), ext::duplicate_hook);
+    CHECK_THROWS_WITH(registry.on_start("f", [](echo_call&) {}, {.id = "mine"}),
+                      Equals("f: there is a start hook 'mine' already; remove it, or set .replace to take its place"));
+    f.on_end([&](auto&) { way += "e"; }, {.id = "mine"});
+    f("x");
+    CHECK(way == "1e");
+    first.remove();
+    f.on_start([&](auto&) { way += "3"; }, {.id = "mine"});
+    f("x");
+    CHECK(way == "1e3e");
+    registry.on_start<int()>("unborn", [](auto&) {}, {.id = "w"});
+    CHECK_THROWS_AS(registry.on_start<int()>("unborn", [](auto&) {}, {.id = "w"}), ext::duplicate_hook);
+}
+
+TEST_CASE("A replacement takes the place of the hook with its id") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", echo};
+    std::string way;
+    const auto mark = [&](char c) { return [&way, c](auto&) { way += c; }; };
+    auto state = std::make_shared<int>(0);
+    f.on_start(mark('c'), {.id = "c", .priority = 5});
+    ext::hook replaced = f.on_start([&, state](auto&) { way += 'b'; }, {.id = "b", .priority = -5});
+    f.on_start(mark('a'), {.id = "a", .priority = -5});
+
+    SECTION("rank and priority included") {
+        ext::hook replacement = f.on_start(mark('B'), {.id = "b", .replace = true});
+        f("x");
+        CHECK(way == "Bac");
+        CHECK(!replaced.active());
+        CHECK(replacement.active());
+        CHECK(state.use_count() == 1);
+        replaced.remove();
+        replaced.enable();
+        CHECK(replacement.active());
+    }
+    SECTION("but for a priority that is given") {
+        f.on_start(mark('B'), {.id = "b", .priority = 9, .replace = true});
+        f("x");
+        CHECK(way == "acB");
+    }
+    SECTION("also when that hook is disabled") {
+        replaced.disable();
+        f.on_start(mark('B'), {.id = "b", .replace = true});
+        f("x");
+        CHECK(way == "Bac");
+        CHECK(state.use_count() == 1);
+    }
+    SECTION("or registers, where there is none") {
+        f.on_start(mark('d'), {.id = "d", .replace = true});
+        f("x");
+        CHECK(way == "badc");
+    }
+    SECTION("and the constraints, where none are given") {
+        f.on_start(mark('z'), {.id = "z", .after = {"c"}});
+        f.on_start(mark('Z'), {.id = "z", .replace = true});
+        f("x");
+        CHECK(way == "bacZ");
+    }
+}
+
+TEST_CASE("The signature of a hook that only looks on is told, too") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", echo};
+    std::string seen;
+    registry.on_end("f", [&](const echo_call& call) { seen = *call.result; });
+    f("x");
+    CHECK(seen == "x");
+    STATIC_REQUIRE(std::is_same_v<decltype(f)::call_type, echo_call>);
+}
+
+TEST_CASE("An empty name is refused") {
+    ext::registry registry;
+    CHECK_THROWS_WITH(registry.on_start<void()>("", [](auto&) {}), Equals("ext: a function's name must not be empty"));
+}
+
+TEST_CASE("Every error is an ext::error, and that a std::runtime_error") {
+    STATIC_REQUIRE(std::is_base_of_v<std::runtime_error, ext::error>);
+    STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::signature_mismatch>);
+    STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::duplicate_hook>);
+    STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::order_cycle>);
+    STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::no_result>);
+    STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::bad_kwarg>);
+}
+
+TEST_CASE("A name that nobody uses any more is forgotten, its signature too") {
+    ext::registry registry;
+    {
+        ext::extensible f{registry, "f", echo};
+        f.on_start([](auto&) {});
+    }
+    registry.on_start<int()>("g", [](auto&) {}).remove();
+    CHECK(registry.record().functions.empty());
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    CHECK(f(1) == 1);
+}

@@ -1,0 +1,113 @@
+#include "catch.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+TEST_CASE("A result reads and writes like an optional") {
+    ext::result<std::string> result;
+    CHECK(!result);
+    CHECK(!result.has_value());
+    result = "text";
+    REQUIRE(result);
+    CHECK(*result == "text");
+    CHECK(result->size() == 4);
+    CHECK(result == "text");
+    result.emplace(3u, 'x');
+    CHECK(result.value() == "xxx");
+    result.reset();
+    CHECK(!result);
+    result = std::string("again");
+    result = {};
+    CHECK(!result);
+    result = std::nullopt;
+    CHECK(result.value_or("none") == "none");
+}
+
+TEST_CASE("A result that is a reference refers, and is rebound by assignment") {
+    int one = 1, two = 2;
+    ext::result<int&> result;
+    CHECK(!result.has_value());
+    result = one;
+    CHECK(&*result == &one);
+    result = two;
+    CHECK(&*result == &two);
+    CHECK(one == 1);
+    *result = 20;
+    CHECK(two == 20);
+    result.reset();
+    CHECK(!result);
+    STATIC_REQUIRE(!std::is_assignable_v<ext::result<int&>&, int>);
+}
+
+TEST_CASE("A result that is nothing says only whether it is there") {
+    ext::result<void> result;
+    CHECK(!result);
+    result.emplace();
+    CHECK(result.has_value());
+    result.reset();
+    CHECK(!result);
+}
+
+TEST_CASE("A result converts to bool only where a condition is asked for") {
+    STATIC_REQUIRE(!std::is_convertible_v<ext::result<void>, bool>);
+    STATIC_REQUIRE(!std::is_convertible_v<ext::result<int&>, bool>);
+    STATIC_REQUIRE(!std::is_convertible_v<ext::result<int>, bool>);
+}
+
+TEST_CASE("Results of every kind pass through hooks") {
+    ext::registry registry;
+    int ran = 0;
+
+    SECTION("values") {
+        ext::extensible f{registry, "f", [](int x) { return std::vector<int>(3, x); }};
+        f.on_end([](auto& call) { call.result->push_back(9); });
+        CHECK(f(1) == std::vector<int>{1, 1, 1, 9});
+    }
+    SECTION("const values") {
+        ext::extensible f{registry, "f", []() -> const std::string { return "const"; }};
+        f.on_end([&](auto& call) { call.result = *call.result + "!"; });
+        CHECK(f() == "const!");
+    }
+    SECTION("move-only values") {
+        ext::extensible f{registry, "f", [] { return std::make_unique<int>(1); }};
+        f.on_end([](auto& call) { **call.result += 1; });
+        CHECK(*f() == 2);
+    }
+    SECTION("references") {
+        int here = 1, there = 2;
+        ext::extensible f{registry, "f", [&]() -> int& { return here; }};
+        CHECK(&f() == &here);
+        ext::scoped_hook end = f.on_end([&](auto& call) {
+            CHECK(&*call.result == &here);
+            call.result = there;
+        });
+        CHECK(&f() == &there);
+    }
+    SECTION("const references") {
+        const std::string here = "here";
+        ext::extensible f{registry, "f", [&]() -> const std::string& { return here; }};
+        f.on_end([&](auto&) { ++ran; });
+        CHECK(&f() == &here);
+        CHECK(ran == 1);
+    }
+    SECTION("rvalue references") {
+        std::string here = "here";
+        ext::extensible f{registry, "f", [&]() -> std::string&& { return std::move(here); }};
+        f.on_end([&](auto&) { ++ran; });
+        const std::string taken = f();
+        CHECK(taken == "here");
+        CHECK(here.empty());
+    }
+    SECTION("nothing") {
+        ext::extensible f{registry, "f", [&] { ++ran; }};
+        bool returned = false;
+        f.on_end([&](auto& call) { returned = call.result.has_value(); });
+        f();
+        CHECK(ran == 1);
+        CHECK(returned);
+    }
+}
