@@ -127,7 +127,7 @@ TEST_CASE("A start hook that throws sets the exception, skips the start hooks af
     CHECK(d.runs == 0);
 }
 
-TEST_CASE("A start hook may set the exception without throwing; the start hooks after it still run") {
+TEST_CASE("A start hook may set the exception without throwing, and the start hooks after it still run") {
     doubling d;
     d.twice.on_start([](auto& call) { call.exception = std::make_exception_ptr(std::runtime_error("set")); });
     d.twice.on_start(d.mark("s"));

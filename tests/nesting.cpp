@@ -66,7 +66,7 @@ TEST_CASE_METHOD(fixture, "A hook that is removed or disabled during a call stil
     disabled.enable();
 }
 
-TEST_CASE_METHOD(fixture, "A hook may remove itself; what it captured goes when the call has left") {
+TEST_CASE_METHOD(fixture, "A hook may remove itself, and what it captured goes when the call has left") {
     auto state = std::make_shared<int>(0);
     ext::hook self = f.on_start([&self, state](auto&) {
         self.remove();

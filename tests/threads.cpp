@@ -134,7 +134,7 @@ TEST_CASE("remove_and_wait() waits for another thread that is destroying what th
     CHECK(was_destroyed);
 }
 
-TEST_CASE("remove() returns while a call runs the hook; the call that leaves last destroys what was captured") {
+TEST_CASE("remove() returns while a call runs the hook, and the call that leaves last destroys what was captured") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     auto state = std::make_shared<int>(0);

@@ -62,14 +62,14 @@ struct call<R(A...)> {
     }
 
     /// Library use: begins a call with these arguments.
-    call(std::string_view function, A&... given)
+    call(const std::string_view& function, A&... given)  // the view by reference, so that it is copied at once
         : call(detail::shape<signature>::parameters, function, std::tie(given...)) {}
     call(const call&) = delete;
     call& operator=(const call&) = delete;
 
 private:
     template <std::size_t... Index>
-    call(std::index_sequence<Index...>, std::string_view function, std::tuple<A&...> given)
+    call(std::index_sequence<Index...>, const std::string_view& function, std::tuple<A&...> given)
         : name(function), args(std::get<Index>(given)...) {
         if constexpr (detail::shape<signature>::takes_kwargs) kwargs = std::get<sizeof...(Index)>(given);
     }

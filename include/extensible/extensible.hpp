@@ -9,6 +9,7 @@
 #include <extensible/result.hpp>    // ext::result: what came out, or what does a hook say came out?
 #include <extensible/params.hpp>    // ext::params, "name"_kw: how are parameters named, and arguments given by name?
 #include <extensible/kwargs.hpp>    // ext::kwargs: which named arguments came beyond the parameters?
-#include <extensible/hook.hpp>      // ext::hook, ext::scoped_hook, ext::hook_options: what can be done with a hook?
+#include <extensible/options.hpp>   // ext::hook_options: what can be said when a hook is registered?
+#include <extensible/hook.hpp>      // ext::hook, ext::scoped_hook: what can be done with a hook once it is registered?
 #include <extensible/registry.hpp>  // ext::registry, ext::on_start, ext::on_end: how are hooks registered by name?
 #include <extensible/error.hpp>     // ext::error and the others: what can go wrong?

@@ -1,95 +1,14 @@
 #pragma once
 
-// What can be said when a hook is registered, and what can be done with it afterwards?
+// What can be done with a hook once it is registered?
 
-#include <extensible/call.hpp>
 #include <extensible/detail/bookkeeping.hpp>
-#include <extensible/detail/signature.hpp>
+#include <extensible/detail/reclaim.hpp>
+#include <extensible/detail/records.hpp>
 
-#include <functional>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace ext {
-
-/// Ids of hooks: `"one"`, or `{"one", "another"}`.
-class hook_ids : public std::vector<std::string> {
-public:
-    using std::vector<std::string>::vector;
-    hook_ids(const char* id) : vector{std::string(id)} {}     
-    hook_ids(std::string id) : vector{std::move(id)} {}       
-    hook_ids(std::string_view id) : vector{std::string(id)} {}
-};
-
-/// How a hook is registered: `{.id = "vault", .priority = 10, .before = "dotenv"}`. All of it may be left out; what is
-/// given stands in this order, as C++ has it.
-struct hook_options {
-    /// A name for the hook, one of a kind in its function and phase. Empty: none.
-    std::string id{};
-
-    /// Smaller runs first; hooks of one priority run in the order of their registration. Not given: 0.
-    std::optional<int> priority{};
-
-    /// Hooks of the same function and phase that this one runs before or after, whether or not they are registered yet.
-    /// They move this hook, only as far as needed, and not the others.
-    hook_ids before{};
-    hook_ids after{};
-
-    /// Takes the place of the hook that has this id, in one step: its rank, and its priority, `before` and `after` where
-    /// they are not given here. Without such a hook it is an ordinary registration.
-    bool replace = false;
-};
-
-class hook;
-
-namespace detail {
-
-// What a hook is handed: the call itself, or with the names of a function's parameters.
-template <class Signature, class Parameters>
-struct handed {
-    static named_call<Signature, Parameters> from(void* call) { return {*static_cast<ext::call<Signature>*>(call)}; }
-};
-template <class Signature>
-struct handed<Signature, parameters<>> {
-    static ext::call<Signature>& from(void* call) { return *static_cast<ext::call<Signature>*>(call); }
-};
-
-/// A record of the hook, not registered yet. `function` is for the text of an error.
-template <class Signature, class Parameters, class Hook>
-ref<hook_record> make_hook(phase when, std::string_view function, Hook&& hook, hook_options& options) {
-    using stored = std::decay_t<Hook>;
-    using call = handed<Signature, Parameters>;
-    constexpr bool takes_the_call = std::is_invocable_v<stored&, decltype(call::from(nullptr))&>;
-    static_assert(takes_the_call,
-                  "ext: a hook must be callable with the call of its function, as in [](auto& call) { ... } or "
-                  "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
-    if constexpr (takes_the_call) {
-        if (is_null(hook))
-            throw error(std::string(function) + ": " + (when == phase::end ? "an " : "a ") + std::string(name_of(when)) +
-                        " hook was expected, an empty one was given: a null pointer or an empty std::function");
-        ref<hook_record> record(new hook_record);
-        record->signature = &identity_of<Signature>();
-        record->when = when;
-        record->id = std::move(options.id);
-        record->before = std::move(options.before);
-        record->after = std::move(options.after);
-        record->erased = {new stored(std::forward<Hook>(hook)),
-                          [](void* object, void* erased_call) {
-                              auto&& handed_over = call::from(erased_call);
-                              static_cast<void>(std::invoke(*static_cast<stored*>(object), handed_over));
-                          },
-                          [](void* object) noexcept { delete static_cast<stored*>(object); }};
-        return record;
-    } else {
-        return {};
-    }
-}
-
-}  // namespace detail
 
 /// A handle to a registered hook: small, copyable, and not its owner; dropping it keeps the hook. Everything may be called
 /// at any time from any thread, also from inside the hook, and after the hook, the function or the registry is gone; it

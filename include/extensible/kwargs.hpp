@@ -90,14 +90,15 @@ private:
 /// written by one thread while another uses it.
 class kwargs {
 public:
+    /// What iteration gives: `for (const auto& [name, value] : kwargs)`.
     struct entry {
         std::string name;
         kwarg value;
     };
-    using const_iterator = const entry*;
+    using const_iterator = const entry*;  ///< valid until the kwargs are changed
 
     kwargs() noexcept = default;
-    kwargs(const kwargs& other) : entries_(other.empty() ? nullptr : std::make_unique<list>(*other.entries_)) {}
+    kwargs(const kwargs& other) : entries_(other.empty() ? nullptr : new list(*other.entries_)) {}
     kwargs(kwargs&&) noexcept = default;
     kwargs& operator=(kwargs other) noexcept {
         entries_ = std::move(other.entries_);
@@ -111,7 +112,7 @@ public:
         if (entry* const known = find(name)) {
             known->value = std::move(next);
         } else {
-            if (!entries_) entries_ = std::make_unique<list>();
+            if (!entries_) entries_.reset(new list);
             entries_->push_back({std::string(name), std::move(next)});
         }
     }
@@ -162,6 +163,10 @@ public:
 private:
     using list = std::vector<entry>;
 
+    struct destroyer {  // out of line, because every call with hooks destroys a kwargs
+        [[gnu::noinline]] void operator()(list* entries) const noexcept { delete entries; }
+    };
+
     entry* find(std::string_view name) noexcept {
         for (std::size_t i = 0; i < size(); ++i)
             if ((*entries_)[i].name == name) return &(*entries_)[i];
@@ -175,7 +180,7 @@ private:
                         ", it was asked for as " + std::string(detail::type_name<T>()));
     }
 
-    std::unique_ptr<list> entries_;  // null until the first is set: every call with hooks has a kwargs, few have entries
+    std::unique_ptr<list, destroyer> entries_;  // null until the first is set
 };
 
 }  // namespace ext

@@ -49,6 +49,7 @@ struct keyword_argument {
 /// A name, alone or with a value: what `"timeout"_kw` makes.
 template <detail::fixed_string Name>
 struct keyword {
+    /// Gives the name a value, by reference: the result is for the call, or the ext::params, that it stands in.
     template <class T>
     constexpr keyword_argument<Name, T&&> operator=(T&& value) const noexcept {
         return {std::forward<T>(value)};

@@ -2,7 +2,13 @@
 
 // Where do names live, and how are hooks registered by name?
 
+#include <extensible/detail/bookkeeping.hpp>
+#include <extensible/detail/make_hook.hpp>
+#include <extensible/detail/records.hpp>
+#include <extensible/detail/signature.hpp>
 #include <extensible/hook.hpp>
+#include <extensible/options.hpp>
+#include <extensible/params.hpp>
 
 #include <string_view>
 #include <type_traits>
@@ -44,8 +50,8 @@ private:
     ext::hook add(detail::phase when, std::string_view function, Hook&& hook, hook_options& options) {
         using signature = typename detail::signature_of_hook<Signature, std::decay_t<Hook>>::type;
         const auto record =
-            detail::make_hook<signature, parameters<>>(when, function, std::forward<Hook>(hook), options);
-        detail::add(*record_, function, record, {options.priority, options.replace});
+            detail::make_hook<signature, parameters<>>(when, function, std::forward<Hook>(hook));
+        detail::add(*record_, function, record, options);
         return ext::hook(record);
     }
 

@@ -7,12 +7,14 @@
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/erased_function.hpp>
 #include <extensible/detail/hazard.hpp>
+#include <extensible/detail/make_hook.hpp>
+#include <extensible/detail/outcome.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/hook.hpp>
+#include <extensible/options.hpp>
 #include <extensible/params.hpp>
 #include <extensible/registry.hpp>
 
-#include <exception>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -21,17 +23,6 @@
 #include <utility>
 
 namespace ext {
-
-namespace detail {
-
-// What a catch-all block has caught. What is no C++ exception cannot be kept and goes on: a thread that is cancelled.
-inline std::exception_ptr caught() {
-    std::exception_ptr exception = std::current_exception();
-    if (!exception) throw;
-    return exception;
-}
-
-}  // namespace detail
 
 /// A function that can be extended: it is called as the function itself, and hooks registered on its name run at the start
 /// and at the end of each call.
@@ -138,40 +129,40 @@ public:
 private:
     template <class Hook>
     ext::hook add(detail::phase when, Hook&& hook, hook_options& options) const {
-        const auto record = detail::make_hook<signature, Parameters>(when, name(), std::forward<Hook>(hook), options);
-        detail::add(site_, record, {options.priority, options.replace});
+        const auto record = detail::make_hook<signature, Parameters>(when, name(), std::forward<Hook>(hook));
+        detail::add(site_, record, options);
         return ext::hook(record);
     }
 
     // The way of one call that has hooks.
-    [[gnu::noinline]] R call_with_hooks(A&&... args) const {
+    [[gnu::noinline]] R call_with_hooks(detail::handed_on<A>... args) const {
         const detail::held_hooks held(site_);  // these hooks, whatever is registered or removed meanwhile
         const detail::hook_list* const hooks = held.list();
-        if (!hooks) return std::invoke(function_, std::forward<A>(args)...);
+        if (!hooks) [[unlikely]] return std::invoke(function_, std::forward<A>(args)...);
         ext::call<signature> call(hooks->name, args...);
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
         try {
             for (const auto& hook : hooks->of(detail::phase::start)) hook.run(hook.object, &call);
         } catch (...) {
-            call.exception = detail::caught();
+            detail::keep_exception(call.exception);
         }
 
         // 2. The function, unless they have settled the outcome. Without end hooks what comes out of it goes straight to
         //    the caller: nobody is there to look at it.
         if (!call.result && !call.exception) {
-            call.original_ran = true;
             Function& function = held.original(function_);
             if (hooks->of(detail::phase::end).empty())
                 return detail::pass_on<false>(call, [&](auto&&... passed) -> R {
                     return std::invoke(function, std::forward<decltype(passed)>(passed)...);
                 });
+            call.original_ran = true;
             try {
                 detail::pass_on<true>(call, [&](auto&&... passed) {
                     call.result.set_from(function, std::forward<decltype(passed)>(passed)...);
                 });
             } catch (...) {
-                call.exception = detail::caught();
+                detail::keep_exception(call.exception);
             }
         }
 
@@ -180,13 +171,12 @@ private:
             try {
                 hook.run(hook.object, &call);
             } catch (...) {
-                call.exception = detail::caught();
+                detail::keep_exception(call.exception);
             }
         }
 
         // 4. The outcome.
-        if (call.exception) std::rethrow_exception(std::move(call.exception));
-        if (!call.result) throw no_result(std::string(call.name) + ": the call ended with neither a result nor an exception");
+        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call.name, std::move(call.exception));
         return call.result.take();
     }
 

@@ -8,10 +8,11 @@
 #include <extensible/detail/reclaim.hpp>
 #include <extensible/detail/records.hpp>
 #include <extensible/error.hpp>
+#include <extensible/options.hpp>
 
 #include <algorithm>
+#include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -148,13 +149,11 @@ inline void detach(site& place) {
 
 // ---- Hooks ----------------------------------------------------------------------------------------------------------
 
-struct placement {
-    std::optional<int> priority;
-    bool replace = false;
-};
-
 /// Registers `hook` on `function`. The mutex is held.
-inline void add(const ref<function_record>& function, const ref<hook_record>& hook, placement place) {
+inline void add(const ref<function_record>& function, const ref<hook_record>& hook, hook_options& options) {
+    hook->id = std::move(options.id);
+    hook->before = std::move(options.before);
+    hook->after = std::move(options.after);
     if (function->sites && !(*function->sites->signature == *hook->signature))
         throw_signature_mismatch(function->name, *function->sites->signature, text_of(*hook), *hook->signature);
 
@@ -164,16 +163,16 @@ inline void add(const ref<function_record>& function, const ref<hook_record>& ho
     hooks_in_order hooks = function->hooks, leaving;
     if (namesake == function->hooks.end()) {
         hook->number = function->registry->registrations + 1;
-        hook->priority = place.priority.value_or(0);
+        hook->priority = options.priority.value_or(0);
     } else {
         const hook_record& first = **namesake;
-        if (!place.replace)
+        if (!options.replace)
             throw duplicate_hook(function->name + ": there is a " + text_of(first) +
                                  " already; remove it, or set .replace to take its place");
         leaving.push_back(*namesake);
         hooks.erase(hooks.begin() + (namesake - function->hooks.begin()));
         hook->number = first.number;
-        hook->priority = place.priority.value_or(first.priority);
+        hook->priority = options.priority.value_or(first.priority);
         if (hook->before.empty()) hook->before = first.before;
         if (hook->after.empty()) hook->after = first.after;
     }
@@ -185,7 +184,8 @@ inline void add(const ref<function_record>& function, const ref<hook_record>& ho
 }
 
 /// Registers `hook` by name. The function may not be wrapped yet.
-inline void add(registry_record& registry, std::string_view name, const ref<hook_record>& hook, placement place) {
+inline void add(registry_record& registry, std::string_view name, const ref<hook_record>& hook,
+                hook_options& options) {
     check_name(name);
     const ref<registry_record> alive(&registry);
     const reclaim_when_unlocked reclaim;
@@ -193,7 +193,7 @@ inline void add(registry_record& registry, std::string_view name, const ref<hook
     check_open(registry, name);
     const ref<function_record> function = find_or_make(registry, name);
     try {
-        add(function, hook, place);
+        add(function, hook, options);
     } catch (...) {
         forget_if_unused(*function);
         throw;
@@ -201,13 +201,13 @@ inline void add(registry_record& registry, std::string_view name, const ref<hook
 }
 
 /// Registers `hook` on a wrapped function.
-inline void add(const site& place, const ref<hook_record>& hook, placement how) {
+inline void add(const site& place, const ref<hook_record>& hook, hook_options& options) {
     const ref<registry_record> registry = place.function->registry;
     const reclaim_when_unlocked reclaim;
     const std::lock_guard lock(registry->mutex);
     check_open(*registry, place.function->name);
     hook->on_object = true;
-    add(place.function, hook, how);
+    add(place.function, hook, options);
 }
 
 /// Removes the hook from its function, if it is still there.

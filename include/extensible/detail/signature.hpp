@@ -133,6 +133,11 @@ template <class T>
     requires requires { typename T::value_type; requires !std::same_as<typename T::value_type, T>; }
 inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_copyable<typename T::value_type>;
 
+/// How an argument is handed to the call with hooks: scalars by value, because a reference would make the call without
+/// hooks write them to memory.
+template <class T>
+using handed_on = std::conditional_t<std::is_scalar_v<T>, T, T&&>;
+
 // The argument as the function's parameter T takes it.
 template <bool Kept, class T>
 decltype(auto) pass_on(arg<T>& argument) noexcept {

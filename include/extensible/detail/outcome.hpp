@@ -1,0 +1,29 @@
+#pragma once
+
+// How does a call keep what was thrown, and how does it end without a result? Rare ways, in functions of their own, since
+// the registers that they take would otherwise be saved in each call.
+
+#include <extensible/error.hpp>
+
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace ext::detail {
+
+/// In a catch-all block: keeps what it has caught. What is no C++ exception cannot be kept and goes on: a thread that is
+/// cancelled.
+[[gnu::noinline, gnu::cold]] inline void keep_exception(std::exception_ptr& exception) {
+    std::exception_ptr caught = std::current_exception();
+    if (!caught) throw;
+    exception = std::move(caught);
+}
+
+/// Throws what the call of `function` ended with, when that is no result.
+[[noreturn, gnu::noinline, gnu::cold]] inline void throw_outcome(std::string_view function, std::exception_ptr exception) {
+    if (exception) std::rethrow_exception(std::move(exception));
+    throw no_result(std::string(function) + ": the call ended with neither a result nor an exception");
+}
+
+}  // namespace ext::detail
