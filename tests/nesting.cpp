@@ -175,6 +175,27 @@ TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
     CHECK(state.use_count() == 2);  // here, and in the function that is copied above: none is left in a wrapper
 }
 
+TEST_CASE("A hook may put another wrapper in the place of the one that is being called") {
+    ext::registry registry;
+    auto state = std::make_shared<int>(1);
+    std::optional<ext::extensible<int(int)>> f;
+    f.emplace(registry, "f", [state](int x) { return x + *state; });
+    int inner = 0, ends = 0;
+    registry.on_start<int(int)>("f", [&, first = true](auto&) mutable {
+        if (!std::exchange(first, false)) return;
+        f.emplace(registry, "f", [](int x) { return x + 100; });
+        inner = (*f)(1);
+        CHECK((*f)(2) == 102);
+        CHECK(state.use_count() == 2);
+    });
+    registry.on_end<int(int)>("f", [&](auto&) { ++ends; });
+    CHECK((*f)(1) == 2);  // what was called is what runs
+    CHECK(inner == 101);
+    CHECK(ends == 3);
+    CHECK((*f)(1) == 101);
+    CHECK(state.use_count() == 1);
+}
+
 TEST_CASE("A hook may destroy the registry, and the call goes on with the hooks that it began with") {
     auto registry = std::make_unique<ext::registry>();
     ext::extensible f{*registry, "f", [](int x) { return x; }};

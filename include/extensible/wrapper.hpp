@@ -136,7 +136,8 @@ private:
 
     // The way of one call that has hooks.
     [[gnu::noinline]] R call_with_hooks(detail::handed_on<A>... args) const {
-        const detail::held_hooks held(site_);  // these hooks, whatever is registered or removed meanwhile
+        detail::deep_call deep;  // for calls that are nested very deeply
+        const detail::held_hooks held(site_, deep);  // these hooks, whatever is registered or removed meanwhile
         const detail::hook_list* const hooks = held.list();
         if (!hooks) [[unlikely]] return std::invoke(function_, std::forward<A>(args)...);
         ext::call<signature> call(hooks->name, args...);
@@ -151,7 +152,7 @@ private:
         // 2. The function, unless they have settled the outcome. Without end hooks what comes out of it goes straight to
         //    the caller: nobody is there to look at it.
         if (!call.result && !call.exception) {
-            Function& function = held.original(function_);
+            Function& function = held.original(site_, function_);
             if (hooks->of(detail::phase::end).empty())
                 return detail::pass_on<false>(call, [&](auto&&... passed) -> R {
                     return std::invoke(function, std::forward<decltype(passed)>(passed)...);

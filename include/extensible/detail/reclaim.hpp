@@ -45,8 +45,7 @@ inline thread_local thread_end this_thread_end;
     const bool ended = (thread.attention.load(std::memory_order_seq_cst) & thread_hazards::ended) != 0;
     if (!ended) this_thread_end.touch();  // arranges for its destruction
     thread.linked = true;
-    thread.without_fence = asymmetric();
-    if (!thread.without_fence) thread.attention.fetch_or(thread_hazards::fenced, std::memory_order_seq_cst);
+    if (asymmetric()) thread.depth &= ~thread_hazards::slow;
     thread.next = threads_.load(std::memory_order_seq_cst);
     while (!threads_.compare_exchange_weak(thread.next, &thread, std::memory_order_seq_cst)) {
     }
@@ -55,7 +54,8 @@ inline thread_local thread_end this_thread_end;
 // Threads are linked without a lock, at the head, and unlinked under the mutex: so only the head can change meanwhile.
 [[gnu::noinline]] inline void hazard_domain::unlink(thread_hazards& thread) noexcept {
     const std::lock_guard lock(mutex_);
-    thread.linked = thread.without_fence = false;
+    thread.linked = false;
+    thread.depth |= thread_hazards::slow;
     thread_hazards* head = &thread;
     if (threads_.compare_exchange_strong(head, thread.next, std::memory_order_seq_cst)) return;
     while (head->next != &thread) head = head->next;
@@ -180,8 +180,8 @@ inline bool hazard_domain::waits_for(const thread_hazards& from, const thread_ha
 // How many of the list's pins are of calls that the waiter's thread is inside of.
 inline std::size_t hazard_domain::waiter::own_pins(const hook_list& list) const noexcept {
     std::size_t count = 0;
-    for (const held_hooks* call = thread->innermost; call; call = call->outer())
-        if (call->pins(list)) ++count;
+    for (const deep_call* deep = thread->innermost; deep; deep = deep->outer)
+        if (deep->pinned && deep->list == &list) ++count;
     return count;
 }
 
