@@ -55,7 +55,7 @@ struct call<R(A...)> {
     /// By name an argument can be had where the names are known: in a hook registered on the function itself.
     template <detail::fixed_string Name>
     auto& arg() noexcept {
-        static_assert(detail::is_parameter<detail::always_false<call>, Name>,
+        static_assert(detail::parameter_called<Name>::template is<detail::always_false<call>>,
                       "ext::call::arg: the parameters have no names here; name them with ext::params where the function is "
                       "wrapped, and register the hook on that object");
         return std::get<0>(args);
@@ -96,7 +96,7 @@ struct named_call {
     /// The argument of the parameter called `Name`: `call.arg<"timeout">()`, an ext::arg.
     template <detail::fixed_string Name>
     auto& arg() const noexcept {
-        static_assert(detail::is_parameter<Parameters::template has<Name>, Name>,
+        static_assert(detail::parameter_called<Name>::template is<Parameters::template has<Name>>,
                       "ext::call::arg: the function has no parameter of this name");
         return call.template arg<Parameters::template index<Name>>();
     }

@@ -23,19 +23,24 @@ struct fixed_string {
     constexpr std::string_view view() const noexcept { return {text, Size - 1}; }
 };
 
-// True where Holds is; in a static_assert the compiler prints the name with it. Clang before 15 prints characters of a
-// class as numbers, so there they are handed over one by one.
+// `detail::parameter_called<"url">::is<Holds>` is Holds; in a static_assert compilers print the name with it, where it is
+// qualified as here. Clang before 15 prints characters of a class as numbers, so there they are handed over one by one.
 #if defined(__clang__) && __clang_major__ < 15
-template <bool Holds, char... Name>
-inline constexpr bool is_parameter_spelled = Holds;
-template <bool Holds, fixed_string Name, class Index = std::make_index_sequence<Name.view().size()>>
-inline constexpr bool is_parameter = false;
-template <bool Holds, fixed_string Name, std::size_t... Index>
-inline constexpr bool is_parameter<Holds, Name, std::index_sequence<Index...>> =
-    is_parameter_spelled<Holds, Name.text[Index]...>;
+template <char... Name>
+struct parameter_spelled {
+    template <bool Holds>
+    static constexpr bool is = Holds;
+};
+template <fixed_string Name, std::size_t... Index>
+parameter_spelled<Name.text[Index]...> spell(std::index_sequence<Index...>);
+template <fixed_string Name>
+using parameter_called = decltype(spell<Name>(std::make_index_sequence<Name.view().size()>()));
 #else
-template <bool Holds, fixed_string Name>
-inline constexpr bool is_parameter = Holds;
+template <fixed_string Name>
+struct parameter_called {
+    template <bool Holds>
+    static constexpr bool is = Holds;
+};
 #endif
 
 }  // namespace detail

@@ -103,7 +103,7 @@ class binding {
             return Index < positional_count;
         } else {
             constexpr bool given = argument_for(Index) != none || parameter_at<Index>::has_default;
-            static_assert(is_parameter<given, parameter_at<Index>::name>,
+            static_assert(detail::parameter_called<parameter_at<Index>::name>::template is<given>,
                           "ext: the argument for this parameter is missing, and it has no default");
             if constexpr (!given) return false;
             else return argument_converts<Index>();
@@ -113,7 +113,7 @@ class binding {
     static consteval bool argument_converts() {
         using argument = decltype(pick<Index>(std::declval<const Parameters&>(), std::declval<std::tuple<Given...>&>()));
         constexpr bool converts = std::is_convertible_v<argument, typename function::template parameter_type<Index>>;
-        static_assert(is_parameter<converts, parameter_at<Index>::name>,
+        static_assert(detail::parameter_called<parameter_at<Index>::name>::template is<converts>,
                       "ext: the argument or default for this parameter cannot be converted to its type");
         return converts;
     }
@@ -130,10 +130,12 @@ class binding {
     template <std::size_t Index, fixed_string Name, class T>
     static consteval bool keyword_is_fine(keyword_argument<Name, T>*) {
         constexpr bool known = function::takes_kwargs || Parameters::template has<Name>;
-        static_assert(is_parameter<known, Name>, "ext: the function has no parameter of this name, and takes no ext::kwargs");
+        static_assert(detail::parameter_called<Name>::template is<known>,
+                      "ext: the function has no parameter of this name, and takes no ext::kwargs");
         constexpr bool once = argument_named(Name.view(), Index + 1) == none &&
                               !(Parameters::template has<Name> && Parameters::template index<Name> < positional_count);
-        static_assert(is_parameter<once, Name>, "ext: the argument for this parameter is given twice");
+        static_assert(detail::parameter_called<Name>::template is<once>,
+                      "ext: the argument for this parameter is given twice");
         return known && once;
     }
 
