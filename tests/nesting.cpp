@@ -196,6 +196,21 @@ TEST_CASE("A hook may put another wrapper in the place of the one that is being 
     CHECK(state.use_count() == 1);
 }
 
+TEST_CASE("Wrappers that are destroyed one after the other in the same place, each in its call, keep their functions") {
+    ext::registry registry;
+    std::optional<ext::extensible<int(int)>> f;
+    f.emplace(registry, "f", [](int) { return 1; });
+    int inner = 0;
+    registry.on_start<int(int)>("f", [&, depth = 0](auto&) mutable {
+        f.reset();
+        if (++depth > 1) return;
+        f.emplace(registry, "f", [](int) { return 2; });
+        inner = (*f)(0);
+    });
+    CHECK((*f)(0) == 1);
+    CHECK(inner == 2);
+}
+
 TEST_CASE("A hook may destroy the registry, and the call goes on with the hooks that it began with") {
     auto registry = std::make_unique<ext::registry>();
     ext::extensible f{*registry, "f", [](int x) { return x; }};

@@ -1,7 +1,8 @@
-// A thread that is cancelled inside a hooked call leaves it, and the hooks can be removed afterwards. POSIX only.
+// A thread that is cancelled inside a hooked call leaves it, and the hooks can be removed afterwards. Only with glibc and
+// libstdc++: other run-time libraries do not let a cancellation pass through any catch-all block.
 #include <extensible/extensible.hpp>
 
-#if defined(__linux__)
+#if defined(__GLIBC__) && defined(__GLIBCXX__)
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>

@@ -11,7 +11,7 @@
 #include <extensible/options.hpp>
 
 #include <algorithm>
-#include <map>
+#include <cstddef>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -65,37 +65,47 @@ inline void set_hooks(function_record& function, hooks_in_order hooks, const hoo
         if (!function.published || !function.published->contains(*hook)) unlisted.push_back(hook.get());
 
     const ref<function_record> self(&function);
-    if (!unlisted.empty()) hazards().retire(hook_list::make(self, unlisted));
     hook_list* const next = running.empty() ? nullptr : hook_list::make(self, running);
+    hook_list* leaving = nullptr;
+    try {
+        if (!unlisted.empty()) leaving = hook_list::make(self, unlisted);
+    } catch (...) {
+        if (next) hazards().retire(next);  // it has never been published
+        throw;
+    }
 
     hook_list* const replaced = std::exchange(function.published, next);
     // In the order of a sequentially consistent store: a call either finds the new list, or is found holding the old one.
     for (site* s = function.sites; s; s = s->next) s->hooks.store(next, std::memory_order_seq_cst);
-    // Under the same lock: who removes a hook next has to find every list that it ever was in.
-    if (replaced) hazards().retire(replaced);
     function.hooks = std::move(hooks);
     for (const auto& hook : removed) {
         hook->registered = false;
-        hook->release();  // the registration's hold; a list has another one
+        hook->release();  // the registration's hold; a list that is not retired yet has another one
     }
+    // Under the same lock: who removes a hook next has to find every list that it ever was in.
+    if (replaced) hazards().retire(replaced);
+    if (leaving) hazards().retire(leaving);
 }
 
-inline function_record* find(registry_record& registry, std::string_view name) {
-    const auto at = registry.functions.find(name);
-    return at == registry.functions.end() ? nullptr : at->second.get();
+/// Where the function of this name stands in the registry, or would stand. The mutex is held.
+inline std::vector<ref<function_record>>::iterator place_of(registry_record& registry, std::string_view name) noexcept {
+    return std::lower_bound(registry.functions.begin(), registry.functions.end(), name,
+                            [](const ref<function_record>& function, std::string_view n) { return function->name < n; });
 }
 
 /// The record of a name, made where there is none. The mutex is held.
 inline ref<function_record> find_or_make(registry_record& registry, std::string_view name) {
-    if (function_record* known = find(registry, name)) return ref<function_record>(known);
-    ref<function_record> made(new function_record(name, ref<registry_record>(&registry)));
-    registry.functions.emplace(made->name, made);
-    return made;
+    const auto at = place_of(registry, name);
+    if (at != registry.functions.end() && (*at)->name == name) return *at;
+    return *registry.functions.insert(at, ref(new function_record(name, ref(&registry))));
 }
 
 /// Forgets a name that nobody wraps and no hook waits for. The mutex is held.
 inline void forget_if_unused(function_record& function) noexcept {
-    if (!function.sites && function.hooks.empty()) function.registry->functions.erase(function.name);
+    if (function.sites || !function.hooks.empty()) return;
+    registry_record& registry = *function.registry;
+    const auto at = place_of(registry, function.name);
+    if (at != registry.functions.end() && at->get() == &function) registry.functions.erase(at);
 }
 
 // ---- Wrappers -------------------------------------------------------------------------------------------------------
@@ -157,20 +167,21 @@ inline void add(const ref<function_record>& function, const ref<hook_record>& ho
     if (function->sites && !(*function->sites->signature == *hook->signature))
         throw_signature_mismatch(function->name, *function->sites->signature, text_of(*hook), *hook->signature);
 
-    const auto namesake = std::find_if(function->hooks.begin(), function->hooks.end(), [&](const auto& other) {
-        return !hook->id.empty() && other->when == hook->when && other->id == hook->id;
-    });
+    std::size_t namesake = 0;
+    while (namesake < function->hooks.size() &&
+           (hook->id.empty() || function->hooks[namesake]->when != hook->when || function->hooks[namesake]->id != hook->id))
+        ++namesake;
     hooks_in_order hooks = function->hooks, leaving;
-    if (namesake == function->hooks.end()) {
+    if (namesake == hooks.size()) {
         hook->number = function->registry->registrations + 1;
         hook->priority = options.priority.value_or(0);
     } else {
-        const hook_record& first = **namesake;
+        const hook_record& first = *hooks[namesake];
         if (!options.replace)
             throw duplicate_hook(function->name + ": there is a " + text_of(first) +
                                  " already; remove it, or set .replace to take its place");
-        leaving.push_back(*namesake);
-        hooks.erase(hooks.begin() + (namesake - function->hooks.begin()));
+        leaving.push_back(hooks[namesake]);
+        hooks.erase(hooks.begin() + static_cast<std::ptrdiff_t>(namesake));
         hook->number = first.number;
         hook->priority = options.priority.value_or(first.priority);
         if (hook->before.empty()) hook->before = first.before;
@@ -249,11 +260,11 @@ inline bool is_active(const ref<hook_record>& hook) {
 /// The ext::registry goes: its hooks are removed, its functions go on without.
 inline void close(registry_record& registry) {
     const reclaim_when_unlocked reclaim;
-    std::map<std::string_view, ref<function_record>> functions;
+    std::vector<ref<function_record>> functions;
     const std::lock_guard lock(registry.mutex);
     registry.closed = true;
     functions.swap(registry.functions);
-    for (const auto& [name, function] : functions) set_hooks(*function, {}, hooks_in_order(function->hooks));
+    for (const auto& function : functions) set_hooks(*function, {}, hooks_in_order(function->hooks));
 }
 
 }  // namespace ext::detail

@@ -98,12 +98,15 @@ private:
     bool asymmetric() noexcept;
     void barrier() noexcept;
 
+    enum class outlook { nobody, left, other };
+
     // All that follow are called with the mutex held.
+    bool reclaim(std::unique_lock<std::mutex>& lock) noexcept;
+    void tell_of_change() noexcept;
     hook_list* take_unused() noexcept;
     bool leave_word_with_holders(const hook_list& list) noexcept;
-    bool must_wait(const waiter& waiting) noexcept;
     template <class Predicate>
-    bool any_other_user(const waiter& waiting, Predicate matches) const noexcept;
+    outlook look_out(const waiter& waiting, Predicate matches) const noexcept;
     bool waits_for(const thread_hazards& from, const thread_hazards& to, std::size_t limit) const noexcept;
 
     std::atomic<thread_hazards*> threads_{nullptr};
@@ -260,9 +263,11 @@ inline void held_hooks::look_after(thread_hazards& thread, std::size_t slot) noe
 [[gnu::noinline]] inline void* held_hooks::find_moved(const site& from) noexcept {
     const thread_hazards& thread = this_thread_hazards;
     const std::size_t depth = thread.calls() - 1;  // of the call that asks
+    // The one that was moved first: a later one was that of another wrapper in the same place, whose calls are further in.
+    void* function = nullptr;
     for (const moved_function* moved = thread.moved_functions; moved; moved = moved->next)
-        if (moved->from == &from && moved->begin <= depth && depth < moved->end) return moved->function;
-    return nullptr;
+        if (moved->from == &from && moved->begin <= depth && depth < moved->end) function = moved->function;
+    return function;
 }
 
 // A call has left. It may be the last one that a moved function was kept for.

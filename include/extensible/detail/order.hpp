@@ -13,34 +13,34 @@
 #include <extensible/detail/records.hpp>
 #include <extensible/error.hpp>
 
-#include <algorithm>
 #include <cstddef>
-#include <iterator>
-#include <map>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 namespace ext::detail {
 
+/// Linear where only a few are out of place, as after a registration; and quick to compile, unlike std::sort.
+template <class T, class Less>
+void insertion_sort(std::vector<T>& items, Less less) {
+    for (std::size_t i = 1; i < items.size(); ++i)
+        for (std::size_t at = i; at > 0 && less(items[at], items[at - 1]); --at) std::swap(items[at], items[at - 1]);
+}
+
 /// Orders hooks that run in one phase of one function. `hooks` are in any order.
 class hook_order {
 public:
     explicit hook_order(std::vector<ref<hook_record>> hooks) : hooks_(std::move(hooks)), nodes_(hooks_.size()) {
-        std::map<std::string_view, std::size_t> by_id;
-        for (std::size_t i = 0; i < hooks_.size(); ++i)
-            if (!hooks_[i]->id.empty()) by_id[hooks_[i]->id] = i;
         for (std::size_t i = 0; i < hooks_.size(); ++i) {
             nodes_[i].priority = hooks_[i]->priority;
             for (const std::string& id : hooks_[i]->after)
-                if (const auto at = by_id.find(id); at != by_id.end()) {
-                    nodes_[i].runs_after.push_back(at->second);
-                    nodes_[at->second].followers.push_back(i);
+                if (const std::size_t earlier = index_of(id); earlier != hooks_.size()) {
+                    nodes_[i].runs_after.push_back(earlier);
+                    nodes_[earlier].followers.push_back(i);
                 }
             for (const std::string& id : hooks_[i]->before)
-                if (const auto at = by_id.find(id); at != by_id.end()) nodes_[at->second].forerunners.push_back(i);
+                if (const std::size_t later = index_of(id); later != hooks_.size()) nodes_[later].forerunners.push_back(i);
         }
     }
 
@@ -50,18 +50,21 @@ public:
         for (std::size_t i = 0; i < nodes_.size(); ++i) sort_from(i, sorted);
         for (std::size_t i : sorted)
             for (std::size_t earlier : nodes_[i].runs_after)
-                nodes_[i].priority = std::max(nodes_[i].priority, nodes_[earlier].priority);
-        for (auto i = sorted.rbegin(); i != sorted.rend(); ++i)
-            for (std::size_t earlier : nodes_[*i].forerunners)
-                nodes_[earlier].priority = std::min(nodes_[earlier].priority, nodes_[*i].priority);
+                if (nodes_[i].priority < nodes_[earlier].priority) nodes_[i].priority = nodes_[earlier].priority;
+        for (std::size_t at = sorted.size(); at-- > 0;) {
+            const int later = nodes_[sorted[at]].priority;
+            for (std::size_t earlier : nodes_[sorted[at]].forerunners)
+                if (later < nodes_[earlier].priority) nodes_[earlier].priority = later;
+        }
 
         const auto comes_first = [this](std::size_t a, std::size_t b) {
-            return std::tie(nodes_[a].priority, hooks_[a]->number) < std::tie(nodes_[b].priority, hooks_[b]->number);
+            return nodes_[a].priority != nodes_[b].priority ? nodes_[a].priority < nodes_[b].priority
+                                                            : hooks_[a]->number < hooks_[b]->number;
         };
-        std::sort(sorted.begin(), sorted.end(), comes_first);
+        insertion_sort(sorted, comes_first);
         for (node& n : nodes_) {
-            std::sort(n.forerunners.begin(), n.forerunners.end(), comes_first);
-            std::sort(n.followers.begin(), n.followers.end(), comes_first);
+            insertion_sort(n.forerunners, comes_first);
+            insertion_sort(n.followers, comes_first);
         }
         for (std::size_t i : sorted) place_when_due(i);
         return std::move(placed_);
@@ -76,6 +79,12 @@ private:
         enum { unseen, open, sorted } mark = unseen;
         bool due = false, placed = false;
     };
+
+    std::size_t index_of(std::string_view id) const noexcept {
+        std::size_t i = 0;
+        while (i < hooks_.size() && hooks_[i]->id != id) ++i;
+        return i;
+    }
 
     void sort_from(std::size_t i, std::vector<std::size_t>& sorted) {
         node& n = nodes_[i];
@@ -94,8 +103,9 @@ private:
     void place_when_due(std::size_t i) {
         node& n = nodes_[i];
         n.due = true;
-        if (std::all_of(n.runs_after.begin(), n.runs_after.end(), [this](std::size_t e) { return nodes_[e].placed; }))
-            place(i);
+        for (std::size_t earlier : n.runs_after)
+            if (!nodes_[earlier].placed) return;
+        place(i);
     }
 
     void place(std::size_t i) {
@@ -113,10 +123,11 @@ private:
     [[noreturn]] void throw_cycle() const {
         std::string text = hooks_.front()->function->name + ": the " + std::string(name_of(hooks_.front()->when)) +
                            " hooks cannot be put in order: ";
-        const auto first = std::find(path_.begin(), path_.end(), path_.back());
-        for (auto i = path_.end(); i != first;) {
-            const std::string& id = hooks_[*--i]->id;
-            text += (id.empty() ? "(a hook without id)" : "'" + id + "'") + (i != first ? " before " : "");
+        std::size_t first = 0;
+        while (path_[first] != path_.back()) ++first;
+        for (std::size_t at = path_.size(); at-- > first;) {
+            const std::string& id = hooks_[path_[at]]->id;
+            text += (id.empty() ? "(a hook without id)" : "'" + id + "'") + (at != first ? " before " : "");
         }
         throw order_cycle(text);
     }
@@ -130,22 +141,21 @@ private:
 /// The hooks of one function, of all phases, in running order. `hooks` is in that order but for the last one, which is new,
 /// or for what `before` and `after` make of those that are gone. Throws order_cycle.
 inline std::vector<ref<hook_record>> in_running_order(std::vector<ref<hook_record>> hooks) {
-    const auto key = [](const ref<hook_record>& hook) { return std::tie(hook->when, hook->priority, hook->number); };
-    const auto earlier = [&](const auto& a, const auto& b) { return key(a) < key(b); };
-    const bool constrained = std::any_of(hooks.begin(), hooks.end(), [](const ref<hook_record>& hook) {
-        return !hook->before.empty() || !hook->after.empty();
-    });
+    bool constrained = false;
+    for (const auto& hook : hooks) constrained |= !hook->before.empty() || !hook->after.empty();
     if (!constrained) {
-        std::sort(hooks.begin(), hooks.end(), earlier);
+        insertion_sort(hooks, [](const ref<hook_record>& a, const ref<hook_record>& b) {
+            if (a->when != b->when) return a->when < b->when;
+            return a->priority != b->priority ? a->priority < b->priority : a->number < b->number;
+        });
         return hooks;
     }
     std::vector<ref<hook_record>> ordered;
     for (std::size_t p = 0; p < phase_count; ++p) {
         std::vector<ref<hook_record>> part;
-        std::copy_if(hooks.begin(), hooks.end(), std::back_inserter(part),
-                     [&](const ref<hook_record>& hook) { return hook->when == static_cast<phase>(p); });
-        part = hook_order(std::move(part)).run();
-        ordered.insert(ordered.end(), part.begin(), part.end());
+        for (const auto& hook : hooks)
+            if (hook->when == static_cast<phase>(p)) part.push_back(hook);
+        for (auto& hook : hook_order(std::move(part)).run()) ordered.push_back(std::move(hook));
     }
     return ordered;
 }

@@ -70,6 +70,13 @@ inline void hazard_domain::retire(hook_list* list) noexcept {
 
 inline void hazard_domain::reclaim() noexcept {
     std::unique_lock lock(mutex_);
+    reclaim(lock);
+    tell_of_change();  // also when nothing was reclaimed: a call may have left that somebody waits for
+}
+
+// Tells whether there was something to reclaim. The lock is held before and after, but not all the time.
+inline bool hazard_domain::reclaim(std::unique_lock<std::mutex>& lock) noexcept {
+    bool any = false;
     while (hook_list* const list = take_unused()) {
         // The list stays among the retired ones while the hooks' captured state is destroyed, so that
         // wait_until_unused() waits for that too.
@@ -83,7 +90,12 @@ inline void hazard_domain::reclaim() noexcept {
         lock.unlock();
         hook_list::free(list);
         lock.lock();
+        any = true;
     }
+    return any;
+}
+
+inline void hazard_domain::tell_of_change() noexcept {
     changes_.fetch_add(1, std::memory_order_seq_cst);
     changes_.notify_all();
 }
@@ -122,11 +134,19 @@ inline void hazard_domain::wait_until_unused(const hook_record& hook) noexcept {
     std::unique_lock lock(mutex_);
     waiter self{&this_thread_hazards, &hook, waiters_};
     waiters_ = &self;
-    // One who waits for a call of this thread may now be let through, or this thread, which finds that out here.
-    while (must_wait(self)) {
-        const std::uint32_t seen = changes_.load(std::memory_order_seq_cst);  // under the lock: no change is missed
+    for (;;) {
+        if (reclaim(lock)) tell_of_change();
+        for (const hook_list* list = retired_; list; list = list->next_retired)
+            if (list->contains(hook)) leave_word_with_holders(*list);
+        barrier();
+        const outlook seen = look_out(self, [&](const thread_hazards* user) {
+            return !user || !waits_for(*user, *self.thread, 64);  // else it is let through, or this thread
+        });
+        if (seen == outlook::nobody) break;
+        if (seen == outlook::left) continue;
+        const std::uint32_t before = changes_.load(std::memory_order_seq_cst);  // under the lock: no change is missed
         lock.unlock();
-        changes_.wait(seen, std::memory_order_seq_cst);
+        changes_.wait(before, std::memory_order_seq_cst);
         lock.lock();
     }
     waiter** at = &waiters_;
@@ -134,33 +154,28 @@ inline void hazard_domain::wait_until_unused(const hook_record& hook) noexcept {
     *at = self.next;
 }
 
-inline bool hazard_domain::must_wait(const waiter& waiting) noexcept {
-    for (const hook_list* list = retired_; list; list = list->next_retired)
-        if (list->contains(*waiting.hook)) leave_word_with_holders(*list);
-    barrier();
-    return any_other_user(waiting, [&](const thread_hazards* user) {
-        return !user || !waits_for(*user, *waiting.thread, 64);
-    });
-}
-
-// Whether some other thread that can run the waiter's hook, or is destroying what it captured, matches. A thread that
-// holds it by a pin is not known: null.
+// Who can still run the waiter's hook, or is destroying what it captured: `other`, if another thread does that matches, where
+// null stands for one that holds the hook by a pin and is not known; `left`, if a list with the hook has no holder any more
+// and is still to be reclaimed; else `nobody` but the waiter's own thread.
 template <class Predicate>
-bool hazard_domain::any_other_user(const waiter& waiting, Predicate matches) const noexcept {
+hazard_domain::outlook hazard_domain::look_out(const waiter& waiting, Predicate matches) const noexcept {
+    outlook seen = outlook::nobody;
     for (const hook_list* list = retired_; list; list = list->next_retired) {
         if (!list->contains(*waiting.hook)) continue;
-        if (list->reclaimed_by) {
-            if (list->reclaimed_by != waiting.thread && matches(list->reclaimed_by)) return true;
-            continue;
-        }
-        for (const thread_hazards* thread = threads_.load(std::memory_order_seq_cst); thread; thread = thread->next) {
-            if (thread == waiting.thread) continue;
+        bool used = false;
+        const auto is_awaited = [&](const thread_hazards* user) {
+            used = true;
+            return user != waiting.thread && matches(user);
+        };
+        if (list->reclaimed_by && is_awaited(list->reclaimed_by)) return outlook::other;
+        for (const thread_hazards* thread = threads_.load(std::memory_order_seq_cst); thread; thread = thread->next)
             for (const auto& slot : thread->slots)
-                if (slot.load(std::memory_order_seq_cst) == list && matches(thread)) return true;
-        }
-        if (list->pins.load(std::memory_order_seq_cst) > waiting.own_pins(*list) && matches(nullptr)) return true;
+                if (slot.load(std::memory_order_seq_cst) == list && is_awaited(thread)) return outlook::other;
+        const std::size_t pins = list->pins.load(std::memory_order_seq_cst);  // after the slots, see pin()
+        if (pins > waiting.own_pins(*list) && is_awaited(nullptr)) return outlook::other;
+        if (!used && pins == 0) seen = outlook::left;
     }
-    return false;
+    return seen;
 }
 
 // Whether `from` waits for a call of `to`, or for another thread that does.
@@ -169,10 +184,10 @@ inline bool hazard_domain::waits_for(const thread_hazards& from, const thread_ha
     if (limit == 0) return false;
     for (const waiter* w = waiters_; w; w = w->next) {
         if (w->thread != &from) continue;
-        if (any_other_user(*w, [&](const thread_hazards* user) {
-                return user && (user == &to || waits_for(*user, to, limit - 1));
-            }))
-            return true;
+        const outlook seen = look_out(*w, [&](const thread_hazards* user) {
+            return user && (user == &to || waits_for(*user, to, limit - 1));
+        });
+        if (seen == outlook::other) return true;
     }
     return false;
 }

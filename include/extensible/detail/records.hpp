@@ -10,7 +10,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -98,7 +97,7 @@ struct registry_record : counted {
     std::mutex mutex;  // taken to register and remove, never by a call; no foreign code runs under it
 
     // Guarded by the mutex.
-    std::map<std::string_view, ref<function_record>> functions;  // the keys are the records' own names
+    std::vector<ref<function_record>> functions;  // in the order of their names
     std::uint64_t registrations = 0;
     bool closed = false;  // the ext::registry is gone
 
