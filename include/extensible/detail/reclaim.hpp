@@ -35,7 +35,8 @@ inline void hazard_domain::barrier() noexcept {
 struct thread_end {
     ~thread_end() {
         this_thread_hazards.attention.fetch_or(thread_hazards::ended, std::memory_order_seq_cst);
-        if (this_thread_hazards.linked) hazards().unlink(this_thread_hazards);
+        // Inside of a call this is std::exit, which unwinds nothing: the thread stays, and so does what it holds.
+        if (this_thread_hazards.linked && this_thread_hazards.calls() == 0) hazards().unlink(this_thread_hazards);
     }
     void touch() const noexcept {}
 };
