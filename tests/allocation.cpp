@@ -1,5 +1,6 @@
 // What is allocated, and when. The operators below count for the whole test program.
 #include "catch.hpp"
+#include "tasks.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -61,8 +62,16 @@ TEST_CASE("A call allocates nothing of its own") {
             auto& [x, text, s] = call.args;
             x = *x + static_cast<int>(text->size());
         });
+        f.around([](auto&, auto& proceed) {
+            proceed();
+            proceed();
+        });
         f.on_end([](auto& call) { call.result = *call.result + 1; });
     }
+    registry.on_start("*", [](ext::any_call& call) {
+        if (auto* x = call.arg<int>(0)) call.set_arg(0, *x);
+    }, {.reentrant = false});
+    registry.around("*", [](ext::any_call&, auto& proceed) { proceed(); }, {.isolate = true});
     CHECK(allocations_of([&] { f(1, "x", long_text); }) == 0);
 
     SECTION("on a thread's first call, neither") {
@@ -105,6 +114,17 @@ TEST_CASE("A call that throws allocates nothing beyond its exception") {
     CHECK(allocations_of([&] { f(); }) == 0);
 }
 
+TEST_CASE("A function that returns an awaitable and has no hooks makes its own coroutine and no other") {
+    ext::registry registry;
+    ext::extensible<tasks::lazy<int>(int)> f{registry, "f", [](int x) -> tasks::lazy<int> { co_return x; }};
+    const std::size_t plain = allocations_of([&] { f.original()(1).run(); });
+    CHECK(allocations_of([&] { f(1).run(); }) == plain);
+    ext::hook hook = f.on_start([](auto&) {});
+    CHECK(allocations_of([&] { f(1).run(); }) > plain);
+    hook.remove();
+    CHECK(allocations_of([&] { f(1).run(); }) == plain);
+}
+
 TEST_CASE("A registration that runs out of memory changes nothing") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -114,6 +134,7 @@ TEST_CASE("A registration that runs out of memory changes nothing") {
 
     const auto until_it_succeeds = [&](auto change) {
         int failures = 0;
+        const long uses = state.use_count();
         for (std::size_t n = 1;; ++n) {
             try {
                 fail_in = n;
@@ -124,7 +145,7 @@ TEST_CASE("A registration that runs out of memory changes nothing") {
                 fail_in = 0;
                 ++failures;
                 CHECK(f(1) == 6);
-                CHECK(state.use_count() == 1);
+                CHECK(state.use_count() == uses);
             }
         }
     };
@@ -153,6 +174,40 @@ TEST_CASE("A registration that runs out of memory changes nothing") {
         last.enable();
         CHECK(until_it_succeeds([&] { last.remove(); }) > 0);
         CHECK(f(1) == 5);
+    }
+    SECTION("under a pattern, of several functions") {
+        ext::extensible g{registry, "g", [](int x) { return x; }};
+        ext::extensible h{registry, "h", [](int x) { return x; }};
+        ext::hook added;
+        CHECK(until_it_succeeds([&] {
+                  CHECK(g(1) == 1);
+                  CHECK(h(1) == 1);
+                  added = registry.on_start("*", [state](ext::any_call& call) { call.set_arg(0, 7); }, {.priority = 3});
+              }) > 6);
+        CHECK(f(1) + g(1) + h(1) == 8 + 7 + 7);
+        added.disable();
+        CHECK(until_it_succeeds([&] {
+                  CHECK(g(1) + h(1) == 2);
+                  added.enable();
+              }) > 2);
+        CHECK(f(1) + g(1) + h(1) == 8 + 7 + 7);
+        added.remove();
+        CHECK(f(1) + g(1) + h(1) == 6 + 1 + 1);
+    }
+    SECTION("nor does what a plugin does with several functions") {
+        ext::extensible g{registry, "g", [](int x) { return x; }};
+        ext::plugin plugin{registry, "p"};
+        plugin.disable();
+        plugin.on_start(f, [](auto& call) { call.result = 7; });
+        plugin.on_start(g, [](auto& call) { call.result = 7; });
+        CHECK(until_it_succeeds([&] {
+                  CHECK(g(1) == 1);
+                  plugin.enable();
+              }) > 3);
+        CHECK(f(1) + g(1) == 8 + 7);
+        plugin.disable();
+        CHECK(until_it_succeeds([&] { plugin.unload(); }) > 0);
+        CHECK(registry.functions()[0].hooks.size() == 2);
     }
     SECTION("nor a second wrapper") {
         CHECK(until_it_succeeds([&] { ext::extensible g{registry, "a name that is longer than any small string", [] {}}; }) > 1);

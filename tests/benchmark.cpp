@@ -7,6 +7,7 @@
 #define CATCH_CONFIG_EXTERNAL_INTERFACES                    // Catch2 2 declares listeners only then
 #define _LIBCPP_ENABLE_CXX17_REMOVED_UNARY_BINARY_FUNCTION  // Boost before 1.81 with libc++ needs it
 #include "catch.hpp"
+#include "tasks.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -47,6 +48,9 @@ namespace {
     return x + 1;
 }
 
+[[gnu::noinline]] tasks::lazy<int> plain_coroutine(int x) { co_return plain(x); }
+ext::extensible coroutine{"benchmark.coroutine", &plain_coroutine};
+
 ext::extensible wrapped_lambda{"benchmark.lambda", [](int x) { return plain(x); }};
 ext::extensible wrapped_pointer{"benchmark.pointer", &plain};
 ext::extensible<int(int)> wrapped_erased{"benchmark.erased", [](int x) { return plain(x); }};
@@ -57,6 +61,12 @@ const auto start_hook = [](auto& call) {
     x = *x + 1;
 };
 const auto end_hook = [](auto& call) { call.result = *call.result + 1; };
+const auto around_hook = [](auto&, auto& proceed) { proceed(); };
+
+// Reads the argument. The asm makes the compiler fetch it, though nobody does anything with it.
+const auto any_hook = [](ext::any_call& call) {
+    if (const int* x = call.arg<int>(0)) asm volatile("" : : "r"(*x));
+};
 
 // The same hook for the others.
 const auto slot = [](int& x) { x = x + 1; };
@@ -66,6 +76,32 @@ std::vector<ext::scoped_hook> register_start_hooks(int count) {
     for (int i = 0; i < count; ++i) hooks.emplace_back(hooked.on_start(start_hook));
     return hooks;
 }
+
+// As many wrapped functions as a large program may have, in a registry of their own.
+class many_functions {
+public:
+    explicit many_functions(int count) : functions_(static_cast<std::size_t>(count)) {
+        int number = 0;
+        for (auto& function : functions_) function.emplace(registry_, "benchmark.many." + std::to_string(number++), &plain);
+    }
+    void register_start_hooks() {
+        for (const auto& function : functions_) hooks_.push_back(function->on_start(start_hook));
+    }
+    void remove_hooks() {
+        for (auto& hook : hooks_) hook.remove();
+        hooks_.clear();
+    }
+    int call_each() const {
+        int x = 0;
+        for (const auto& function : functions_) x = (*function)(x);
+        return x;
+    }
+
+private:
+    ext::registry registry_;
+    std::vector<std::optional<ext::extensible<int(int), int (*)(int)>>> functions_;
+    std::vector<ext::hook> hooks_;
+};
 
 // What one writes without a library.
 class hand_written_hooks {
@@ -97,6 +133,8 @@ template <class Function>
 }
 
 constexpr int calls_per_run = 1000;
+constexpr int many = 1000;  // functions, or hooks on one
+static_assert(many == calls_per_run, "a run calls each of many functions once");
 constexpr int rounds = 2;  // so that a disturbance which lasts does not decide on one benchmark
 
 template <class Function>
@@ -141,6 +179,19 @@ void measure_on_threads(const std::string& name, Function& function) {
     BENCHMARK_ADVANCED(name + ", two threads")(Catch::Benchmark::Chronometer meter) { measure_threads(meter, 2, work); };
 }
 
+// How long `work` takes for each of many hooks. Long enough for the clock, and too long to be done as often as a call.
+template <class Work>
+double best_us_per_hook(Work work) {
+    double best = INFINITY;
+    for (int run = 0; run < 10; ++run) {
+        const auto start = std::chrono::steady_clock::now();
+        work();
+        const std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - start;
+        best = std::min(best, taken.count() / many);
+    }
+    return best;
+}
+
 // Bytes asked for with operator new, which is replaced below, and not given back. What malloc() adds is not counted.
 std::atomic<std::size_t> heap_bytes{0};
 constexpr std::size_t header_size = alignof(std::max_align_t);  // in front of each block stands its size
@@ -151,6 +202,11 @@ struct memory_use {
     double wrapper = NAN, heap = NAN;  // bytes for each function
 };
 memory_use memory;
+
+struct registering_cost {
+    double on_one = NAN, one_on_each = NAN;  // microseconds for each hook
+};
+registering_cost registering;
 
 class results {
 public:
@@ -164,15 +220,23 @@ public:
 
         std::printf("\n%-44s %12s %9s   %-12s %s\n", "one call", "measured", "to plain", "bound", "met");
         row("plain, not inlined", plain, "ns");
-        for (const char* name : {"no hooks: lambda", "no hooks: function pointer"})
+        for (const char* name : {"no hooks: lambda", "no hooks: function pointer", "no hooks: a pattern for other functions"})
             row(name, ns(name), "ns", limit::at_most, 1.05 * plain);
         row("no hooks: type-erased, as std::function", ns("no hooks: type-erased"), "ns");
         row("one start hook", one_hook, "ns", limit::at_most, plain + 5 * scale);
         row("each further start hook", (ns("eleven start hooks") - one_hook) / 10, "ns", limit::at_most, 2 * scale);
         row("one start and one end hook", ns("one start and one end hook"), "ns");
+        row("one around hook", ns("one around hook"), "ns");
+        row("one start hook under a pattern", ns("one start hook under a pattern"), "ns");
+        row("one start hook on each of 1000 functions", ns("1000 functions in turn"), "ns");
+        row("a coroutine, awaited", ns("coroutine"), "ns");
+        row("the same, no hooks", ns("coroutine, no hooks"), "ns", limit::at_most, 1.05 * ns("coroutine"));
+        row("the same, one start hook", ns("coroutine, one start hook"), "ns");
         row("calls of two threads to one: plain", gain("plain"), "x");
         row("calls of two threads to one: one start hook", gain("one start hook"), "x", limit::at_least, 1.9);
         row("memory of a function without hooks", memory.wrapper + memory.heap, "B", limit::at_most, 256);
+        row("register and remove, 1000 on one function", registering.on_one, "us");
+        row("register and remove, one on each of 1000", registering.one_on_each, "us");
         std::printf("\n");
         row("std::function, no hooks", ns("std::function"), "ns");
         row("map under shared_mutex, 1 name", ns("map of 1 name"), "ns");
@@ -188,6 +252,9 @@ public:
                     "the plain call\nare stated for one of 1.1 ns, and scaled to this one by %.2f. Memory: %.0f bytes in the "
                     "wrapper and %.0f on the heap, as\nasked for, the name's own characters not counted.\n",
                     scale, memory.wrapper, memory.heap);
+        std::printf("The 1000 functions are called in turn, which is about cache misses: their lists of hooks do not all fit into the "
+                    "first-level\ncache. To register and remove is for one hook, both together; each copies the list of the "
+                    "function's hooks, on the average\n500 where they are all on one function.\n");
     }
 
 private:
@@ -272,12 +339,19 @@ TEST_CASE("one call") {
     auto through_map_of_16 = [&](int x) { map_of_16.run(name, x); return plain(x); };
     auto through_map_by_literal = [&](int x) { map_of_16.run("models.get_api_key", x); return plain(x); };
 
+    auto run_plain_coroutine = [](int x) { return plain_coroutine(x).run(); };
+    auto run_coroutine = [](int x) { return coroutine(x).run(); };
+
     for (int round = 0; round < rounds; ++round) {
         measure("plain", plain);
         measure("no hooks: lambda", wrapped_lambda);
         measure("no hooks: function pointer", wrapped_pointer);
         measure("no hooks: type-erased", wrapped_erased);
         measure("std::function", function);
+        {
+            const ext::scoped_hook pattern = ext::on_start("benchmark.other.*", any_hook);
+            measure("no hooks: a pattern for other functions", wrapped_lambda);
+        }
         {
             const auto hooks = register_start_hooks(1);
             measure("one start hook", hooked);
@@ -290,6 +364,20 @@ TEST_CASE("one call") {
             const auto hooks = register_start_hooks(1);
             const ext::scoped_hook end = hooked.on_end(end_hook);
             measure("one start and one end hook", hooked);
+        }
+        {
+            const ext::scoped_hook around = hooked.around(around_hook);
+            measure("one around hook", hooked);
+        }
+        {
+            const ext::scoped_hook pattern = ext::on_start("benchmark.h*", any_hook);
+            measure("one start hook under a pattern", hooked);
+        }
+        measure("coroutine", run_plain_coroutine);
+        measure("coroutine, no hooks", run_coroutine);
+        {
+            const ext::scoped_hook start = coroutine.on_start(start_hook);
+            measure("coroutine, one start hook", run_coroutine);
         }
         measure("map of 1 name", through_map_of_1);
         measure("map of 16 names", through_map_of_16);
@@ -315,6 +403,24 @@ TEST_CASE("calls on two threads") {
         measure_on_threads("plain", plain);
         measure_on_threads("one start hook", hooked);
     }
+}
+
+TEST_CASE("a thousand functions and hooks") {
+    many_functions functions(many);
+    for (int round = 0; round < rounds; ++round) {
+        functions.register_start_hooks();
+        BENCHMARK("1000 functions in turn") { return functions.call_each(); };
+        functions.remove_hooks();
+    }
+
+    registering.on_one = best_us_per_hook([] {
+        auto hooks = register_start_hooks(many);
+        for (auto& hook : hooks) hook.get().remove();  // here, because which a vector destroys first is its own affair
+    });
+    registering.one_on_each = best_us_per_hook([&] {
+        functions.register_start_hooks();
+        functions.remove_hooks();
+    });
 }
 
 TEST_CASE("memory of a function without hooks") {

@@ -3,6 +3,7 @@
 // What is a hook handed? One struct for one call, every field of which it may read and change.
 
 #include <extensible/arg.hpp>
+#include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/kwargs.hpp>
 #include <extensible/params.hpp>
@@ -36,8 +37,9 @@ struct call<R(A...)> {
     /// otherwise for hooks to hand things to each other.
     ext::kwargs kwargs;
 
-    /// Set before the function runs: it is not called. Afterwards: what it returned, unless it threw.
-    ext::result<R> result;
+    /// Set before the function runs: it is not called. Afterwards: what it returned, unless it threw. For a function that
+    /// returns an awaitable: what awaiting that gives.
+    ext::result<detail::outcome_of<R>> result;
 
     /// Null unless something was thrown. Set at the end of the call, it is thrown to the caller, whatever `result` is.
     std::exception_ptr exception;

@@ -33,8 +33,20 @@ public:
     using error::error;
 };
 
+/// A hook is registered in a registry that has been sealed.
+class [[gnu::visibility("default")]] sealed : public error {
+public:
+    using error::error;
+};
+
 /// A call ended with neither a result nor an exception: a hook cleared the exception and set no result.
 class [[gnu::visibility("default")]] no_result : public error {
+public:
+    using error::error;
+};
+
+/// What end hooks find in `call.exception` when a call that was suspended is destroyed, and comes to no end of its own.
+class [[gnu::visibility("default")]] abandoned : public error {
 public:
     using error::error;
 };

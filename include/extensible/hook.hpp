@@ -30,7 +30,7 @@ public:
     void remove_and_wait() {
         if (!record_) return;
         detail::remove(record_);
-        detail::hazards().wait_until_unused(*record_);
+        record_->registry->domain->wait_until_unused({record_.get(), nullptr});
     }
 
     /// From the next call on the hook runs again, in its old place. Nothing where it is enabled or has been removed.

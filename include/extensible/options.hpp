@@ -36,6 +36,14 @@ struct hook_options {
     /// Takes the place of the hook that has this id, in one step: its rank, and its priority, `before` and `after` where
     /// they are not given here. Without such a hook it is an ordinary registration.
     bool replace = false;
+
+    /// What the hook throws goes to the registry's error handler, and the call goes on as if the hook had returned; an
+    /// around hook that had not come to anything yet is passed by. Not given: false, or as its plugin has it.
+    std::optional<bool> isolate{};
+
+    /// False: while the hook is running on a thread, calls made beneath it on that thread pass it by. Not given: true, or
+    /// as its plugin has it.
+    std::optional<bool> reentrant{};
 };
 
 }  // namespace ext

@@ -109,7 +109,7 @@ struct parameters {
     std::tuple<Parameter...> all;
 
     static constexpr std::size_t count = sizeof...(Parameter);
-    static constexpr std::array<std::string_view, count> names{Parameter::name.view()...};
+    [[gnu::visibility("hidden")]] static constexpr std::array<std::string_view, count> names{Parameter::name.view()...};
 
     /// The number of the parameter called `Name`, counted from 0; `count` when there is none.
     template <detail::fixed_string Name>

@@ -2,17 +2,23 @@
 
 // How is a function wrapped, and what happens when it is called?
 
+#include <extensible/any_call.hpp>
+#include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
+#include <extensible/detail/await_hook.hpp>
+#include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/binding.hpp>
 #include <extensible/detail/bookkeeping.hpp>
+#include <extensible/detail/call_operations.hpp>
 #include <extensible/detail/erased_function.hpp>
 #include <extensible/detail/hazard.hpp>
-#include <extensible/detail/make_hook.hpp>
 #include <extensible/detail/outcome.hpp>
+#include <extensible/detail/register_hook.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/options.hpp>
 #include <extensible/params.hpp>
+#include <extensible/proceed.hpp>
 #include <extensible/registry.hpp>
 
 #include <functional>
@@ -72,7 +78,7 @@ public:
         if (detail::is_null(function_))
             throw error(std::string(name) + ": a function to wrap was expected, an empty one was given: a null pointer or an "
                                             "empty std::function");
-        detail::attach(home.record(), name, detail::identity_of<signature>(), site_);
+        detail::attach(home.record(), name, detail::operations_of<signature, Parameters>::table, site_);
     }
 
     extensible(const extensible&) = delete;
@@ -88,9 +94,12 @@ public:
     /// Calls the function, inside the hooks that are registered and enabled now. Throws what they leave in
     /// `call.exception`, or no_result when they leave neither that nor a result.
     R operator()(A... args) const {
-        if (!site_.hooks.load(std::memory_order_relaxed)) [[likely]]  // relaxed: only whether there are hooks
+        // Acquire: who finds no hooks here, after a change of several functions, finds it made in the others too. Pairs with
+        // the store in publish().
+        if (!site_.hooks.load(std::memory_order_acquire)) [[likely]]
             return std::invoke(function_, std::forward<A>(args)...);
-        return call_with_hooks(std::forward<A>(args)...);
+        if constexpr (detail::coroutine_type<R>) return await_with_hooks(*this, std::forward<A>(args)...);
+        else return call_with_hooks(std::forward<A>(args)...);
     }
 
     /// As above, for arguments given by name, left to their defaults, or meant for the function's ext::kwargs.
@@ -117,23 +126,26 @@ public:
     /// Throws duplicate_hook, order_cycle, or error for an empty hook or when the registry is gone; then nothing has changed.
     template <class Hook>
     hook on_start(Hook&& hook, hook_options options = {}) const {
-        return add(detail::phase::start, std::forward<Hook>(hook), options);
+        return detail::register_hook<phase::start, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
     /// As on_start(), at the end of each call, whichever way it ends.
     template <class Hook>
     hook on_end(Hook&& hook, hook_options options = {}) const {
-        return add(detail::phase::end, std::forward<Hook>(hook), options);
+        return detail::register_hook<phase::end, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
+
+    /// As on_start(), around the function: `hook` is handed the ext::call and an ext::proceed, which runs the next around
+    /// hook and, last, the function. The first in order is the outermost.
+    template <class Hook>
+    hook around(Hook&& hook, hook_options options = {}) const {
+        return detail::register_hook<phase::around, signature, Parameters>(site_, std::forward<Hook>(hook), options);
+    }
+
+    /// Library use: where the registry finds the wrapper.
+    const detail::site& site() const noexcept { return site_; }
 
 private:
-    template <class Hook>
-    ext::hook add(detail::phase when, Hook&& hook, hook_options& options) const {
-        const auto record = detail::make_hook<signature, Parameters>(when, name(), std::forward<Hook>(hook));
-        detail::add(site_, record, options);
-        return ext::hook(record);
-    }
-
     // The way of one call that has hooks.
     [[gnu::noinline]] R call_with_hooks(detail::handed_on<A>... args) const {
         detail::deep_call deep;  // for calls that are nested very deeply
@@ -141,44 +153,110 @@ private:
         const detail::hook_list* const hooks = held.list();
         if (!hooks) [[unlikely]] return std::invoke(function_, std::forward<A>(args)...);
         ext::call<signature> call(hooks->name, args...);
+        const detail::call_operations& operations = detail::operations_of<signature, Parameters>::table;
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
-        try {
-            for (const auto& hook : hooks->of(detail::phase::start)) hook.run(hook.object, &call);
-        } catch (...) {
-            detail::keep_exception(call.exception);
-        }
-
-        // 2. The function, unless they have settled the outcome. Without end hooks what comes out of it goes straight to
-        //    the caller: nobody is there to look at it.
-        if (!call.result && !call.exception) {
-            Function& function = held.original(site_, function_);
-            if (hooks->of(detail::phase::end).empty())
-                return detail::pass_on<false>(call, [&](auto&&... passed) -> R {
-                    return std::invoke(function, std::forward<decltype(passed)>(passed)...);
-                });
-            call.original_ran = true;
+        for (const auto& hook : hooks->of(phase::start)) {
             try {
-                detail::pass_on<true>(call, [&](auto&&... passed) {
-                    call.result.set_from(function, std::forward<decltype(passed)>(passed)...);
-                });
+                hook.run(hook, &call, operations, nullptr);
             } catch (...) {
-                detail::keep_exception(call.exception);
+                detail::keep_exception(call.exception, hook, call.name);
+                break;
             }
         }
 
+        // 2. The function, unless they have settled the outcome. With only start hooks, what comes out of it goes straight
+        //    to the caller: nobody is there to look at it.
+        if (!call.result && !call.exception) {
+            if (hooks->is_empty_after(phase::start))
+                return detail::pass_on<false>(call, [&](auto&&... passed) -> R {
+                    return std::invoke(detail::held_hooks::original(site_, function_), std::forward<decltype(passed)>(passed)...);
+                });
+            auto run_function = [&] {
+                call.original_ran = true;
+                try {
+                    detail::pass_on<true>(call, [&](auto&&... passed) {
+                        call.result.set_from(detail::held_hooks::original(site_, function_), std::forward<decltype(passed)>(passed)...);
+                    });
+                } catch (...) {
+                    detail::keep_exception(call.exception);
+                }
+            };
+            // Inside the around hooks, the first of them outermost.
+            if (const auto around = hooks->of(phase::around); around.empty()) run_function();
+            else ext::proceed::through(around, any_call(&call, operations), run_function);
+        }
+
         // 3. End hooks, always all of them.
-        for (const auto& hook : hooks->of(detail::phase::end)) {
+        for (const auto& hook : hooks->of(phase::end)) {
             try {
-                hook.run(hook.object, &call);
+                hook.run(hook, &call, operations, nullptr);
             } catch (...) {
-                detail::keep_exception(call.exception);
+                detail::keep_exception(call.exception, hook, call.name);
             }
         }
 
         // 4. The outcome.
         if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call.name, std::move(call.exception));
         return call.result.take();
+    }
+
+    // The way of one call of a function that returns an awaitable: the same, as a coroutine of the function's own kind, which
+    // begins when the function's body would. It may be suspended in each step, and go on on another thread.
+    static R await_with_hooks(const extensible& self, A... args) {
+        const detail::pinned_hooks held(self.site_);  // these hooks, whatever is registered or removed meanwhile
+        const detail::hook_list* const hooks = held.list();
+        if (!hooks) co_return co_await std::invoke(self.function_, std::forward<A>(args)...);
+        ext::call<signature> call(hooks->name, args...);
+        const any_call erased(&call, detail::operations_of<signature, Parameters>::table);
+        using stage = detail::stage_of<R>;
+        detail::end_hooks end_hooks(*hooks, erased, held);  // which run also where the call is destroyed while it is suspended
+
+        // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
+        for (const auto& hook : hooks->of(phase::start)) {
+            try {
+                if (hook.record->stage) co_await detail::begin_hook<stage>(hook, erased, nullptr);
+                else detail::run_hook_on_this_thread(hook, erased, held);
+            } catch (...) {
+                if (!detail::is_isolated(call.exception, hook, call.name)) break;
+            }
+        }
+
+        // 2. The function, unless they have settled the outcome, inside the around hooks.
+        if (!call.result && !call.exception) {
+            auto await_function = [&self, &call]() -> stage {
+                call.original_ran = true;
+                try {
+                    R awaited = detail::pass_on<true>(call, [&](auto&&... passed) -> R {
+                        return std::invoke(self.function_, std::forward<decltype(passed)>(passed)...);
+                    });
+                    if constexpr (std::is_void_v<detail::outcome_of<R>>) {
+                        co_await std::move(awaited);
+                        call.result.emplace();
+                    } else {
+                        call.result.emplace(co_await std::move(awaited));
+                    }
+                } catch (...) {
+                    detail::keep_exception(call.exception);
+                }
+            };
+            co_await awaiting_proceed<stage>(erased, nullptr, hooks->of(phase::around), await_function)();
+        }
+
+        // 3. End hooks, always all of them.
+        while (const detail::hook_entry* const hook = end_hooks.next()) {
+            try {
+                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, erased, nullptr);
+                else detail::run_hook_on_this_thread(*hook, erased, held);
+            } catch (...) {
+                detail::is_isolated(call.exception, *hook, call.name);
+            }
+        }
+
+        // 4. The outcome.
+        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call.name, std::move(call.exception));
+        if constexpr (std::is_void_v<detail::outcome_of<R>>) co_return;
+        else co_return call.result.take();
     }
 
     detail::site site_;

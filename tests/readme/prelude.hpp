@@ -4,6 +4,8 @@
 
 #include <extensible/extensible.hpp>
 
+#include "../tasks.hpp"
+
 #include <cassert>
 #include <chrono>
 #include <cstdlib>
@@ -39,7 +41,14 @@ inline std::string get(std::string_view url, std::chrono::seconds, std::string) 
 
 inline void from_vault(ext::call<std::string(std::string_view)>&) {}
 inline void from_vault_cached(ext::call<std::string(std::string_view)>&) {}
+inline void redact(ext::call<std::string(std::string_view)>&) {}
+inline void write_metrics(ext::call<std::string(std::string_view)>&) {}
 inline void from_dotenv(ext::call<std::string(std::string_view)>&) {}
+
+template <class T>
+using task = tasks::lazy<T>;
+inline task<std::string> http_get(std::string path) { co_return path; }
+inline task<std::optional<std::string>> cache_lookup(std::string) { co_return std::nullopt; }
 
 // The functions that the README wraps, for the blocks that register on them.
 inline ext::extensible get_api_key{"readme.get_api_key", [](std::string_view) { return std::string(); }};

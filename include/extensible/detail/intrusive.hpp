@@ -10,7 +10,9 @@ namespace ext::detail {
 
 /// Base of what `ref` counts.
 struct counted {
-    std::atomic<std::size_t> references{0};
+    std::atomic<std::size_t> references;
+
+    constexpr explicit counted(std::size_t initially = 0) noexcept : references(initially) {}
 };
 
 /// Shares ownership of a T derived from counted. Unlike a std::shared_ptr it leaves no pointer to code of the module
@@ -18,26 +20,29 @@ struct counted {
 template <class T>
 class ref {
 public:
-    ref() noexcept = default;
+    constexpr ref() noexcept = default;
     explicit ref(T* object) noexcept : object_(object) { retain(); }
     ref(const ref& other) noexcept : object_(other.object_) { retain(); }
-    ref(ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+    constexpr ref(ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
     ref& operator=(ref other) noexcept {
         std::swap(object_, other.object_);
         return *this;
     }
-    ~ref() {
+    constexpr ~ref() {
         // Release, so that what this owner did comes before; acquire, so that the last one sees what all the others did.
         // Both pair with this same line of the other owners.
         if (object_ && object_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete object_;
     }
 
     /// Takes over a reference that was counted already.
-    static ref adopt(T* object) noexcept {
+    static constexpr ref adopt(T* object) noexcept {
         ref adopted;
         adopted.object_ = object;
         return adopted;
     }
+
+    /// Gives the reference up, still counted.
+    T* release() noexcept { return std::exchange(object_, nullptr); }
 
     T* get() const noexcept { return object_; }
     T& operator*() const noexcept { return *object_; }
@@ -59,7 +64,8 @@ template <class T>
 union immortal {
     T value;
 
-    constexpr immortal() noexcept : value() {}
+    template <class... A>
+    constexpr explicit immortal(A&&... from) noexcept : value(std::forward<A>(from)...) {}
     ~immortal() {}
 };
 

@@ -31,7 +31,8 @@ void insertion_sort(std::vector<T>& items, Less less) {
 /// Orders hooks that run in one phase of one function. `hooks` are in any order.
 class hook_order {
 public:
-    explicit hook_order(std::vector<ref<hook_record>> hooks) : hooks_(std::move(hooks)), nodes_(hooks_.size()) {
+    hook_order(std::string_view function, std::vector<ref<hook_record>> hooks)
+        : function_(function), hooks_(std::move(hooks)), nodes_(hooks_.size()) {
         for (std::size_t i = 0; i < hooks_.size(); ++i) {
             nodes_[i].priority = hooks_[i]->priority;
             for (const std::string& id : hooks_[i]->after)
@@ -121,7 +122,7 @@ private:
     }
 
     [[noreturn]] void throw_cycle() const {
-        std::string text = hooks_.front()->function->name + ": the " + std::string(name_of(hooks_.front()->when)) +
+        std::string text = std::string(function_) + ": the " + std::string(to_string(hooks_.front()->when)) +
                            " hooks cannot be put in order: ";
         std::size_t first = 0;
         while (path_[first] != path_.back()) ++first;
@@ -132,6 +133,7 @@ private:
         throw order_cycle(text);
     }
 
+    std::string_view function_;  // for the text of an error
     std::vector<ref<hook_record>> hooks_;
     std::vector<node> nodes_;
     std::vector<std::size_t> path_;
@@ -140,7 +142,7 @@ private:
 
 /// The hooks of one function, of all phases, in running order. `hooks` is in that order but for the last one, which is new,
 /// or for what `before` and `after` make of those that are gone. Throws order_cycle.
-inline std::vector<ref<hook_record>> in_running_order(std::vector<ref<hook_record>> hooks) {
+inline std::vector<ref<hook_record>> in_running_order(std::string_view function, std::vector<ref<hook_record>> hooks) {
     bool constrained = false;
     for (const auto& hook : hooks) constrained |= !hook->before.empty() || !hook->after.empty();
     if (!constrained) {
@@ -155,7 +157,7 @@ inline std::vector<ref<hook_record>> in_running_order(std::vector<ref<hook_recor
         std::vector<ref<hook_record>> part;
         for (const auto& hook : hooks)
             if (hook->when == static_cast<phase>(p)) part.push_back(hook);
-        for (auto& hook : hook_order(std::move(part)).run()) ordered.push_back(std::move(hook));
+        for (auto& hook : hook_order(function, std::move(part)).run()) ordered.push_back(std::move(hook));
     }
     return ordered;
 }

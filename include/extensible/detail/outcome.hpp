@@ -3,6 +3,8 @@
 // How does a call keep what was thrown, and how does it end without a result? Rare ways, in functions of their own, since
 // the registers that they take would otherwise be saved in each call.
 
+#include <extensible/detail/records.hpp>
+#include <extensible/detail/report.hpp>
 #include <extensible/error.hpp>
 
 #include <exception>
@@ -18,6 +20,14 @@ namespace ext::detail {
     std::exception_ptr caught = std::current_exception();
     if (!caught) throw;
     exception = std::move(caught);
+}
+
+/// As above, for what `hook` threw in a call of `function`. If it takes another one's place, that is reported.
+[[gnu::noinline, gnu::cold]] inline void keep_exception(std::exception_ptr& exception, const hook_entry& hook,
+                                                        std::string_view function) {
+    std::exception_ptr before = exception;
+    keep_exception(exception);
+    if (before && before != exception) report(*hook.record, function, std::move(before), true);
 }
 
 /// Throws what the call of `function` ended with, when that is no result.

@@ -32,7 +32,9 @@ inline void hazard_domain::barrier() noexcept {
     if (asymmetric()) process_barrier();
 }
 
-struct thread_end {
+inline thread_hazards& this_module_thread() noexcept { return this_thread_hazards; }
+
+struct [[gnu::visibility("hidden")]] thread_end {
     ~thread_end() {
         this_thread_hazards.attention.fetch_or(thread_hazards::ended, std::memory_order_seq_cst);
         // Inside of a call this is std::exit, which unwinds nothing: the thread stays, and so does what it holds.
@@ -40,11 +42,12 @@ struct thread_end {
     }
     void touch() const noexcept {}
 };
-inline thread_local thread_end this_thread_end;
+[[gnu::visibility("hidden")]] inline thread_local thread_end this_thread_end;
+inline void arrange_thread_end() noexcept { this_thread_end.touch(); }
 
 [[gnu::noinline]] inline void hazard_domain::link(thread_hazards& thread) noexcept {
     const bool ended = (thread.attention.load(std::memory_order_seq_cst) & thread_hazards::ended) != 0;
-    if (!ended) this_thread_end.touch();  // arranges for its destruction
+    if (!ended) arrange_thread_end_();
     thread.linked = true;
     if (asymmetric()) thread.depth &= ~thread_hazards::slow;
     thread.next = threads_.load(std::memory_order_seq_cst);
@@ -97,8 +100,7 @@ inline bool hazard_domain::reclaim(std::unique_lock<std::mutex>& lock) noexcept 
 }
 
 inline void hazard_domain::tell_of_change() noexcept {
-    changes_.fetch_add(1, std::memory_order_seq_cst);
-    changes_.notify_all();
+    for (waiter* waiting = waiters_; waiting; waiting = waiting->next) waiting->change.notify_all();
 }
 
 // A retired list that no call holds, marked as this thread's to let go of; null when there is none.
@@ -111,7 +113,7 @@ inline hook_list* hazard_domain::take_unused() noexcept {
         barrier();
         for (hook_list* list = retired_; list; list = list->next_retired) {
             if (list->reclaimed_by || leave_word_with_holders(*list)) continue;
-            list->reclaimed_by = &this_thread_hazards;
+            list->reclaimed_by = &this_thread();
             return list;
         }
     }
@@ -131,38 +133,40 @@ inline bool hazard_domain::leave_word_with_holders(const hook_list& list) noexce
     return held || list.pins.load(std::memory_order_seq_cst) != 0;  // after the slots, see pin()
 }
 
-inline void hazard_domain::wait_until_unused(const hook_record& hook) noexcept {
+inline bool hazard_domain::wait_until_unused(const awaited_hooks& hooks, const deadline* until) {
     std::unique_lock lock(mutex_);
-    waiter self{&this_thread_hazards, &hook, waiters_};
+    waiter self{&this_thread(), &hooks, waiters_};
     waiters_ = &self;
-    for (;;) {
+    bool unused = false;
+    for (bool late = false;;) {
         if (reclaim(lock)) tell_of_change();
         for (const hook_list* list = retired_; list; list = list->next_retired)
-            if (list->contains(hook)) leave_word_with_holders(*list);
+            if (hooks.are_in(*list)) leave_word_with_holders(*list);
         barrier();
         const outlook seen = look_out(self, [&](const thread_hazards* user) {
             return !user || !waits_for(*user, *self.thread, 64);  // else it is let through, or this thread
         });
-        if (seen == outlook::nobody) break;
+        unused = seen == outlook::nobody;
+        if (unused || late) break;
         if (seen == outlook::left) continue;
-        const std::uint32_t before = changes_.load(std::memory_order_seq_cst);  // under the lock: no change is missed
-        lock.unlock();
-        changes_.wait(before, std::memory_order_seq_cst);
-        lock.lock();
+        // Under the lock since the look: no change is missed.
+        if (!until) self.change.wait(lock);
+        else late = self.change.wait_until(lock, *until) == std::cv_status::timeout;
     }
     waiter** at = &waiters_;
     while (*at != &self) at = &(*at)->next;
     *at = self.next;
+    return unused;
 }
 
-// Who can still run the waiter's hook, or is destroying what it captured: `other`, if another thread does that matches, where
-// null stands for one that holds the hook by a pin and is not known; `left`, if a list with the hook has no holder any more
+// Who can still run one of the waiter's hooks, or is destroying what it captured: `other`, if another thread does that matches, where
+// null stands for one that holds it by a pin and is not known; `left`, if a list with one has no holder any more
 // and is still to be reclaimed; else `nobody` but the waiter's own thread.
 template <class Predicate>
 hazard_domain::outlook hazard_domain::look_out(const waiter& waiting, Predicate matches) const noexcept {
     outlook seen = outlook::nobody;
     for (const hook_list* list = retired_; list; list = list->next_retired) {
-        if (!list->contains(*waiting.hook)) continue;
+        if (!waiting.hooks->are_in(*list)) continue;
         bool used = false;
         const auto is_awaited = [&](const thread_hazards* user) {
             used = true;

@@ -4,6 +4,7 @@
 
 #include <extensible/arg.hpp>
 #include <extensible/kwargs.hpp>
+#include <extensible/phase.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -15,6 +16,8 @@ namespace ext {
 
 template <class Signature>
 struct call;
+class any_call;
+class proceed;
 
 }  // namespace ext
 
@@ -90,30 +93,53 @@ struct signature_from<Function> {
 template <class Function>
 using signature_of = typename signature_from<std::decay_t<Function>>::type;
 
-// The signature of a hook registered by name: the one given, or else that of the ext::call that it takes.
-template <class Given, class Hook>
+// The signature of a hook registered by name: the one given, or else that of the ext::call that it takes; any_call where
+// it takes that.
+template <phase When, class Given, class Hook>
 struct signature_of_hook {
     using type = Given;
 };
-template <class Hook>
-struct signature_of_hook<void, Hook> {
+template <phase When, class Hook>
+struct signature_of_hook<When, void, Hook> {
     template <class Call>
     struct from_call {
-        static_assert(always_false<Call>, "ext: a hook registered by name takes an ext::call<R(A...)>&, or the signature is given: "
-                                          "ext::on_start<R(A...)>(name, hook)");
+        static_assert(always_false<Call>, "ext: a hook registered by name takes an ext::call<R(A...)>& or an ext::any_call&, or the "
+                                          "signature is given: ext::on_start<R(A...)>(name, hook)");
         using type = void();
     };
-    template <class Result, class Signature>
-    struct from_call<Result(call<Signature>&)> {
+    template <class Result, class Signature, class... Proceed>
+    struct from_call<Result(call<Signature>&, Proceed...)> {
         using type = Signature;
     };
-    template <class Result, class Signature>
-    struct from_call<Result(const call<Signature>&)> {
+    template <class Result, class Signature, class... Proceed>
+    struct from_call<Result(const call<Signature>&, Proceed...)> {
         using type = Signature;
+    };
+    template <class Result, class... Proceed>
+    struct from_call<Result(any_call&, Proceed...)> {
+        using type = any_call;
+    };
+    template <class Result, class... Proceed>
+    struct from_call<Result(const any_call&, Proceed...)> {
+        using type = any_call;
+    };
+    template <class Result, class... Proceed>
+    struct from_call<Result(any_call, Proceed...)> {
+        using type = any_call;
     };
     static auto find() {
-        if constexpr (requires { &Hook::operator(); } || std::is_pointer_v<Hook>) return from_call<signature_of<Hook>>();
-        else return from_call<Hook>();
+        if constexpr (requires { &Hook::operator(); } || std::is_pointer_v<Hook>)
+            return from_call<signature_of<Hook>>();
+        else if constexpr (When == phase::around)
+            return find_around();
+        else
+            return from_call<Hook>();
+    }
+    static auto find_around() {
+        if constexpr (requires { &Hook::template operator()<proceed>; })  // [](any_call& call, auto& proceed)
+            return from_call<typename signature_from<decltype(&Hook::template operator()<proceed>)>::without_object>();
+        else
+            return from_call<Hook>();
     }
     using type = typename decltype(find())::type;
 };

@@ -295,8 +295,9 @@ constexpr auto make_type_name() noexcept {
     return text;
 }
 
+// Hidden, here and below, for the reason given in hazard.hpp: names are compared, and never where they stand.
 template <class T>
-inline constexpr auto stored_type_name = make_type_name<T>();
+[[gnu::visibility("hidden")]] inline constexpr auto stored_type_name = make_type_name<T>();
 
 template <class T>
 constexpr std::string_view type_name() noexcept {
@@ -311,7 +312,7 @@ constexpr bool is_in_unnamed_namespace() noexcept {  // the type, or one that it
 }
 
 template <class T>
-inline constexpr type_identity stored_identity{type_name<T>(),
+[[gnu::visibility("hidden")]] inline constexpr type_identity stored_identity{type_name<T>(),
                                                is_in_unnamed_namespace<T>() ? stored_type_name<T>.data() : nullptr};
 
 template <class T>

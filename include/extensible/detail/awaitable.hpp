@@ -1,0 +1,137 @@
+#pragma once
+
+// Does a function return something that is awaited, and what does that give? Traits of coroutine types, whoever made them.
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+namespace ext::detail {
+
+// What `co_await` uses of an operand: its operator co_await, or itself.
+template <class T>
+decltype(auto) awaiter_of(T&& awaited) {
+    if constexpr (requires { std::forward<T>(awaited).operator co_await(); }) return std::forward<T>(awaited).operator co_await();
+    else if constexpr (requires { operator co_await(std::forward<T>(awaited)); }) return operator co_await(std::forward<T>(awaited));
+    else return std::forward<T>(awaited);
+}
+
+template <class T>
+concept awaitable = std::move_constructible<T> && requires(T&& awaited) {
+    { detail::awaiter_of(std::move(awaited)).await_ready() } -> std::convertible_to<bool>;
+    detail::awaiter_of(std::move(awaited)).await_resume();
+};
+
+/// A function that returns such a type is a coroutine, or calls one: its result is what awaiting it gives.
+template <class T>
+concept coroutine_type = awaitable<T> && requires { typename std::coroutine_traits<T>::promise_type; };
+
+template <class R>
+struct outcome {
+    using type = R;
+};
+template <coroutine_type R>
+struct outcome<R> {
+    using type = decltype(detail::awaiter_of(std::declval<R>()).await_resume());
+};
+
+/// What a call of a function that returns R comes to: R, or what awaiting it gives.
+template <class R>
+using outcome_of = typename outcome<R>::type;
+
+// ---- Stages: parts of a call that are awaited ---------------------------------------------------------------------------
+
+/// A coroutine that gives nothing, begins when it is awaited, and can be awaited once by a coroutine of almost any type.
+class stage {
+public:
+    struct promise_type {
+        std::coroutine_handle<> next;
+        std::exception_ptr thrown;
+
+        stage get_return_object() noexcept { return stage(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        struct goes_on {
+            bool await_ready() const noexcept { return false; }
+            std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> ended) const noexcept {
+                return ended.promise().next;
+            }
+            void await_resume() const noexcept {}
+        };
+        goes_on final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        void unhandled_exception() noexcept { thrown = std::current_exception(); }
+    };
+
+    stage(stage&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    stage& operator=(stage&&) = delete;
+    ~stage() {
+        if (handle_) handle_.destroy();
+    }
+
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+        handle_.promise().next = awaiting;
+        return handle_;
+    }
+    void await_resume() const {
+        if (handle_.promise().thrown) std::rethrow_exception(std::move(handle_.promise().thrown));
+    }
+
+private:
+    explicit stage(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
+
+    std::coroutine_handle<promise_type> handle_;
+};
+
+// Whether the promise has a say in what its coroutine may await.
+template <class Promise>
+struct has_await_transform {
+    struct other {
+        int await_transform;
+    };
+    struct both : Promise, other {};
+    static constexpr bool value = !requires { &both::await_transform; };  // ambiguous where both have one
+};
+template <class Promise>
+    requires std::is_final_v<Promise>
+struct has_await_transform<Promise> : std::true_type {};
+
+// Whether coroutines of type R await a stage as it is, and can be awaited in one.
+template <class R>
+constexpr bool takes_stages() noexcept {
+    using promise = typename std::coroutine_traits<R>::promise_type;
+    if constexpr (!requires(R&& r) { detail::awaiter_of(std::move(r)).await_suspend(std::coroutine_handle<stage::promise_type>()); })
+        return false;
+    else if constexpr (requires(promise& p) { { p.await_transform(std::declval<stage>()) } -> awaitable; })
+        return true;
+    else
+        return !has_await_transform<promise>::value;
+}
+
+// The same family of coroutines, for no value: Task<T, More...> becomes Task<void, More...>.
+template <class R>
+struct without_value {
+    using type = R;
+};
+template <template <class...> class Task, class T, class... More>
+struct without_value<Task<T, More...>> {
+    using type = Task<void, More...>;
+};
+
+template <class R>
+struct stage_for {
+    using type = void;
+};
+template <coroutine_type R>
+struct stage_for<R> {
+    // A family that awaits only its own, as Boost.Asio's does, has stages of that family.
+    using type = typename std::conditional_t<takes_stages<R>(), std::type_identity<stage>, without_value<R>>::type;
+};
+
+/// The type of coroutine that the parts of a call are, for functions that return R; void where R is not awaited.
+template <class R>
+using stage_of = typename stage_for<R>::type;
+
+}  // namespace ext::detail

@@ -1,0 +1,348 @@
+// Hooks for any function: what they are handed, and the patterns that they are registered under.
+#include "catch.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::Equals;
+using namespace ext::literals;
+
+namespace {
+
+struct counted_copies {
+    int* copies;
+    explicit counted_copies(int& count) : copies(&count) {}
+    counted_copies(const counted_copies& other) : copies(other.copies) { ++*copies; }
+    counted_copies(counted_copies&& other) noexcept : copies(other.copies) {}
+    counted_copies& operator=(const counted_copies&) = delete;
+};
+
+struct no_default_shape {  // cannot be copied, moved or compared
+    no_default_shape() = default;
+    no_default_shape(const no_default_shape&) = delete;
+};
+
+// The names of the functions that were called while a hook under `pattern` was there.
+struct listener {
+    std::vector<std::string> heard;
+    auto operator()() {
+        return [this](ext::any_call& call) { heard.emplace_back(call.name()); };
+    }
+};
+
+}  // namespace
+
+TEST_CASE("A hook for any function is told the name, the signature and the arguments") {
+    ext::registry registry;
+    ext::extensible fetch{registry, "net.fetch", ext::params("url"_kw, "retries"_kw = 3),
+                          [](std::string_view url, int, const ext::kwargs&) { return std::string(url); }};
+    int ran = 0;
+    registry.on_start("net.*", [&](ext::any_call& call) {
+        ++ran;
+        CHECK(call.name() == "net.fetch");
+        CHECK(call.signature() == "std::string(std::string_view, int, const ext::kwargs&)");
+        REQUIRE(call.size() == 2);
+        CHECK(*call.arg<std::string_view>(0) == "link");
+        CHECK(*call.arg<int>(1) == 3);
+        CHECK(call.arg_name(0) == "url");
+        CHECK(call.arg_name(1) == "retries");
+        CHECK(call.arg_name(2).empty());
+        CHECK(*call.kwargs().get<std::string>("tenant") == "acme");
+        CHECK(!call.has_result());
+        CHECK(!call.result<std::string>());
+        CHECK(!call.original_ran());
+    });
+    registry.on_end("net.*", [&](ext::any_call& call) {
+        ++ran;
+        CHECK(call.has_result());
+        CHECK(*call.result<std::string>() == "link");
+        CHECK(!call.exception());
+        CHECK(call.original_ran());
+    });
+    fetch("link", "tenant"_kw = "acme");
+    CHECK(ran == 2);
+}
+
+TEST_CASE("An argument is null when it has another type, or there is none of that number") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](const std::string&, std::string&, double) { return 1.5f; }};
+    f.on_end([](ext::any_call& call) {
+        CHECK(call.arg<std::string>(0));
+        CHECK(call.arg<const std::string&>(0));
+        CHECK(call.arg<std::string>(1));
+        CHECK(!call.arg<std::string_view>(0));
+        CHECK(!call.arg<int>(2));
+        CHECK(!call.arg<float>(2));
+        CHECK(!call.arg<double>(3));
+        CHECK(call.arg_name(0).empty());
+        CHECK(call.result<float>());
+        CHECK(!call.result<double>());
+    });
+    std::string text;
+    f("a", text, 1.0);
+}
+
+TEST_CASE("Arguments are not copied to be looked at") {
+    ext::registry registry;
+    int copies = 0;
+    ext::extensible by_value{registry, "by.value", [](counted_copies) {}};
+    ext::extensible by_reference{registry, "by.reference", [](const counted_copies&, const no_default_shape&) {}};
+    const auto look = [](ext::any_call& call) { CHECK(call.arg<counted_copies>(0)->copies); };
+    registry.on_start("by.*", look);
+    by_value(counted_copies(copies));
+    CHECK(copies == 0);
+
+    registry.on_end("by.*", look);
+    registry.around("by.*", [&](ext::any_call& call, auto& proceed) { look(call); proceed(); });
+    const counted_copies here(copies);
+    by_reference(here, no_default_shape());
+    CHECK(copies == 0);
+    by_value(counted_copies(copies));
+    CHECK(copies == 1);  // into the function, which must not take it from the end hooks
+}
+
+TEST_CASE("A hook for any function may replace arguments and the result") {
+    ext::registry registry;
+    ext::extensible join{registry, "join", [](std::string_view a, std::string b, int& n) { ++n; return std::string(a) + b; }};
+    join.on_start([](ext::any_call& call) {
+        call.set_arg(0, std::string_view("left"));
+        call.set_arg(1, "right");  // a literal is a std::string
+        call.set_arg(2, 10);       // the caller's object
+    });
+    int n = 0;
+    CHECK(join("a", "b", n) == "leftright");
+    CHECK(n == 11);
+
+    ext::hook end = join.on_end([](ext::any_call& call) { call.set_result("replaced"); });
+    CHECK(join("a", "b", n) == "replaced");
+    end.remove();
+    join.on_start([](ext::any_call& call) { call.set_result(std::string("supplied")); });
+    CHECK(join("a", "b", n) == "supplied");
+    CHECK(n == 10);  // the function was not called
+}
+
+TEST_CASE("Results of all kinds can be set") {
+    ext::registry registry;
+    int one = 1, two = 2;
+    ext::extensible<int&()> reference{registry, "reference", [&]() -> int& { return one; }};
+    ext::extensible<std::unique_ptr<int>()> pointer{registry, "pointer", [] { return std::unique_ptr<int>(); }};
+    ext::extensible<void()> nothing{registry, "nothing", [] { FAIL("called"); }};
+    ext::extensible<std::string_view()> view{registry, "view", [] { return std::string_view(); }};
+    reference.on_end([&](ext::any_call& call) {
+        CHECK(call.result<int>() == &one);
+        call.set_result(std::ref(two));
+    });
+    pointer.on_end([](ext::any_call& call) { call.set_result(std::make_unique<int>(3)); });
+    nothing.on_start([](ext::any_call& call) {
+        CHECK(!call.has_result());
+        call.set_result();
+        CHECK(call.has_result());
+    });
+    view.on_end([](ext::any_call& call) { call.set_result(std::string_view("literal")); });
+    CHECK(&reference() == &two);
+    CHECK(*pointer() == 3);
+    nothing();
+    CHECK(view() == "literal");
+}
+
+TEST_CASE("To set a value of another type is an error that names both types") {
+    ext::registry registry;
+    ext::extensible f{registry, "net.f", [](int x, const no_default_shape&) { return x; }};
+    ext::extensible<void()> nothing{registry, "net.nothing", [] {}};
+    const auto text_of = [&](auto hook) {
+        const ext::scoped_hook registered = f.on_start(std::move(hook));
+        try {
+            f(1, no_default_shape());
+        } catch (const ext::signature_mismatch& error) {
+            return std::string(error.what());
+        }
+        return std::string("nothing thrown");
+    };
+    const std::string function = ", the function is int(int, const (unnamed)::no_default_shape&)";
+    CHECK_THAT(text_of([](ext::any_call& call) { call.set_result("text"); }),
+               Equals("net.f: a hook sets the result as const char*" + function));
+    CHECK_THAT(text_of([](ext::any_call& call) { call.set_result(); }), Equals("net.f: a hook sets the result as void" + function));
+    CHECK_THAT(text_of([](ext::any_call& call) { call.set_arg(0, 1.5); }), Equals("net.f: a hook sets argument 0 as double" + function));
+    CHECK_THAT(text_of([](ext::any_call& call) { call.set_arg(2, 1); }), Equals("net.f: a hook sets argument 2" + function));
+    nothing.on_start([](ext::any_call& call) { call.set_result(1); });
+    CHECK_THROWS_WITH(nothing(), Contains("as int, the function is void()"));
+}
+
+TEST_CASE("A hook for any function sees the exception, and may clear it") {
+    ext::registry registry;
+    ext::extensible fail{registry, "fail", []() -> int { throw std::runtime_error("failed"); }};
+    registry.on_end("*", [](ext::any_call& call) {
+        REQUIRE(call.exception());
+        CHECK(!call.has_result());
+        call.exception() = nullptr;
+        call.set_result(1);
+    });
+    CHECK(fail() == 1);
+}
+
+TEST_CASE("A pattern applies to functions wrapped before and after, and to no others") {
+    ext::registry registry;
+    listener l;
+    ext::extensible before{registry, "net.before", [] {}};
+    ext::extensible outside{registry, "disk.read", [](int) {}};
+    ext::hook hook = registry.on_start("net.*", l());
+    ext::extensible after{registry, "net.after", [](double) { return 1; }};
+    before();
+    outside(1);
+    after(1);
+    CHECK_THAT(l.heard, Equals<std::string>({"net.before", "net.after"}));
+    hook.disable();
+    before();
+    hook.enable();
+    after(1);
+    hook.remove();
+    before();
+    after(1);
+    CHECK(l.heard.size() == 3);
+    ext::extensible last{registry, "net.last", [] {}};
+    last();
+    CHECK(l.heard.size() == 3);
+}
+
+TEST_CASE("A star stands for any run of characters") {
+    const auto matches = [](std::string_view pattern, std::string_view name) {
+        ext::registry registry;
+        int heard = 0;
+        ext::extensible f{registry, name, [] {}};
+        registry.on_start(pattern, [&](ext::any_call&) { ++heard; });
+        f();
+        return heard == 1;
+    };
+    CHECK(matches("*", "a"));
+    CHECK(matches("a", "a"));
+    CHECK(matches("a*", "a"));
+    CHECK(matches("a.*", "a.b.c"));
+    CHECK(matches("*.c", "a.b.c"));
+    CHECK(matches("a*c", "abcbc"));
+    CHECK(matches("*b*c*", "abcc"));
+    CHECK(matches("a**", "abc"));
+    CHECK_FALSE(matches("a", "ab"));
+    CHECK_FALSE(matches("a.*", "a"));
+    CHECK_FALSE(matches("*.c", "a.b"));
+    CHECK_FALSE(matches("a*c", "abcb"));
+    CHECK_FALSE(matches("*b*b*", "abc"));
+}
+
+TEST_CASE("Hooks under patterns take their places among a function's own") {
+    ext::registry registry;
+    std::string way;
+    const auto mark = [&](const char* text) { return [&way, text](auto&) { way += text; }; };
+    ext::extensible f{registry, "f", [] {}};
+    f.on_start(mark("1"), {.id = "one"});
+    registry.on_start<ext::any_call>("*", mark("2"), {.id = "two"});
+    f.on_start(mark("3"), {.priority = 1});
+    registry.on_start<ext::any_call>("*", mark("0"), {.priority = -1});
+    registry.on_start<ext::any_call>("*", mark("4"), {.after = "last"});
+    f.on_start(mark("5"), {.id = "last", .priority = 2});
+    f.on_start(mark("a"), {.before = "two"});
+    f();
+    CHECK(way == "01a2354");
+}
+
+TEST_CASE("A hook for any function may be registered on one, or by its name") {
+    ext::registry registry;
+    listener l;
+    ext::extensible f{registry, "f", [] {}};
+    ext::extensible g{registry, "g", [] {}};
+    f.on_end(l());
+    registry.on_end("f", l());
+    f.around([&](ext::any_call& call, auto& proceed) { l.heard.emplace_back(call.signature()); proceed(); });
+    f();
+    g();
+    CHECK_THAT(l.heard, Equals<std::string>({"void()", "f", "f"}));
+}
+
+TEST_CASE("An id is unique among patterns, and in every function that a pattern applies to") {
+    ext::registry registry;
+    ext::extensible f{registry, "net.f", [] {}};
+    const auto any = [](ext::any_call&) {};
+    const auto own = [](ext::call<void()>&) {};
+    registry.on_start("net.*", any, {.id = "trace"});
+    CHECK_THROWS_WITH(registry.on_start("disk.*", any, {.id = "trace"}), Contains("start hook 'trace' for 'net.*'"));
+    CHECK_THROWS_AS(f.on_start(own, {.id = "trace"}), ext::duplicate_hook);
+    CHECK_THROWS_AS(f.on_start(own, {.id = "trace", .replace = true}), ext::duplicate_hook);
+    f.on_start(own, {.id = "own"});
+    CHECK_THROWS_AS(registry.on_start("*", any, {.id = "own"}), ext::duplicate_hook);
+    CHECK_THROWS_AS(registry.on_start("*", any, {.id = "own", .replace = true}), ext::duplicate_hook);
+    registry.on_start("disk.*", any, {.id = "own"});  // no function has both
+    registry.on_end("net.*", any, {.id = "trace"});
+}
+
+TEST_CASE("A hook under a pattern replaces another in one step, with the other's rank") {
+    ext::registry registry;
+    std::string way;
+    const auto mark = [&](const char* text) { return [&way, text](ext::any_call&) { way += text; }; };
+    ext::extensible f{registry, "net.f", [] {}};
+    ext::extensible g{registry, "disk.g", [] {}};
+    registry.on_start("*", mark("1"), {.id = "one"});
+    registry.on_start("*", mark("2"));
+    registry.on_start("net.*", mark("N"), {.id = "one", .replace = true});
+    f();
+    CHECK(way == "N2");
+    g();
+    CHECK(way == "N22");
+}
+
+TEST_CASE("A registration under a pattern that fails changes nothing") {
+    ext::registry registry;
+    listener l;
+    ext::extensible f{registry, "f", [] {}};
+    ext::extensible g{registry, "g", [] {}};
+    g.on_start([](auto&) {}, {.id = "b", .before = "a"});
+    CHECK_THROWS_AS(registry.on_start("*", l(), {.id = "a", .before = "b"}), ext::order_cycle);
+    f();
+    g();
+    CHECK(l.heard.empty());
+    registry.on_start("x.*", l(), {.id = "x", .before = "y"});
+    CHECK_THROWS_AS(registry.on_start("y.*", l(), {.id = "y", .before = "x"}), ext::order_cycle);  // or "x.y.*" could not be wrapped
+}
+
+TEST_CASE("Only hooks for any function can be registered under a pattern, and no function be called like one") {
+    ext::registry registry;
+    CHECK_THROWS_WITH(registry.on_start<void()>("net.*", [](auto&) {}), Contains("net.*: a name with '*' is a pattern"));
+    CHECK_THROWS_WITH((ext::extensible{registry, "net.*", [] {}}), Contains("no function may be called so"));
+    CHECK_THROWS_AS(registry.on_start("", [](ext::any_call&) {}), ext::error);
+}
+
+TEST_CASE("What a hook under a pattern captured goes when it is removed, though its functions stay") {
+    ext::registry registry;
+    auto state = std::make_shared<int>(1);
+    const std::weak_ptr<int> watch = state;
+    ext::extensible f{registry, "f", [] {}};
+    SECTION("that functions have") {
+        ext::hook hook = registry.on_start("*", [state = std::move(state)](ext::any_call&) {});
+        f();
+        hook.remove_and_wait();
+    }
+    SECTION("that no function has") {
+        ext::hook hook = registry.on_start("nobody.*", [state = std::move(state)](ext::any_call&) {});
+        hook.remove_and_wait();
+    }
+    CHECK(watch.expired());
+}
+
+TEST_CASE("A pattern applies to a function that comes again, and is independent of its own hooks") {
+    ext::registry registry;
+    listener l;
+    registry.on_start("*", l());
+    for (int i = 0; i < 2; ++i) {
+        ext::extensible f{registry, "f", [] {}};
+        f.on_start([](auto&) {});
+        f();
+    }
+    CHECK(l.heard.size() == 2);
+    CHECK(registry.functions().size() == 1);  // the pattern alone
+}

@@ -1,0 +1,11 @@
+// An around hook also takes an ext::proceed.
+// expect-first: an around hook must be callable with the call of its function and an ext::proceed, as in
+#include <extensible/extensible.hpp>
+
+inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+
+#ifdef FIXED
+auto hook = twice.around([](auto&, auto& proceed) { proceed(); });
+#else
+auto hook = twice.around([](auto& call) { call.result = 1; });
+#endif

@@ -1,0 +1,95 @@
+// What a registry tells of itself.
+#include "catch.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <string>
+#include <string_view>
+
+using Catch::Matchers::Equals;
+
+TEST_CASE("describe() is a table of all functions and their hooks in running order") {
+    ext::registry registry;
+    ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view) { return std::string(); }};
+    ext::extensible unhooked{registry, "math.twice", [](int x) { return 2 * x; }};
+    ext::plugin openbao{registry, "openbao"};
+    openbao.on_start(get_api_key, [](auto&) {}, {.id = "vault", .priority = 10});
+    get_api_key.on_end([](auto&) {});
+    get_api_key.on_start([](auto&) {}, {.id = "dotenv", .before = "vault"}).disable();
+    registry.around("models.*", [](ext::any_call&, auto& proceed) { proceed(); }, {.id = "trace", .priority = -100});
+    registry.on_start<void(int)>("models.unload", [](auto&) {}, {.id = "audit"});
+    registry.on_end("disk.*", [](ext::any_call&) {}, {.id = "watch"});
+    CHECK_THAT("\n" + ext::describe(registry), Equals(R"(
+FUNCTION            PHASE   HOOK              OWNER    PRIORITY  STATE     SIGNATURE
+math.twice                                                       no hooks  int(int)
+models.get_api_key  start   dotenv                            0  disabled  std::string(std::string_view)
+                    start   vault             openbao        10  runs
+                    around  trace (models.*)               -100  runs
+                    end     -                                 0  runs
+models.unload       start   audit                             0  waits     void(int)
+                    around  trace (models.*)               -100  waits
+disk.*              end     watch                             0  waits
+)"));
+}
+
+TEST_CASE("functions() lists every function with its signature and hooks") {
+    ext::registry registry;
+    CHECK(registry.functions().empty());
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    ext::plugin plugin{registry, "owner"};
+    ext::hook hook = plugin.on_end("f", [](ext::any_call&) {}, {.id = "one", .priority = 3});
+    registry.on_start<void()>("waits", [](auto&) {});
+    const auto functions = registry.functions();
+    REQUIRE(functions.size() == 2);
+    CHECK(functions[0].name == "f");
+    CHECK(functions[0].signature == "int(int)");
+    CHECK(functions[0].wrapped);
+    REQUIRE(functions[0].hooks.size() == 1);
+    const ext::hook_info& info = functions[0].hooks[0];
+    CHECK(info.phase == ext::phase::end);
+    CHECK(info.id == "one");
+    CHECK(info.owner == "owner");
+    CHECK(info.pattern == "f");
+    CHECK(info.priority == 3);
+    CHECK(info.enabled);
+    CHECK(functions[1].name == "waits");
+    CHECK(functions[1].signature == "void()");
+    CHECK(!functions[1].wrapped);
+    CHECK(functions[1].hooks.size() == 1);
+
+    plugin.disable();
+    CHECK(!registry.functions()[0].hooks[0].enabled);
+    plugin.enable();
+    hook.disable();
+    CHECK(!registry.functions()[0].hooks[0].enabled);
+    hook.remove();
+    CHECK(registry.functions()[0].hooks.empty());
+}
+
+TEST_CASE("A sealed registry takes no hooks, and goes on with those it has") {
+    ext::registry registry;
+    std::string way;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    ext::plugin plugin{registry, "p"};
+    ext::hook first = f.on_start([&](auto&) { way += "1"; }, {.id = "first"});
+    ext::hook second = plugin.on_start(f, [&](auto&) { way += "2"; });
+    registry.seal();
+    registry.seal();
+    CHECK_THROWS_WITH(f.on_start([](auto&) {}), Equals("f: the registry is sealed, no hook can be registered"));
+    CHECK_THROWS_AS(f.on_start([](auto&) {}, {.id = "first", .replace = true}), ext::sealed);
+    CHECK_THROWS_AS(f.around([](auto&, auto&) {}), ext::sealed);
+    CHECK_THROWS_AS(registry.on_end<int(int)>("f", [](auto&) {}), ext::sealed);
+    CHECK_THROWS_AS(registry.on_start("*", [](ext::any_call&) {}), ext::sealed);
+    CHECK_THROWS_AS(registry.on_hook_error([](const ext::hook_error&) {}), ext::sealed);
+    CHECK_THROWS_AS(plugin.on_end(f, [](auto&) {}), ext::sealed);
+    f(1);
+    first.disable();
+    f(1);
+    first.enable();
+    second.remove();
+    f(1);
+    CHECK(way == "1221");
+    ext::extensible g{registry, "g", [](int x) { return x; }};
+    CHECK(g(1) == 1);
+    CHECK(registry.functions().size() == 2);
+}

@@ -1,0 +1,224 @@
+// Hooks that must not do harm, and where the exceptions go that no caller sees.
+#include "catch.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+using Catch::Matchers::Equals;
+
+namespace {
+
+struct reporting {
+    ext::registry registry;
+    std::vector<std::string> errors;
+    ext::hook handler = registry.on_hook_error([this](const ext::hook_error& error) { errors.push_back(error.text()); });
+    ext::extensible<int(int)> f{registry, "f", [](int x) {
+        if (x < 0) throw std::runtime_error("negative");
+        return x;
+    }};
+};
+
+[[noreturn]] void fail(const char* text) { throw std::runtime_error(text); }
+
+}  // namespace
+
+TEST_CASE("What an isolated hook throws goes to the error handler, and the call goes on") {
+    reporting r;
+    r.f.on_start([](auto&) { fail("one"); }, {.id = "first", .isolate = true});
+    r.f.on_start([](auto& call) { call.template arg<0>() = 5; });
+    r.f.on_end([](auto&) { fail("two"); }, {.isolate = true});
+    CHECK(r.f(1) == 5);
+    CHECK_THAT(r.errors, Equals<std::string>({"f: the isolated start hook 'first' threw: one", "f: the isolated end hook threw: two"}));
+}
+
+TEST_CASE("An isolated around hook that fails before it goes on is passed by") {
+    reporting r;
+    r.f.around([](auto&, auto&) { fail("before"); }, {.isolate = true});
+    CHECK(r.f(1) == 1);
+    CHECK_THROWS_WITH(r.f(-1), "negative");
+    CHECK_THAT(r.errors, Equals<std::string>(std::vector<std::string>(2, "f: the isolated around hook threw: before")));
+}
+
+TEST_CASE("An isolated around hook that fails later leaves what there is") {
+    reporting r;
+    int runs = 0;
+    r.f.around([](auto& call, auto&) { call.result = 7; fail("after"); }, {.id = "set", .isolate = true});
+    CHECK(r.f(1) == 7);
+    r.f.around([&](auto& call, auto& proceed) { ++runs; proceed(); call.result = *call.result + 1; fail("after"); },
+               {.id = "set", .replace = true, .isolate = true});
+    CHECK(r.f(1) == 2);
+    CHECK(runs == 1);
+    CHECK(r.errors.size() == 2);
+}
+
+TEST_CASE("The error handler is told the function, the hook, its owner and the exception") {
+    ext::registry registry;
+    ext::extensible f{registry, "net.f", [] {}};
+    ext::plugin plugin{registry, "openbao", {.isolate = true}};
+    plugin.on_start("net.*", [](ext::any_call&) { throw 5; }, {.id = "vault"});
+    int handled = 0;
+    registry.on_hook_error([&](const ext::hook_error& error) {
+        ++handled;
+        CHECK(error.function == "net.f");
+        CHECK(error.phase == ext::phase::start);
+        CHECK(error.hook == "vault");
+        CHECK(error.owner == "openbao");
+        CHECK(!error.displaced);
+        CHECK_THROWS_AS(std::rethrow_exception(error.exception), int);
+        CHECK(error.text() == "net.f: the isolated start hook 'vault' of openbao threw: something that is no std::exception");
+    });
+    f();
+    CHECK(handled == 1);
+}
+
+TEST_CASE("An exception that a hook displaces by another goes to the error handler") {
+    reporting r;
+    r.f.around([](auto& call, auto& proceed) {
+        proceed();
+        if (call.exception) fail("around");
+    }, {.id = "translate"});
+    r.f.on_end([](auto&) { fail("end"); });
+    CHECK_THROWS_WITH(r.f(-1), "end");
+    CHECK_THAT(r.errors, Equals<std::string>({"f: the around hook 'translate' displaced: negative", "f: the end hook displaced: around"}));
+}
+
+TEST_CASE("An exception that is still there when an around hook goes on again goes to the error handler") {
+    reporting r;
+    r.f.around([](auto& call, auto& proceed) {
+        proceed();
+        call.template arg<0>() = 3;
+        proceed();
+    });
+    CHECK(r.f(-1) == 3);
+    CHECK_THAT(r.errors, Equals<std::string>({"f: the around hook displaced: negative"}));
+}
+
+TEST_CASE("An exception that is thrown again, cleared or replaced in the call is not reported") {
+    reporting r;
+    SECTION("thrown again") {
+        r.f.on_end([](auto& call) { std::rethrow_exception(call.exception); });
+        CHECK_THROWS_WITH(r.f(-1), "negative");
+    }
+    SECTION("cleared") {
+        r.f.on_end([](auto& call) {
+            call.exception = nullptr;
+            call.result = 0;
+        });
+        CHECK(r.f(-1) == 0);
+    }
+    SECTION("replaced") {
+        r.f.on_end([](auto& call) { call.exception = std::make_exception_ptr(std::runtime_error("other")); });
+        CHECK_THROWS_WITH(r.f(-1), "other");
+    }
+    CHECK(r.errors.empty());
+}
+
+TEST_CASE("Several error handlers are all called, until they are removed") {
+    reporting r;
+    auto state = std::make_shared<int>(0);
+    const std::weak_ptr<int> watch = state;
+    ext::hook second = r.registry.on_hook_error([state = std::move(state)](const ext::hook_error&) { ++*state; });
+    r.f.on_start([](auto&) { fail("x"); }, {.isolate = true});
+    r.f(1);
+    CHECK(*watch.lock() == 1);
+    CHECK(r.errors.size() == 1);
+    second.remove_and_wait();
+    CHECK(watch.expired());
+    r.f(1);
+    CHECK(r.errors.size() == 2);
+}
+
+TEST_CASE("An error handler may call functions, also one that makes an error again") {
+    reporting r;
+    int calls = 0;
+    r.f.on_start([](auto&) { fail("again"); }, {.isolate = true});
+    r.registry.on_hook_error([&](const ext::hook_error&) {
+        if (++calls < 10) r.f(1);  // the error of this call is not handed to this handler, which is running
+    });
+    CHECK(r.f(1) == 1);
+    CHECK(calls == 1);
+    CHECK(r.errors.size() == 2);
+}
+
+TEST_CASE("Handlers of one registry do not hear of another's") {
+    reporting r;
+    ext::registry other;
+    int heard = 0;
+    other.on_hook_error([&](const ext::hook_error&) { ++heard; });
+    r.f.on_start([](auto&) { fail("x"); }, {.isolate = true});
+    r.f(1);
+    CHECK(heard == 0);
+    CHECK(r.errors.size() == 1);
+    CHECK_THROWS_WITH(r.registry.on_hook_error(std::function<void(const ext::hook_error&)>()), Catch::Matchers::Contains("empty"));
+}
+
+TEST_CASE("A hook that is not reentrant is passed by beneath itself, and runs again afterwards") {
+    ext::registry registry;
+    int runs = 0;
+    ext::extensible<int(int)> f{registry, "f", [&](int x) { return x; }};
+    ext::extensible<int(int)> g{registry, "g", [&](int x) { return f(x); }};
+    SECTION("a start hook that asks the function itself") {
+        f.on_start([&](auto& call) {
+            ++runs;
+            call.result = f(*call.template arg<0>()) + 1;
+        }, {.reentrant = false});
+    }
+    SECTION("an around hook that asks by way of another function") {
+        f.around([&](auto& call, auto&) {
+            ++runs;
+            call.result = g(*call.template arg<0>()) + 1;
+        }, {.reentrant = false});
+    }
+    SECTION("an end hook") {
+        f.on_end([&](auto& call) {
+            ++runs;
+            call.result = f(*call.result) + 1;
+        }, {.reentrant = false});
+    }
+    SECTION("a hook under a pattern, in another function") {
+        registry.on_start("*", [&](ext::any_call& call) {
+            ++runs;
+            const int x = *call.arg<int>(0);
+            call.set_result((call.name() == "f" ? g(x) : f(x)) + 1);
+        }, {.reentrant = false});
+    }
+    CHECK(f(1) == 2);
+    CHECK(f(2) == 3);
+    CHECK(runs == 2);
+}
+
+TEST_CASE("While an around hook that is not reentrant has the function run, calls in it pass the hook by") {
+    ext::registry registry;
+    int runs = 0;
+    ext::extensible<int(int)>* self = nullptr;
+    ext::extensible<int(int)> factorial{registry, "factorial", [&](int n) { return n <= 1 ? 1 : n * (*self)(n - 1); }};
+    self = &factorial;
+    factorial.around([&](auto&, auto& proceed) {
+        ++runs;
+        proceed();
+    }, {.reentrant = false});
+    CHECK(factorial(5) == 120);
+    CHECK(runs == 1);
+}
+
+TEST_CASE("A hook that is not reentrant is not passed by on other threads, nor after it has thrown") {
+    ext::registry registry;
+    int runs = 0;
+    ext::extensible<int(int)> f{registry, "f", [](int x) { return x; }};
+    f.on_start([&](auto& call) {
+        ++runs;
+        if (*call.template arg<0>() == 1) std::thread([&] { f(2); }).join();
+        if (*call.template arg<0>() == 3) fail("three");
+    }, {.reentrant = false});
+    f(1);
+    CHECK(runs == 2);
+    CHECK_THROWS(f(3));
+    f(4);
+    CHECK(runs == 4);
+}

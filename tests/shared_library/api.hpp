@@ -1,0 +1,23 @@
+#pragma once
+
+// What the host hands to the library, and what the library exports.
+
+#include <extensible/extensible.hpp>
+
+#include <atomic>
+#include <string>
+#include <string_view>
+
+struct host_api {
+    ext::registry& registry;
+    ext::extensible<std::string(std::string_view)>& get_key;  // for the library to call
+    ext::extensible<int(int)>& inner;
+    ext::registry* default_registry;    // the host's own
+    std::atomic<int> captured{0};       // what the library's hooks have captured and not destroyed
+    std::atomic<int> calls_in_library{0};
+};
+
+using load_function = void(host_api&);
+using unload_function = void();
+using call_function = int(int);
+using registry_function = ext::registry*();

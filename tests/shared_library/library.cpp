@@ -1,0 +1,81 @@
+// A library with hooks: opened, called by many threads, unloaded and closed again and again.
+
+#include "api.hpp"
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace {
+
+// Counts itself in the host.
+class captured {
+public:
+    explicit captured(host_api& host) : host_(&host), text_(1000, 'x') { ++host_->captured; }
+    captured(const captured& other) : host_(other.host_), text_(other.text_) { ++host_->captured; }
+    ~captured() {
+        text_[0] = '\0';
+        --host_->captured;
+    }
+    bool alive() const { return text_[0] == 'x'; }
+
+private:
+    host_api* host_;
+    std::string text_;
+};
+
+struct loaded {
+    explicit loaded(host_api& api) : host(api), plugin(api.registry, "library") {
+        const captured state(host);
+        own.emplace(host.registry, "library.own", [](int x) { return 2 * x; });
+        plugin.on_start(*own, [state](auto& call) {
+            auto& [x] = call.args;
+            x = *x + 1;
+        });
+        plugin.on_start<std::string(std::string_view)>("host.get_key", [state, this](auto& call) {
+            if (!state.alive()) throw std::logic_error("the hook's state is gone");
+            ++host.calls_in_library;
+            auto& [service] = call.args;
+            if (*service == "nested") host.inner(1);              // a call of the host's function by this module's code
+            if (*service == "ours") call.result = "from the library";
+            if (*service == "rewritten") service = std::string(100, 'r');
+            call.kwargs.set("began", 1);
+        });
+        plugin.on_end<std::string(std::string_view)>("host.get_key", [state](auto& call) {
+            if (!state.alive()) throw std::logic_error("the hook's state is gone");
+            // A start without its end, or the other way round, would be half of a plugin.
+            if (!call.kwargs.contains("began")) call.exception = std::make_exception_ptr(std::logic_error("torn"));
+        });
+        plugin.around("host.*", [state](ext::any_call&, auto& proceed) {
+            if (!state.alive()) throw std::logic_error("the hook's state is gone");
+            proceed();
+        });
+        plugin.on_start<int(int)>("host.inner", [state](auto& call) {
+            if (!state.alive()) throw std::logic_error("the hook's state is gone");
+            auto& [x] = call.args;
+            x = *x + 1;
+        }, {.reentrant = false});
+    }
+
+    host_api& host;
+    std::optional<ext::extensible<int(int)>> own;
+    ext::plugin plugin;
+};
+
+std::optional<loaded> instance;
+
+}  // namespace
+
+extern "C" {
+[[gnu::visibility("default")]] void load(host_api& host) { instance.emplace(host); }
+[[gnu::visibility("default")]] void unload() {
+    instance->plugin.unload();
+    instance.reset();
+}
+[[gnu::visibility("default")]] int call_own(int x) { return (*instance->own)(x); }
+[[gnu::visibility("default")]] int call_inner(int x) { return instance->host.inner(x); }
+[[gnu::visibility("default")]] ext::registry* default_registry() { return &ext::default_registry(); }
+}
