@@ -1,0 +1,136 @@
+// Shows a program that loads a plugin from a shared library and unloads it again, while its threads keep calling the
+// function that the plugin extends. From the project's root:
+//
+//     c++ -std=c++20 -fvisibility=hidden -fPIC -shared -Iinclude examples/plugin/vault_plugin.cpp -o vault_plugin.so &&
+//     c++ -std=c++20 -fvisibility=hidden -pthread -Iinclude examples/plugin/host.cpp -o host -ldl &&
+//     OPENAI_API_KEY=sk-from-the-environment ./host ./vault_plugin.so
+
+#include "plugin_api.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+// ---- The application ------------------------------------------------------------------------------------------------
+
+// The host's own, which it hands to its plugins. (The default registry is not on every platform one for all modules.)
+inline ext::registry registry;
+
+inline ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view service) -> std::string {
+    const char* const key = service == "openai" ? std::getenv("OPENAI_API_KEY") : nullptr;
+    return key ? key : "";
+}};
+
+// Threads that ask for the key until this is destroyed, and count where it came from.
+class callers {
+public:
+    explicit callers(const std::string& environment_key) {
+        for (int i = 0; i < 3; ++i)
+            threads_.emplace_back([this, environment_key] {
+                while (!done_) {
+                    const std::string key = get_api_key("openai");
+                    ++(key == environment_key ? from_environment : key == "sk-from-the-vault" ? from_plugin : wrong);
+                }
+            });
+    }
+    ~callers() {
+        done_ = true;
+        for (std::thread& thread : threads_) thread.join();
+    }
+
+    // Returns when the threads have had a thousand more of these.
+    static void wait_for_more(const std::atomic<long>& answers) {
+        for (const long enough = answers + 1000; answers < enough;) std::this_thread::yield();
+    }
+
+    std::atomic<long> from_environment{0}, from_plugin{0}, wrong{0};
+
+private:
+    std::atomic<bool> done_{false};
+    std::vector<std::thread> threads_;
+};
+
+// ---- Shared libraries: the part that another platform has other functions for ---------------------------------------
+
+// A plugin that is loaded as long as this lives.
+class loaded_plugin {
+public:
+    explicit loaded_plugin(const std::string& file) : library_(dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+        if (!library_) throw std::runtime_error(dlerror());
+        const auto load = find<decltype(load_plugin)>("load_plugin");
+        unload_ = find<decltype(unload_plugin)>("unload_plugin");
+        if (std::string error; !load(registry, error)) throw std::runtime_error(file + ": " + error);
+    }
+
+    // First the hooks, for which it waits, and then, with the member, the library that they are code of.
+    ~loaded_plugin() { unload_(); }
+
+private:
+    struct closer {
+        void operator()(void* library) const { dlclose(library); }
+    };
+
+    template <class Function>
+    Function* find(const char* name) {
+        void* const symbol = dlsym(library_.get(), name);
+        if (!symbol) throw std::runtime_error(dlerror());
+        return reinterpret_cast<Function*>(symbol);
+    }
+
+    std::unique_ptr<void, closer> library_;
+    decltype(unload_plugin)* unload_ = nullptr;
+};
+
+bool is_in_memory(const std::string& file) {
+    void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD);
+    if (library) dlclose(library);
+    return library != nullptr;
+}
+
+// ---- The command line -----------------------------------------------------------------------------------------------
+
+void run(const std::string& file, const std::string& environment_key) {
+    const auto show = [] { std::cout << "openai: " << get_api_key("openai") << '\n'; };
+
+    show();
+    callers threads(environment_key);
+    for (const char* const time : {"", " again"}) {
+        callers::wait_for_more(threads.from_environment);
+        {
+            const loaded_plugin plugin(file);
+            std::cout << "\nThe plugin is loaded" << time << ".\n" << ext::describe(registry);
+            show();
+            callers::wait_for_more(threads.from_plugin);
+        }
+        std::cout << "\nThe plugin is unloaded" << time << ". Is its library still in memory? "
+                  << (is_in_memory(file) ? "yes" : "no") << '\n';
+        show();
+    }
+    callers::wait_for_more(threads.from_environment);
+    std::cout << "\nThe threads called all the while. Wrong keys: " << threads.wrong << '\n';
+}
+
+int main(int argc, char** argv) {
+    const char* const environment_key = std::getenv("OPENAI_API_KEY");
+    if (argc != 2 || !environment_key) {
+        std::cerr << "usage: OPENAI_API_KEY=KEY host PLUGIN\n";
+        return 2;
+    }
+    try {
+        run(argv[1], environment_key);
+    } catch (const std::exception& error) {
+        std::cerr << "host: " << error.what() << '\n';
+        return 1;
+    }
+}

@@ -1,0 +1,36 @@
+# Claims about the example in examples/plugin/:
+#
+#     cmake -DPROGRAM=<built host> -DPLUGIN=<built plugin> -P tests/examples/plugin.cmake
+
+cmake_minimum_required(VERSION 3.20)
+
+foreach(needed PROGRAM PLUGIN)
+    if(NOT DEFINED ${needed} OR "${${needed}}" STREQUAL "")
+        message(FATAL_ERROR "usage: cmake -DPROGRAM=<built host> -DPLUGIN=<built plugin> -P plugin.cmake")
+    endif()
+endforeach()
+include("${CMAKE_CURRENT_LIST_DIR}/claims.cmake")
+
+run(ENV OPENAI_API_KEY=sk-from-elsewhere ARGS "${PLUGIN}")
+claim("the program succeeds" status EQUAL 0)
+claim("nothing goes to stderr, so no exception was lost" err STREQUAL nothing)
+
+set(environment "openai: sk-from-elsewhere\n")
+set(hook "models.get_api_key +start +vault +vault_plugin +0 +runs +std::string[(]std::string_view[)]")
+set(loaded "FUNCTION[^\n]*\n${hook}\nopenai: sk-from-the-vault\n")
+claim("without the plugin the key is the environment's" out MATCHES "^${environment}\n")
+claim("the plugin's hook is in place as soon as it is loaded, and supplies the key"
+    out MATCHES "\nThe plugin is loaded.\n${loaded}\n")
+claim("unloaded, it has left the key to the environment again, and its library is closed"
+    out MATCHES "\nThe plugin is unloaded. Is its library still in memory[?] no\n${environment}\n")
+claim("it can be loaded again" out MATCHES "\nThe plugin is loaded again.\n${loaded}\n")
+claim("and unloaded again"
+    out MATCHES "\nThe plugin is unloaded again. Is its library still in memory[?] no\n${environment}\n")
+claim("no thread got a wrong key at any time" out MATCHES "\nThe threads called all the while. Wrong keys: 0\n$")
+
+run(ENV OPENAI_API_KEY=sk-from-elsewhere ARGS "${PLUGIN}.missing")
+claim("a library that is not there is an error" status EQUAL 1 AND err MATCHES "^host: .*missing")
+run(ENV --unset=OPENAI_API_KEY ARGS "${PLUGIN}")
+claim("without a key in the environment there is nothing to show" status EQUAL 2 AND err MATCHES "^usage: ")
+run(ENV OPENAI_API_KEY=sk-from-elsewhere)
+claim("without a plugin there is nothing to load" status EQUAL 2 AND err MATCHES "^usage: ")

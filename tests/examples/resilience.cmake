@@ -1,0 +1,46 @@
+# Claims about examples/resilience.cpp:
+#
+#     cmake -DPROGRAM=<built example> -P tests/examples/resilience.cmake
+
+cmake_minimum_required(VERSION 3.20)
+
+if(NOT DEFINED PROGRAM)
+    message(FATAL_ERROR "usage: cmake -DPROGRAM=<built example> -P resilience.cmake")
+endif()
+include("${CMAKE_CURRENT_LIST_DIR}/claims.cmake")
+
+# Each line, from its city on, is one call: what came of it, the requests made for it, and the time it took.
+run()
+claim("the program succeeds" status EQUAL 0)
+claim("nothing goes to stderr, so no exception was lost" err STREQUAL nothing)
+
+string(FIND "${out}" "With these:" with)
+string(FIND "${out}" "Ten minutes later:" later)
+string(FIND "${out}" "Four threads" threads)
+string(SUBSTRING "${out}" 0 ${with} without_hooks)
+math(EXPR length "${later} - ${with}")
+string(SUBSTRING "${out}" ${with} ${length} first)
+math(EXPR length "${threads} - ${later}")
+string(SUBSTRING "${out}" ${later} ${length} second)
+string(SUBSTRING "${out}" ${threads} -1 third)
+
+claim("without hooks a failure is the caller's" without_hooks MATCHES "\nOslo: Oslo is busy [(]requests: 1, 20 ms[)]\n")
+claim("the priorities make the cache the outermost hook, and the retry the innermost"
+    first MATCHES "cache .* 10 .*budget .* 20 .*retry .* 30 ")
+claim("a call that fails is tried again after a pause"
+    first MATCHES "\n\nOslo: 7 degrees [(]requests: 2, 90 ms[)]\n")
+claim("a result comes from the cache the second time, at once and without a request"
+    first MATCHES "90 ms[)]\nOslo: 7 degrees [(]requests: 0, 0 ms[)]\n")
+claim("the pauses double, and the failure of the last attempt is the caller's"
+    first MATCHES "\nAtlantis: Atlantis has no station [(]requests: 4, 430 ms[)]\n")
+set(failed "Nuuk: weather.fetch: time budget used up after 3 attempts: Nuuk does not answer")
+string(APPEND failed " [(]requests: 3, 600 ms[)]\n")
+claim("no attempt begins after the deadline" first MATCHES "\n${failed}")
+claim("a failure is not kept in the cache" first MATCHES "\n${failed}${failed}")
+claim("what is too old is asked for again" second MATCHES "\nOslo: 6 degrees [(]requests: 3, 210 ms[)]\n")
+claim("threads share the cache"
+    third MATCHES "\nBergen: 6 degrees, 400 times. One request for each thread at most: yes\n$")
+
+set(whole "${out}")
+run()
+claim("the program prints the same each time" out STREQUAL whole)
