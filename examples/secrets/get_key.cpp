@@ -1,0 +1,177 @@
+// Shows keys that come from an OpenBao or Vault engine, cached, or else from a .env file, or else from the environment, by
+// hooks on a function that knows of the last only. From the project's root (BAO_ADDR and BAO_TOKEN would name an engine):
+//
+//     c++ -std=c++20 -pthread -Iinclude examples/secrets/get_key.cpp -o get_key $(pkg-config --cflags --libs libcurl) &&
+//     OPENAI_API_KEY=sk-demo ./get_key --explain openai
+
+#include "cache.hpp"
+#include "dotenv.hpp"
+#include "get_api_key.hpp"
+#include "kv2.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+using api_key_call = decltype(get_api_key)::call_type;
+
+struct options {
+    std::vector<std::string_view> services;
+    std::filesystem::path env_file = ".env";
+    std::chrono::seconds ttl = std::chrono::minutes(5);
+    secrets::on_failure on_failure = secrets::on_failure::fall_through;
+    bool explain = false;
+    bool reveal = false;
+};
+
+// ---- The hooks ------------------------------------------------------------------------------------------------------
+
+void register_hooks(ext::plugin& plugin, const options& chosen) {
+    secrets::kv2_options engine = secrets::kv2_from_environment();
+    engine.on_failure = chosen.on_failure;
+    if (!engine.address.empty()) secrets::add_kv2(plugin, get_api_key.name(), engine);
+
+    plugin.on_start(get_api_key, secrets::dotenv_hook(chosen.env_file), {.id = "dotenv", .after = "kv2"});
+
+    secrets::cache_options cache;
+    cache.ttl = chosen.ttl;
+    secrets::cache(cache).add_to(plugin, get_api_key.name());
+}
+
+// A line break in a name must not forge a second line.
+std::string one_line(std::string text) {
+    std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+    return text;
+}
+
+// Writes the way of the call: "openai: not from cache, not from kv2, from dotenv (.env)". Of the key it looks only at
+// whether there is one.
+void explain(api_key_call& call) {
+    auto& [service] = call.args;
+    std::string line = std::string(*service) + ": " + call.kwargs.value_or("way", "");
+    if (call.exception) line += "failed";
+    else if (call.original_ran) line += call.result->empty() ? "from nowhere" : "from the environment";
+    else if (const auto* source = call.kwargs.get<std::string>("source")) line += " (" + *source + ')';
+    std::cout << one_line(line) << '\n';
+}
+
+// Puts a witness behind each start hook that is in place, whichever these are, and the one above at the end.
+void register_witnesses(ext::plugin& plugin) {
+    std::vector<std::string> ids;
+    for (const ext::function_info& function : ext::default_registry().functions())
+        for (const ext::hook_info& hook : function.hooks)
+            if (function.name == get_api_key.name() && hook.phase == ext::phase::start) ids.push_back(hook.id);
+
+    for (auto id = ids.begin(); id != ids.end(); ++id) {
+        const auto witness = [id = *id](api_key_call& call) {
+            if (call.kwargs.contains("supplied")) return;  // the hooks that follow leave the result alone
+            const std::string way = call.kwargs.value_or("way", "");
+            if (!call.result) return call.kwargs.set("way", way + "not from " + id + ", ");
+            call.kwargs.set("way", way + (call.result->empty() ? "from nowhere, says " : "from ") + id);
+            call.kwargs.set("supplied", true);
+        };
+        plugin.on_start(get_api_key, witness, {.id = "after " + *id, .before = ext::hook_ids(id + 1, ids.end()), .after = *id});
+    }
+    plugin.on_end(get_api_key, explain, {.id = "explain"});
+}
+
+// ---- The command line -----------------------------------------------------------------------------------------------
+
+constexpr std::string_view help = R"(usage: get_key [--explain | --reveal] [--env-file FILE] [--ttl SECONDS] [--fail] SERVICE...
+
+Prints the API key of each service, from the first of these that has it:
+  1. a KV version 2 engine of OpenBao or Vault, where BAO_ADDR or VAULT_ADDR names one, with the token of BAO_TOKEN or
+     VAULT_TOKEN and the namespace of BAO_NAMESPACE or VAULT_NAMESPACE: the field "key" of secret/api-keys/SERVICE
+  2. the .env file: the variable SERVICE_API_KEY
+  3. the environment: the same variable
+
+  --explain        prints no key, but the hooks in place, and for each service which of them supplied the key
+  --env-file FILE  another file than .env, which has to be there
+  --ttl SECONDS    how long a key is kept, instead of 300
+  --fail           when the engine cannot be asked there is no key; otherwise that is reported, and the next is asked
+  --reveal         prints keys whole; otherwise three characters of them at most
+  --help           prints this text
+
+Exit status: 0; 1 when a service has no key; 2 when the command line, or what is said of the engine, is wrong.
+)";
+
+std::chrono::seconds seconds_from(std::string_view text) {
+    int seconds = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (error != std::errc() || end != text.data() + text.size() || seconds < 0)
+        throw std::invalid_argument("--ttl needs a number of seconds, not '" + std::string(text) + "'");
+    return std::chrono::seconds(seconds);
+}
+
+options parse(const std::vector<std::string_view>& arguments) {
+    options chosen;
+    for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+        const auto value = [&, option = *argument](const char* what) {
+            if (++argument == arguments.end()) throw std::invalid_argument(std::string(option) + " needs " + what);
+            return *argument;
+        };
+        if (*argument == "--explain") chosen.explain = true;
+        else if (*argument == "--reveal") chosen.reveal = true;
+        else if (*argument == "--fail") chosen.on_failure = secrets::on_failure::fail;
+        else if (*argument == "--ttl") chosen.ttl = seconds_from(value("a number of seconds"));
+        else if (*argument == "--env-file") {
+            chosen.env_file = value("a file");
+            if (!std::filesystem::is_regular_file(chosen.env_file))
+                throw std::invalid_argument("--env-file: no such file: " + chosen.env_file.string());
+        } else if (argument->starts_with('-')) throw std::invalid_argument("unknown option: " + std::string(*argument));
+        else chosen.services.push_back(*argument);
+    }
+    if (chosen.services.empty()) throw std::invalid_argument("no service given");
+    if (chosen.explain && chosen.reveal) throw std::invalid_argument("--explain prints no key that --reveal could show");
+    return chosen;
+}
+
+std::string masked(const std::string& key) {
+    return key.size() < 8 ? "***" : key.substr(0, 3) + "***";  // three characters would be too much of a short key
+}
+
+int main(int argc, char** argv) {
+    const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+    if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
+        std::cout << help;
+        return 0;
+    }
+
+    options chosen;
+    ext::plugin plugin{"secrets"};
+    try {
+        chosen = parse(arguments);
+        register_hooks(plugin, chosen);
+    } catch (const std::exception& error) {
+        std::cerr << one_line(std::string("get_key: ") + error.what()) << " (try --help)\n";
+        return 2;
+    }
+    if (chosen.explain) {
+        std::cout << ext::describe(ext::default_registry()) << '\n';  // without the witnesses
+        register_witnesses(plugin);
+    }
+    ext::default_registry().seal();  // who comes later cannot listen in
+
+    int status = 0;
+    for (const std::string_view service : chosen.services) {
+        try {
+            const std::string key = get_api_key(service);  // the call that an application makes
+            if (key.empty()) throw std::runtime_error("no key found");
+            if (!chosen.explain) std::cout << one_line(std::string(service)) << ": " << (chosen.reveal ? key : masked(key)) << '\n';
+        } catch (const std::exception& error) {
+            std::cerr << one_line("get_key: " + std::string(service) + ": " + error.what()) << '\n';
+            status = 1;
+        }
+    }
+    return status;
+}

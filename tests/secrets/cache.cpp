@@ -1,0 +1,517 @@
+#include "catch.hpp"
+
+#include <secrets/cache.hpp>
+
+#include <extensible/extensible.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <latch>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+using Catch::Matchers::Equals;
+using namespace std::chrono_literals;
+using namespace std::string_literals;
+
+namespace {
+
+// A function as get_api_key in a registry of its own, with a cache before it and a clock that is set by hand.
+template <class Cache = secrets::cache>
+struct cached {
+    using answer = std::function<std::string(std::string_view service)>;
+
+    explicit cached(answer given, secrets::cache_options wanted = {}, ext::plugin_options defaults = {})
+        : function(std::move(given)), plugin(registry, "secrets", defaults), cache(with_clock(std::move(wanted))) {
+        cache.add_to(plugin);
+    }
+
+    secrets::cache_options with_clock(secrets::cache_options options) {
+        options.now = [this] { return std::chrono::steady_clock::time_point(1h + time.load()); };
+        options.report = [this](std::string_view message) { reports.emplace_back(message); };
+        return options;
+    }
+    void pass(std::chrono::milliseconds more) { time = time.load() + more; }
+
+    ext::registry registry;
+    std::atomic<int> asked{0};  // how often the function ran
+    std::atomic<std::chrono::milliseconds> time{0ms};
+    std::vector<std::string> reports;
+    answer function;
+    ext::extensible<std::string(std::string_view)> get_key{registry, "models.get_api_key",
+                                                           [this](std::string_view service) {
+                                                               ++asked;
+                                                               return function(service);
+                                                           }};
+    ext::plugin plugin;
+    Cache cache;
+};
+
+// Waits without a limit of its own but one for a test that fails. False then.
+template <class Condition>
+bool eventually(Condition condition) {
+    for (const auto limit = std::chrono::steady_clock::now() + 20s; !condition(); std::this_thread::yield())
+        if (std::chrono::steady_clock::now() > limit) return false;
+    return true;
+}
+
+// What each of so many threads got, which begin at the same time. Failures as their text.
+std::vector<std::string> in_threads(std::size_t count, const std::function<std::string()>& ask) {
+    std::vector<std::string> outcomes(count);
+    std::vector<std::thread> threads;
+    std::latch begin(static_cast<std::ptrdiff_t>(count));
+    for (std::string& outcome : outcomes)
+        threads.emplace_back([&] {
+            begin.arrive_and_wait();
+            try {
+                outcome = ask();
+            } catch (const std::exception& error) {
+                outcome = error.what();
+            }
+        });
+    for (std::thread& thread : threads) thread.join();
+    return outcomes;
+}
+
+std::string fail(std::string_view) { throw std::runtime_error("the store is down"); }
+
+// For failures that threads share. It outlives the threads, because ThreadSanitizer does not see how the C++ runtime
+// counts those who refer to an exception, and takes the end of it for a race.
+const std::exception_ptr down = std::make_exception_ptr(std::runtime_error("the store is down"));
+
+}  // namespace
+
+// ---- Time -----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("The cache asks for a key once, and again when its time is over") {
+    cached c([](std::string_view service) { return "key of " + std::string(service); }, {.ttl = 10s});
+    CHECK(c.get_key("openai") == "key of openai");
+    CHECK(c.get_key("other") == "key of other");
+    CHECK(c.get_key("openai") == "key of openai");
+    CHECK(c.asked == 2);
+    c.pass(9999ms);
+    CHECK(c.get_key("openai") == "key of openai");
+    CHECK(c.asked == 2);
+    c.pass(1ms);
+    CHECK(c.get_key("openai") == "key of openai");
+    CHECK(c.asked == 3);
+}
+
+TEST_CASE("The cache may keep a key for ever") {
+    cached c([](std::string_view) { return "sk"; },
+             {.ttl = secrets::cache_options::duration::max(), .serve_stale = true});
+    CHECK(c.get_key("openai") == "sk");
+    c.pass(std::chrono::hours(10000));
+    CHECK(c.get_key("openai") == "sk");
+    CHECK(c.asked == 1);
+}
+
+TEST_CASE("The cache remembers for a time of its own that there is no key") {
+    cached c([](std::string_view) { return ""; }, {.ttl = 100s, .negative_ttl = 2s, .serve_stale = true});
+    CHECK(c.get_key("openai").empty());
+    c.pass(1999ms);
+    CHECK(c.get_key("openai").empty());
+    CHECK(c.asked == 1);
+    c.pass(1ms);
+    c.function = [](std::string_view) { return "sk"; };
+    CHECK(c.get_key("openai") == "sk");
+    CHECK(c.asked == 2);
+}
+
+TEST_CASE("The cache does not remember failures") {
+    cached c(fail);
+    CHECK_THROWS_WITH(c.get_key("openai"), "the store is down");
+    CHECK_THROWS_WITH(c.get_key("openai"), "the store is down");
+    CHECK(c.asked == 2);
+    c.function = [](std::string_view) { return "sk"; };
+    CHECK(c.get_key("openai") == "sk");
+    CHECK(c.asked == 3);
+}
+
+// ---- With other hooks -----------------------------------------------------------------------------------------------
+
+TEST_CASE("The cache runs before the hooks whose work it spares, and remembers what they supply") {
+    cached c(fail);
+    int asked = 0;
+    c.registry.on_start(
+        "models.get_api_key",
+        [&](ext::call<std::string(std::string_view)>& call) {
+            if (call.result) return;
+            ++asked;
+            call.result = "from a hook";
+        },
+        {.id = "kv2", .priority = -5});
+    c.registry.on_start("models.get_api_key", [](ext::any_call&) {}, {.id = "dotenv", .priority = -10});
+    CHECK(c.get_key("openai") == "from a hook");
+    CHECK(c.get_key("openai") == "from a hook");
+    CHECK(asked == 1);
+
+    std::string order;
+    const std::vector<ext::function_info> functions = c.registry.functions();
+    for (const ext::hook_info& hook : functions.at(0).hooks) order += hook.id + " ";
+    CHECK(order == "cache dotenv kv2 cache ");
+}
+
+TEST_CASE("The cache says that a key came from it") {
+    cached c([](std::string_view) { return "sk"; });
+    std::string source;
+    c.get_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "elsewhere"); });
+    c.get_key("openai");
+    CHECK(source == "elsewhere");
+    c.get_key("openai");
+    CHECK(source == "cache");
+}
+
+TEST_CASE("The cache leaves a key alone that a hook before it has supplied") {
+    cached c([](std::string_view) { return "sk"; });
+    c.get_key("openai");
+    ext::scoped_hook other = c.get_key.on_start([](auto& call) { call.result = "other"; }, {.before = "cache"});
+    CHECK(c.get_key("openai") == "other");
+    other = {};
+    CHECK(c.get_key("openai") == "sk");
+    CHECK(c.asked == 1);
+}
+
+TEST_CASE("The cache remembers a key by what was asked for, also when a later hook asks for something else") {
+    cached c([](std::string_view service) { return "key of " + std::string(service); });
+    c.get_key.on_start([](auto& call) { std::get<0>(call.args) = "anthropic"s; }, {.after = "cache"});
+    CHECK(c.get_key("claude") == "key of anthropic");
+    CHECK(c.get_key("claude") == "key of anthropic");
+    CHECK(c.asked == 1);
+}
+
+TEST_CASE("Without its plugin the cache is gone") {
+    cached c([](std::string_view) { return "sk"; });
+    c.get_key("openai");
+    c.plugin.unload();
+    CHECK(c.get_key("openai") == "sk");
+    CHECK(c.asked == 2);
+}
+
+// ---- Threads --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("Two thousand asks for a key at the same time are one fetch") {
+    std::atomic<bool> all_waited{false};
+    cached<>* self = nullptr;
+    cached c([&](std::string_view) {
+        all_waited = eventually([&] { return self->cache.waiting() == 15; });
+        return "sk";
+    });
+    self = &c;
+
+    std::atomic<int> right{0};
+    in_threads(16, [&] {
+        for (int i = 0; i < 125; ++i) right += c.get_key("openai") == "sk";
+        return "";
+    });
+    CHECK(all_waited);
+    CHECK(right == 2000);
+    CHECK(c.asked == 1);
+    CHECK(c.cache.waiting() == 0);
+}
+
+TEST_CASE("All threads that wait for a key get the failure, and the next asks again") {
+    const bool isolate = GENERATE(false, true);  // hooks of the plugin; those of the cache are not
+    cached<>* self = nullptr;
+    cached c(
+        [&](std::string_view) -> std::string {
+            eventually([&] { return self->cache.waiting() == 7; });
+            std::rethrow_exception(down);
+        },
+        {}, {.isolate = isolate});
+    self = &c;
+    CHECK_THAT(in_threads(8, [&] { return c.get_key("openai"); }), Equals(std::vector(8, "the store is down"s)));
+    CHECK(c.asked == 1);
+    CHECK(c.cache.waiting() == 0);
+    c.function = [](std::string_view) { return "sk"; };
+    CHECK(c.get_key("openai") == "sk");
+}
+
+TEST_CASE("All threads that wait for a key get the failure of a hook") {
+    cached c([](std::string_view) { return "never"; });
+    std::atomic<int> asked{0};
+    c.registry.on_start(
+        "models.get_api_key",
+        [&](ext::call<std::string(std::string_view)>&) {
+            ++asked;
+            eventually([&] { return c.cache.waiting() == 7; });
+            std::rethrow_exception(down);
+        },
+        {.id = "kv2"});
+    CHECK_THAT(in_threads(8, [&] { return c.get_key("openai"); }), Equals(std::vector(8, "the store is down"s)));
+    CHECK(asked == 1);
+}
+
+TEST_CASE("All threads that wait for a key learn that there is none") {
+    cached<>* self = nullptr;
+    cached c([&](std::string_view) {
+        eventually([&] { return self->cache.waiting() == 7; });
+        return "";
+    });
+    self = &c;
+    CHECK_THAT(in_threads(8, [&] { return "<" + c.get_key("openai") + ">"; }), Equals(std::vector(8, "<>"s)));
+    CHECK(c.asked == 1);
+}
+
+TEST_CASE("A thread that wants another key does not wait") {
+    cached<>* self = nullptr;
+    cached c([&](std::string_view service) {
+        if (service == "slow") std::thread([&] { self->get_key("other"); }).join();
+        return std::string(service);
+    });
+    self = &c;
+    CHECK(c.get_key("slow") == "slow");
+    CHECK(c.asked == 2);
+}
+
+TEST_CASE("Who asks for a key in order to get that key does not wait for itself") {
+    cached<>* self = nullptr;
+    cached c([&](std::string_view) { return self->asked == 1 ? "outer, " + self->get_key("openai") : "inner"s; });
+    self = &c;
+    CHECK(c.get_key("openai") == "outer, inner");
+    CHECK(c.get_key("openai") == "outer, inner");
+    CHECK(c.asked == 2);
+}
+
+TEST_CASE("Two threads that each need the key the other is asking for do not wait for each other") {
+    cached<>* self = nullptr;
+    std::atomic<bool> b_is_asked{false};
+    cached c([&](std::string_view service) {
+        thread_local bool is_nested = false;
+        if (is_nested) return "nested " + std::string(service);
+        is_nested = true;
+        std::string key;
+        if (service == "a") {
+            eventually([&] { return b_is_asked.load(); });
+            key = "a with " + self->get_key("b");
+        } else {
+            b_is_asked = true;
+            eventually([&] { return self->cache.waiting() == 1; });
+            key = "b with " + self->get_key("a");
+        }
+        is_nested = false;
+        return key;
+    });
+    self = &c;
+    std::atomic<int> thread{0};
+    auto keys = in_threads(2, [&] { return c.get_key(thread++ == 0 ? "a" : "b"); });
+    std::sort(keys.begin(), keys.end());
+    CHECK_THAT(keys, Equals(std::vector{"a with b with nested a"s, "b with nested a"s}));
+    CHECK(c.asked == 3);
+}
+
+// ---- Stale keys -----------------------------------------------------------------------------------------------------
+
+TEST_CASE("A key that has expired is given while the store is down, when told to, and for so long") {
+    cached c([](std::string_view) { return "sk-1"; },
+             {.ttl = 10s, .serve_stale = true, .stale_for = 60s, .retry_after = 5s});
+    std::string source;
+    c.get_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "elsewhere"); }, {.after = "cache"});
+    c.get_key("openai");
+    c.function = fail;
+    c.pass(10s);
+    CHECK(c.get_key("openai") == "sk-1");
+    CHECK(c.asked == 2);
+    CHECK(source == "cache, stale");
+    CHECK_THAT(c.reports,
+               Equals(std::vector{"openai: its expired key is used, because asking failed: the store is down"s}));
+
+    // The store is left in peace for a while, then asked again.
+    c.pass(4999ms);
+    CHECK(c.get_key("openai") == "sk-1");
+    CHECK(source == "cache, stale");
+    CHECK(c.asked == 2);
+    c.pass(1ms);
+    CHECK(c.get_key("openai") == "sk-1");
+    CHECK(c.asked == 3);
+
+    c.pass(54s);  // 69 s after the key was asked for, and the last for which it is given
+    CHECK(c.get_key("openai") == "sk-1");
+    CHECK(c.asked == 4);
+    c.pass(1s);
+    CHECK_THROWS_WITH(c.get_key("openai"), "the store is down");
+    CHECK(c.asked == 5);
+}
+
+TEST_CASE("A key may become too old to be given while the store is asked in vain") {
+    cached c([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .serve_stale = true, .stale_for = 60s});
+    c.get_key("openai");
+    c.pass(69s);
+    c.function = [&](std::string_view service) {
+        c.pass(1s);
+        return fail(service);
+    };
+    CHECK_THROWS_WITH(c.get_key("openai"), "the store is down");
+}
+
+TEST_CASE("A store that is up again supplies a new key in the place of a stale one") {
+    cached c([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .serve_stale = true, .retry_after = 5s});
+    c.get_key("openai");
+    c.function = fail;
+    c.pass(10s);
+    CHECK(c.get_key("openai") == "sk-1");
+    c.function = [](std::string_view) { return "sk-2"; };
+    c.pass(5s);
+    CHECK(c.get_key("openai") == "sk-2");
+    c.pass(9999ms);
+    CHECK(c.get_key("openai") == "sk-2");
+    CHECK(c.asked == 3);
+}
+
+TEST_CASE("A key that has expired is not given unless told to, nor where the store says that there is none") {
+    cached strict([](std::string_view) { return "sk-1"; }, {.ttl = 10s});
+    strict.get_key("openai");
+    strict.function = fail;
+    strict.pass(10s);
+    CHECK_THROWS_WITH(strict.get_key("openai"), "the store is down");
+
+    cached lenient([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .negative_ttl = 10s, .serve_stale = true});
+    lenient.get_key("openai");
+    lenient.function = [](std::string_view) { return ""; };
+    lenient.pass(10s);
+    CHECK(lenient.get_key("openai").empty());
+    lenient.function = fail;
+    lenient.pass(10s);
+    CHECK_THROWS_WITH(lenient.get_key("openai"), "the store is down");
+    CHECK(lenient.reports.empty());
+}
+
+TEST_CASE("All threads that wait for a key get the stale one") {
+    cached c([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .serve_stale = true});
+    c.get_key("openai");
+    c.pass(10s);
+    c.function = [&](std::string_view) -> std::string {
+        eventually([&] { return c.cache.waiting() == 7; });
+        std::rethrow_exception(down);
+    };
+    CHECK_THAT(in_threads(8, [&] { return c.get_key("openai"); }), Equals(std::vector(8, "sk-1"s)));
+    CHECK(c.asked == 2);
+    CHECK(c.reports.size() == 1);
+}
+
+// ---- Forgetting and wiping ------------------------------------------------------------------------------------------
+
+TEST_CASE("The cache forgets one key, or all of them") {
+    cached c([](std::string_view service) { return std::string(service); });
+    c.get_key("a");
+    c.get_key("b");
+    c.cache.forget("a");
+    c.cache.forget("never asked for");
+    c.get_key("a");
+    c.get_key("b");
+    CHECK(c.asked == 3);
+    c.cache.clear();
+    c.get_key("a");
+    c.get_key("b");
+    CHECK(c.asked == 5);
+}
+
+TEST_CASE("A key that is forgotten while it is asked for reaches those who wait, and not the cache") {
+    cached<>* self = nullptr;
+    cached c([&](std::string_view) {
+        eventually([&] { return self->cache.waiting() == 3; });
+        self->cache.forget("openai");
+        return "withdrawn";
+    });
+    self = &c;
+    CHECK_THAT(in_threads(4, [&] { return c.get_key("openai"); }), Equals(std::vector(4, "withdrawn"s)));
+    CHECK(c.asked == 1);
+    c.function = [](std::string_view) { return "new"; };
+    CHECK(c.get_key("openai") == "new");
+}
+
+TEST_CASE("Who asked before a key was forgotten fails, when asking fails, whatever came into the cache meanwhile") {
+    cached<>* self = nullptr;
+    cached c([&](std::string_view) -> std::string {
+        if (self->asked > 1) return "new";
+        self->cache.forget("openai");
+        CHECK(self->get_key("openai") == "new");
+        throw std::runtime_error("the store is down");
+    });
+    self = &c;
+    CHECK_THROWS_WITH(c.get_key("openai"), "the store is down");
+    CHECK(c.get_key("openai") == "new");
+    CHECK(c.asked == 2);
+    CHECK(c.reports.empty());
+}
+
+namespace {
+
+std::atomic<int> kept{0};      // blocks of memory that hold keys
+std::atomic<int> wiped{0};     // blocks that were given back, all zeros
+std::atomic<int> readable{0};  // blocks that were given back as they were
+
+template <class T>
+struct watching_allocator {
+    using value_type = T;
+
+    T* allocate(std::size_t size) {
+        ++kept;
+        return std::allocator<T>().allocate(size);
+    }
+    void deallocate(T* memory, std::size_t size) {
+        --kept;
+        ++(std::all_of(memory, memory + size, [](T c) { return c == T(); }) ? wiped : readable);
+        std::allocator<T>().deallocate(memory, size);
+    }
+    bool operator==(const watching_allocator&) const = default;
+};
+
+}  // namespace
+
+TEST_CASE("The cache wipes the keys that it drops") {
+    kept = wiped = readable = 0;
+    {
+        using watched = cached<secrets::basic_cache<watching_allocator<char>>>;
+        watched c([](std::string_view service) { return "sk-of-" + std::string(service); }, {.ttl = 10s});
+        const auto counts = [] { return std::vector<int>{kept, wiped, readable}; };
+        c.get_key("a");
+        c.get_key("b");
+        c.get_key("c");
+        c.get_key(std::string(100, 'd'));
+        CHECK_THAT(counts(), Equals(std::vector{4, 0, 0}));
+
+        c.cache.forget("b");
+        CHECK_THAT(counts(), Equals(std::vector{3, 1, 0}));
+
+        c.pass(9s);
+        c.get_key("e");
+        CHECK_THAT(counts(), Equals(std::vector{4, 1, 0}));
+
+        c.pass(1s);  // a, c and d have expired, which shows when any key is asked for
+        c.get_key("a");
+        CHECK_THAT(counts(), Equals(std::vector{2, 4, 0}));
+
+        c.cache.clear();
+        CHECK_THAT(counts(), Equals(std::vector{0, 6, 0}));
+        c.get_key("a");
+    }
+    CHECK(kept == 0);
+    CHECK(wiped == 7);
+    CHECK(readable == 0);
+}
+
+TEST_CASE("The cache wipes a key that another replaces, when the last who waited for it has it") {
+    kept = wiped = readable = 0;
+    using watched = cached<secrets::basic_cache<watching_allocator<char>>>;
+    watched c([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .serve_stale = true});
+    c.get_key("openai");
+    c.pass(10s);
+    c.function = [&](std::string_view) {
+        eventually([&] { return c.cache.waiting() == 7; });
+        return "sk-2";
+    };
+    CHECK_THAT(in_threads(8, [&] { return c.get_key("openai"); }), Equals(std::vector(8, "sk-2"s)));
+    CHECK(kept == 1);
+    CHECK(wiped == 1);
+    CHECK(readable == 0);
+}

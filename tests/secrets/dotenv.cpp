@@ -1,0 +1,499 @@
+#include "catch.hpp"
+
+#include <secrets/dotenv.hpp>
+
+#include <extensible/extensible.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Equals;
+using namespace std::string_literals;
+
+namespace {
+
+std::optional<std::string> nothing(std::string_view) { return std::nullopt; }
+
+secrets::dotenv_file parse(std::string_view text) { return secrets::parse_dotenv(text, nothing); }
+
+// The value of A, in a file without problems.
+std::string value_of_a(std::string_view text, const secrets::dotenv_lookup& lookup = nothing) {
+    const secrets::dotenv_file file = secrets::parse_dotenv(text, lookup);
+    for (const auto& [line, message] : file.problems) FAIL_CHECK("line " << line << ": " << message);
+    const std::string* const value = file.find("A");
+    return value ? *value : "none";
+}
+
+// All of it in one line: "A=1, B=2".
+std::string variables(std::string_view text) {
+    std::string all;
+    for (const auto& [name, value] : parse(text).variables) all += (all.empty() ? "" : ", ") + name + "=" + value;
+    return all;
+}
+
+std::string problems(const secrets::dotenv_file& file) {
+    std::string all;
+    for (const auto& [line, message] : file.problems)
+        all += (all.empty() ? "" : ", ") + std::to_string(line) + ": " + std::string(message);
+    return all;
+}
+
+}  // namespace
+
+// ---- Lines and names ------------------------------------------------------------------------------------------------
+
+TEST_CASE("A .env file holds variables in its order, each in a line") {
+    CHECK(variables("B=2\nA=1\nC=3") == "B=2, A=1, C=3");
+    CHECK(variables("").empty());
+    CHECK(value_of_a("A=") == "");
+    CHECK(value_of_a("A=\nB=2") == "");
+    CHECK(value_of_a("A=a=b=c==") == "a=b=c==");
+}
+
+TEST_CASE("Empty lines and comments in a .env file hold nothing") {
+    CHECK(variables("\n\n# A=1\n \t \n   # more\nB=2\n#") == "B=2");
+    CHECK(parse("\n# A=1 \"\n \t \n").problems.empty());
+}
+
+TEST_CASE("A line of a .env file may begin with export, and have blanks around the name and the value") {
+    CHECK(value_of_a("export A=1") == "1");
+    CHECK(value_of_a("\texport \t A\t =  1 \t") == "1");
+    CHECK(variables("export=1\nexport =2\nexported=3") == "export=2, exported=3");
+}
+
+TEST_CASE("The name of a .env variable has letters, digits, underscores, dots and hyphens") {
+    CHECK(variables("_a.B-9=1\nZ=2") == "_a.B-9=1, Z=2");
+    const auto file = parse("1A=x\n.A=x\n-A=x\nA B=x\nA$=x\n\xC3\xA4=x\n=x\n'A'=x");
+    CHECK(file.variables.empty());
+    CHECK(file.problems.size() == 8);
+}
+
+TEST_CASE("Of two values for a .env variable the later counts, in the place of the first") {
+    CHECK(variables("A=1\nB=${A}\nA=2\nC=${A}") == "A=2, B=1, C=2");
+}
+
+TEST_CASE("A .env file may begin with a byte order mark, and its lines end as on any system") {
+    CHECK(variables("\xEF\xBB\xBF" "A=1\r\nB=2\rC=3\n\r\nD=4\r\n") == "A=1, B=2, C=3, D=4");
+    CHECK(problems(parse("A=1\r\nx\rx\n\nx")) ==
+          "2: expected '=' behind the name, 3: expected '=' behind the name, 5: expected '=' behind the name");
+}
+
+// ---- Values ---------------------------------------------------------------------------------------------------------
+
+TEST_CASE("An unquoted .env value ends before a comment that has a blank in front") {
+    CHECK(value_of_a("A=1 # one") == "1");
+    CHECK(value_of_a("A=1\t# one") == "1");
+    CHECK(value_of_a("A=some text # and # more") == "some text");
+    CHECK(value_of_a("A=https://host/#part") == "https://host/#part");
+    CHECK(value_of_a("A=#1") == "#1");
+    CHECK(value_of_a("A= # nothing") == "");
+    CHECK(value_of_a("A=it's 5\" # x") == "it's 5\"");
+}
+
+TEST_CASE("An unquoted .env value has no escapes but that of the dollar") {
+    CHECK(value_of_a(R"(A=a\nb\\c\"\t)") == R"(a\nb\\c\"\t)");
+    CHECK(value_of_a(R"(A=\$1 \${B}\)") == R"($1 ${B}\)");
+}
+
+TEST_CASE("A .env value in single quotes stays as it is") {
+    CHECK(value_of_a(R"(A=' a\n"\\"$1 ${B} # '# comment)") == R"( a\n"\\"$1 ${B} # )");
+    CHECK(value_of_a(R"(A='it\'s')") == R"(it\'s)");
+    CHECK(value_of_a("A=''") == "");
+}
+
+TEST_CASE("A .env value in double quotes has escapes") {
+    CHECK(value_of_a(R"(A="a\nb\rc\td\"e\\f\$g")") == "a\nb\rc\td\"e\\f$g");
+    CHECK(value_of_a(R"(A="\\n\\" # a comment)") == "\\n\\");
+    CHECK(value_of_a(R"(A="\a\'\x41\
+")") == "\\a\\'\\x41\\\n");
+    CHECK(value_of_a(R"(A="'it' # is")") == "'it' # is");
+}
+
+TEST_CASE("A quoted .env value may span lines, and line numbers count them") {
+    CHECK(value_of_a("A=\"one\ntwo\r\nthree\rfour\n\"") == "one\ntwo\nthree\nfour\n");
+    CHECK(value_of_a("A='one\n# two\r\nB=3' # end") == "one\n# two\nB=3");
+    CHECK_THAT(problems(parse("A='one\r\ntwo\rthree'\nx\nB=\"\n\n\"\ny")),
+               Equals("4: expected '=' behind the name, 8: expected '=' behind the name"));
+}
+
+// ---- Expansion ------------------------------------------------------------------------------------------------------
+
+TEST_CASE("A .env value takes in variables from above, then from the environment, then nothing") {
+    const auto outside = [](std::string_view name) -> std::optional<std::string> {
+        if (name == "HOST") return "outside";
+        if (name == "B") return "not this one";
+        return std::nullopt;
+    };
+    CHECK(value_of_a("B=1\nA=<${B}>", outside) == "<1>");
+    CHECK(value_of_a("A=\"${HOST}:${NONE}${HOST}\"", outside) == "outside:outside");
+    CHECK(value_of_a("A='${HOST}'", outside) == "${HOST}");
+    CHECK(value_of_a("B=\nA=<${B}>", outside) == "<>");
+    CHECK(value_of_a("A=${B}\nB=2", outside) == "not this one");
+    CHECK(value_of_a("A=1\nA=${A}2", outside) == "12");
+}
+
+TEST_CASE("A .env value may name a text in place of a variable that has none") {
+    CHECK(value_of_a("B=1\nA=${B:-2}") == "1");
+    CHECK(value_of_a("B=\nA=${B:-2}") == "2");
+    CHECK(value_of_a("A=\"<${B:-a b # c}>\" # d") == "<a b # c>");
+    CHECK(value_of_a("A=<${B:-}>") == "<>");
+    CHECK(value_of_a("B=1\nA=${C:-<${B}${D:-3}>}.") == "<13>.");
+    CHECK(value_of_a("B=1\nA=${B:-<${C:-2}${B}>}.") == "1.");
+    CHECK(value_of_a("A=\"${B:-\\\"\\n}\"") == "\"\n");
+}
+
+TEST_CASE("What a .env value takes in is not looked through again") {
+    CHECK(value_of_a("C=3\nB='${C}\\n'\nA=\"${B}\"") == "${C}\\n");
+}
+
+TEST_CASE("A dollar that is not of a .env variable stays, as do braces") {
+    const std::string value = "$B$1$$ ${ ${} ${1} ${B C} ${B-C ${B:+x} } {}";
+    CHECK(value_of_a("A=" + value) == value);
+    CHECK(value_of_a("A=\"${\"") == "${");
+}
+
+TEST_CASE("A .env file whose values double from line to line is stopped") {
+    std::string text = "A0=0123456789\n";
+    for (int i = 1; i <= 60; ++i) {
+        const std::string last = "${A" + std::to_string(i - 1) + "}";
+        text += "A" + std::to_string(i) + "=" + last + last + "\n";
+    }
+    text += "B=1";
+    const auto file = parse(text);
+    CHECK(file.problems.size() > 40);
+    CHECK(file.problems[0].message == "the variables in it make it too long");
+    CHECK(*file.find("B") == "1");
+    std::size_t size = 0;
+    for (const auto& [name, value] : file.variables) size += value.size();
+    CHECK(size <= secrets::dotenv_expansion_limit + text.size());
+}
+
+TEST_CASE("A .env file in which many values are too long costs no more than one of them") {
+    const std::string half(secrets::dotenv_expansion_limit / 2, 'x');
+    std::string text;
+    for (int i = 0; i < 20000; ++i) text += "A=${B}${B}${B}\n";
+    std::size_t lookups = 0;
+    const auto file = secrets::parse_dotenv(text, [&](std::string_view) {
+        ++lookups;
+        return std::optional<std::string>(half);
+    });
+    CHECK(file.problems.size() == 20000);
+    CHECK(lookups == 3);
+}
+
+// ---- Malformed lines ------------------------------------------------------------------------------------------------
+
+TEST_CASE("A malformed line of a .env file is reported with its number, and the rest is used") {
+    const auto file = parse("A=1\nthis is none\nB=2\n=3\nC='3' x\nD=${B:-x\nE=5\n");
+    CHECK(problems(file) ==
+          "2: expected '=' behind the name, 4: expected the name of a variable, "
+          "5: expected nothing but a comment behind the closing quote, 6: expected '}' behind a '${NAME:-'");
+    CHECK(file.variables.size() == 3);
+    CHECK(*file.find("E") == "5");
+    CHECK(problems(parse("A=\"\n${B:-\"\n=")) ==
+          "1: expected '}' behind a '${NAME:-', 2: expected the name of a variable, "
+          "3: expected the name of a variable");
+}
+
+TEST_CASE("A quote that is not closed costs one variable of a .env file") {
+    for (const char quote : {'"', '\''}) {
+        const std::string q(1, quote);
+        const auto alone = parse("A=" + q + "1\nB=2\nC=3");
+        CHECK(problems(alone) == "1: the quote is not closed");
+        CHECK(alone.variables.size() == 2);
+
+        // Here it seems closed, by the quote that opens the next value.
+        const auto with_others = parse("A=" + q + "1\nB=" + q + "2" + q + "\nC=" + q + "3" + q);
+        CHECK(problems(with_others) == "1: expected nothing but a comment behind the closing quote");
+        CHECK(with_others.variables.size() == 2);
+        CHECK(*with_others.find("B") == "2");
+    }
+    CHECK(problems(parse("A=\"\\\"")) == "1: the quote is not closed");
+    CHECK(problems(parse("A=\"\\")) == "1: the quote is not closed");
+    CHECK(problems(parse("A='\\")) == "1: the quote is not closed");
+}
+
+TEST_CASE("A .env file of nothing but open quotes and braces is read in time") {
+    std::string quotes, braces = "A=", mixed;
+    for (int i = 0; i < 100000; ++i) {
+        quotes += i % 2 ? "A=\"\\\"\n" : "A='\\'\n";
+        braces += "${B:-";
+        mixed += "A=\"' ${\nB='\" ${B:-\n";
+    }
+    CHECK(parse(quotes).problems.size() == 100000);
+    CHECK(parse(braces).problems.size() == 1);
+    CHECK(parse(braces + std::string(100000, '}')).problems.empty());
+    parse(mixed);
+}
+
+// ---- The hook -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// A function as get_api_key in a registry of its own, with the hook on a file in a directory of its own.
+struct with_file {
+    ext::registry registry;
+    ext::extensible<std::string(std::string_view)> get_key{registry, "models.get_api_key",
+                                                           [](std::string_view) { return "from the function"; }};
+    std::filesystem::path directory = make_directory();
+    std::filesystem::path path = directory / ".env";
+    std::vector<std::string> reports;
+    std::filesystem::file_time_type time = std::filesystem::file_time_type::clock::now();
+
+    with_file() {
+        secrets::dotenv_options options;
+        options.report = [this](std::string_view message) { reports.emplace_back(message); };
+        options.lookup = nothing;
+        get_key.on_start(secrets::dotenv_hook(path, options), {.id = "dotenv"});
+    }
+    ~with_file() { std::filesystem::remove_all(directory); }
+
+    // Each time a second later than the last, whatever the file system's clock can tell apart.
+    void write(std::string_view text) {
+        std::ofstream(path, std::ios::binary) << text;
+        std::filesystem::last_write_time(path, time += std::chrono::seconds(1));
+    }
+
+    static std::filesystem::path make_directory() {
+        static int count = 0;
+        std::random_device random;
+        const auto path = std::filesystem::temp_directory_path() /
+                          ("extensible-dotenv-" + std::to_string(random()) + "-" + std::to_string(count++));
+        std::filesystem::create_directory(path);
+        return path;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("The .env hook supplies the key of the service's variable, and says where it came from") {
+    with_file f;
+    f.write("OPENAI_API_KEY='sk-1'\nMY_CLOUD_API_KEY=sk-2\nEMPTY_API_KEY=\n");
+    std::string source;
+    f.get_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "none"); });
+    CHECK(f.get_key("openai") == "sk-1");
+    CHECK(source == f.path.string());
+    CHECK(f.get_key("my-cloud") == "sk-2");
+    CHECK(f.get_key("other") == "from the function");
+    CHECK(source == "none");
+    CHECK(f.get_key("empty") == "from the function");
+    CHECK(f.reports.empty());
+}
+
+TEST_CASE("The .env hook leaves a key alone that another hook has supplied") {
+    with_file f;
+    f.write("OPENAI_API_KEY=sk-1");
+    f.get_key.on_start([](auto& call) { call.result = "from a hook"; }, {.before = "dotenv"});
+    CHECK(f.get_key("openai") == "from a hook");
+}
+
+TEST_CASE("The .env hook reads the file again when its time or its size changes") {
+    with_file f;
+    CHECK(f.get_key("openai") == "from the function");  // there is none yet
+    f.write("OPENAI_API_KEY=sk-1");
+    CHECK(f.get_key("openai") == "sk-1");
+    f.write("OPENAI_API_KEY=sk-2");
+    CHECK(f.get_key("openai") == "sk-2");
+
+    const auto time = std::filesystem::last_write_time(f.path);
+    std::ofstream(f.path) << "OPENAI_API_KEY=sk-longer";
+    std::filesystem::last_write_time(f.path, time);
+    CHECK(f.get_key("openai") == "sk-longer");
+
+    std::filesystem::remove(f.path);
+    CHECK(f.get_key("openai") == "from the function");
+    CHECK(f.reports.empty());
+}
+
+TEST_CASE("The .env hook reports malformed lines without their text, once for each change") {
+    with_file f;
+    f.write("OPENAI_API_KEY=sk-1\nsk-secret\nOTHER_API_KEY=\"sk-secret\n");
+    CHECK(f.get_key("openai") == "sk-1");
+    CHECK(f.get_key("openai") == "sk-1");
+    const std::string name = f.path.string();
+    CHECK_THAT(f.reports,
+               Equals(std::vector{name + ":2: expected '=' behind the name", name + ":3: the quote is not closed"}));
+    f.write("OPENAI_API_KEY=sk-2\n?");
+    CHECK(f.get_key("openai") == "sk-2");
+    CHECK(f.reports.size() == 3);
+}
+
+TEST_CASE("Who is told of a malformed line of a .env file may ask for a key") {
+    with_file f;
+    f.write("OPENAI_API_KEY=sk-1\n?");
+    std::string key;
+    secrets::dotenv_options options;
+    options.report = [&](std::string_view) { key = f.get_key("openai"); };
+    f.get_key.on_start(secrets::dotenv_hook(f.path, options), {.id = "dotenv", .replace = true});
+    CHECK(f.get_key("openai") == "sk-1");
+    CHECK(key == "sk-1");
+}
+
+TEST_CASE("A directory in the place of the .env file is no file") {
+    with_file f;
+    std::filesystem::create_directory(f.path);
+    CHECK(f.get_key("openai") == "from the function");
+}
+
+TEST_CASE("The variable of a service has capital letters, digits and underscores") {
+    CHECK(variable_name("openai") == "OPENAI_API_KEY");
+    CHECK(variable_name("My-Cloud.2") == "MY_CLOUD_2_API_KEY");
+    CHECK(variable_name("a=\xC3\xA4") == "A____API_KEY");
+    CHECK(variable_name("") == "_API_KEY");
+}
+
+// ---- Any bytes ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+class generator {
+public:
+    explicit generator(unsigned seed) : engine_(seed) {}
+
+    std::size_t below(std::size_t limit) { return engine_() % limit; }
+    bool one_in(std::size_t n) { return below(n) == 0; }
+    char one_of(std::string_view characters) { return characters[below(characters.size())]; }
+
+    std::string text_of(std::string_view characters, std::size_t longest) {
+        std::string text(below(longest + 1), '\0');
+        for (char& c : text) c = one_of(characters);
+        return text;
+    }
+    std::string blanks() { return one_in(3) ? text_of(" \t", 2) : ""; }
+    std::string line_end() { return one_in(2) ? "\n" : "\r\n"; }
+
+private:
+    std::mt19937 engine_;  // gives the same numbers everywhere, unlike the distributions
+};
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+bool fits_unquoted(std::string_view value) {
+    if (value.empty()) return true;
+    if (contains("'\" \t", value.substr(0, 1)) || value.ends_with(' ') || value.ends_with('\t')) return false;
+    for (const std::string_view part : {"\r", "\n", " #", "\t#", "${", "\\$"})
+        if (contains(value, part)) return false;
+    return true;
+}
+
+// One of the ways in which a .env file may hold this value.
+std::string render(const std::string& value, generator& random) {
+    // Without blanks in front, behind which a # would begin a comment.
+    if (fits_unquoted(value) && random.one_in(2))
+        return value + (random.one_in(3) ? " # it's \"one\"" : random.blanks());
+
+    const std::string behind = random.blanks() + (random.one_in(3) ? "# a ' and a \"" : "");
+    if (value.find_first_of("'\r") == std::string::npos && !value.ends_with('\\') && random.one_in(2))
+        return random.blanks() + "'" + value + "'" + behind;
+
+    std::string quoted;
+    for (const char c : value) {
+        if (c == '\\' || c == '"' || c == '$') quoted += {'\\', c};
+        else if (c == '\r') quoted += "\\r";
+        else if (c == '\n') quoted += random.one_in(2) ? "\\n" : random.line_end();
+        else quoted += c;
+    }
+    return random.blanks() + "\"" + quoted + "\"" + behind;
+}
+
+struct generated {
+    std::map<std::string, std::string> variables;
+    std::string text;
+};
+
+generated make_file(generator& random) {
+    generated file;
+    if (random.one_in(5)) file.text += "\xEF\xBB\xBF";
+    for (std::size_t i = random.below(6); i > 0; --i) {
+        if (random.one_in(5)) file.text += random.blanks() + "# ' \" ${A:-" + random.line_end();
+        if (random.one_in(5)) file.text += random.blanks() + random.line_end();
+        const std::string name = random.one_of("ABc_") + random.text_of("Ab_.-9", 3);
+        const std::string value = random.text_of("ab  \t'\"\\$#{}\n\r=:-", 12);
+        file.variables[name] = value;
+        file.text += random.blanks() + (random.one_in(3) ? "export " : "") + name + random.blanks() + "=" +
+                     render(value, random) + random.line_end();
+    }
+    return file;
+}
+
+// What holds for any text.
+void check_properties(std::string_view text) {
+    // In memory of exactly its size, so that a sanitizer sees who reads on.
+    const std::unique_ptr<char[]> exact(new char[text.size()]);
+    std::copy(text.begin(), text.end(), exact.get());
+    const auto file = secrets::parse_dotenv({exact.get(), text.size()}, [](std::string_view name) {
+        return name.size() % 2 ? std::optional<std::string>(name) : std::nullopt;
+    });
+
+    std::size_t lines = 1;
+    for (std::size_t i = 0; i < text.size(); ++i)
+        lines += text[i] == '\n' || (text[i] == '\r' && text.substr(i + 1, 1) != "\n");
+    std::size_t last = 0;
+    bool in_range = true, well_named = true;
+    for (const auto& [line, message] : file.problems) {
+        in_range = in_range && line > last && line <= lines && !message.empty();
+        last = line;
+    }
+    constexpr std::string_view in_names = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    std::map<std::string_view, int> names;
+    for (const auto& [name, value] : file.variables)
+        well_named = well_named && ++names[name] == 1 && contains(text, name) && !name.empty() &&
+                     name.find_first_not_of(in_names) == std::string::npos;
+    const bool few = file.variables.size() + file.problems.size() <= lines;
+    if (!in_range || !well_named || !few)
+        FAIL_CHECK("for the text <" << text << ">: " << in_range << well_named << few);
+}
+
+}  // namespace
+
+TEST_CASE("A .env file gives back the variables that were written to it, in whatever way") {
+    generator random(1);
+    for (int i = 0; i < 20000; ++i) {
+        const generated written = make_file(random);
+        const auto read = parse(written.text);
+        std::map<std::string, std::string> variables;
+        for (const auto& [name, value] : read.variables) variables[name] = value;
+        if (!read.problems.empty() || variables != written.variables) {
+            FAIL("for the text <" << written.text << ">, with the problems: " << problems(read));
+        }
+    }
+}
+
+TEST_CASE("A .env file may hold any bytes") {
+    generator random(2);
+    for (int i = 0; i < 10000; ++i) {
+        std::string text(random.below(60), '\0');
+        for (char& c : text) c = static_cast<char>(random.below(256));
+        check_properties(text);
+        check_properties(random.text_of("AB=\"'\\${}:-# \n\r\t.exprt", 60));
+    }
+}
+
+TEST_CASE("A .env file may be damaged in any way") {
+    generator random(3);
+    for (int i = 0; i < 10000; ++i) {
+        std::string text = make_file(random).text;
+        check_properties(text);
+        for (std::size_t damages = 1 + random.below(4); damages > 0 && !text.empty(); --damages) {
+            const std::size_t at = random.below(text.size());
+            switch (random.below(4)) {
+                case 0: text.erase(at, 1 + random.below(4)); break;
+                case 1: text.insert(at, 1, random.one_of("\"'\\$={}#\n\r \0"s)); break;
+                case 2: text[at] = static_cast<char>(random.below(256)); break;
+                default: text.resize(at); break;
+            }
+        }
+        check_properties(text);
+    }
+}

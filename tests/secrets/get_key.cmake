@@ -1,0 +1,131 @@
+# Claims about examples/secrets/get_key.cpp, where there is no engine to ask:
+#
+#     cmake -DPROGRAM=<built example> -DWORK=<scratch directory> -P tests/secrets/get_key.cmake
+
+cmake_minimum_required(VERSION 3.20)
+
+foreach(needed PROGRAM WORK)
+    if(NOT DEFINED ${needed} OR "${${needed}}" STREQUAL "")
+        message(FATAL_ERROR "usage: cmake -DPROGRAM=<built example> -DWORK=<scratch directory> -P get_key.cmake")
+    endif()
+endforeach()
+include("${CMAKE_CURRENT_LIST_DIR}/../examples/claims.cmake")
+get_filename_component(PROGRAM "${PROGRAM}" ABSOLUTE)  # it is run in other directories
+
+# Only this folder is emptied: WORK may hold what is not ours.
+set(files "${WORK}/get_key_files")
+file(REMOVE_RECURSE "${files}")
+file(MAKE_DIRECTORY "${files}/none")
+file(WRITE "${files}/dotenv/.env" "OPENAI_API_KEY=sk-from-dotenv\n")
+file(WRITE "${files}/other.env" "OPENAI_API_KEY=sk-from-other\n")
+
+# Variables of the machine must not decide a claim.
+set(clean)
+foreach(name ADDR TOKEN NAMESPACE CACERT CAPATH)
+    list(APPEND clean --unset=BAO_${name} --unset=VAULT_${name})
+endforeach()
+foreach(service OPENAI NOBODY)
+    list(APPEND clean --unset=${service}_API_KEY)
+endforeach()
+
+# ask([ENV <variable=value>...] [ARGS <argument>...] [IN <directory>]): as run(), in an environment that has nothing else
+# to do with keys, and in a directory without a .env file.
+macro(ask)
+    cmake_parse_arguments(ask "" "IN" "ENV;ARGS" ${ARGN})
+    if(NOT DEFINED ask_IN)
+        set(ask_IN "${files}/none")
+    endif()
+    run(ENV ${clean} ${ask_ENV} ARGS ${ask_ARGS} IN "${ask_IN}")
+endmacro()
+
+set(key jq-7351-xvzk-9482)
+set(parts_of_key "jq-|7351|xvzk|9482")
+
+# ---- Where the key comes from ----------------------------------------------------------------------------------------
+
+ask(ENV OPENAI_API_KEY=${key} ARGS --reveal openai)
+claim("without an engine and a .env file the key is the environment's" out STREQUAL "openai: ${key}\n")
+claim("a key that is found costs no word on stderr" err STREQUAL nothing)
+claim("a key that is found is a success" status EQUAL 0)
+
+ask(ENV OPENAI_API_KEY=${key} ARGS --reveal openai IN "${files}/dotenv")
+claim("a .env file is preferred to the environment" out STREQUAL "openai: sk-from-dotenv\n")
+ask(ENV OPENAI_API_KEY=${key} ARGS --reveal --env-file "${files}/other.env" openai IN "${files}/dotenv")
+claim("--env-file names another" out STREQUAL "openai: sk-from-other\n")
+
+ask(ENV OPENAI_API_KEY=${key} ARGS nobody openai)
+claim("a service without a key is told of on stderr" err STREQUAL "get_key: nobody: no key found\n")
+claim("a service without a key is a failure" status EQUAL 1)
+claim("the services behind one without a key have their turn" out STREQUAL "openai: jq-***\n")
+
+ask(ENV OPENAI_API_KEY=${key} ARGS openai)
+claim("a key is masked but for three characters" out STREQUAL "openai: jq-***\n")
+ask(ENV OPENAI_API_KEY=sk-demo ARGS openai)
+claim("of a short key nothing is shown" out STREQUAL "openai: ***\n")
+
+# ---- What --explain tells --------------------------------------------------------------------------------------------
+
+ask(ENV OPENAI_API_KEY=${key} ARGS --explain openai openai nobody nobody)
+claim("--explain has the hooks in place, in their order"
+    out MATCHES "^FUNCTION .*\nmodels[.]get_api_key +start +cache +secrets .*\n +start +dotenv +secrets .*\n +end +cache +secrets ")
+claim("without the address of an engine there is no hook that asks it" NOT out MATCHES "kv2")
+claim("--explain tells that the environment had the key"
+    out MATCHES "\nopenai: not from cache, not from dotenv, from the environment\n")
+claim("--explain tells that the cache has it the second time" out MATCHES "from the environment\nopenai: from cache [(]cache[)]\n")
+claim("--explain tells that nobody had it" out MATCHES "\nnobody: not from cache, not from dotenv, from nowhere\n")
+claim("the cache also knows who has no key" out MATCHES "\nnobody: from nowhere, says cache [(]cache[)]\n$")
+claim("--explain has no part of the key" NOT "${out}${err}" MATCHES "${parts_of_key}")
+
+ask(ENV OPENAI_API_KEY=${key} ARGS --explain openai IN "${files}/dotenv")
+claim("--explain tells that the .env file had the key" out MATCHES "\nopenai: not from cache, from dotenv [(].env[)]\n")
+ask(ENV OPENAI_API_KEY=${key} ARGS --explain --ttl 0 openai openai)
+claim("--ttl 0 keeps no key" out MATCHES "\nopenai: not from cache, [^\n]*\nopenai: not from cache, ")
+ask(ARGS --explain "nobody\nopenai: from kv2")
+claim("a line break in a service's name forges no line" out MATCHES "\nnobody[?]openai: from kv2: not from cache")
+
+# ---- An engine that is not there -------------------------------------------------------------------------------------
+
+# Port 1 of the loopback is nobody's.
+set(engine VAULT_ADDR=http://127.0.0.1:1 VAULT_TOKEN=hvs.7351-token)
+ask(ENV ${engine} OPENAI_API_KEY=${key} ARGS --explain openai)
+claim("with an address the engine is asked, after the cache and before the .env file"
+    out MATCHES " cache .* kv2 .* dotenv .*\nopenai: not from cache, not from kv2, not from dotenv, from the environment\n")
+claim("an engine that cannot be asked is reported"
+    err MATCHES "'kv2' of secrets threw: kv2: http://127.0.0.1:1, secret/api-keys/openai: ")
+claim("an engine that cannot be asked costs no key" status EQUAL 0)
+claim("the report has neither the token nor the key" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
+
+ask(ENV ${engine} OPENAI_API_KEY=${key} ARGS --explain --fail openai)
+claim("with --fail there is no key when the engine cannot be asked" out MATCHES "\nopenai: not from cache, failed\n$")
+claim("with --fail that is a failure" status EQUAL 1)
+claim("with --fail stderr tells why" err MATCHES "^get_key: openai: kv2: http://127.0.0.1:1, secret/api-keys/openai: [^\n]*\n$")
+claim("the failure's text has neither the token nor the key" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
+
+# ---- The command line ------------------------------------------------------------------------------------------------
+
+ask(ARGS openai --help)
+claim("--help explains, and does nothing else" out MATCHES "^usage: .*--explain.*--env-file.*--ttl.*--fail.*--reveal.*Exit status[^\n]+\n$")
+claim("--help is a success" status EQUAL 0)
+
+# usage_error(<text> <argument>...)
+macro(usage_error text)
+    ask(ENV OPENAI_API_KEY=sk-demo ARGS ${ARGN})
+    set(told "get_key: ${text} (try --help)\n")
+    string(REPLACE ";" " " line "${ARGN}")
+    claim("the command line `get_key ${line}` is a usage error" status EQUAL 2 AND out STREQUAL nothing AND err STREQUAL told)
+endmacro()
+usage_error("no service given")
+usage_error("no service given" --explain)
+usage_error("unknown option: --revael" openai --revael)
+usage_error("--explain prints no key that --reveal could show" --explain --reveal openai)
+usage_error("--env-file needs a file" openai --env-file)
+usage_error("--env-file: no such file: missing.env" --env-file missing.env openai)
+usage_error("--ttl needs a number of seconds" openai --ttl)
+usage_error("--ttl needs a number of seconds, not 'soon'" --ttl soon openai)
+usage_error("--ttl needs a number of seconds, not '5s'" --ttl 5s openai)
+usage_error("--ttl needs a number of seconds, not '-1'" --ttl -1 openai)
+
+ask(ENV BAO_ADDR=bao.example:8200 ARGS openai)
+claim("an address that is none is told of before any service"
+    err STREQUAL "get_key: kv2: the address is not a URL that begins with http:// or https:// (try --help)\n")
+claim("an address that is none is an error" status EQUAL 2)

@@ -1,0 +1,588 @@
+// Keys from a KV version 2 engine, asked over HTTP on loopback.
+#include "catch.hpp"
+#include "secrets/cache.hpp"
+#include "secrets/dotenv.hpp"
+#include "secrets/get_api_key.hpp"
+#include "secrets/kv2.hpp"
+#include "secrets/server.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <latch>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::Equals;
+using namespace std::chrono_literals;
+using reason = secrets::kv2_error::reason;
+
+namespace {
+
+const std::string token = "hvs.CAESIJ-token-of-the-test";
+const std::string key = "sk-key-of-the-test-9482";
+const std::string place = "secret/data/api-keys/openai";
+
+secrets::kv2_options options_for(const std::string& address) {
+    secrets::kv2_options options;
+    options.address = address;
+    options.token = token;
+    options.timeout = 60s;  // no test waits for it
+    return options;
+}
+
+// An application with a key in its environment, and what its registry's error handler was told.
+struct application {
+    ext::registry registry;
+    std::atomic<int> runs = 0;
+    ext::extensible<std::string(std::string_view)> get_api_key{registry, "models.get_api_key", [this](std::string_view) {
+        ++runs;
+        return std::string("sk-from-the-environment");
+    }};
+    ext::plugin plugin{registry, "secrets"};
+    std::mutex mutex;
+    std::vector<std::string> errors;
+
+    application() {
+        registry.on_hook_error([this](const ext::hook_error& error) {
+            const std::lock_guard lock(mutex);
+            errors.push_back(error.text());
+        });
+    }
+    explicit application(secrets::kv2_options options) : application() {
+        secrets::add_kv2(plugin, "models.get_api_key", std::move(options));
+    }
+};
+
+bool has_secret(const std::string& text) {
+    return text.find(token) != std::string::npos || text.find(key) != std::string::npos;
+}
+
+// What read() throws.
+struct failure {
+    std::optional<reason> why;
+    std::string text;
+};
+
+template <class Function>
+failure failure_of(Function function) {
+    try {
+        function();
+    } catch (const secrets::kv2_error& error) {
+        return {error.why(), error.what()};
+    }
+    return {};
+}
+
+failure failure_with(secrets::kv2_options options) {
+    return failure_of([&] { secrets::kv2_hook hook(std::move(options)); });
+}
+
+// A variable of the environment, as it was before at the end.
+class variable {
+public:
+    variable(std::string name, const char* value) : name_(std::move(name)) {
+        if (const char* const old = std::getenv(name_.c_str())) old_ = old;
+        value ? setenv(name_.c_str(), value, 1) : unsetenv(name_.c_str());
+    }
+    variable(const variable&) = delete;
+    variable& operator=(const variable&) = delete;
+    ~variable() { old_ ? setenv(name_.c_str(), old_->c_str(), 1) : unsetenv(name_.c_str()); }
+
+private:
+    std::string name_;
+    std::optional<std::string> old_;
+};
+
+// How an engine, or what stands in its place, can fail. Each answer repeats token and key, as far as it has a body.
+struct fault {
+    std::string name;
+    fake::answer answer;
+    reason why;
+};
+
+std::vector<fault> faults() {
+    const std::string leak = '"' + token + " " + key + '"';
+    const std::string no_metadata = R"(,"metadata":{}}})";
+    fake::answer cut_off = fake::found(key), html{404, "<html>" + token + key + "</html>"};
+    cut_off.cut_off = 10;
+    html.content_type = "text/html";
+    fake::answer redirect{307, leak};
+    redirect.more_headers = "Location: http://127.0.0.1:1/" + token + "\r\n";
+    return {
+        {"a token that is not good for the path", fake::errors(403, R"("permission denied",)" + leak), reason::permission_denied},
+        {"a proxy that wants to be logged in to", {401, leak}, reason::permission_denied},
+        {"an engine that is sealed", fake::errors(503, R"("Vault is sealed",)" + leak), reason::sealed},
+        {"an engine that is down for maintenance", fake::errors(503, leak), reason::server_error},
+        {"a 503 that is no JSON", {503, "sealed? " + leak}, reason::server_error},
+        {"too many requests", fake::errors(429, leak), reason::rate_limited},
+        {"an internal error", fake::errors(500, leak), reason::server_error},
+        {"a bad gateway", {502, leak}, reason::server_error},
+        {"a request that is rejected", fake::errors(400, leak), reason::rejected},
+        {"a redirect", redirect, reason::redirected},
+        {"nothing mounted", fake::errors(404, R"("no handler for route",)" + leak), reason::no_engine},
+        {"a 404 of something else", html, reason::malformed},
+        {"a 404 without a body", {404, ""}, reason::malformed},
+        {"an answer that was cut off", cut_off, reason::malformed},
+        {"an answer without a body", {200, ""}, reason::malformed},
+        {"an answer that is no JSON", {200, R"({"data":{"data":{"key":)" + leak}, reason::malformed},
+        {"an answer that is not UTF-8", {200, "{" + leak + ":\"\xff\"}"}, reason::malformed},
+        {"an answer that is an array", {200, "[" + leak + "]"}, reason::malformed},
+        {"data that is a text", {200, R"({"data":)" + leak + "}"}, reason::malformed},
+        {"data of version 1", {200, R"({"data":{"key":)" + leak + "}}"}, reason::malformed},
+        {"data that is null for no reason", fake::found_data("null"), reason::malformed},
+        {"metadata of the wrong types", {200, R"({"data":{"data":null,"metadata":{"deletion_time":1,"destroyed":"true"}}})"},
+         reason::malformed},
+        {"a field that is a number", fake::found_data(R"({"key":42,"token":)" + leak + "}"), reason::malformed},
+        {"a field that is an object", fake::found_data(R"({"key":{"key":)" + leak + "}}"), reason::malformed},
+        {"a secret without the field", fake::found_data(R"({"other":)" + leak + "}"), reason::missing_field},
+        {"a field without a text", fake::found_data(R"({"key":"","other":)" + leak + "}"), reason::missing_field},
+        {"an answer without an end", fake::found_data(R"({"key":")" + key + std::string(1 << 21, 'x') + "\"}"), reason::malformed},
+        {"an answer that is nested without an end", {200, std::string(1 << 19, '[')}, reason::malformed},
+    };
+}
+
+}  // namespace
+
+TEST_CASE("The key is the field of the secret") {
+    fake::server server(token);
+    server.put(place, fake::found(key));
+    application app(options_for(server.address()));
+    CHECK(app.get_api_key("openai") == key);
+    CHECK(app.runs == 0);
+    CHECK(app.errors.empty());
+    CHECK(server.requests() == 1);
+}
+
+TEST_CASE("The engine is asked with GET, for the data of the path, with the token") {
+    fake::server server(token);
+    CHECK(!secrets::kv2_hook(options_for(server.address() + "/")).read("openai"));
+    const fake::request asked = server.last();
+    CHECK(asked.method == "GET");
+    CHECK(asked.path == "/v1/secret/data/api-keys/openai");
+    CHECK(asked.header("x-vault-token") == token);
+    CHECK(asked.header("x-vault-request") == "true");
+    CHECK(!asked.header("x-vault-namespace"));
+    CHECK(!asked.header("authorization"));
+}
+
+TEST_CASE("Without a token none is sent") {
+    fake::server server;
+    secrets::kv2_options options = options_for(server.address());
+    options.token = "";
+    CHECK(!secrets::kv2_hook(options).read("openai"));
+    CHECK(!server.last().header("x-vault-token"));
+}
+
+TEST_CASE("A namespace goes along as a header") {
+    fake::server server(token);
+    secrets::kv2_options options = options_for(server.address());
+    options.name_space = "team/search";
+    CHECK(!secrets::kv2_hook(options).read("openai"));
+    CHECK(server.last().header("x-vault-namespace") == "team/search");
+}
+
+TEST_CASE("Mount, path and field are the application's to choose") {
+    fake::server server(token);
+    server.put("team/kv/data/prod/openai/x/openai-2", fake::found_data(R"({"key":"other","api_key":")" + key + "\"}"));
+    secrets::kv2_options options = options_for(server.address());
+    options.mount = "/team/kv/";
+    options.path = "prod/{service}/x/{service}-2";
+    options.field = "api_key";
+    CHECK(secrets::kv2_hook(options).read("openai") == key);
+}
+
+TEST_CASE("The service's name is only text in the path") {
+    const auto [service, path] = GENERATE(table<std::string, std::string>({
+        {"my key", "my%20key"},
+        {"a?version=1#b", "a%3Fversion%3D1%23b"},
+        {"100%", "100%25"},
+        {"%2e%2e", "%252e%252e"},
+        {"gr\xc3\xbc\xc3\x9f", "gr%C3%BC%C3%9F"},
+        {"open\r\nX-Other: 1", "open%0D%0AX-Other%3A%201"},
+        {"azure/openai", "azure/openai"},
+        {".openai", ".openai"},
+        {"{service}", "%7Bservice%7D"},
+    }));
+    fake::server server(token);
+    CHECK(!secrets::kv2_hook(options_for(server.address())).read(service));
+    CHECK(server.last().path == "/v1/secret/data/api-keys/" + path);
+    CHECK(!server.last().header("x-other"));
+}
+
+TEST_CASE("A name that would lead to another path is not asked for") {
+    const std::string service = GENERATE("", ".", "..", "../other", "a/../b", "a//b", "/a", "a/", "../../sys/mounts", "a.");
+    fake::server server(token);
+    application app(options_for(server.address()));
+    CHECK(app.get_api_key(service) == "sk-from-the-environment");
+    CHECK(server.requests() == 0);
+    CHECK(app.errors.empty());
+}
+
+TEST_CASE("A key with quotes, line breaks and other letters arrives as it was stored") {
+    fake::server server(token);
+    server.put(place, fake::found_data(R"({"key":"\"sk\"\\\n\u00fc\u0000."})"));
+    CHECK(secrets::kv2_hook(options_for(server.address())).read("openai") == std::string("\"sk\"\\\n\xc3\xbc\0.", 10));
+}
+
+TEST_CASE("A note says where the key came from") {
+    fake::server server(token);
+    server.put(place, fake::found(key));
+    application app(options_for(server.address()));
+    std::string source;
+    app.get_api_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "nowhere"); });
+    app.get_api_key("openai");
+    CHECK(source == "kv2 secret/api-keys/openai");
+    app.get_api_key("nobody");
+    CHECK(source == "nowhere");
+}
+
+TEST_CASE("A secret that is missing, deleted or destroyed leaves the key to the function, silently") {
+    fake::server server(token);
+    server.put(place, GENERATE(fake::missing(), fake::deleted(), fake::destroyed(), fake::answer{204}));
+    const auto choice = GENERATE(secrets::on_failure::fall_through, secrets::on_failure::fail);
+    secrets::kv2_options options = options_for(server.address());
+    options.on_failure = choice;
+    application app(options);
+    CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+    CHECK(app.errors.empty());
+    CHECK(server.requests() == 1);
+}
+
+TEST_CASE("A version that is to be deleted later still has its key") {
+    fake::server server(token);
+    server.put(place, {200, fake::secret(R"({"key":")" + key + R"("})", fake::version_metadata("2999-01-01T00:00:00Z", false))});
+    CHECK(secrets::kv2_hook(options_for(server.address())).read("openai") == key);
+}
+
+TEST_CASE("The engine is not asked when a hook before has supplied the key") {
+    fake::server server(token);
+    application app(options_for(server.address()));
+    app.get_api_key.on_start([](auto& call) { call.result = "sk-from-a-hook"; }, {.before = "kv2"});
+    CHECK(app.get_api_key("openai") == "sk-from-a-hook");
+    CHECK(server.requests() == 0);
+}
+
+// ---- Failures -------------------------------------------------------------------------------------------------------
+
+TEST_CASE("Each way to fail has its reason, and no text has the token or the key") {
+    for (const fault& fault : faults()) {
+        CAPTURE(fault.name);
+        fake::server server;
+        server.always(fault.answer);
+        const secrets::kv2_hook hook(options_for(server.address()));
+        const failure failed = failure_of([&] { hook.read("openai"); });
+        CHECK(failed.why == fault.why);
+        CHECK_THAT(failed.text, Contains("kv2: " + server.address() + ", secret/api-keys/openai: "));
+        CHECK(!has_secret(failed.text));
+        CHECK(failed.text.size() < 200);
+        CHECK(server.requests() == 1);  // not tried again
+    }
+}
+
+TEST_CASE("A failure goes to the registry's error handler, and the call goes on, unless the application wants it to fail") {
+    for (const fault& fault : faults()) {
+        CAPTURE(fault.name);
+        fake::server server;
+        server.always(fault.answer);
+        secrets::kv2_options options = options_for(server.address());
+        {
+            application app(options);
+            CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+            REQUIRE(app.errors.size() == 1);
+            CHECK_THAT(app.errors[0], Contains("models.get_api_key: the isolated start hook 'kv2' of secrets threw: kv2: http://"));
+            CHECK(!has_secret(app.errors[0]));
+        }
+        options.on_failure = secrets::on_failure::fail;
+        application app(options);
+        const failure failed = failure_of([&] { app.get_api_key("openai"); });
+        CHECK(failed.why == fault.why);
+        CHECK(!has_secret(failed.text));
+        CHECK(app.runs == 0);
+        CHECK(app.errors.empty());
+    }
+}
+
+TEST_CASE("A wrong token is told from a missing secret") {
+    fake::server server("another token");
+    server.put(place, fake::found(key));
+    const failure failed = failure_of([&] { secrets::kv2_hook(options_for(server.address())).read("openai"); });
+    CHECK(failed.why == reason::permission_denied);
+    CHECK_THAT(failed.text, Equals("kv2: " + server.address() + ", secret/api-keys/openai: permission denied"));
+}
+
+TEST_CASE("An engine that does not answer in time is given up") {
+    fake::server server;
+    fake::answer late = fake::found(key);
+    late.until_given_up = true;
+    server.always(late);
+    secrets::kv2_options options = options_for(server.address());
+    options.timeout = 50ms;
+    application app(options);
+    CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+    REQUIRE(app.errors.size() == 1);
+    CHECK_THAT(app.errors[0], Contains("imeout"));
+    CHECK(failure_of([&] { secrets::kv2_hook(options).read("openai"); }).why == reason::timed_out);
+}
+
+TEST_CASE("An engine that is not there is unreachable") {
+    const fake::closed_port nobody;
+    application app(options_for(nobody.address()));
+    CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+    REQUIRE(app.errors.size() == 1);
+    CHECK(!has_secret(app.errors[0]));
+    const failure failed = failure_of([&] { secrets::kv2_hook(options_for(nobody.address())).read("openai"); });
+    CHECK(failed.why == reason::unreachable);
+    CHECK_THAT(failed.text, Contains("connect"));
+}
+
+TEST_CASE("A call that failed does not keep the next one from the key") {
+    fake::server server(token);
+    server.put(place, fake::errors(503, R"("Vault is sealed")"));
+    application app(options_for(server.address()));
+    CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+    server.put(place, fake::found(key));
+    CHECK(app.get_api_key("openai") == key);
+}
+
+// ---- Where the token goes -------------------------------------------------------------------------------------------
+
+TEST_CASE("The token follows no redirect") {
+    fake::server other, server;
+    other.always(fake::found(key));
+    server.always({307, "", "text/plain", "Location: " + other.address() + "/v1/" + place + "\r\n"});
+    CHECK(failure_of([&] { secrets::kv2_hook(options_for(server.address())).read("openai"); }).why == reason::redirected);
+    CHECK(other.requests() == 0);
+}
+
+TEST_CASE("The token passes no proxy that the environment names") {
+    fake::server proxy, server(token);
+    proxy.always(fake::found("sk-of-the-proxy"));
+    server.put(place, fake::found(key));
+    const variable http("http_proxy", proxy.address().c_str()), all("ALL_PROXY", proxy.address().c_str()),
+        none("no_proxy", nullptr), NONE("NO_PROXY", nullptr);
+    CHECK(secrets::kv2_hook(options_for(server.address())).read("openai") == key);
+    CHECK(proxy.requests() == 0);
+}
+
+TEST_CASE("What goes over the net in the clear, or to anyone, is warned of, once for each hook") {
+    std::vector<std::string> warnings;
+    const auto hook_for = [&](const std::string& address, bool verify) {
+        warnings.clear();
+        secrets::kv2_options options = options_for(address);
+        options.tls_verify = verify;
+        options.warn = [&](std::string_view line) { warnings.emplace_back(line); };
+        return secrets::kv2_hook(options);
+    };
+    hook_for("https://bao.example:8200", true);
+    CHECK(warnings.empty());
+    hook_for("https://bao.example:8200", false);
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings[0], Contains("WARNING: certificates are not verified"));
+    CHECK(!has_secret(warnings[0]));
+    hook_for("http://bao.example:8200", true);
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings[0], Contains("WARNING: http://bao.example:8200 is not encrypted"));
+    hook_for("http://127.evil.example:8200", true);
+    CHECK(warnings.size() == 1);
+    for (const char* const local : {"http://127.0.0.1:8200", "http://localhost:8200", "http://[::1]:8200"}) {
+        hook_for(local, true);
+        CHECK(warnings.empty());
+    }
+
+    fake::server server(token);
+    server.put(place, fake::found(key));
+    const secrets::kv2_hook hook = hook_for(server.address(), false);
+    hook.read("openai");
+    hook.read("openai");
+    CHECK(warnings.empty());  // nothing that could be verified
+}
+
+TEST_CASE("The options verify certificates unless they are told not to, whatever the environment says") {
+    const variable bao("BAO_SKIP_VERIFY", "true"), vault("VAULT_SKIP_VERIFY", "true");
+    CHECK(secrets::kv2_from_environment().tls_verify);
+    CHECK(secrets::kv2_options().tls_verify);
+}
+
+TEST_CASE("A certificate that nobody vouches for gets no token") {
+    const fake::tls_server server(place, fake::found(key));
+    if (!server.is_running()) {
+        WARN("there is no program openssl, so nothing was tested");
+        return;
+    }
+    secrets::kv2_options options = options_for(server.address());
+    int warnings = 0;
+    options.warn = [&](std::string_view) { ++warnings; };
+    CHECK(failure_of([&] { secrets::kv2_hook(options).read("openai"); }).why == reason::untrusted);
+
+    SECTION("but with it among the trusted ones it is trusted") {
+        options.ca_file = server.certificate();
+        CHECK(secrets::kv2_hook(options).read("openai") == key);
+        CHECK(warnings == 0);
+    }
+    SECTION("nor when it is trusted for another host") {
+        options.ca_file = server.certificate();
+        options.address = server.address("localhost");
+        CHECK(failure_of([&] { secrets::kv2_hook(options).read("openai"); }).why == reason::untrusted);
+    }
+    SECTION("nor when the trusted ones cannot be read") {
+        options.ca_file = server.certificate() + ".missing";
+        CHECK(failure_of([&] { secrets::kv2_hook(options).read("openai"); }).why == reason::untrusted);
+    }
+    SECTION("unless the application says so, and then it is warned") {
+        options.tls_verify = false;
+        CHECK(secrets::kv2_hook(options).read("openai") == key);
+        CHECK(warnings == 1);
+    }
+}
+
+TEST_CASE("A server without TLS at an address with TLS is not trusted") {
+    fake::server server;
+    secrets::kv2_options options = options_for("https" + server.address().substr(4));
+    options.timeout = 50ms;  // it waits for the rest of a request that never comes, if it takes the greeting for one
+    const failure failed = failure_of([&] { secrets::kv2_hook(options).read("openai"); });
+    CHECK((failed.why == reason::untrusted || failed.why == reason::timed_out));
+    CHECK(server.requests() == 0);
+}
+
+// ---- Options --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("The options come from BAO_ variables, or where one is not set from VAULT_ variables") {
+    const variable bao_address("BAO_ADDR", nullptr), vault_address("VAULT_ADDR", "http://127.0.0.1:2"),
+        bao_token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", "of vault"), bao_space("BAO_NAMESPACE", nullptr),
+        vault_space("VAULT_NAMESPACE", "space of vault"), bao_file("BAO_CACERT", nullptr), vault_file("VAULT_CACERT", "/vault.pem"),
+        bao_path("BAO_CAPATH", nullptr), vault_path("VAULT_CAPATH", "/vault");
+    secrets::kv2_options options = secrets::kv2_from_environment();
+    CHECK(options.address == "http://127.0.0.1:2");
+    CHECK(options.token == "of vault");
+    CHECK(options.name_space == "space of vault");
+    CHECK(options.ca_file == "/vault.pem");
+    CHECK(options.ca_path == "/vault");
+    CHECK(options.on_failure == secrets::on_failure::fall_through);
+    {
+        const variable address("BAO_ADDR", "http://127.0.0.1:1"), the_token("BAO_TOKEN", "of bao"),
+            space("BAO_NAMESPACE", ""), file("BAO_CACERT", "/bao.pem"), path("BAO_CAPATH", "/bao");
+        options = secrets::kv2_from_environment();
+        CHECK(options.address == "http://127.0.0.1:1");
+        CHECK(options.token == "of bao");
+        CHECK(options.name_space.empty());  // set, to nothing
+        CHECK(options.ca_file == "/bao.pem");
+        CHECK(options.ca_path == "/bao");
+    }
+    const variable none("VAULT_ADDR", nullptr);
+    CHECK(secrets::kv2_from_environment().address.empty());
+}
+
+TEST_CASE("Options that are no good are refused when the hook is made, without a word of the token") {
+    using change = std::function<void(secrets::kv2_options&)>;
+    const auto [about, spoil] = GENERATE(table<std::string, change>({
+        {"http:// or https://", [](auto& options) { options.address = ""; }},
+        {"http:// or https://", [](auto& options) { options.address = token; }},
+        {"http:// or https://", [](auto& options) { options.address = "bao.example:8200"; }},
+        {"http:// or https://", [](auto& options) { options.address = "ftp://bao.example"; }},
+        {"http:// or https://", [](auto& options) { options.address = "file:///etc/passwd"; }},
+        {"a user, a query or a fragment", [](auto& options) { options.address = "https://me:" + token + "@bao.example"; }},
+        {"a user, a query or a fragment", [](auto& options) { options.address = "https://bao.example/?x=" + token; }},
+        {"the token is not one line", [](auto& options) { options.token += "\r\nX-Other: 1"; }},
+        {"the namespace is not one line", [](auto& options) { options.name_space = "a\nb"; }},
+        {"'' is no mount", [](auto& options) { options.mount = ""; }},
+        {"'a/../b' is no mount", [](auto& options) { options.mount = "a/../b"; }},
+        {"'api-keys/openai' has no {service} in it", [](auto& options) { options.path = "api-keys/openai"; }},
+        {"'../{service}' is no path", [](auto& options) { options.path = "../{service}"; }},
+        {"a time-out", [](auto& options) { options.timeout = 0s; }},
+        {"a time-out", [](auto& options) { options.connect_timeout = -1s; }},
+    }));
+    CAPTURE(about);
+    secrets::kv2_options options = options_for("https://bao.example");
+    CHECK(!failure_with(options).why);
+    spoil(options);
+    const failure failed = failure_with(options);
+    CHECK(failed.why == reason::misconfigured);
+    CHECK_THAT(failed.text, Contains(about));
+    CHECK(!has_secret(failed.text));
+
+    application app;
+    CHECK_THROWS_AS(secrets::add_kv2(app.plugin, "models.get_api_key", options), secrets::kv2_error);
+    CHECK(app.registry.functions().at(0).hooks.empty());
+}
+
+// ---- With the other hooks -------------------------------------------------------------------------------------------
+
+TEST_CASE("A key comes from the cache, else from the engine, else from the .env file, else from the environment") {
+    fake::server server(token);
+    server.put(place, fake::found(key));
+    const fake::temporary_directory directory;
+    std::ofstream(directory.path() / ".env") << "OPENAI_API_KEY=wrong\nMISTRAL_API_KEY=sk-from-dotenv\n";
+    const variable openai("OPENAI_API_KEY", "wrong"), mistral("MISTRAL_API_KEY", "wrong"), other("OTHER_API_KEY", "sk-from-env");
+
+    ext::plugin plugin{"secrets"};
+    secrets::cache cache;  // in the order that suits the hooks least
+    cache.add_to(plugin);
+    plugin.on_start(get_api_key, secrets::dotenv_hook(directory.path() / ".env"), {.id = "dotenv", .after = "kv2"});
+    secrets::add_kv2(plugin, "models.get_api_key", options_for(server.address()));
+
+    for (int i = 0; i < 2; ++i) {
+        CHECK(get_api_key("openai") == key);
+        CHECK(get_api_key("mistral") == "sk-from-dotenv");
+        CHECK(get_api_key("other") == "sk-from-env");
+        CHECK(get_api_key("nobody").empty());
+        CHECK(server.requests() == 4);
+    }
+    plugin.unload();
+    CHECK(get_api_key("openai") == "wrong");  // the function, as it is without a plugin
+}
+
+// ---- Threads --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("Threads ask for different keys at the same time") {
+    constexpr int count = 16;
+    fake::server server(token);
+    std::latch all_asked(count);
+    for (int i = 0; i < count; ++i) {
+        fake::answer answer = fake::found(key + std::to_string(i));
+        answer.first = [&] { all_asked.arrive_and_wait(); };  // none is answered before all have asked
+        server.put("secret/data/api-keys/service-" + std::to_string(i), answer);
+    }
+    application app(options_for(server.address()));
+    std::atomic<int> right = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < count; ++i)
+        threads.emplace_back([&, i] { right += app.get_api_key("service-" + std::to_string(i)) == key + std::to_string(i); });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(right == count);
+    CHECK(app.errors.empty());
+}
+
+TEST_CASE("Two thousand that ask for one key at once reach the engine once") {
+    constexpr int count = 2000;
+    fake::server server(token);
+    secrets::cache cache;
+    fake::answer answer = fake::found(key);
+    answer.first = [&] {  // not before all the others wait, or more than one has come through
+        while (cache.waiting() < count - 1 && server.requests() == 1) std::this_thread::yield();
+    };
+    server.put(place, answer);
+    application app(options_for(server.address()));
+    cache.add_to(app.plugin);
+    std::atomic<int> right = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < count; ++i) threads.emplace_back([&] { right += app.get_api_key("openai") == key; });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(right == count);
+    CHECK(server.requests() == 1);
+    CHECK(app.get_api_key("openai") == key);
+    CHECK(server.requests() == 1);
+    CHECK(app.errors.empty());
+}
