@@ -1,6 +1,7 @@
 // Functions that return awaitables.
 #include "catch.hpp"
 #include "tasks.hpp"
+#include "text_of.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -23,15 +24,6 @@ using tasks::gate;
 using tasks::lazy;
 
 namespace {
-
-std::string text_of(const std::exception_ptr& exception) {
-    if (!exception) return "none";
-    try {
-        std::rethrow_exception(exception);
-    } catch (const std::exception& e) {
-        return e.what();
-    }
-}
 
 // A function that is suspended at a gate in its middle, and hooks that write down the way of its calls.
 template <template <class> class Task>

@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "text_of.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -11,15 +12,6 @@ using Catch::Matchers::Equals;
 using namespace std::string_literals;
 
 namespace {
-
-std::string text_of(const std::exception_ptr& exception) {
-    if (!exception) return "none";
-    try {
-        std::rethrow_exception(exception);
-    } catch (const std::exception& e) {
-        return e.what();
-    }
-}
 
 // A function that doubles, refuses negative numbers and counts how often it ran; hooks write down the way of its calls.
 struct doubling {

@@ -1,5 +1,6 @@
 // What a registry tells of itself.
 #include "catch.hpp"
+#include "tasks.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -29,6 +30,24 @@ models.get_api_key  start   dotenv                            0  disabled  std::
 models.unload       start   audit                             0  waits     void(int)
                     around  trace (models.*)               -100  waits
 disk.*              end     watch                             0  waits
+)"));
+}
+
+TEST_CASE("describe() tells which hooks for any function are passed by, because only one side is awaited") {
+    ext::registry registry;
+    ext::extensible read{registry, "file.read", []() -> tasks::lazy<int> { co_return 1; }};
+    ext::extensible size{registry, "file.size", []() { return 1; }};
+    registry.around("file.*", [](ext::any_call&, auto& proceed) { proceed(); }, {.id = "plain"});
+    registry.around("file.*", [](ext::any_call&, auto& proceed) -> tasks::lazy<void> { co_await proceed(); }, {.id = "awaited"});
+    registry.on_end("file.*", [](ext::any_call&) {}, {.id = "both"});
+    CHECK_THAT("\n" + ext::describe(registry), Equals(R"(
+FUNCTION   PHASE   HOOK              OWNER  PRIORITY  STATE      SIGNATURE
+file.read  around  plain (file.*)                  0  passed by  tasks::task<int, true>()
+           around  awaited (file.*)                0  runs
+           end     both (file.*)                   0  runs
+file.size  around  plain (file.*)                  0  runs       int()
+           around  awaited (file.*)                0  passed by
+           end     both (file.*)                   0  runs
 )"));
 }
 

@@ -1,5 +1,6 @@
 // Around hooks, and how they go on.
 #include "catch.hpp"
+#include "text_of.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -15,15 +16,6 @@ using Catch::Matchers::Equals;
 using namespace std::string_literals;
 
 namespace {
-
-std::string text_of(const std::exception_ptr& exception) {
-    if (!exception) return "none";
-    try {
-        std::rethrow_exception(exception);
-    } catch (const std::exception& e) {
-        return e.what();
-    }
-}
 
 // A function that fails until it has been called often enough; hooks write down the way of its calls.
 struct flaky_function {

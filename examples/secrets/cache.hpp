@@ -7,11 +7,15 @@
 //  2. Otherwise the call goes on and asks: the hooks behind this one, and the function. The threads that want the same
 //     key meanwhile wait, and get what it gets: the key, or the same exception.
 //  3. A failure is not remembered: the next call asks again. With `serve_stale` the key that has expired is given
-//     instead, for `stale_for`, and the store is left in peace for `retry_after` before it is asked again.
+//     instead, for `stale_for`, and the store is left in peace for `retry_after` before it is asked again. A store that
+//     leaves a note "failure" in the call's kwargs has failed, too, though another has supplied a key in its place. That
+//     key, where there is no expired one to be given, is remembered for `retry_after`.
 //  4. A call does not wait for what waits for itself: asking for a key may need that key, or two threads may each need
 //     the key that the other is asking for. It then asks, too, and leaves the cache as it is.
 //  5. Keys are overwritten before their memory is given back: those that are replaced, expired (when the next key is
 //     asked for), forgotten, and all of them with the cache. What callers were given is a copy, and theirs.
+
+#include "wipe.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -45,7 +49,8 @@ struct cache_options {
     duration stale_for = std::chrono::hours(1);  ///< counted from when the key expired
     duration retry_after = std::chrono::seconds(5);
 
-    /// Is told, by the thread that asked, when a stale key takes the place of an exception, which nobody else will see.
+    /// Is told, by the thread that asked, when a stale key takes the place of an exception, which nobody else will see, or
+    /// of a key from elsewhere.
     std::function<void(std::string_view message)> report = [](std::string_view message) {
         std::clog << std::string(message) + '\n';
     };
@@ -53,12 +58,6 @@ struct cache_options {
     /// Any thread may call it; for tests.
     std::function<time_point()> now = [] { return std::chrono::steady_clock::now(); };
 };
-
-/// Overwrites the memory. The compiler cannot leave it out, as it may where nobody reads the memory again.
-inline void wipe(char* memory, std::size_t size) noexcept {
-    volatile char* const bytes = memory;
-    for (std::size_t i = 0; i < size; ++i) bytes[i] = 0;
-}
 
 /// Two hooks, one that answers and one that remembers. `Allocator` is for the memory that keys are kept in, which might
 /// be locked, so that it is never written to a disk. Any thread may use it at any time. The hooks share what is in it,
@@ -199,6 +198,8 @@ private:
                 failure = std::current_exception();  // those who wait have to be woken all the same
             }
 
+            const std::string* const note = call.kwargs.get<std::string>("failure");
+            const bool has_failed = call.exception || note;
             {
                 const std::lock_guard lock(mutex);
                 const auto found = fetches.find(asked->service);
@@ -207,8 +208,7 @@ private:
 
                 const auto known = entries.find(asked->service);
                 // What is still there has expired, and is kept for this: the others were dropped when this call began.
-                const bool is_stale =
-                    call.exception && is_wanted && known != entries.end() && now < known->second.kept_until;
+                const bool is_stale = has_failed && is_wanted && known != entries.end() && now < known->second.kept_until;
                 asked->value = is_stale ? known->second.value : value;
                 asked->is_stale = is_stale;
                 asked->failure = is_stale ? nullptr : failure;
@@ -221,13 +221,14 @@ private:
                     known->second.is_stale = true;
                     give(call, *known->second.value, true);
                 } else if (value && is_wanted) {
-                    entries.insert_or_assign(asked->service, remember(value, call.result->empty(), now));
+                    entries.insert_or_assign(asked->service, remember(value, call.result->empty(), has_failed, now));
                 }
                 if (!is_stale) return;
             }
             // Not under the lock: who is told may ask for a key.
             const std::exception_ptr failed = std::exchange(call.exception, nullptr);
-            options.report(asked->service + ": its expired key is used, because asking failed: " + text_of(failed));
+            options.report(asked->service + ": its expired key is used, because asking failed: " +
+                           (failed ? text_of(failed) : *note));
         }
 
         void begin_fetch(call_type& call, time_point now) {
@@ -250,9 +251,11 @@ private:
             return false;
         }
 
-        entry remember(shared_secret value, bool is_negative, time_point now) const {
-            const time_point expires = later(now, is_negative ? options.negative_ttl : options.ttl);
-            const bool may_be_stale = options.serve_stale && !is_negative;
+        entry remember(shared_secret value, bool is_negative, bool has_failed, time_point now) const {
+            duration kept = is_negative ? options.negative_ttl : options.ttl;
+            if (has_failed) kept = std::min(kept, options.retry_after);  // a key from elsewhere, until the store is up again
+            const time_point expires = later(now, kept);
+            const bool may_be_stale = options.serve_stale && !is_negative && !has_failed;
             return {std::move(value), expires, may_be_stale ? later(expires, options.stale_for) : expires};
         }
     };

@@ -5,6 +5,8 @@
 //     ext::plugin plugin{"secrets"};
 //     secrets::add_kv2(plugin, "models.get_api_key", secrets::kv2_from_environment());
 
+#include "wipe.hpp"
+
 #include <extensible/extensible.hpp>
 
 #include <curl/curl.h>
@@ -107,11 +109,7 @@ namespace detail {
 
 using reason = kv2_error::reason;
 
-// Memory that held a secret is not given back as it is. Through a volatile pointer, or the compiler would leave it out.
-inline void wipe(char* text, std::size_t size) noexcept {
-    for (volatile char* c = text; size > 0; --size) *c++ = '\0';
-}
-
+// Memory that held a secret is not given back as it is.
 template <class T>
 struct wiping_allocator : std::allocator<T> {
     template <class U>
@@ -388,14 +386,20 @@ public:
     /// Where read() looks: "secret/api-keys/openai". Nothing for a name under which an engine can have no secret.
     std::optional<std::string> place_of(std::string_view service) const;
 
-    /// Supplies the key, unless a hook before this one did, with a note "source" for the hooks that run later.
+    /// Supplies the key, unless a hook before this one did, with a note "source" for the hooks that run later; or throws,
+    /// with a note "failure", for those who run although the key is taken from elsewhere then.
     void operator()(ext::call<std::string(std::string_view)>& call) const {
         if (call.result) return;
         const auto& [service] = call.args;
-        std::optional<std::string> key = read(*service);
-        if (!key) return;
-        call.kwargs.set("source", "kv2 " + *place_of(*service));
-        call.result = std::move(*key);
+        try {
+            std::optional<std::string> key = read(*service);
+            if (!key) return;
+            call.kwargs.set("source", "kv2 " + *place_of(*service));
+            call.result = std::move(*key);
+        } catch (const kv2_error& error) {
+            call.kwargs.set("failure", error.what());
+            throw;
+        }
     }
 
 private:

@@ -50,7 +50,8 @@ public:
     template <class T>
     void set_arg(std::size_t index, T&& value) const {
         if (index >= size())
-            throw signature_mismatch(std::string(name()) + ": a hook sets argument " + std::to_string(index) + ", the function is " +
+            throw signature_mismatch(std::string(name()) + ": a hook sets argument " + std::to_string(index) +
+                                     ", the function is " +
                                      std::string(signature()));
         set(operations_->args[index], index, std::forward<T>(value));
     }

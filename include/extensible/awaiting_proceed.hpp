@@ -24,7 +24,8 @@ public:
 
     /// Library use: `function`, which begins the function as a stage, inside these around hooks.
     template <class Function>
-    awaiting_proceed(any_call call, const detail::hook_entry* caller, std::span<const detail::hook_entry> inside, Function& function)
+    awaiting_proceed(any_call call, const detail::hook_entry* caller, std::span<const detail::hook_entry> inside,
+                     Function& function)
         : awaiting_proceed(call, caller, inside, &function, [](void* erased) { return (*static_cast<Function*>(erased))(); }) {}
 
 private:

@@ -15,8 +15,12 @@
 namespace ext {
 
 /// What registry.functions() tells, as a table to be read: a line for each hook, in running order, under its function.
-/// A hook's state is `runs`, `disabled`, or `waits` where nobody has wrapped the function.
+/// A hook's state is `runs`, `disabled`, `waits` where nobody has wrapped the function, or `passed by` where one of hook and
+/// function is awaited, and the other not so.
 inline std::string describe(const registry& registry) {
+    const auto state_of = [](const function_info& function, const hook_info& hook) {
+        return !hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "passed by" : "runs";
+    };
     constexpr std::size_t columns = 7;
     using row = std::array<std::string, columns>;
     std::vector<row> rows{{"FUNCTION", "PHASE", "HOOK", "OWNER", "PRIORITY", "STATE", "SIGNATURE"}};
@@ -26,7 +30,7 @@ inline std::string describe(const registry& registry) {
         for (const hook_info& hook : function.hooks) {
             const std::string via = hook.pattern.empty() || hook.pattern == function.name ? "" : " (" + hook.pattern + ")";
             rows.push_back({name, std::string(to_string(hook.phase)), (hook.id.empty() ? "-" : hook.id) + via, hook.owner,
-                            std::to_string(hook.priority), !hook.enabled ? "disabled" : function.wrapped ? "runs" : "waits", signature});
+                            std::to_string(hook.priority), state_of(function, hook), signature});
             name = signature = "";  // once for each function
         }
     }

@@ -3,6 +3,7 @@
 // Where do names live, and how are hooks registered by name?
 
 #include <extensible/detail/bookkeeping.hpp>
+#include <extensible/detail/change.hpp>
 #include <extensible/detail/hazard.hpp>
 #include <extensible/detail/intrusive.hpp>
 #include <extensible/detail/make_hook.hpp>
@@ -30,6 +31,7 @@ struct hook_info {
     std::string pattern;  ///< what it is registered under, empty for a hook on this one function
     int priority = 0;
     bool enabled = true;  ///< both the hook and its plugin are
+    bool suits = true;    ///< false: passed by, because one of hook and function is awaited, and the other not so
 };
 
 /// A function as registry::functions() tells of it.
@@ -152,7 +154,8 @@ inline registry& default_registry() noexcept { return detail::default_registry_s
 
 inline std::vector<function_info> registry::functions() const {
     const auto info_of = [](const detail::hook_record& hook) {
-        return hook_info{hook.when, hook.id, hook.owner ? hook.owner->name : std::string(), hook.pattern, hook.priority, hook.runs()};
+        return hook_info{hook.when,     hook.id,     hook.owner ? hook.owner->name : std::string(), hook.pattern,
+                         hook.priority, hook.runs()};
     };
     std::vector<function_info> all;
     const std::lock_guard lock(record_->mutex);
@@ -164,6 +167,7 @@ inline std::vector<function_info> registry::functions() const {
         for (const auto& hook : function->hooks) {
             if (info.signature.empty() && hook->signature) info.signature = hook->signature->name;
             info.hooks.push_back(info_of(*hook));
+            if (info.wrapped) info.hooks.back().suits = detail::suits(*hook, function->sites->operations);
         }
     }
     for (const auto& hook : record_->patterns) {

@@ -176,7 +176,8 @@ private:
                 call.original_ran = true;
                 try {
                     detail::pass_on<true>(call, [&](auto&&... passed) {
-                        call.result.set_from(detail::held_hooks::original(site_, function_), std::forward<decltype(passed)>(passed)...);
+                        call.result.set_from(detail::held_hooks::original(site_, function_),
+                                             std::forward<decltype(passed)>(passed)...);
                     });
                 } catch (...) {
                     detail::keep_exception(call.exception);

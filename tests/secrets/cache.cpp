@@ -398,6 +398,50 @@ TEST_CASE("All threads that wait for a key get the stale one") {
     CHECK(c.reports.size() == 1);
 }
 
+// A store that takes itself out of the way when it is down: it leaves its note, and the function supplies another key.
+void add_store(cached<>& c, const bool& is_down, int& asked) {
+    c.plugin.on_start(c.get_key, [&](auto& call) {
+        if (call.result) return;
+        ++asked;
+        if (is_down) call.kwargs.set("failure", "the store is down");
+        else call.result = "sk-of-the-store";
+    }, {.id = "kv2"});
+}
+
+TEST_CASE("A key from elsewhere, while the store is down, is remembered until the store is to be asked again") {
+    cached c([](std::string_view) { return "sk-from-elsewhere"; }, {.ttl = 60s, .retry_after = 5s});
+    bool is_down = true;
+    int asked = 0;
+    add_store(c, is_down, asked);
+    CHECK(c.get_key("openai") == "sk-from-elsewhere");
+    c.pass(4999ms);
+    CHECK(c.get_key("openai") == "sk-from-elsewhere");
+    CHECK(asked == 1);
+    is_down = false;
+    c.pass(1ms);
+    CHECK(c.get_key("openai") == "sk-of-the-store");
+    CHECK(asked == 2);
+    c.pass(59s);
+    CHECK(c.get_key("openai") == "sk-of-the-store");
+    CHECK(asked == 2);
+}
+
+TEST_CASE("A key that has expired is preferred, when told to, to one from elsewhere while the store is down") {
+    cached c([](std::string_view) { return "sk-from-elsewhere"; }, {.ttl = 10s, .serve_stale = true, .retry_after = 5s});
+    bool is_down = false;
+    int asked = 0;
+    add_store(c, is_down, asked);
+    CHECK(c.get_key("openai") == "sk-of-the-store");
+    is_down = true;
+    c.pass(10s);
+    CHECK(c.get_key("openai") == "sk-of-the-store");
+    CHECK(c.get_key("openai") == "sk-of-the-store");
+    CHECK(asked == 2);
+    CHECK_THAT(c.reports,
+               Equals(std::vector{"openai: its expired key is used, because asking failed: the store is down"s}));
+    CHECK(c.get_key("mistral") == "sk-from-elsewhere");  // of which there is no key that could have expired
+}
+
 // ---- Forgetting and wiping ------------------------------------------------------------------------------------------
 
 TEST_CASE("The cache forgets one key, or all of them") {

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <latch>
 #include <mutex>
 #include <optional>
@@ -544,6 +545,31 @@ TEST_CASE("A key comes from the cache, else from the engine, else from the .env 
     CHECK(get_api_key("openai") == "wrong");  // the function, as it is without a plugin
 }
 
+TEST_CASE("An engine that is down costs neither a key from elsewhere, nor the one from before") {
+    fake::server server(token);
+    server.put(place, fake::found(key));
+    auto now = std::chrono::steady_clock::now();
+    application app(options_for(server.address()));
+    secrets::cache_options options{.ttl = 60s, .serve_stale = true, .retry_after = 5s};
+    options.report = [](std::string_view) {};
+    options.now = [&] { return now; };
+    secrets::cache(options).add_to(app.plugin);
+    CHECK(app.get_api_key("openai") == key);
+
+    server.always(fake::errors(503, R"("Vault is sealed")"));
+    now += 60s;
+    CHECK(app.get_api_key("openai") == key);
+    CHECK(app.get_api_key("mistral") == "sk-from-the-environment");
+    CHECK(app.errors.size() == 2);
+    CHECK(server.requests() == 3);
+
+    server.always(fake::found("sk-new"));
+    now += 5s;
+    CHECK(app.get_api_key("openai") == "sk-new");
+    CHECK(app.get_api_key("mistral") == "sk-new");
+    CHECK(app.errors.size() == 2);
+}
+
 // ---- Threads --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("Threads ask for different keys at the same time") {
@@ -585,4 +611,43 @@ TEST_CASE("Two thousand that ask for one key at once reach the engine once") {
     CHECK(app.get_api_key("openai") == key);
     CHECK(server.requests() == 1);
     CHECK(app.errors.empty());
+}
+
+// ---- The program ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+// What get_key prints on stdout and stderr, in that order, in a directory without a .env file.
+std::string output_of_get_key(const std::string& arguments) {
+    const fake::temporary_directory directory;
+    const std::string out = (directory.path() / "out").string(), err = (directory.path() / "err").string();
+    const std::string command = "cd '" + directory.path().string() + "' && '" GET_KEY_PROGRAM "' " + arguments + " >out 2>err";
+    std::string text = std::system(command.c_str()) == 0 ? "" : "failed\n";
+    for (const std::string& file : {out, err}) {
+        std::ifstream from(file);
+        text.append(std::istreambuf_iterator<char>(from), {});
+    }
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("The program asks the engine, once for each service, and explains it without the key") {
+    fake::server server(token);
+    server.put(place, fake::found(key));
+    const variable address("BAO_ADDR", server.address().c_str()), sent("BAO_TOKEN", token.c_str());
+    const variable environment("OPENAI_API_KEY", "sk-from-the-environment");
+
+    CHECK(output_of_get_key("--reveal openai") == "openai: " + key + "\n");
+    CHECK(server.requests() == 1);
+    const std::string explained = output_of_get_key("--explain openai openai");
+    CHECK_THAT(explained, Contains("\nopenai: not from cache, from kv2 (kv2 secret/api-keys/openai)\n"
+                                   "openai: from cache (cache)\n"));
+    CHECK(server.requests() == 2);
+    CHECK_FALSE(has_secret(explained));
+
+    server.always(fake::errors(403, R"("permission denied")"));
+    const std::string denied = output_of_get_key("--explain openai");
+    CHECK_THAT(denied, Contains(", not from kv2, not from dotenv, from the environment\n") && Contains(": permission denied"));
+    CHECK_FALSE(has_secret(denied));
 }

@@ -2,6 +2,8 @@
 
 // What the host hands to the library, and what the library exports.
 
+#include "../tasks.hpp"
+
 #include <extensible/extensible.hpp>
 
 #include <atomic>
@@ -13,11 +15,13 @@ struct host_api {
     ext::extensible<std::string(std::string_view)>& get_key;  // for the library to call
     ext::extensible<int(int)>& inner;
     ext::registry* default_registry;    // the host's own
+    tasks::gate* later{};               // what the library's hook on "host.later" awaits
     std::atomic<int> captured{0};       // what the library's hooks have captured and not destroyed
     std::atomic<int> calls_in_library{0};
 };
 
 using load_function = void(host_api&);
 using unload_function = void();
+using unload_at_once_function = bool();
 using call_function = int(int);
 using registry_function = ext::registry*();

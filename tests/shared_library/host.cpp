@@ -10,6 +10,7 @@
 #include <cstring>
 #include <exception>
 #include <latch>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -72,7 +73,7 @@ void load_and_unload_while_threads_call(const char* path) {
             }
         });
 
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 200; ++round) {
         const library opened(path);
         opened.function<load_function>("load")(host);
         EXPECT(get_key("ours") == "from the library" && inner(1) == 2);
@@ -84,7 +85,7 @@ void load_and_unload_while_threads_call(const char* path) {
         EXPECT(host.captured == 0);
         EXPECT(get_key("ours") == "ours");
     }
-    EXPECT(host.calls_in_library > 300);
+    EXPECT(host.calls_in_library > 200);
     stop = true;
     for (auto& thread : threads) thread.join();
     EXPECT(registry.functions().size() == 2);
@@ -127,6 +128,31 @@ void a_thread_whose_first_call_comes_from_the_library_outlives_it(const char* pa
     thread.join();
 }
 
+void hooks_of_the_library_are_awaited(const char* path) {
+    using tasks::lazy;
+    ext::registry registry;
+    ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
+    ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key", [](std::string_view) { return std::string(); }};
+    ext::extensible<lazy<int>(int)> later{registry, "host.later", [](int x) -> lazy<int> { co_return x; }};
+    tasks::gate gate;
+    host_api host{registry, unused, inner, &ext::default_registry(), &gate};
+    std::optional<lazy<int>> call;
+    {
+        const library opened(path);
+        opened.function<load_function>("load")(host);
+        call.emplace(later(1));
+        call->start();
+        EXPECT(!call->done());
+        EXPECT(!opened.function<unload_at_once_function>("unload_at_once")());  // the call is inside
+        EXPECT(later(1).run() == 1);                                            // which no other is from then on
+        gate.open();
+        EXPECT(call->done());
+        opened.function<unload_function>("unload")();
+        EXPECT(host.captured == 0);
+    }
+    EXPECT(call->get() == 20);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) try {
@@ -138,6 +164,7 @@ int main(int count, char** arguments) try {
     }
     hooks_wait_for_the_host(path);
     a_thread_whose_first_call_comes_from_the_library_outlives_it(path);
+    hooks_of_the_library_are_awaited(path);
     load_and_unload_while_threads_call(path);
     return 0;
 } catch (const std::exception& error) {

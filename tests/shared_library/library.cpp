@@ -2,6 +2,9 @@
 
 #include "api.hpp"
 
+#include <chrono>
+#include <coroutine>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -25,6 +28,42 @@ public:
 private:
     host_api* host_;
     std::string text_;
+};
+
+// What an awaited hook returns. Not a task of tasks.hpp: for std::noop_coroutine GCC makes a unique symbol, and with one of
+// those a library is never really closed.
+class awaited {
+public:
+    struct promise_type {
+        std::coroutine_handle<> next;
+        awaited get_return_object() { return awaited(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        std::suspend_always initial_suspend() noexcept { return {}; }
+        struct goes_on {
+            bool await_ready() noexcept { return false; }
+            std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
+                return ended.promise().next;
+            }
+            void await_resume() noexcept {}
+        };
+        goes_on final_suspend() noexcept { return {}; }
+        void return_void() {}
+        void unhandled_exception() { std::terminate(); }
+    };
+
+    awaited(awaited&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    ~awaited() {
+        if (handle_) handle_.destroy();
+    }
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+        handle_.promise().next = awaiting;
+        return handle_;
+    }
+    void await_resume() const noexcept {}
+
+private:
+    explicit awaited(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+    std::coroutine_handle<promise_type> handle_;
 };
 
 struct loaded {
@@ -58,6 +97,17 @@ struct loaded {
             auto& [x] = call.args;
             x = *x + 1;
         }, {.reentrant = false});
+        plugin.on_start<tasks::lazy<int>(int)>("host.later", [state, this](auto& call) -> awaited {
+            co_await *host.later;
+            if (!state.alive()) std::terminate();
+            auto& [x] = call.args;
+            x = *x + 1;
+        });
+        plugin.around<tasks::lazy<int>(int)>("host.later", [state](auto& call, auto& proceed) -> awaited {
+            co_await proceed();
+            if (!state.alive()) std::terminate();
+            *call.result = *call.result * 10;
+        });
     }
 
     host_api& host;
@@ -75,6 +125,7 @@ extern "C" {
     instance->plugin.unload();
     instance.reset();
 }
+[[gnu::visibility("default")]] bool unload_at_once() { return instance->plugin.unload_for(std::chrono::seconds(0)); }
 [[gnu::visibility("default")]] int call_own(int x) { return (*instance->own)(x); }
 [[gnu::visibility("default")]] int call_inner(int x) { return instance->host.inner(x); }
 [[gnu::visibility("default")]] ext::registry* default_registry() { return &ext::default_registry(); }

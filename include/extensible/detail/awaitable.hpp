@@ -13,9 +13,12 @@ namespace ext::detail {
 // What `co_await` uses of an operand: its operator co_await, or itself.
 template <class T>
 decltype(auto) awaiter_of(T&& awaited) {
-    if constexpr (requires { std::forward<T>(awaited).operator co_await(); }) return std::forward<T>(awaited).operator co_await();
-    else if constexpr (requires { operator co_await(std::forward<T>(awaited)); }) return operator co_await(std::forward<T>(awaited));
-    else return std::forward<T>(awaited);
+    if constexpr (requires { std::forward<T>(awaited).operator co_await(); })
+        return std::forward<T>(awaited).operator co_await();
+    else if constexpr (requires { operator co_await(std::forward<T>(awaited)); })
+        return operator co_await(std::forward<T>(awaited));
+    else
+        return std::forward<T>(awaited);
 }
 
 template <class T>
@@ -98,17 +101,18 @@ template <class Promise>
     requires std::is_final_v<Promise>
 struct has_await_transform<Promise> : std::true_type {};
 
-// Whether coroutines of type R await a stage as it is, and can be awaited in one.
+/// Whether a coroutine of type R may await a T.
+template <class R, class T>
+concept can_await = awaitable<T> && (!has_await_transform<typename std::coroutine_traits<R>::promise_type>::value ||
+                                     requires(typename std::coroutine_traits<R>::promise_type& promise, T&& awaited) {
+                                         { promise.await_transform(std::move(awaited)) } -> awaitable;
+                                     });
+
+// Whether coroutines of type R await a stage, and can be awaited in one.
 template <class R>
-constexpr bool takes_stages() noexcept {
-    using promise = typename std::coroutine_traits<R>::promise_type;
-    if constexpr (!requires(R&& r) { detail::awaiter_of(std::move(r)).await_suspend(std::coroutine_handle<stage::promise_type>()); })
-        return false;
-    else if constexpr (requires(promise& p) { { p.await_transform(std::declval<stage>()) } -> awaitable; })
-        return true;
-    else
-        return !has_await_transform<promise>::value;
-}
+concept takes_stages = can_await<R, stage> && requires(R&& r) {
+    detail::awaiter_of(std::move(r)).await_suspend(std::coroutine_handle<stage::promise_type>());
+};
 
 // The same family of coroutines, for no value: Task<T, More...> becomes Task<void, More...>.
 template <class R>
@@ -127,7 +131,7 @@ struct stage_for {
 template <coroutine_type R>
 struct stage_for<R> {
     // A family that awaits only its own, as Boost.Asio's does, has stages of that family.
-    using type = typename std::conditional_t<takes_stages<R>(), std::type_identity<stage>, without_value<R>>::type;
+    using type = typename std::conditional_t<takes_stages<R>, std::type_identity<stage>, without_value<R>>::type;
 };
 
 /// The type of coroutine that the parts of a call are, for functions that return R; void where R is not awaited.

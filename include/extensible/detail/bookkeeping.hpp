@@ -188,7 +188,8 @@ inline ref<hook_record> find_hook(const hooks_in_order& hooks, phase when, std::
 }
 
 /// The same hooks without `leaving`, which may be null, and with `added`, which may be null, in running order.
-inline hooks_in_order exchanged(std::string_view function, const hooks_in_order& hooks, const ref<hook_record>& leaving, const ref<hook_record>& added) {
+inline hooks_in_order exchanged(std::string_view function, const hooks_in_order& hooks, const ref<hook_record>& leaving,
+                                const ref<hook_record>& added) {
     hooks_in_order changed;
     changed.reserve(hooks.size() + 1);
     for (const auto& hook : hooks)

@@ -84,7 +84,8 @@ struct result_operations {
     static const void* get(void* call) noexcept { return std::addressof(*call_from<Signature>(call).result); }
     static void set(void* call, void* value) {
         if constexpr (std::is_lvalue_reference_v<R>) call_from<Signature>(call).result = static_cast<set_as*>(value)->get();
-        else if constexpr (std::is_rvalue_reference_v<R>) call_from<Signature>(call).result = std::move(static_cast<set_as*>(value)->get());
+        else if constexpr (std::is_rvalue_reference_v<R>)
+            call_from<Signature>(call).result = std::move(static_cast<set_as*>(value)->get());
         else call_from<Signature>(call).result.emplace(std::move(*static_cast<set_as*>(value)));
     }
 

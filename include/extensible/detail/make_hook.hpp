@@ -57,8 +57,8 @@ struct hook_result<phase::around, Hook, Call, Proceed> {
 
 /// A record of the hook, not registered yet. `function` is for the text of an error. A null signature stands for any.
 template <phase When, class Hook>
-ref<hook_record> make_record(std::string_view function, const type_identity* signature, const ref<owner_record>& owner, run_hook* run,
-                             Hook&& hook) {
+ref<hook_record> make_record(std::string_view function, const type_identity* signature, const ref<owner_record>& owner,
+                             run_hook* run, Hook&& hook) {
     using stored = std::decay_t<Hook>;
     if (is_null(hook))
         throw error(std::string(function) + ": " + (When == phase::start ? "a " : "an ") + std::string(to_string(When)) +
@@ -67,13 +67,15 @@ ref<hook_record> make_record(std::string_view function, const type_identity* sig
     record->signature = signature;
     record->when = When;
     record->owner = owner;
-    record->erased = {new stored(std::forward<Hook>(hook)), run, [](void* object) noexcept { delete static_cast<stored*>(object); }};
+    record->erased = {new stored(std::forward<Hook>(hook)), run,
+                      [](void* object) noexcept { delete static_cast<stored*>(object); }};
     return record;
 }
 
 /// As above, for a hook that is run with what `Call` makes of the call.
 template <phase When, class Call, class Hook>
-ref<hook_record> make_plain(std::string_view function, const type_identity* signature, const ref<owner_record>& owner, Hook&& hook) {
+ref<hook_record> make_plain(std::string_view function, const type_identity* signature, const ref<owner_record>& owner,
+                            Hook&& hook) {
     constexpr auto run = [](const hook_entry& self, void* erased_call, const call_operations& operations,
                             [[maybe_unused]] void* inside) {
         auto& function_object = *static_cast<std::decay_t<Hook>*>(self.object);
@@ -128,8 +130,16 @@ ref<hook_record> make_suitable(std::string_view function, const type_identity* s
     using result = typename hook_result<When, std::decay_t<Hook>, Call, proceed_for<R>>::type;
     if constexpr (awaitable<result>) {
         static_assert(is_awaited, "ext: the hook returns an awaitable, and the function does not: nobody would await it");
-        if constexpr (is_awaited) return make_awaited<When, Call, stage_of<R>>(function, signature, owner, std::forward<Hook>(hook));
-        else return {};
+        if constexpr (is_awaited) {
+            using stage_type = stage_of<R>;
+            constexpr bool function_can_await = can_await<stage_type, result>;
+            static_assert(function_can_await,
+                          "ext: the hook returns an awaitable that coroutines of the function's type cannot await; let it return "
+                          "one of the function's own family");
+            if constexpr (function_can_await)
+                return make_awaited<When, Call, stage_type>(function, signature, owner, std::forward<Hook>(hook));
+        }
+        return {};
     } else {
         static_assert(When != phase::around || !is_awaited,
                       "ext: an around hook of a function that returns an awaitable has to return one too, and to await what it "
@@ -177,8 +187,10 @@ ref<hook_record> make_error_handler(Handler&& handler) {
     using given = handed<hook_error, parameters<>>;
     constexpr bool takes_the_error = std::is_invocable_v<std::decay_t<Handler>&, const hook_error&>;
     static_assert(takes_the_error, "ext: a handler for on_hook_error must be callable with a const ext::hook_error&");
-    if constexpr (takes_the_error) return make_plain<phase::start, given>("on_hook_error", nullptr, {}, std::forward<Handler>(handler));
-    else return {};
+    if constexpr (takes_the_error)
+        return make_plain<phase::start, given>("on_hook_error", nullptr, {}, std::forward<Handler>(handler));
+    else
+        return {};
 }
 
 /// A record of a hook on functions of any signature. One that returns an awaitable is for those that do so too.
@@ -187,12 +199,13 @@ ref<hook_record> make_any_hook(std::string_view pattern, const ref<owner_record>
     using any = handed<any_call, parameters<>>;
     using given = hook_result<When, std::decay_t<Hook>, any, ext::proceed>;
     if constexpr (!given::takes) {
-        static_assert(given::takes, "ext: a hook for any function must be callable with an ext::any_call&, and an around hook with an "
-                                    "ext::proceed& as well");
+        static_assert(given::takes, "ext: a hook for any function must be callable with an ext::any_call&, and an around hook "
+                                    "with an ext::proceed& as well");
         return {};
     } else if constexpr (awaitable<typename given::type>) {
         using result = typename given::type;
-        using stage_type = typename std::conditional_t<coroutine_type<result>, stage_for<result>, std::type_identity<stage>>::type;
+        using own_stage = std::conditional_t<coroutine_type<result>, stage_for<result>, std::type_identity<stage>>;
+        using stage_type = typename own_stage::type;
         return make_awaited<When, any, stage_type>(pattern, nullptr, owner, std::forward<Hook>(hook));
     } else {
         return make_plain<When, any>(pattern, nullptr, owner, std::forward<Hook>(hook));

@@ -159,9 +159,9 @@ inline bool hazard_domain::wait_until_unused(const awaited_hooks& hooks, const d
     return unused;
 }
 
-// Who can still run one of the waiter's hooks, or is destroying what it captured: `other`, if another thread does that matches, where
-// null stands for one that holds it by a pin and is not known; `left`, if a list with one has no holder any more
-// and is still to be reclaimed; else `nobody` but the waiter's own thread.
+// Who can still run one of the waiter's hooks, or is destroying what it captured: `other`, if another thread does that
+// matches, where null stands for one that holds it by a pin and is not known; `left`, if a list with one has no holder any
+// more and is still to be reclaimed; else `nobody` but the waiter's own thread.
 template <class Predicate>
 hazard_domain::outlook hazard_domain::look_out(const waiter& waiting, Predicate matches) const noexcept {
     outlook seen = outlook::nobody;

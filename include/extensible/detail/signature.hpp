@@ -103,8 +103,9 @@ template <phase When, class Hook>
 struct signature_of_hook<When, void, Hook> {
     template <class Call>
     struct from_call {
-        static_assert(always_false<Call>, "ext: a hook registered by name takes an ext::call<R(A...)>& or an ext::any_call&, or the "
-                                          "signature is given: ext::on_start<R(A...)>(name, hook)");
+        static_assert(always_false<Call>,
+                      "ext: a hook registered by name takes an ext::call<R(A...)>& or an ext::any_call&, or the signature is "
+                      "given: ext::on_start<R(A...)>(name, hook)");
         using type = void();
     };
     template <class Result, class Signature, class... Proceed>
