@@ -17,6 +17,9 @@ namespace app {
 struct user {
     enum class role { admin };
 };
+template <class T, bool Lazy>
+struct task {};
+
 template <class T>
 struct page {
     template <class U>
@@ -49,6 +52,7 @@ TEST_CASE("A type is named as one writes it, with every compiler and standard li
     CHECK(type_name<std::array<double, 3>>() == "std::array<double, 3>");
     CHECK(type_name<std::span<const std::byte>>() == "std::span<const std::byte>");
     CHECK(type_name<std::span<int, 2>>() == "std::span<int, 2>");
+    CHECK(type_name<app::task<std::string, true>>() == "app::task<std::string, true>");
     CHECK(type_name<std::chrono::milliseconds>() == "std::chrono::milliseconds");
     CHECK(type_name<std::ostream&>() == "std::ostream&");
     CHECK(type_name<std::nullptr_t>() == "std::nullptr_t");

@@ -160,6 +160,13 @@ constexpr std::string_view template_spelling() noexcept {  // what stands before
     return text.substr(0, at);
 }
 
+template <class T>
+constexpr std::string_view last_argument() noexcept {  // of a list that ends with a value
+    std::string_view text = spelling<T>();
+    if (text.ends_with('>')) text.remove_suffix(1);
+    return text.substr(text.rfind(", ") + 2);
+}
+
 template <class...>
 struct type_list {};
 
@@ -186,16 +193,19 @@ struct name_of_class<Template<First, Rest...>> {
     }
 };
 
-template <template <class, std::size_t> class Template, class First, std::size_t Size>
-struct name_of_class<Template<First, Size>> {
+template <template <class, auto> class Template, class First, auto Value>
+struct name_of_class<Template<First, Value>> {
     template <class Out>
     static constexpr void write(Out& out) {
-        write_spelling(out, template_spelling<Template<First, Size>>());
+        write_spelling(out, template_spelling<Template<First, Value>>());
         out.write("<");
         write_type<Out, First>(out);
-        if constexpr (Size != static_cast<std::size_t>(-1)) {  // std::dynamic_extent, the default of std::span
+        if constexpr (!std::is_same_v<decltype(Value), std::size_t>) {
             out.write(", ");
-            write_number(out, Size);
+            out.write(last_argument<Template<First, Value>>());
+        } else if constexpr (Value != static_cast<std::size_t>(-1)) {  // std::dynamic_extent, the default of std::span
+            out.write(", ");
+            write_number(out, Value);
         }
         out.write(">");
     }

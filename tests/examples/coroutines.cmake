@@ -1,0 +1,22 @@
+# Claims about examples/coroutines.cpp:
+#
+#     cmake -DPROGRAM=<built example> -P tests/examples/coroutines.cmake
+
+cmake_minimum_required(VERSION 3.20)
+
+if(NOT DEFINED PROGRAM)
+    message(FATAL_ERROR "usage: cmake -DPROGRAM=<built example> -P coroutines.cmake")
+endif()
+include("${CMAKE_CURRENT_LIST_DIR}/claims.cmake")
+
+run()
+claim("the program succeeds" status EQUAL 0)
+claim("nothing goes to stderr, so no exception was lost" err STREQUAL nothing)
+claim("the calls are under way at the same time, on one thread"
+    out MATCHES "^a.example: begins\nb.example: begins\nknown.example: begins\n")
+foreach(host a b)
+    claim("a call that fails is tried again after a pause, and then after one that is twice as long" out MATCHES
+        "\n${host}.example: failed, again in 10 ms\n.*\n${host}.example: failed, again in 20 ms\n.*${host}.example: page of ${host}.example\n")
+endforeach()
+claim("what a start hook has found is the result, and the function is not called"
+    out MATCHES "\nknown.example: page that was known\n" AND NOT out MATCHES "known.example: failed")
