@@ -17,7 +17,7 @@ template <class Stage>
 class awaiting_proceed {
 public:
     /// As ext::proceed::operator(), once it is awaited. Not to be called again before it is done.
-    Stage operator()();
+    [[nodiscard("nothing runs unless it is awaited: co_await proceed()")]] Stage operator()();
 
     awaiting_proceed(const awaiting_proceed&) = delete;
     awaiting_proceed& operator=(const awaiting_proceed&) = delete;
