@@ -37,9 +37,10 @@ struct options {
 // ---- The hooks ------------------------------------------------------------------------------------------------------
 
 void register_hooks(ext::plugin& plugin, const options& chosen) {
-    secrets::kv2_options engine = secrets::kv2_from_environment();
-    engine.on_failure = chosen.on_failure;
-    if (!engine.address.empty()) secrets::add_kv2(plugin, get_api_key.name(), engine);
+    if (auto engine = secrets::kv2_from_environment()) {
+        engine->on_failure = chosen.on_failure;
+        secrets::add_kv2(plugin, get_api_key.name(), *engine);
+    }
 
     plugin.on_start(get_api_key, secrets::dotenv_hook(chosen.env_file), {.id = "dotenv", .after = "kv2"});
 

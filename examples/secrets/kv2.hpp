@@ -3,7 +3,7 @@
 // A start hook that takes keys from a KV version 2 engine of OpenBao or HashiCorp Vault. Needs libcurl and nlohmann-json.
 //
 //     ext::plugin plugin{"secrets"};
-//     secrets::add_kv2(plugin, "models.get_api_key", secrets::kv2_from_environment());
+//     if (auto engine = secrets::kv2_from_environment()) secrets::add_kv2(plugin, "models.get_api_key", *engine);
 
 #include "wipe.hpp"
 
@@ -58,10 +58,10 @@ struct kv2_options {
     std::function<void(std::string_view)> warn = [](std::string_view line) { std::cerr << line << '\n'; };
 };
 
-/// BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE, BAO_CACERT and BAO_CAPATH, or where one is not set the same with VAULT_. Without an
-/// address there is no engine to ask. BAO_SKIP_VERIFY and VAULT_SKIP_VERIFY are not heeded: what a forgotten variable turns
+/// BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE, BAO_CACERT and BAO_CAPATH, or where one is not set the same with VAULT_. Nothing
+/// without an address: there is no engine to ask. BAO_SKIP_VERIFY and VAULT_SKIP_VERIFY are not heeded: what a forgotten variable turns
 /// off is off silently.
-inline kv2_options kv2_from_environment() {
+inline std::optional<kv2_options> kv2_from_environment() {
     const auto variable = [](const std::string& name) -> std::string {
         const char* value = std::getenv(("BAO_" + name).c_str());
         if (!value) value = std::getenv(("VAULT_" + name).c_str());
@@ -69,6 +69,7 @@ inline kv2_options kv2_from_environment() {
     };
     kv2_options options;
     options.address = variable("ADDR");
+    if (options.address.empty()) return std::nullopt;
     options.token = variable("TOKEN");
     options.name_space = variable("NAMESPACE");
     options.ca_file = variable("CACERT");

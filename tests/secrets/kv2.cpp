@@ -413,7 +413,8 @@ TEST_CASE("What goes over the net in the clear, or to anyone, is warned of, once
 
 TEST_CASE("The options verify certificates unless they are told not to, whatever the environment says") {
     const variable bao("BAO_SKIP_VERIFY", "true"), vault("VAULT_SKIP_VERIFY", "true");
-    CHECK(secrets::kv2_from_environment().tls_verify);
+    const variable address("BAO_ADDR", "https://127.0.0.1:1");
+    CHECK(secrets::kv2_from_environment().value().tls_verify);
     CHECK(secrets::kv2_options().tls_verify);
 }
 
@@ -465,7 +466,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
         bao_token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", "of vault"), bao_space("BAO_NAMESPACE", nullptr),
         vault_space("VAULT_NAMESPACE", "space of vault"), bao_file("BAO_CACERT", nullptr), vault_file("VAULT_CACERT", "/vault.pem"),
         bao_path("BAO_CAPATH", nullptr), vault_path("VAULT_CAPATH", "/vault");
-    secrets::kv2_options options = secrets::kv2_from_environment();
+    secrets::kv2_options options = secrets::kv2_from_environment().value();
     CHECK(options.address == "http://127.0.0.1:2");
     CHECK(options.token == "of vault");
     CHECK(options.name_space == "space of vault");
@@ -475,7 +476,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
     {
         const variable address("BAO_ADDR", "http://127.0.0.1:1"), the_token("BAO_TOKEN", "of bao"),
             space("BAO_NAMESPACE", ""), file("BAO_CACERT", "/bao.pem"), path("BAO_CAPATH", "/bao");
-        options = secrets::kv2_from_environment();
+        options = secrets::kv2_from_environment().value();
         CHECK(options.address == "http://127.0.0.1:1");
         CHECK(options.token == "of bao");
         CHECK(options.name_space.empty());  // set, to nothing
@@ -483,7 +484,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
         CHECK(options.ca_path == "/bao");
     }
     const variable none("VAULT_ADDR", nullptr);
-    CHECK(secrets::kv2_from_environment().address.empty());
+    CHECK_FALSE(secrets::kv2_from_environment());
 }
 
 TEST_CASE("Options that are no good are refused when the hook is made, without a word of the token") {
