@@ -49,10 +49,7 @@ public:
     /// Throws signature_mismatch when the parameter has another type, or there is none of this number.
     template <class T>
     void set_arg(std::size_t index, T&& value) const {
-        if (index >= size())
-            throw signature_mismatch(std::string(name()) + ": a hook sets argument " + std::to_string(index) +
-                                     ", the function is " +
-                                     std::string(signature()));
+        if (index >= size()) throw_mismatch(index, "");
         set(operations_->args[index], index, std::forward<T>(value));
     }
 
@@ -116,10 +113,12 @@ private:
         }
     }
 
+    // The type is of no account, and empty, where there is no such argument.
     [[noreturn]] void throw_mismatch(std::size_t index, std::string_view type) const {
         throw signature_mismatch(std::string(name()) + ": a hook sets " +
-                                 (index == the_result ? "the result" : "argument " + std::to_string(index)) + " as " +
-                                 std::string(type) + ", the function is " + std::string(signature()));
+                                 (index == the_result ? "the result" : "argument " + std::to_string(index)) +
+                                 (type.empty() ? "" : " as " + std::string(type)) + ", the function is " +
+                                 std::string(signature()));
     }
 
     void* call_;

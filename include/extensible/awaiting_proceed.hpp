@@ -4,11 +4,10 @@
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/await_hook.hpp>
+#include <extensible/detail/outcome.hpp>
 #include <extensible/detail/records.hpp>
-#include <extensible/detail/report.hpp>
 
 #include <span>
-#include <utility>
 
 namespace ext {
 
@@ -46,9 +45,7 @@ private:
 template <class Stage>
 Stage awaiting_proceed<Stage>::operator()() {
     called_ = true;
-    if (call_.exception())
-        detail::report(*caller_->record, call_.name(), std::exchange(call_.exception(), nullptr), true);
-    call_.operations().reset_result(call_.erased());
+    detail::forget_outcome(call_, caller_);
 
     if (inside_.empty()) {
         co_await begin_function_(function_);

@@ -6,9 +6,7 @@
 #include <extensible/detail/outcome.hpp>
 #include <extensible/detail/records.hpp>
 
-#include <exception>
 #include <span>
-#include <utility>
 
 namespace ext {
 
@@ -53,9 +51,7 @@ private:
 
 inline void proceed::operator()() {
     called_ = true;
-    std::exception_ptr& exception = call_.exception();
-    if (exception) [[unlikely]] detail::report(*caller_->record, call_.name(), std::exchange(exception, nullptr), true);
-    call_.operations().reset_result(call_.erased());
+    detail::forget_outcome(call_, caller_);
     run_inside();
 }
 

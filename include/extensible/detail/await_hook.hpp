@@ -95,8 +95,7 @@ inline bool is_isolated(std::exception_ptr& exception, const hook_entry& hook, s
         keep_exception(exception, hook, function);
         return false;
     }
-    if (!std::current_exception()) throw;  // the thread is being cancelled
-    report(*hook.record, function, std::current_exception(), false);
+    report_isolated(*hook.record, function);
     return true;
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
-// How does a call keep what was thrown, and how does it end without a result? Rare ways, in functions of their own, since
-// the registers that they take would otherwise be saved in each call.
+// How does a call keep what was thrown, drop what came out before, and end without a result? What is rare stands in functions
+// of its own, since the registers that it takes would otherwise be saved in each call.
 
+#include <extensible/any_call.hpp>
 #include <extensible/detail/records.hpp>
 #include <extensible/detail/report.hpp>
 #include <extensible/error.hpp>
@@ -28,6 +29,14 @@ namespace ext::detail {
     std::exception_ptr before = exception;
     keep_exception(exception);
     if (before && before != exception) report(*hook.record, function, std::move(before), true);
+}
+
+/// Before an around hook goes on: what the inside came to before is gone. An exception that is still there is displaced, and
+/// reported as `caller`'s doing; there is none where nobody has gone on yet, and `caller` may be null then.
+inline void forget_outcome(const any_call& call, const hook_entry* caller) {
+    std::exception_ptr& exception = call.exception();
+    if (exception) [[unlikely]] report(*caller->record, call.name(), std::exchange(exception, nullptr), true);
+    call.operations().reset_result(call.erased());
 }
 
 /// Throws what the call of `function` ended with, when that is no result.

@@ -133,7 +133,7 @@ struct registry_record : counted {
     bool sealed = false;
     bool closed = false;  // the ext::registry is gone
 
-    // The handlers of on_hook_error(): hooks of a function without a name, called from this site.
+    // The handlers of on_hook_error(): hooks of a function that is in no list, called from this site.
     site errors;
 
     constexpr explicit registry_record(hazard_domain& shared, std::size_t initial_references = 0) noexcept

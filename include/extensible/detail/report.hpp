@@ -52,4 +52,10 @@ inline void write_to_stderr(const hook_error& error) noexcept {
     }
 }
 
+/// In a catch-all block: reports what it has caught, which `hook` threw, in a call that goes on as if it had returned.
+inline void report_isolated(const hook_record& hook, std::string_view function) {
+    if (!std::current_exception()) throw;  // the thread is being cancelled
+    report(hook, function, std::current_exception(), false);
+}
+
 }  // namespace ext::detail

@@ -8,7 +8,6 @@
 #include <extensible/detail/running.hpp>
 #include <extensible/proceed.hpp>
 
-#include <exception>
 #include <optional>
 
 namespace ext::detail {
@@ -19,10 +18,8 @@ namespace ext::detail {
         self.record->erased.run(self, erased_call, operations, inside);
     } catch (...) {
         const any_call call(erased_call, operations);
-        if (!std::current_exception()) throw;  // the thread is being cancelled
-        report(*self.record, call.name(), std::current_exception(), false);
-        // The call goes on as if the hook had returned. An around hook that failed before it came to anything has still
-        // to let the function run.
+        report_isolated(*self.record, call.name());
+        // An around hook that failed before it came to anything has still to let the function run.
         if (self.record->when != phase::around || call.has_result() || call.exception()) return;
         proceed& next = *static_cast<proceed*>(inside);
         if (!next.called()) next();
