@@ -315,7 +315,7 @@ TEST_CASE("Hooks for any function run in calls that are awaited, and those that 
         co_await proceed();
         if (call.result<std::string>()) call.set_result("around " + *call.result<std::string>());
     });
-    s.registry.around("*", [&](ext::any_call&, auto& proceed) {  // is passed by where it would have to be awaited
+    s.registry.around("*", [&](ext::any_call&, auto& proceed) {  // is skipped where it would have to be awaited
         heard.push_back("plain around");
         proceed();
     });

@@ -33,7 +33,7 @@ disk.*              end     watch                             0  waits
 )"));
 }
 
-TEST_CASE("describe() tells which hooks for any function are passed by, because only one side is awaited") {
+TEST_CASE("describe() tells which hooks for any function are skipped, because only one side is awaited") {
     ext::registry registry;
     ext::extensible read{registry, "file.read", []() -> tasks::lazy<int> { co_return 1; }};
     ext::extensible size{registry, "file.size", []() { return 1; }};
@@ -41,12 +41,12 @@ TEST_CASE("describe() tells which hooks for any function are passed by, because 
     registry.around("file.*", [](ext::any_call&, auto& proceed) -> tasks::lazy<void> { co_await proceed(); }, {.id = "awaited"});
     registry.on_end("file.*", [](ext::any_call&) {}, {.id = "both"});
     CHECK_THAT("\n" + ext::describe(registry), Equals(R"(
-FUNCTION   PHASE   HOOK              OWNER  PRIORITY  STATE      SIGNATURE
-file.read  around  plain (file.*)                  0  passed by  tasks::task<int, true>()
+FUNCTION   PHASE   HOOK              OWNER  PRIORITY  STATE    SIGNATURE
+file.read  around  plain (file.*)                  0  skipped  tasks::task<int, true>()
            around  awaited (file.*)                0  runs
            end     both (file.*)                   0  runs
-file.size  around  plain (file.*)                  0  runs       int()
-           around  awaited (file.*)                0  passed by
+file.size  around  plain (file.*)                  0  runs     int()
+           around  awaited (file.*)                0  skipped
            end     both (file.*)                   0  runs
 )"));
 }

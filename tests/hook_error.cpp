@@ -37,7 +37,7 @@ TEST_CASE("What an isolated hook throws goes to the error handler, and the call 
     CHECK_THAT(r.errors, Equals<std::string>({"f: the isolated start hook 'first' threw: one", "f: the isolated end hook threw: two"}));
 }
 
-TEST_CASE("An isolated around hook that fails before it goes on is passed by") {
+TEST_CASE("An isolated around hook that fails before it goes on is skipped") {
     reporting r;
     r.f.around([](auto&, auto&) { fail("before"); }, {.isolate = true});
     CHECK(r.f(1) == 1);
@@ -158,7 +158,7 @@ TEST_CASE("Handlers of one registry do not hear of another's") {
     CHECK_THROWS_WITH(r.registry.on_hook_error(std::function<void(const ext::hook_error&)>()), Catch::Matchers::Contains("empty"));
 }
 
-TEST_CASE("A hook that is not reentrant is passed by beneath itself, and runs again afterwards") {
+TEST_CASE("A hook that is not reentrant is skipped beneath itself, and runs again afterwards") {
     ext::registry registry;
     int runs = 0;
     ext::extensible<int(int)> f{registry, "f", [&](int x) { return x; }};
@@ -207,7 +207,7 @@ TEST_CASE("While an around hook that is not reentrant has the function run, call
     CHECK(runs == 1);
 }
 
-TEST_CASE("A hook that is not reentrant is not passed by on other threads, nor after it has thrown") {
+TEST_CASE("A hook that is not reentrant is not skipped on other threads, nor after it has thrown") {
     ext::registry registry;
     int runs = 0;
     ext::extensible<int(int)> f{registry, "f", [](int x) { return x; }};

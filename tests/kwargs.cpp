@@ -82,6 +82,29 @@ TEST_CASE("Copies are independent") {
     CHECK(ext::kwargs(ext::kwargs()).empty());
 }
 
+TEST_CASE("Emptied or moved-from kwargs are empty, and can be used again") {
+    ext::kwargs all;
+    all.set("one", 1);
+    CHECK(!all.empty());
+    CHECK(all.take<int>("one") == 1);
+    CHECK(all.empty());
+    CHECK(all.begin() == all.end());
+    all.set("two", 2);
+    all.set("three", 3);
+    CHECK(all.erase("two"));
+    CHECK(!all.empty());
+
+    ext::kwargs taken = std::move(all);
+    CHECK(all.empty());
+    CHECK(ext::kwargs(all).empty());
+    all.set("four", 4);
+    CHECK(all.size() == 1);
+    CHECK(taken.contains("three"));
+    taken = std::move(all);
+    CHECK(*taken.get<int>("four") == 4);
+    CHECK(taken.size() == 1);
+}
+
 TEST_CASE("Asking for another type than the stored one is an error that names both") {
     ext::kwargs all;
     all.set("retries", 3);
@@ -91,4 +114,26 @@ TEST_CASE("Asking for another type than the stored one is an error that names bo
     CHECK_THROWS_WITH(all.value_or("retries", "x"), Equals(text));
     CHECK_THROWS_AS(all.get<long>("retries"), ext::bad_kwarg);
     CHECK(*all.get<int>("retries") == 3);
+}
+
+TEST_CASE("A named argument that was moved from is a value that holds nothing") {
+    ext::kwarg value(std::string("text"));
+    const ext::kwarg taken = std::move(value);
+    CHECK(*taken.get_if<std::string>() == "text");
+
+    CHECK(value.type() == "");
+    CHECK(value.get_if<std::string>() == nullptr);
+    CHECK(std::as_const(value).get_if<int>() == nullptr);
+
+    ext::kwarg copy = value;
+    CHECK(copy.get_if<std::string>() == nullptr);
+    const ext::kwarg moved = std::move(value);
+    CHECK(moved.get_if<std::string>() == nullptr);
+
+    copy = taken;
+    CHECK(*copy.get_if<std::string>() == "text");
+    copy = value;
+    CHECK(copy.type() == "");
+    value = taken;
+    CHECK(*value.get_if<std::string>() == "text");
 }

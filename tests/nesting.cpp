@@ -144,13 +144,29 @@ TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
         using wrapper = ext::extensible<int(int), std::decay_t<decltype(function)>>;
         auto f = std::make_unique<wrapper>(registry, "f", function);
         SECTION("in a start hook") {
-            f->on_start([&](auto&) { f.reset(); });
+            f->on_start([&](auto& call) {
+                f.reset();
+                call.result = 6;
+            });
         }
         SECTION("in a start hook of an inner call") {
             f->on_start([&](auto& call) {
                 if (*call.template arg<0>() == 0) f.reset();
                 else if (f) CHECK((*f)(0) == 5);
+                if (!f) call.result = *call.template arg<0>() + 5;
                 way += "s";
+            });
+        }
+        SECTION("in an around hook, before the function") {
+            f->around([&](auto& call, auto&) {
+                f.reset();
+                call.result = 6;
+            });
+        }
+        SECTION("in an around hook, after the function") {
+            f->around([&](auto&, auto& proceed) {
+                proceed();
+                f.reset();
             });
         }
         SECTION("in an end hook") {
@@ -166,12 +182,15 @@ TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
     }
     SECTION("one with an erased function") {
         auto f = std::make_unique<ext::extensible<int(int)>>(registry, "f", function);
-        f->on_start([&](auto&) { f.reset(); });
+        f->on_start([&](auto& call) {
+            f.reset();
+            call.result = 6;
+        });
         f->on_end([&](auto&) { way += "e"; });
         CHECK((*f)(1) == 6);
     }
     CHECK(way.back() == 'e');
-    CHECK(registry.record().functions.empty());
+    CHECK(registry.functions().empty());
     CHECK(state.use_count() == 2);  // here, and in the function that is copied above: none is left in a wrapper
 }
 
@@ -181,15 +200,16 @@ TEST_CASE("A hook may put another wrapper in the place of the one that is being 
     std::optional<ext::extensible<int(int)>> f;
     f.emplace(registry, "f", [state](int x) { return x + *state; });
     int inner = 0, ends = 0;
-    registry.on_start<int(int)>("f", [&, first = true](auto&) mutable {
+    registry.on_start<int(int)>("f", [&, first = true](auto& call) mutable {
         if (!std::exchange(first, false)) return;
         f.emplace(registry, "f", [](int x) { return x + 100; });
         inner = (*f)(1);
         CHECK((*f)(2) == 102);
-        CHECK(state.use_count() == 2);
+        CHECK(state.use_count() == 1);
+        call.result = 2;
     });
     registry.on_end<int(int)>("f", [&](auto&) { ++ends; });
-    CHECK((*f)(1) == 2);  // what was called is what runs
+    CHECK((*f)(1) == 2);
     CHECK(inner == 101);
     CHECK(ends == 3);
     CHECK((*f)(1) == 101);
@@ -201,9 +221,10 @@ TEST_CASE("Wrappers that are destroyed one after the other in the same place, ea
     std::optional<ext::extensible<int(int)>> f;
     f.emplace(registry, "f", [](int) { return 1; });
     int inner = 0;
-    registry.on_start<int(int)>("f", [&, depth = 0](auto&) mutable {
+    registry.on_start<int(int)>("f", [&, depth = 0](auto& call) mutable {
         f.reset();
-        if (++depth > 1) return;
+        call.result = ++depth;
+        if (depth > 1) return;
         f.emplace(registry, "f", [](int) { return 2; });
         inner = (*f)(0);
     });

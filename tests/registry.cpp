@@ -182,6 +182,7 @@ TEST_CASE("Every error is an ext::error, and that a std::runtime_error") {
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::signature_mismatch>);
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::duplicate_hook>);
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::order_cycle>);
+    STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::incompatible_module>);
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::no_result>);
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::bad_kwarg>);
 }
@@ -193,7 +194,15 @@ TEST_CASE("A name that nobody uses any more is forgotten, its signature too") {
         f.on_start([](auto&) {});
     }
     registry.on_start<int()>("g", [](auto&) {}).remove();
-    CHECK(registry.record().functions.empty());
+    CHECK(registry.functions().empty());
     ext::extensible f{registry, "f", [](int x) { return x; }};
     CHECK(f(1) == 1);
+}
+
+TEST_CASE("The version is one for the preprocessor, the program, and the package") {
+    const int major = EXTENSIBLE_VERSION_MAJOR, minor = EXTENSIBLE_VERSION_MINOR, patch = EXTENSIBLE_VERSION_PATCH;
+    CHECK(EXTENSIBLE_VERSION == major * 10000 + minor * 100 + patch);
+    const std::string text = std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
+    CHECK(ext::version == text);
+    CHECK(VERSION_OF_PACKAGE == text);
 }

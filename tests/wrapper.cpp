@@ -84,11 +84,15 @@ TEST_CASE("Functions of every kind can be wrapped, and are called as before") {
         });
         CHECK(add(c, 2) == 6);
         CHECK(get(std::as_const(c)) == 6);
+        ext::extensible<long(const counter*)> get_through_pointer{registry, "get_through_pointer", &counter::get};
+        CHECK(get_through_pointer(&c) == 6);
     }
     SECTION("with its type erased") {
         auto owned = std::make_unique<int>(5);
         ext::extensible<int(int)> f{registry, "f", [owned = std::move(owned)](int x) { return x + *owned; }};
         CHECK(f(1) == 6);
+        f.original() = [factor = std::make_unique<int>(7)](int x) { return x * *factor; };
+        CHECK(f(2) == 14);
         ext::extensible<long(int)> converts{registry, "converts", twice};
         CHECK(converts(2) == 4);
         ext::extensible<void(int)> discards{registry, "discards", twice};
@@ -114,6 +118,18 @@ TEST_CASE("The signature is that of the function") {
     STATIC_REQUIRE(std::is_same_v<decltype(add)::signature, long(counter&, int)>);
     ext::extensible get{registry, "get", &counter::get};
     STATIC_REQUIRE(std::is_same_v<decltype(get)::signature, long(const counter&)>);
+    struct qualified {
+        int on_lvalue(int x) & noexcept { return x; }
+        int on_rvalue(int x) && { return -x; }
+        int on_const_lvalue(int x) const& { return 2 * x; }
+    };
+    ext::extensible on_lvalue{registry, "on_lvalue", &qualified::on_lvalue};
+    STATIC_REQUIRE(std::is_same_v<decltype(on_lvalue)::signature, int(qualified&, int)>);
+    ext::extensible on_rvalue{registry, "on_rvalue", &qualified::on_rvalue};
+    STATIC_REQUIRE(std::is_same_v<decltype(on_rvalue)::signature, int(qualified&&, int)>);
+    CHECK(on_rvalue(qualified(), 1) == -1);
+    ext::extensible on_const_lvalue{registry, "on_const_lvalue", &qualified::on_const_lvalue};
+    STATIC_REQUIRE(std::is_same_v<decltype(on_const_lvalue)::signature, int(const qualified&, int)>);
     STATIC_REQUIRE(!std::is_copy_constructible_v<decltype(f)>);
     STATIC_REQUIRE(!std::is_move_constructible_v<decltype(f)>);
 }

@@ -2,20 +2,54 @@
 
 // What is a hook handed that is for any function? One call, whose types are asked for while the program runs.
 
-#include <extensible/detail/call_operations.hpp>
+#include <extensible/call.hpp>
+#include <extensible/detail/awaitable.hpp>
+#include <extensible/detail/config.hpp>
+#include <extensible/detail/signature.hpp>
 #include <extensible/detail/type_name.hpp>
 #include <extensible/error.hpp>
 #include <extensible/kwargs.hpp>
+#include <extensible/params.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <exception>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+/// How an argument or the result is read and written.
+struct value_operations {
+    const type_identity* type;           // without const and reference
+    const type_identity* set_type;       // what `set` takes
+    const void* (*get)(call_fields* call) noexcept;
+    void (*set)(call_fields* call, void* value);  // moves from a `set_type`; null where it cannot be replaced
+};
+
+/// All that can be done with calls of one signature, and what their parameters are called.
+struct call_operations : function_type {
+    std::size_t size;               // how many arguments
+    const value_operations* args;
+    const std::string_view* names;  // null where the parameters have none
+    value_operations result;
+    bool result_is_void;
+    bool (*has_result)(call_fields* call) noexcept;
+    void (*reset_result)(call_fields* call) noexcept;
+};
+
+// A reference as a result is set from this.
+template <class T>
+struct referred {
+    T* object;
+};
+
+}  // namespace detail
 
 /// One call of a function of any signature: a view of its ext::call, which copies nothing to be looked at. What
 /// ext::call says of lifetime and threads holds here too.
@@ -25,24 +59,24 @@ namespace ext {
 class any_call {
 public:
     /// The function's name. Valid during the call.
-    std::string_view name() const noexcept { return operations_->fields(call_).name; }
+    std::string_view name() const noexcept { return call_->name; }
 
     /// The function's signature as one writes it: "std::string(std::string_view)".
-    std::string_view signature() const noexcept { return operations_->signature->name; }
+    std::string_view signature() const noexcept { return operations().signature->name; }
 
     /// The number of arguments, without a last ext::kwargs.
-    std::size_t size() const noexcept { return operations_->size; }
+    std::size_t size() const noexcept { return operations().size; }
 
     /// The argument number `index`, counted from 0, where it now stands. Null when it is no T, or there are fewer.
     template <class T>
     const std::remove_cvref_t<T>* arg(std::size_t index) const noexcept {
-        if (index >= size() || !(*operations_->args[index].type == type_of<T>())) return nullptr;
-        return static_cast<const std::remove_cvref_t<T>*>(operations_->args[index].get(call_));
+        if (index >= size() || !(*operations().args[index].type == type_of<T>())) return nullptr;
+        return static_cast<const std::remove_cvref_t<T>*>(operations().args[index].get(call_));
     }
 
     /// The name given to the parameter by ext::params, else empty.
     std::string_view arg_name(std::size_t index) const noexcept {
-        return operations_->names && index < size() ? operations_->names[index] : std::string_view();
+        return operations().names && index < size() ? operations().names[index] : std::string_view();
     }
 
     /// Replaces an argument, as assigning to an ext::arg does. A string literal is taken as a std::string where that fits.
@@ -50,47 +84,46 @@ public:
     template <class T>
     void set_arg(std::size_t index, T&& value) const {
         if (index >= size()) throw_mismatch(index, "");
-        set(operations_->args[index], index, std::forward<T>(value));
+        set(operations().args[index], index, std::forward<T>(value));
     }
 
     /// Named arguments beyond the parameters, as in ext::call.
-    ext::kwargs& kwargs() const noexcept { return operations_->fields(call_).kwargs; }
+    ext::kwargs& kwargs() const noexcept { return call_->kwargs; }
 
     /// The result if there is one, and it is a T; else null. For a result `T&` the object that it refers to.
     template <class T>
     const std::remove_cvref_t<T>* result() const noexcept {
-        if (!has_result() || !(*operations_->result.type == type_of<T>())) return nullptr;
-        return static_cast<const std::remove_cvref_t<T>*>(operations_->result.get(call_));
+        if (!has_result() || !(*operations().result.type == type_of<T>())) return nullptr;
+        return static_cast<const std::remove_cvref_t<T>*>(operations().result.get(call_));
     }
 
     /// Whether there is a result, of whatever type; for a function that returns nothing, whether it counts as returned.
-    bool has_result() const noexcept { return operations_->has_result(call_); }
+    bool has_result() const noexcept { return operations().has_result(call_); }
 
     /// Sets or replaces the result. A string literal is taken as a std::string where that fits; for a result `T&` the value
     /// is a std::reference_wrapper<T>. Throws signature_mismatch when the function's result has another type.
     template <class T>
     void set_result(T&& value) const {
-        set(operations_->result, the_result, std::forward<T>(value));
+        set(operations().result, the_result, std::forward<T>(value));
     }
 
     /// For a function that returns nothing: it counts as having returned. Throws signature_mismatch for any other.
     void set_result() const {
-        if (!operations_->result_is_void) throw_mismatch(the_result, "void");
-        operations_->result.set(call_, nullptr);
+        if (!operations().result_is_void) throw_mismatch(the_result, "void");
+        operations().result.set(call_, nullptr);
     }
 
     /// What was thrown, null if nothing was; may be changed as in ext::call.
-    std::exception_ptr& exception() const noexcept { return operations_->fields(call_).exception; }
+    std::exception_ptr& exception() const noexcept { return call_->exception; }
 
     /// Whether the function underneath was called, also when it threw.
-    bool original_ran() const noexcept { return operations_->fields(call_).original_ran; }
-
-    /// Library use: a view of `call`, an ext::call that these operations are for.
-    any_call(void* call, const detail::call_operations& operations) noexcept : call_(call), operations_(&operations) {}
-    void* erased() const noexcept { return call_; }
-    const detail::call_operations& operations() const noexcept { return *operations_; }
+    bool original_ran() const noexcept { return call_->original_ran; }
 
 private:
+    friend detail::access;
+    explicit any_call(detail::call_fields& call) noexcept : call_(&call) {}
+    const detail::call_operations& operations() const noexcept { return detail::access::operations(*call_); }
+
     template <class T>
     static constexpr const detail::type_identity& type_of() noexcept {
         return detail::identity_of<std::remove_cvref_t<T>>();
@@ -102,27 +135,122 @@ private:
     void set(const detail::value_operations& place, std::size_t index, T&& value) const {
         using exact = std::decay_t<T>;
         using kept = detail::kept_type<T>;
-        if (place.set && *place.set_type == detail::identity_of<exact>()) {
+        if constexpr (requires { { value.get() } -> std::same_as<typename exact::type&>; }) {  // a std::reference_wrapper
+            using referred = detail::referred<typename exact::type>;
+            referred made{__builtin_addressof(value.get())};
+            if (fits<referred>(place)) return place.set(call_, &made);
+        }
+        if (fits<exact>(place)) {
             exact made(std::forward<T>(value));
             place.set(call_, &made);
-        } else if (!std::same_as<exact, kept> && place.set && *place.set_type == detail::identity_of<kept>()) {
+        } else if (!std::same_as<exact, kept> && fits<kept>(place)) {
             kept made(std::forward<T>(value));
             place.set(call_, &made);
         } else {
             throw_mismatch(index, detail::type_name<exact>());
         }
     }
-
-    // The type is of no account, and empty, where there is no such argument.
-    [[noreturn]] void throw_mismatch(std::size_t index, std::string_view type) const {
-        throw signature_mismatch(std::string(name()) + ": a hook sets " +
-                                 (index == the_result ? "the result" : "argument " + std::to_string(index)) +
-                                 (type.empty() ? "" : " as " + std::string(type)) + ", the function is " +
-                                 std::string(signature()));
+    template <class T>
+    static bool fits(const detail::value_operations& place) noexcept {
+        return place.set && *place.set_type == detail::identity_of<T>();
     }
 
-    void* call_;
-    const detail::call_operations* operations_;
+    // A hook sets an argument, or the result, as this type, which is empty where there is no such argument.
+    [[noreturn]] EXTENSIBLE_FUNCTION void throw_mismatch(std::size_t index, std::string_view type) const;
+
+    detail::call_fields* call_;
 };
 
-}  // namespace ext
+// ---- How calls of each signature are used -----------------------------------------------------------------------------
+
+namespace detail {
+
+template <class Signature>
+ext::call<Signature>& call_from(call_fields* call) noexcept {
+    return static_cast<ext::call<Signature>&>(*call);
+}
+
+template <class Signature, std::size_t Index>
+struct argument_operations {
+    using parameter = typename shape<Signature>::template parameter_type<Index>;
+    using object = std::remove_cvref_t<parameter>;
+    static constexpr bool replaceable = [] {
+        if constexpr (!requires { sizeof(object); }) return false;  // incomplete, or a function
+        else if constexpr (std::is_lvalue_reference_v<parameter> && !std::is_const_v<std::remove_reference_t<parameter>>)
+            return std::is_move_assignable_v<object>;
+        else return std::is_move_constructible_v<object>;
+    }();
+
+    static const void* get(call_fields* call) noexcept { return __builtin_addressof(*std::get<Index>(call_from<Signature>(call).args)); }
+    static void set(call_fields* call, void* value) {
+        if constexpr (replaceable) std::get<Index>(call_from<Signature>(call).args) = std::move(*static_cast<object*>(value));
+    }
+
+    static constexpr value_operations table{&identity_of<object>(), &identity_of<object>(), &get,
+                                            replaceable ? &set : nullptr};
+};
+
+template <class R, class Signature>
+struct result_operations {
+    using object = std::remove_cvref_t<R>;
+    using set_as = std::conditional_t<std::is_reference_v<R>, referred<std::remove_reference_t<R>>, object>;
+
+    static const void* get(call_fields* call) noexcept { return __builtin_addressof(*call_from<Signature>(call).result); }
+    static void set(call_fields* call, void* value) {
+        if constexpr (std::is_lvalue_reference_v<R>) call_from<Signature>(call).result = *static_cast<set_as*>(value)->object;
+        else if constexpr (std::is_rvalue_reference_v<R>)
+            call_from<Signature>(call).result = std::move(*static_cast<set_as*>(value)->object);
+        else call_from<Signature>(call).result.emplace(std::move(*static_cast<set_as*>(value)));
+    }
+
+    static constexpr value_operations table{&identity_of<object>(), &identity_of<set_as>(), &get, &set};
+};
+template <class Signature>
+struct result_operations<void, Signature> {
+    static const void* get(call_fields*) noexcept { return nullptr; }
+    static void set(call_fields* call, void*) { call_from<Signature>(call).result.emplace(); }
+
+    static constexpr value_operations table{&identity_of<void>(), &identity_of<void>(), &get, &set};
+};
+
+// The names are those of one wrapper: another one of the same function may have others.
+template <class Signature, class Parameters, class Indices = decltype(shape<Signature>::parameters)>
+struct operations_of;
+template <class R, class... A, class Parameters, std::size_t... Index>
+struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_sequence<Index...>> {
+    using signature = R(A...);
+
+    static bool has_result(call_fields* call) noexcept { return call_from<signature>(call).result.has_value(); }
+    static void reset_result(call_fields* call) noexcept { call_from<signature>(call).result.reset(); }
+
+    static constexpr value_operations args[sizeof...(Index) + 1]{  // an array cannot be empty
+        argument_operations<signature, Index>::table..., value_operations{}};
+    static constexpr const type_identity* stage() noexcept {
+        if constexpr (coroutine_type<R>) return &identity_of<stage_of<R>>();
+        else return nullptr;
+    }
+
+    static constexpr call_operations table{{&identity_of<signature>(), stage()},
+                                           sizeof...(Index),
+                                           args,
+                                           Parameters::count != 0 ? static_cast<const std::string_view*>(Parameters::names) : nullptr,
+                                           result_operations<outcome_of<R>, signature>::table,
+                                           std::is_void_v<outcome_of<R>>,
+                                           &has_result,
+                                           &reset_result};
+};
+
+}  // namespace detail
+
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
+    const bool is_result = index == the_result;
+    throw signature_mismatch(detail::join({name(), ": a hook sets ", is_result ? "the result" : "argument ",
+                                           is_result ? std::string() : detail::text_of(static_cast<int>(index)), type.empty() ? "" : " as ", type,
+                                           ", the function is ", signature()}));
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI

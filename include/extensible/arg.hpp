@@ -2,37 +2,48 @@
 
 // How does a hook read an argument, and replace it?
 
-#include <extensible/detail/keeper.hpp>
+#include <extensible/detail/config.hpp>
 
 #include <concepts>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
 
-/// One argument of a call, for a parameter declared as T. `*arg` reads it where it stands, nothing is copied.
+namespace detail {
+
+struct nothing {};
+
+template <class T>
+class keeper;
+
+}  // namespace detail
+
+/// One argument of a call, for a parameter declared as T. `*arg` reads it in place, nothing is copied.
 /// `arg = value` replaces it: for a parameter `P&` it writes to the caller's object, for any other the call owns the
 /// replacement until its last end hook has run. Belongs to one call, and to its thread.
 template <class T>
 class arg {
     using object = std::remove_reference_t<T>;
 
-    // A by-value number or pointer is the call's own already: it is written where it stands.
+    // A by-value number or pointer belongs to the call already, so it is overwritten.
     static constexpr bool in_place = (std::is_lvalue_reference_v<T> && !std::is_const_v<object>) || std::is_scalar_v<T>;
 
     // Nothing but a reference can be made of an incomplete type, so there is nothing to replace it with.
     static constexpr bool is_complete = requires { sizeof(object); };
 
+    static constexpr bool keeps = !in_place && is_complete;
+
 public:
-    /// Library use: refers to `object`, which outlives the call.
-    explicit arg(object& caller) noexcept : object_(std::addressof(caller)) {}
+    /// Library use: refers to `caller`, which outlives the call.
+    explicit arg(object& caller) noexcept : object_(__builtin_addressof(caller)) {}
     arg(const arg&) = delete;
     arg& operator=(const arg&) = delete;
 
-    /// The argument as it now stands.
+    /// The argument, or what has replaced it.
     object& operator*() const noexcept { return *object_; }
     object* operator->() const noexcept { return object_; }
 
@@ -40,20 +51,129 @@ public:
     template <class U = std::remove_cv_t<object>>
         requires(std::convertible_to<U &&, std::remove_cv_t<object>> || std::derived_from<std::remove_cvref_t<U>, object>)
     arg& operator=(U&& value) {
-        if constexpr (in_place) {
-            *object_ = std::forward<U>(value);
-        } else {
-            object_ = &replacement_.keep(std::forward<U>(value));
-        }
+        if constexpr (in_place) *object_ = std::forward<U>(value);
+        else object_ = &replacement_.keep(std::forward<U>(value));
         return *this;
     }
 
-private:
-    using replacement =
-        std::conditional_t<in_place || !is_complete, detail::nothing, detail::keeper<std::remove_cv_t<object>>>;
+    /// Library use: whether the call owns a replacement, which is destroyed with this.
+    bool is_replaced() const noexcept {
+        if constexpr (keeps) return !replacement_.is_empty();
+        else return false;
+    }
 
+private:
     object* object_;
-    [[no_unique_address]] replacement replacement_;
+    using replacement = std::conditional_t<keeps, detail::keeper<std::remove_cv_t<object>>, detail::nothing>;
+    EXTENSIBLE_NO_UNIQUE_ADDRESS replacement replacement_;
 };
 
-}  // namespace ext
+// ---- What owns the replacements -----------------------------------------------------------------------------------------
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_string_view = false;
+template <class Character, class Traits>
+inline constexpr bool is_string_view<std::basic_string_view<Character, Traits>> = true;
+
+// A T made from another object.
+template <class T>
+struct owned {
+    T value;
+
+    template <class U>
+    explicit owned(U&& from) : value(std::forward<U>(from)) {}
+};
+
+// A view, with a copy of its characters: the ones it was assigned may be gone tomorrow.
+template <class Character, class Traits>
+struct owned<std::basic_string_view<Character, Traits>> {
+    std::basic_string<Character, Traits> text;
+    std::basic_string_view<Character, Traits> value;
+
+    template <class U>
+    explicit owned(U&& from) : text(static_cast<std::basic_string_view<Character, Traits>>(from)), value(text) {}
+    explicit owned(std::basic_string<Character, Traits>&& from) : text(std::move(from)), value(text) {}
+};
+
+// A T made from another object, with that object: the T may be a view of it.
+template <class T, class Source>
+struct owned_with_source {
+    Source source;
+    T value;
+
+    template <class U>
+    explicit owned_with_source(U&& from) : source(std::forward<U>(from)), value(source) {}
+};
+
+/// Owns every replacement of one argument whose type is T: hooks may hold references to any of them until the call ends.
+template <class T>
+class keeper {
+public:
+    keeper() noexcept = default;
+    keeper(const keeper&) = delete;
+    keeper& operator=(const keeper&) = delete;
+    ~keeper() {
+        while (kept_) {
+            node* const next = kept_->next;
+            kept_->destroy(kept_);
+            kept_ = next;
+        }
+    }
+
+    /// Keeps a T made from `value`. The reference is good as long as the keeper.
+    template <class U>
+    T& keep(U&& value) {
+        using source = std::decay_t<U>;
+        if constexpr (!std::same_as<source, T> && std::derived_from<source, T>) {
+            return keep_as<owned<source>>(std::forward<U>(value));  // not sliced to a T
+        } else if constexpr (!is_string_view<T> && std::is_trivially_copyable_v<T> && !std::is_trivially_copyable_v<source> &&
+                             std::is_constructible_v<T, source&>) {
+            return keep_as<owned_with_source<T, source>>(std::forward<U>(value));  // a T like this cannot own anything
+        } else {
+            if constexpr (fits)
+                if (!first_) return first_.emplace(std::forward<U>(value)).value;
+            return keep_as<owned<T>>(std::forward<U>(value));
+        }
+    }
+
+    bool is_empty() const noexcept {
+        if constexpr (fits)
+            if (first_) return false;
+        return !kept_;
+    }
+
+private:
+    // The first replacement of a small type is kept in the call itself: no allocation.
+    static constexpr bool fits = [] {
+        if constexpr (std::is_abstract_v<T>) return false;
+        else return sizeof(owned<T>) <= 64;
+    }();
+
+    struct node {
+        node* next;
+        void (*destroy)(node*) noexcept;
+    };
+    template <class Owned>
+    struct node_of : node {
+        Owned kept;
+        template <class U>
+        explicit node_of(node* before, U&& value)
+            : node{before, [](node* self) noexcept { delete static_cast<node_of*>(self); }}, kept(std::forward<U>(value)) {}
+    };
+
+    template <class Owned, class U>
+    auto& keep_as(U&& value) {
+        auto* const added = new node_of<Owned>(kept_, std::forward<U>(value));
+        kept_ = added;
+        return added->kept.value;
+    }
+
+    EXTENSIBLE_NO_UNIQUE_ADDRESS std::conditional_t<fits, std::optional<owned<T>>, nothing> first_;
+    node* kept_ = nullptr;
+};
+
+}  // namespace detail
+
+}  // namespace ext::inline EXTENSIBLE_ABI

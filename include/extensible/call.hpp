@@ -4,6 +4,7 @@
 
 #include <extensible/arg.hpp>
 #include <extensible/detail/awaitable.hpp>
+#include <extensible/detail/config.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/kwargs.hpp>
 #include <extensible/params.hpp>
@@ -15,7 +16,47 @@
 #include <tuple>
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+struct call_operations;
+
+/// The part of an ext::call that is the same for every signature.
+class call_fields {
+public:
+    /// The function's name. Valid during the call.
+    const std::string_view name;
+
+private:
+    friend access;
+    const call_operations& operations_;  // how the call is used by code that does not know its signature
+
+public:
+    /// Named arguments beyond the parameters. Goes to the function where its last parameter is ext::kwargs, and is
+    /// otherwise for hooks to hand things to each other.
+    ext::kwargs kwargs;
+
+    /// Null unless something was thrown. Set at the end of the call, it is thrown to the caller, whatever `result` is.
+    union {  // because some libraries destroy it out of line, which nearly no call needs
+        std::exception_ptr exception;
+    };
+
+    /// Whether the function underneath was called, also when it threw.
+    bool original_ran = false;
+
+    call_fields(const call_fields&) = delete;
+    call_fields& operator=(const call_fields&) = delete;
+
+protected:
+    call_fields(const std::string_view& function, const call_operations& table) noexcept
+        : name(function), operations_(table), exception() {}
+    ~call_fields() {
+        if (exception) [[unlikely]] exception.~exception_ptr();
+    }
+};
+
+}  // namespace detail
 
 /// One call of a wrapped function of this signature, as its hooks see it and may change it. It lives on the stack of
 /// the calling thread until the last end hook has run, and is not to be used by other threads.
@@ -23,29 +64,16 @@ template <class Signature>
 struct call;
 
 template <class R, class... A>
-struct call<R(A...)> {
+struct call<R(A...)> : detail::call_fields {
     using signature = R(A...);
-
-    /// The function's name. Valid during the call.
-    std::string_view name;
 
     /// One ext::arg<A> for each parameter, but for a last one that is ext::kwargs: `auto& [service] = call.args;`
     /// End hooks find here what the function was called with, after the start hooks' changes.
     typename detail::shape<signature>::args args;
 
-    /// Named arguments beyond the parameters. Goes to the function where its last parameter is ext::kwargs, and is
-    /// otherwise for hooks to hand things to each other.
-    ext::kwargs kwargs;
-
     /// Set before the function runs: it is not called. Afterwards: what it returned, unless it threw. For a function that
     /// returns an awaitable: what awaiting that gives.
     ext::result<detail::outcome_of<R>> result;
-
-    /// Null unless something was thrown. Set at the end of the call, it is thrown to the caller, whatever `result` is.
-    std::exception_ptr exception;
-
-    /// Whether the function underneath was called, also when it threw.
-    bool original_ran = false;
 
     /// The argument of the parameter number `Index`, counted from 0: an ext::arg.
     template <std::size_t Index>
@@ -63,26 +91,27 @@ struct call<R(A...)> {
         return std::get<0>(args);
     }
 
-    /// Library use: begins a call with these arguments.
-    call(const std::string_view& function, A&... given)  // the view by reference, so that it is copied at once
-        : call(detail::shape<signature>::parameters, function, std::tie(given...)) {}
-    call(const call&) = delete;
-    call& operator=(const call&) = delete;
-
 private:
+    friend detail::access;
+
+    // The view is taken by reference, so that it is copied at once.
+    call(const std::string_view& function, const detail::call_operations& table, A&... given)
+        : call(detail::shape<signature>::parameters, function, table, std::tie(given...)) {}
+
     template <std::size_t... Index>
-    call(std::index_sequence<Index...>, const std::string_view& function, std::tuple<A&...> given)
-        : name(function), args(std::get<Index>(given)...) {
+    call(std::index_sequence<Index...>, const std::string_view& function, const detail::call_operations& table,
+         std::tuple<A&...> given)
+        : call_fields(function, table), args(std::get<Index>(given)...) {
         if constexpr (detail::shape<signature>::takes_kwargs) kwargs = std::get<sizeof...(Index)>(given);
     }
 };
 
-/// What a hook gets that was registered on a function with named parameters: the fields of its ext::call, and the
-/// arguments by name. Converts to that call.
+/// A hook gets this that was registered on a function with named parameters: the fields of its ext::call, and the arguments by
+/// name. Converts to that call.
 template <class Signature, class Parameters>
 struct named_call {
     ext::call<Signature>& call;
-    std::string_view& name = call.name;
+    const std::string_view& name = call.name;
     decltype(ext::call<Signature>::args)& args = call.args;
     ext::kwargs& kwargs = call.kwargs;
     decltype(ext::call<Signature>::result)& result = call.result;
@@ -106,4 +135,4 @@ struct named_call {
     operator ext::call<Signature>&() const noexcept { return call; }
 };
 
-}  // namespace ext
+}  // namespace ext::inline EXTENSIBLE_ABI

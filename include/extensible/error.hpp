@@ -1,60 +1,128 @@
 #pragma once
 
-// What can go wrong? Every exception that the library throws of its own accord.
+// What can go wrong? Every exception that the library throws of its own accord, and what the error handler of a registry gets.
 
+#include <extensible/options.hpp>
+
+#include <exception>
+#include <initializer_list>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
 
 // The classes are visible across shared libraries, also under -fvisibility=hidden, so that a `catch` in one module
 // takes what another has thrown.
 
 /// The base of all the library's exceptions. `what()` begins with the name of the function concerned.
-class [[gnu::visibility("default")]] error : public std::runtime_error {
+class EXTENSIBLE_VISIBLE error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
 /// A hook, or a second wrapper of the same name, has another signature than the function. Names both.
-class [[gnu::visibility("default")]] signature_mismatch : public error {
+class EXTENSIBLE_VISIBLE signature_mismatch : public error {
 public:
     using error::error;
 };
 
 /// A hook's id is taken in its function and phase, and `.replace` was not asked for.
-class [[gnu::visibility("default")]] duplicate_hook : public error {
+class EXTENSIBLE_VISIBLE duplicate_hook : public error {
 public:
     using error::error;
 };
 
 /// The `before` and `after` of a function's hooks contradict each other. Names the hooks that do.
-class [[gnu::visibility("default")]] order_cycle : public error {
+class EXTENSIBLE_VISIBLE order_cycle : public error {
 public:
     using error::error;
 };
 
 /// A hook is registered in a registry that has been sealed.
-class [[gnu::visibility("default")]] sealed : public error {
+class EXTENSIBLE_VISIBLE sealed : public error {
+public:
+    using error::error;
+};
+
+/// A module was compiled with another version or layout of the library than the registry's. Names both sides.
+class EXTENSIBLE_VISIBLE incompatible_module : public error {
 public:
     using error::error;
 };
 
 /// A call ended with neither a result nor an exception: a hook cleared the exception and set no result.
-class [[gnu::visibility("default")]] no_result : public error {
+class EXTENSIBLE_VISIBLE no_result : public error {
 public:
     using error::error;
 };
 
-/// What end hooks find in `call.exception` when a call that was suspended is destroyed, and comes to no end of its own.
-class [[gnu::visibility("default")]] abandoned : public error {
+/// End hooks find this in `call.exception` when a suspended call is destroyed before it has produced an outcome.
+class EXTENSIBLE_VISIBLE abandoned : public error {
 public:
     using error::error;
 };
 
 /// A named argument was asked for as another type than the one it holds. Gives the name and both types.
-class [[gnu::visibility("default")]] bad_kwarg : public error {
+class EXTENSIBLE_VISIBLE bad_kwarg : public error {
 public:
     using error::error;
 };
 
-}  // namespace ext
+/// What the error handler of a registry gets: an exception that no caller will see. The views are valid while the handler runs.
+struct hook_error {
+    std::string_view function;     ///< the name of the function that was called
+    ext::phase phase;              ///< of the hook concerned
+    std::string_view hook;         ///< its id, empty without one
+    std::string_view owner;        ///< the ext::plugin that it belongs to, empty without one
+    std::exception_ptr exception;  ///< what was thrown
+
+    /// False: the hook threw it, and is registered with `.isolate`. True: something else had thrown it, and then this hook
+    /// threw another, or went on without it.
+    bool displaced;
+
+    /// All of it in one line: "net.fetch: the isolated start hook 'vault' of openbao threw: connection refused".
+    EXTENSIBLE_FUNCTION std::string text() const;
+};
+
+namespace detail {
+
+/// Texts in one, for what() of an error.
+EXTENSIBLE_FUNCTION std::string join(std::initializer_list<std::string_view> parts);
+
+/// "start hook 'vault' for 'models.*' of openbao", without what is empty.
+EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner);
+
+}  // namespace detail
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION std::string detail::join(std::initializer_list<std::string_view> parts) {
+    std::string text;
+    for (const std::string_view part : parts) text += part;
+    return text;
+}
+
+EXTENSIBLE_FUNCTION std::string detail::text_of(phase when, std::string_view id, std::string_view pattern,
+                                                std::string_view owner) {
+    return join({to_string(when), " hook", id.empty() ? "" : " '", id, id.empty() ? "" : "'", pattern.empty() ? "" : " for '", pattern,
+                 pattern.empty() ? "" : "'", owner.empty() ? "" : " of ", owner});
+}
+
+EXTENSIBLE_FUNCTION std::string hook_error::text() const {
+    const std::string text = detail::join({function, displaced ? ": the " : ": the isolated ", detail::text_of(phase, hook, "", owner),
+                                           displaced ? " displaced: " : " threw: "});
+    try {
+        std::rethrow_exception(exception);
+    } catch (const std::exception& thrown) {
+        return text + thrown.what();
+    } catch (...) {
+        return text + "something that is no std::exception";
+    }
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI

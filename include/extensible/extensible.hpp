@@ -10,13 +10,11 @@
 #include <extensible/result.hpp>    // ext::result: what came out, or what does a hook say came out?
 #include <extensible/params.hpp>    // ext::params, "name"_kw: how are parameters named, and arguments given by name?
 #include <extensible/kwargs.hpp>    // ext::kwargs: which named arguments came beyond the parameters?
-#include <extensible/proceed.hpp>   // ext::proceed: how does an around hook go on to what it stands around?
-#include <extensible/awaiting_proceed.hpp>  // ext::awaiting_proceed: and how, where it is awaited?
+#include <extensible/proceed.hpp>   // ext::proceed, ext::awaiting_proceed: how does an around hook go on to what is inside of it?
 #include <extensible/any_call.hpp>  // ext::any_call: what is a hook handed that is for any function?
-#include <extensible/options.hpp>   // ext::hook_options: what can be said when a hook is registered?
+#include <extensible/options.hpp>   // ext::hook_options, ext::phase: when does a hook run, and what can be said of it?
 #include <extensible/hook.hpp>      // ext::hook, ext::scoped_hook: what can be done with a hook once it is registered?
 #include <extensible/registry.hpp>  // ext::registry, ext::on_start, ext::on_end, ext::around: how are hooks registered by name?
 #include <extensible/describe.hpp>  // ext::describe: which hooks are in place, and in which order do they run?
 #include <extensible/plugin.hpp>    // ext::plugin: how are the hooks of one owner disabled and unloaded together?
-#include <extensible/hook_error.hpp>  // ext::hook_error: where does an exception go that no caller will see?
-#include <extensible/error.hpp>     // ext::error and the others: what can go wrong?
+#include <extensible/error.hpp>     // ext::error and the others, ext::hook_error: what can go wrong, and where is it told?

@@ -3,12 +3,11 @@
 // What can be done with a hook once it is registered?
 
 #include <extensible/detail/bookkeeping.hpp>
-#include <extensible/detail/reclaim.hpp>
-#include <extensible/detail/records.hpp>
+#include <extensible/detail/config.hpp>
 
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
 
 /// A handle to a registered hook: small, copyable, and not its owner; dropping it keeps the hook. Everything may be called
 /// at any time from any thread, also from inside the hook, and after the hook, the function or the registry is gone; it
@@ -20,45 +19,35 @@ public:
     /// Calls that begin from now on do not run the hook; it cannot be enabled again. Returns at once: calls that began
     /// before may still run it. What it captured is destroyed when the last of them has left. May throw std::bad_alloc,
     /// and then nothing has changed.
-    void remove() {
-        if (record_) detail::remove(record_);
-    }
+    void remove() { detail::remove(record_); }
 
     /// As remove(), and returns only when no other thread is inside a call that can still run the hook, and what it
-    /// captured is destroyed. Does not wait for calls that this thread is inside of itself. Where two threads wait in
-    /// this way for each other's calls, one of them is let through.
-    void remove_and_wait() {
-        if (!record_) return;
-        detail::remove(record_);
-        record_->registry->domain->wait_until_unused({record_.get(), nullptr});
-    }
+    /// captured is destroyed. Does not wait for calls that this thread is inside of itself. Where threads wait in this way
+    /// for each other's calls, in a circle, one of them is let through.
+    void remove_and_wait() { detail::remove_and_wait(record_); }
 
-    /// From the next call on the hook runs again, in its old place. Nothing where it is enabled or has been removed.
-    void enable() {
-        if (record_) detail::set_enabled(record_, true);
-    }
+    /// From the next call on the hook runs again, in its old place. No effect if it is enabled or removed already.
+    void enable() { detail::set_enabled(record_, true); }
 
-    /// From the next call on the hook does not run.
-    void disable() {
-        if (record_) detail::set_enabled(record_, false);
-    }
+    /// From the next call on the hook does not run. No effect if it is disabled or removed already.
+    void disable() { detail::set_enabled(record_, false); }
 
     /// Whether the hook is registered and enabled. Its function may be one that nobody has wrapped yet.
-    bool active() const { return record_ && detail::is_active(record_); }
+    bool active() const { return detail::is_active(record_); }
 
     /// Whether both refer to one hook.
     friend bool operator==(const hook&, const hook&) = default;
 
-    /// Library use: refers to a registered hook.
+private:
+    friend detail::access;
     explicit hook(detail::ref<detail::hook_record> record) noexcept : record_(std::move(record)) {}
 
-private:
     detail::ref<detail::hook_record> record_;
 };
 
 /// Owns a registration: removes the hook in its destructor, or when it is given another one. Movable.
 /// The destructor does not wait for calls on other threads; where the hook captured references to what goes out of scope
-/// next, call `get().remove_and_wait()` first.
+/// next, call `get().remove_and_wait()` first. It ends the program where there is no memory to remove the hook.
 class scoped_hook {
 public:
     scoped_hook() noexcept = default;
@@ -84,4 +73,4 @@ private:
     ext::hook hook_;
 };
 
-}  // namespace ext
+}  // namespace ext::inline EXTENSIBLE_ABI

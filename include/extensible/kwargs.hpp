@@ -7,7 +7,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -25,28 +24,35 @@ using kept_type = std::conditional_t<std::convertible_to<T, std::string_view>, s
 
 }  // namespace detail
 
-/// The value of one named argument: of any copyable type, and copied with its owner.
+/// The value of one named argument: of any copyable type, and copied with its owner. One that was moved from holds nothing.
 class kwarg {
 public:
     template <class T>
         requires(!std::same_as<std::remove_cvref_t<T>, kwarg>)
-    explicit kwarg(T&& value) : held_(make<detail::kept_type<T>>(std::forward<T>(value))) {}
-
-    kwarg(const kwarg& other) : held_(other.held_->copy(*other.held_)) {}
-    kwarg(kwarg&&) noexcept = default;
-    kwarg& operator=(kwarg other) noexcept {
-        held_ = std::move(other.held_);
-        return *this;
+    explicit kwarg(T&& value) : held_(new holder<detail::kept_type<T>>(std::forward<T>(value))) {
+        static_assert(std::copy_constructible<detail::kept_type<T>>,
+                      "ext::kwargs: the value of a named argument must be copyable");
     }
 
-    /// The type of the value, as one writes it.
-    std::string_view type() const noexcept { return held_->type->name; }
+    EXTENSIBLE_FUNCTION kwarg(const kwarg& other);
+    kwarg(kwarg&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+    kwarg& operator=(kwarg other) noexcept {
+        std::swap(held_, other.held_);
+        return *this;
+    }
+    ~kwarg() {
+        if (held_) held_->destroy(held_);
+    }
+
+    /// The type of the value, as one writes it; empty where there is none.
+    std::string_view type() const noexcept { return held_ ? held_->type->name : std::string_view(); }
 
     /// The value if it is a T, else null.
     template <class T>
     const T* get_if() const noexcept {
         using value = std::remove_const_t<T>;
-        return *held_->type == detail::identity_of<value>() ? &static_cast<const holder<value>&>(*held_).value : nullptr;
+        if (!held_ || *held_->type != detail::identity_of<value>()) return nullptr;
+        return &static_cast<const holder<value>*>(held_)->value;
     }
     template <class T>
     T* get_if() noexcept {
@@ -54,35 +60,25 @@ public:
     }
 
 private:
-    struct anything;
-    struct destroyer {
-        void operator()(anything* held) const noexcept { held->destroy(held); }
-    };
-    using owner = std::unique_ptr<anything, destroyer>;
-
     // Plain function pointers instead of virtual functions: they need no run-time type information.
     struct anything {
         const detail::type_identity* type;
-        owner (*copy)(const anything&);
+        anything* (*copy)(const anything&);
         void (*destroy)(anything*) noexcept;
     };
     template <class T>
     struct holder : anything {
         T value;
+
         template <class U>
         explicit holder(U&& from)
             : anything{&detail::identity_of<T>(),
-                       [](const anything& self) { return make<T>(static_cast<const holder&>(self).value); },
+                       [](const anything& self) -> anything* { return new holder(static_cast<const holder&>(self).value); },
                        [](anything* self) noexcept { delete static_cast<holder*>(self); }},
               value(std::forward<U>(from)) {}
     };
-    template <class T, class U>
-    static owner make(U&& from) {
-        static_assert(std::copy_constructible<T>, "ext::kwargs: the value of a named argument must be copyable");
-        return owner(new holder<T>(std::forward<U>(from)));
-    }
 
-    owner held_;
+    anything* held_;  // owned; null once it was moved from
 };
 
 /// A small map from name to value that keeps the order in which names were set. An empty one allocates nothing.
@@ -97,24 +93,21 @@ public:
     };
     using const_iterator = const entry*;  ///< valid until the kwargs are changed
 
-    kwargs() noexcept = default;
-    kwargs(const kwargs& other) : entries_(other.empty() ? nullptr : new list(*other.entries_)) {}
-    kwargs(kwargs&&) noexcept = default;
+    constexpr kwargs() noexcept = default;
+    EXTENSIBLE_FUNCTION kwargs(const kwargs& other);
+    kwargs(kwargs&& other) noexcept : entries_(std::exchange(other.entries_, nullptr)) {}
     kwargs& operator=(kwargs other) noexcept {
-        entries_ = std::move(other.entries_);
+        std::swap(entries_, other.entries_);
         return *this;
+    }
+    ~kwargs() {
+        if (entries_) [[unlikely]] destroy(entries_);
     }
 
     /// Sets or replaces the value of `name`.
     template <class T>
     void set(std::string_view name, T&& value) {
-        kwarg next(std::forward<T>(value));
-        if (entry* const known = find(name)) {
-            known->value = std::move(next);
-        } else {
-            if (!entries_) entries_.reset(new list);
-            entries_->push_back({std::string(name), std::move(next)});
-        }
+        put(name, kwarg(std::forward<T>(value)));
     }
 
     /// The value of `name`, null when absent. Valid until the value is replaced or taken away, or another is added.
@@ -122,7 +115,10 @@ public:
     template <class T>
     T* get(std::string_view name) {
         entry* const known = find(name);
-        return known ? &checked<T>(*known) : nullptr;
+        if (!known) return nullptr;
+        T* const value = known->value.get_if<T>();
+        if (!value) throw_bad_kwarg(*known, detail::type_name<T>());
+        return value;
     }
     template <class T>
     const T* get(std::string_view name) const {
@@ -148,39 +144,64 @@ public:
     }
 
     /// Removes `name`; tells whether it was there.
-    bool erase(std::string_view name) noexcept {
-        entry* const known = find(name);
-        if (known) entries_->erase(entries_->begin() + (known - entries_->data()));
-        return known != nullptr;
-    }
+    EXTENSIBLE_FUNCTION bool erase(std::string_view name) noexcept;
 
     bool contains(std::string_view name) const noexcept { return const_cast<kwargs*>(this)->find(name) != nullptr; }
     std::size_t size() const noexcept { return entries_ ? entries_->size() : 0; }
-    bool empty() const noexcept { return size() == 0; }
+    bool empty() const noexcept { return !entries_; }
     const_iterator begin() const noexcept { return entries_ ? entries_->data() : nullptr; }
     const_iterator end() const noexcept { return begin() + size(); }
 
 private:
     using list = std::vector<entry>;
 
-    struct destroyer {  // out of line, because every call with hooks destroys a kwargs
-        [[gnu::noinline]] void operator()(list* entries) const noexcept { delete entries; }
-    };
+    EXTENSIBLE_FUNCTION entry* find(std::string_view name) noexcept;
+    EXTENSIBLE_FUNCTION void put(std::string_view name, kwarg value);
+    EXTENSIBLE_FUNCTION static void destroy(list* entries) noexcept;
+    [[noreturn]] EXTENSIBLE_FUNCTION static void throw_bad_kwarg(const entry& known, std::string_view wanted);
 
-    entry* find(std::string_view name) noexcept {
-        for (std::size_t i = 0; i < size(); ++i)
-            if ((*entries_)[i].name == name) return &(*entries_)[i];
-        return nullptr;
-    }
-
-    template <class T>
-    static T& checked(entry& known) {
-        if (T* value = known.value.get_if<T>()) return *value;
-        throw bad_kwarg(known.name + ": the named argument holds " + std::string(known.value.type()) +
-                        ", it was asked for as " + std::string(detail::type_name<T>()));
-    }
-
-    std::unique_ptr<list, destroyer> entries_;  // null until the first is set
+    list* entries_ = nullptr;  // owned; null when there are none, so that one load tells whether there is anything to destroy
 };
 
-}  // namespace ext
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION kwarg::kwarg(const kwarg& other) : held_(other.held_ ? other.held_->copy(*other.held_) : nullptr) {}
+
+EXTENSIBLE_FUNCTION kwargs::kwargs(const kwargs& other) : entries_(other.entries_ ? new list(*other.entries_) : nullptr) {}
+
+EXTENSIBLE_FUNCTION void kwargs::destroy(list* entries) noexcept { delete entries; }
+
+EXTENSIBLE_FUNCTION kwargs::entry* kwargs::find(std::string_view name) noexcept {
+    for (std::size_t i = 0; i < size(); ++i)
+        if ((*entries_)[i].name == name) return &(*entries_)[i];
+    return nullptr;
+}
+
+EXTENSIBLE_FUNCTION void kwargs::put(std::string_view name, kwarg value) {
+    if (entry* const known = find(name)) {
+        known->value = std::move(value);
+        return;
+    }
+    list first;
+    list& entries = entries_ ? *entries_ : first;
+    entries.push_back({std::string(name), std::move(value)});
+    if (!entries_) entries_ = new list(std::move(first));
+}
+
+EXTENSIBLE_FUNCTION bool kwargs::erase(std::string_view name) noexcept {
+    entry* const known = find(name);
+    if (!known) return false;
+    if (size() == 1) destroy(std::exchange(entries_, nullptr));
+    else entries_->erase(entries_->begin() + (known - entries_->data()));
+    return true;
+}
+
+EXTENSIBLE_FUNCTION void kwargs::throw_bad_kwarg(const entry& known, std::string_view wanted) {
+    throw bad_kwarg(detail::join({known.name, ": the named argument holds ", known.value.type(), ", it was asked for as ", wanted}));
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI

@@ -2,15 +2,15 @@
 
 // How are parameters named, and arguments given by name?
 
-#include <algorithm>
-#include <array>
+#include <extensible/detail/config.hpp>
+
 #include <cstddef>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -19,7 +19,9 @@ template <std::size_t Size>
 struct fixed_string {
     char text[Size]{};
 
-    consteval fixed_string(const char (&from)[Size]) { std::copy_n(from, Size, text); }
+    consteval fixed_string(const char (&from)[Size]) {
+        for (std::size_t i = 0; i < Size; ++i) text[i] = from[i];
+    }
     constexpr std::string_view view() const noexcept { return {text, Size - 1}; }
 };
 
@@ -54,7 +56,7 @@ struct keyword_argument {
 /// A name, alone or with a value: what `"timeout"_kw` makes.
 template <detail::fixed_string Name>
 struct keyword {
-    /// Gives the name a value, by reference: the result is for the call, or the ext::params, that it stands in.
+    /// Gives the name a value, by reference: use the result in the same expression, in a call or in ext::params.
     template <class T>
     constexpr keyword_argument<Name, T&&> operator=(T&& value) const noexcept {
         return {std::forward<T>(value)};
@@ -76,13 +78,13 @@ namespace detail {
 // One named parameter, with its default or without.
 template <fixed_string Name, class Default = void>
 struct parameter {
-    static constexpr auto name = Name;
+    EXTENSIBLE_HIDDEN static constexpr auto name = Name;
     static constexpr bool has_default = true;
     Default value;
 };
 template <fixed_string Name>
 struct parameter<Name, void> {
-    static constexpr auto name = Name;
+    EXTENSIBLE_HIDDEN static constexpr auto name = Name;
     static constexpr bool has_default = false;
 };
 
@@ -109,20 +111,24 @@ struct parameters {
     std::tuple<Parameter...> all;
 
     static constexpr std::size_t count = sizeof...(Parameter);
-    [[gnu::visibility("hidden")]] static constexpr std::array<std::string_view, count> names{Parameter::name.view()...};
+    EXTENSIBLE_HIDDEN static constexpr std::string_view names[count + 1]{Parameter::name.view()...};  // an empty one ends them
 
-    /// The number of the parameter called `Name`, counted from 0; `count` when there is none.
+    /// The number, counted from 0, of the first parameter from `from` on that is called `name`; `count` when there is none.
+    static constexpr std::size_t find(std::string_view name, std::size_t from = 0) noexcept {
+        while (from < count && names[from] != name) ++from;
+        return from;
+    }
+
     template <detail::fixed_string Name>
-    static constexpr std::size_t index =
-        static_cast<std::size_t>(std::find(names.begin(), names.end(), Name.view()) - names.begin());
+    static constexpr std::size_t index = find(Name.view());
 
     template <detail::fixed_string Name>
     static constexpr bool has = index<Name> < count;
 
     /// Whether no two parameters are called alike.
-    static constexpr bool names_differ() {
-        for (auto name = names.begin(); name != names.end(); ++name)
-            if (std::find(name + 1, names.end(), *name) != names.end()) return false;
+    static constexpr bool names_differ() noexcept {
+        for (std::size_t i = 0; i < count; ++i)
+            if (find(names[i], i + 1) < count) return false;
         return true;
     }
 };
@@ -135,4 +141,4 @@ constexpr auto params(Named&&... named) {
         {detail::to_parameter(std::forward<Named>(named))...}};
 }
 
-}  // namespace ext
+}  // namespace ext::inline EXTENSIBLE_ABI

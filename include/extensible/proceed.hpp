@@ -1,49 +1,75 @@
 #pragma once
 
-// How does an around hook go on to what it stands around?
+// How does an around hook go on to what is inside of it: the next around hook, and last the function?
 
 #include <extensible/any_call.hpp>
+#include <extensible/detail/awaitable.hpp>
+#include <extensible/detail/config.hpp>
 #include <extensible/detail/outcome.hpp>
 #include <extensible/detail/records.hpp>
 
-#include <span>
+#include <optional>
+#include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+/// What all around hooks of one call share. `run_function` resets the result and then leaves the outcome of the function in the
+/// call; where it is awaited, it begins to.
+template <class Result>
+struct inside_of_call {
+    call_fields& call;
+    Result (*run_function)(const inside_of_call& self);
+};
+
+}  // namespace detail
 
 /// The inside of one around hook: the next around hook, and last the function. To be called while the hook runs, on its
 /// thread; never, once, or several times.
 class proceed {
 public:
-    /// Runs the inside, with the arguments as they now stand, and leaves its outcome in the call: either the result is set
+    /// Runs the inside, with the arguments as they now are, and leaves its outcome in the call: either the result is set
     /// or the exception, whatever was there before. An exception that was still there is displaced: it goes to the
-    /// registry's error handler; a hook that wants no word of it sets `call.exception = nullptr` first. Throws nothing
+    /// registry's error handler; a hook that wants no report of it sets `call.exception = nullptr` first. Throws nothing
     /// that the function or a hook throws.
     void operator()();
 
     proceed(const proceed&) = delete;
     proceed& operator=(const proceed&) = delete;
 
-    /// Library use: runs `function` inside these around hooks. Not inline, so that calls without any need no registers for it.
-    template <class Function>
-    [[gnu::noinline]] static void through(std::span<const detail::hook_entry> hooks, any_call call, Function& function) {
-        proceed(call, nullptr, hooks, &function, [](void* erased) { (*static_cast<Function*>(erased))(); }).run_inside();
-    }
+private:
+    friend detail::access;
+    using shared = detail::inside_of_call<void>;
+    proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
 
-    /// Library use: whether the hook has gone on.
-    bool called() const noexcept { return called_; }
+    EXTENSIBLE_CALL_FUNCTION static void run(const shared& call, const detail::hook_entry& hook);
+    EXTENSIBLE_CALL_FUNCTION static void run_guarded(void* hook_record, detail::call_fields* call, void* inside);
+
+    const shared& call_;
+    const detail::hook_entry& caller_;  // the hook that this is handed to; the next one is behind it
+    bool called_ = false;
+};
+
+/// What ext::proceed is for functions that return awaitables: `co_await proceed()`. The hook that it is handed to is awaited.
+template <class Stage>
+class awaiting_proceed {
+public:
+    /// As ext::proceed::operator(), once it is awaited. Not to be called again before it is done.
+    [[nodiscard("nothing runs unless it is awaited: co_await proceed()")]] Stage operator()();
+
+    awaiting_proceed(const awaiting_proceed&) = delete;
+    awaiting_proceed& operator=(const awaiting_proceed&) = delete;
 
 private:
-    proceed(any_call call, const detail::hook_entry* caller, std::span<const detail::hook_entry> inside, void* function,
-            void (*run_function)(void* function)) noexcept
-        : call_(call), caller_(caller), inside_(inside), function_(function), run_function_(run_function) {}
+    friend detail::access;
+    using shared = detail::inside_of_call<Stage>;
+    awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
 
-    void run_inside();
+    static Stage run(const shared& call, const detail::hook_entry& hook);
 
-    any_call call_;
-    const detail::hook_entry* caller_;            // the hook that this is handed to; null for the call itself
-    std::span<const detail::hook_entry> inside_;  // the around hooks inside of it
-    void* function_;
-    void (*run_function_)(void* function);
+    const shared& call_;
+    const detail::hook_entry& caller_;
     bool called_ = false;
 };
 
@@ -51,21 +77,92 @@ private:
 
 inline void proceed::operator()() {
     called_ = true;
-    detail::forget_outcome(call_, caller_);
-    run_inside();
+    if (call_.call.exception) [[unlikely]] detail::displace_exception(call_.call, *caller_.record);
+    const detail::hook_entry& next = (&caller_)[1];
+    if (!next.run) return call_.run_function(call_);
+    detail::access::operations(call_.call).reset_result(&call_.call);
+    run(call_, next);
 }
 
-inline void proceed::run_inside() {
-    if (inside_.empty()) return run_function_(function_);
-    const detail::hook_entry& hook = inside_.front();
-    proceed next(call_, &hook, inside_.subspan(1), function_, run_function_);
+namespace detail {
+
+/// A hook that is begun leaves its stage here, and finds what it goes on to.
+template <class Stage>
+struct place_for_stage {
+    awaiting_proceed<Stage>* inside;  // null but for an around hook
+    std::optional<Stage> begun{};
+};
+
+/// Begins a hook whose stages are of this type. What it throws is thrown when the stage is awaited.
+template <class Stage>
+Stage begin_hook(const hook_entry& hook, call_fields& call, awaiting_proceed<Stage>* inside = nullptr) {
+    place_for_stage<Stage> place{inside};
+    hook.run(hook.object, &call, &place);
+    return std::move(*place.begun);
+}
+
+}  // namespace detail
+
+template <class Stage>
+Stage awaiting_proceed<Stage>::operator()() {
+    called_ = true;
+    if (call_.call.exception) detail::displace_exception(call_.call, *caller_.record);
+    const detail::hook_entry& next = (&caller_)[1];
+    if (!next.run) return call_.run_function(call_);
+    detail::access::operations(call_.call).reset_result(&call_.call);
+    return run(call_, next);
+}
+
+// Runs an around hook. For those outside what it throws counts as the inside having thrown.
+template <class Stage>
+Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry& hook) {
+    const detail::call_operations& operations = detail::access::operations(call.call);
+    awaiting_proceed inside(call, hook);
+    bool skipped = false;
     try {
-        hook.run(hook, call_.erased(), call_.operations(), &next);
+        co_await detail::begin_hook<Stage>(hook, call.call, &inside);
     } catch (...) {
-        // For those outside it counts as the inside having thrown.
-        detail::keep_exception(call_.exception(), hook, call_.name());
-        call_.operations().reset_result(call_.erased());
+        if (!detail::keep_or_isolate(call.call, *hook.record)) operations.reset_result(&call.call);
+        else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
+    }
+    if (skipped) co_await inside();
+}
+
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_CALL_BODY void proceed::run(const shared& call, const detail::hook_entry& hook) {
+    proceed inside(call, hook);
+    try {
+        hook.run(hook.object, &call.call, &inside);
+    } catch (...) {
+        detail::keep_exception(call.call, *hook.record);
+        detail::access::operations(call.call).reset_result(&call.call);
     }
 }
 
-}  // namespace ext
+// Runs a hook that is registered with `.isolate` or `.reentrant = false`.
+EXTENSIBLE_CALL_BODY void proceed::run_guarded(void* hook_record, detail::call_fields* call, void* inside) {
+    const detail::hook_record& hook = *static_cast<detail::hook_record*>(hook_record);
+    std::optional<detail::running_hook::scope> running;
+    if (!hook.reentrant) {
+        if (detail::running_hook::is_running(hook)) {  // skipped
+            if (hook.when == phase::around) (*static_cast<proceed*>(inside))();
+            return;
+        }
+        running.emplace(hook);
+    }
+    if (!hook.isolate) return hook.erased.run(hook.erased.object, call, inside);
+    try {
+        hook.erased.run(hook.erased.object, call, inside);
+    } catch (...) {
+        detail::report_isolated(hook, call->name);
+        // An around hook that fails before it produces an outcome still has to let the function run.
+        if (hook.when != phase::around || detail::access::operations(*call).has_result(call) || call->exception) return;
+        proceed& next = *static_cast<proceed*>(inside);
+        if (!next.called_) next();
+    }
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI

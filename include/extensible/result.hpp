@@ -1,14 +1,32 @@
 #pragma once
 
-// What came out of the function, or what a hook says came out?
+// What came out of the function, or what does a hook say came out?
 
-#include <functional>
-#include <memory>
+#include <extensible/detail/config.hpp>
+
 #include <optional>
 #include <type_traits>
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+/// Calls a function or a function object; or a member function, on the object or pointer that comes first. It is std::invoke
+/// without data members and std::reference_wrapper: <functional> would cost every user compile time.
+template <class Function, class... A>
+constexpr decltype(auto) invoke(Function&& function, A&&... args) {
+    return std::forward<Function>(function)(std::forward<A>(args)...);
+}
+template <class Function, class C, class Object, class... A>
+constexpr decltype(auto) invoke(Function C::*member, Object&& object, A&&... args) {
+    if constexpr (std::is_base_of_v<C, std::remove_cvref_t<Object>>)
+        return (std::forward<Object>(object).*member)(std::forward<A>(args)...);
+    else
+        return ((*std::forward<Object>(object)).*member)(std::forward<A>(args)...);
+}
+
+}  // namespace detail
 
 /// The result of one call, or nothing yet. Reads and writes as std::optional<R> does, for values, references and void.
 /// Setting it before the function runs means that the function is not called. Belongs to one call, and to its thread.
@@ -30,7 +48,7 @@ public:
     /// Library use: the result becomes what the function returns.
     template <class Function, class... A>
     void set_from(Function&& function, A&&... args) {
-        this->emplace(std::invoke(std::forward<Function>(function), std::forward<A>(args)...));
+        this->emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
     }
 
     /// Library use: gives the result away. There must be one.
@@ -51,7 +69,7 @@ public:
     /// Library use: as in result<R>.
     template <class Function, class... A>
     void set_from(Function&& function, A&&... args) {
-        std::invoke(std::forward<Function>(function), std::forward<A>(args)...);
+        detail::invoke(std::forward<Function>(function), std::forward<A>(args)...);
         set_ = true;
     }
     void take() const noexcept {}
@@ -71,7 +89,7 @@ public:
     reference_result() = default;
 
     /// Refers to `to` from now on. `to` is not copied and has to outlive the use that the caller makes of it.
-    void emplace(R to) noexcept { object_ = std::addressof(to); }
+    void emplace(R to) noexcept { object_ = __builtin_addressof(to); }
     void reset() noexcept { object_ = nullptr; }
     bool has_value() const noexcept { return object_ != nullptr; }
     explicit operator bool() const noexcept { return has_value(); }
@@ -83,7 +101,7 @@ public:
     /// Library use: as in result<R>.
     template <class Function, class... A>
     void set_from(Function&& function, A&&... args) {
-        emplace(std::invoke(std::forward<Function>(function), std::forward<A>(args)...));
+        emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
     }
     R take() const noexcept { return static_cast<R>(*object_); }
 
@@ -114,4 +132,4 @@ public:
     }
 };
 
-}  // namespace ext
+}  // namespace ext::inline EXTENSIBLE_ABI

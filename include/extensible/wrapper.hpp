@@ -3,32 +3,36 @@
 // How is a function wrapped, and what happens when it is called?
 
 #include <extensible/any_call.hpp>
-#include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/await_hook.hpp>
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/binding.hpp>
 #include <extensible/detail/bookkeeping.hpp>
-#include <extensible/detail/call_operations.hpp>
-#include <extensible/detail/erased_function.hpp>
+#include <extensible/detail/config.hpp>
 #include <extensible/detail/hazard.hpp>
+#include <extensible/detail/make_hook.hpp>
 #include <extensible/detail/outcome.hpp>
-#include <extensible/detail/register_hook.hpp>
+#include <extensible/detail/records.hpp>
 #include <extensible/detail/signature.hpp>
+#include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/options.hpp>
 #include <extensible/params.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/registry.hpp>
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_function(std::string_view name);
+
+}  // namespace detail
 
 /// A function that can be extended: it is called as the function itself, and hooks registered on its name run at the start
 /// and at the end of each call.
@@ -40,14 +44,16 @@ namespace ext {
 /// `Parameters` are the names made by ext::params.
 ///
 /// Any thread may call it and register hooks at any time, between its construction and its destruction. The function
-/// underneath has to bear as many calls at once as callers make. The wrapper cannot be copied or moved. A hook may destroy
-/// it in the middle of a call, which then finishes.
+/// underneath has to bear as many calls at once as callers make. The wrapper cannot be copied or moved. A call does not touch it any
+/// more once the function is entered, so the function and the end hooks may destroy it; a start or around hook that does has to
+/// supply the result and not go on, and no outer call of the same wrapper may still have the function before it.
 template <class Signature, class Function = detail::erased_function<Signature>, class Parameters = parameters<>>
 class extensible;
 
 template <class R, class... A, class Function, class Parameters>
 class extensible<R(A...), Function, Parameters> {
     using shape = detail::shape<R(A...)>;
+    static constexpr const detail::call_operations& operations = detail::operations_of<R(A...), Parameters>::table;
 
     static_assert(std::is_void_v<R> || std::is_reference_v<R> || std::is_move_constructible_v<R>,
                   "ext::extensible: the function's result type cannot be moved, so a hook could not supply or pass on a "
@@ -65,39 +71,34 @@ public:
     /// Wraps `function` under `name`, in the default registry or another, which attaches the hooks that wait for it.
     /// `name` is copied. Throws signature_mismatch when hooks or other wrappers of that name have another signature, and
     /// error for an empty name or function.
-    extensible(std::string_view name, Function function)
+    EXTENSIBLE_HIDDEN extensible(std::string_view name, Function function)
         : extensible(default_registry(), name, Parameters(), std::move(function)) {}
-    extensible(registry& home, std::string_view name, Function function)
+    EXTENSIBLE_HIDDEN extensible(registry& home, std::string_view name, Function function)
         : extensible(home, name, Parameters(), std::move(function)) {}
 
     /// As above, with names for the parameters.
-    extensible(std::string_view name, Parameters names, Function function)
+    EXTENSIBLE_HIDDEN extensible(std::string_view name, Parameters names, Function function)
         : extensible(default_registry(), name, std::move(names), std::move(function)) {}
-    extensible(registry& home, std::string_view name, Parameters names, Function function)
-        : function_(std::move(function)), parameters_(std::move(names)) {
-        if (detail::is_null(function_))
-            throw error(std::string(name) + ": a function to wrap was expected, an empty one was given: a null pointer or an "
-                                            "empty std::function");
-        detail::attach(home.record(), name, detail::operations_of<signature, Parameters>::table, site_);
+    EXTENSIBLE_HIDDEN extensible(registry& home, std::string_view name, Parameters names, Function function)
+        : site_{nullptr, &detail::access::record(home)}, function_(std::move(function)), parameters_(std::move(names)) {
+        if (detail::is_null(function_)) detail::throw_empty_function(name);
+        detail::locked_registry(*site_.registry).attach(site_, name, operations);
     }
 
     extensible(const extensible&) = delete;
     extensible& operator=(const extensible&) = delete;
 
     /// Hooks that were registered on this object or another wrapper of the name go with the last such wrapper; those
-    /// registered by name stay, and wait for the next one.
-    ~extensible() {
-        detail::held_hooks::take_over(site_, function_);
-        detail::detach(site_);
-    }
+    /// registered by name stay, and wait for the next one. Ends the program where there is no memory to remove hooks.
+    EXTENSIBLE_HIDDEN ~extensible() { detail::locked_registry(*site_.registry).detach(site_); }
 
     /// Calls the function, inside the hooks that are registered and enabled now. Throws what they leave in
-    /// `call.exception`, or no_result when they leave neither that nor a result.
+    /// `call.exception`, or no_result when they leave neither that nor a result. May throw std::bad_alloc before anything has
+    /// begun, in a thread's first call with hooks, and when it nests more deeply than ever before.
     R operator()(A... args) const {
-        // Acquire: who finds no hooks here, after a change of several functions, finds it made in the others too. Pairs with
-        // the store in publish().
-        if (!site_.hooks.load(std::memory_order_acquire)) [[likely]]
-            return std::invoke(function_, std::forward<A>(args)...);
+        // Acquire: a call that finds no hooks here, after a change of several functions, finds it made in the others too. Pairs
+        // with the store in change::publish().
+        if (!site_.hooks.load(std::memory_order_acquire)) [[likely]] return detail::invoke(function_, std::forward<A>(args)...);
         if constexpr (detail::coroutine_type<R>) return await_with_hooks(*this, std::forward<A>(args)...);
         else return call_with_hooks(std::forward<A>(args)...);
     }
@@ -121,148 +122,170 @@ public:
     /// The name it is registered under.
     std::string_view name() const noexcept { return site_.function->name; }
 
+    // These are inlined because Clang cannot hide a template in a template; see ext::registry.
+
     /// Registers `hook` to run at the start of each call, by any thread that calls, by several at once. It is handed the
     /// ext::call and is moved or copied in. It lives until it is removed or the last wrapper of the name is destroyed.
     /// Throws duplicate_hook, order_cycle, or error for an empty hook or when the registry is gone; then nothing has changed.
     template <class Hook>
-    hook on_start(Hook&& hook, hook_options options = {}) const {
+    EXTENSIBLE_ALWAYS_INLINE hook on_start(Hook&& hook, const hook_options& options = detail::no_options()) const {
         return detail::register_hook<phase::start, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
     /// As on_start(), at the end of each call, whichever way it ends.
     template <class Hook>
-    hook on_end(Hook&& hook, hook_options options = {}) const {
+    EXTENSIBLE_ALWAYS_INLINE hook on_end(Hook&& hook, const hook_options& options = detail::no_options()) const {
         return detail::register_hook<phase::end, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
     /// As on_start(), around the function: `hook` is handed the ext::call and an ext::proceed, which runs the next around
     /// hook and, last, the function. The first in order is the outermost.
     template <class Hook>
-    hook around(Hook&& hook, hook_options options = {}) const {
+    EXTENSIBLE_ALWAYS_INLINE hook around(Hook&& hook, const hook_options& options = detail::no_options()) const {
         return detail::register_hook<phase::around, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
-    /// Library use: where the registry finds the wrapper.
-    const detail::site& site() const noexcept { return site_; }
-
 private:
+    friend detail::access;
+
+    // The function as what the around hooks have inside of them. `Result` is void, or the type of what is awaited.
+    template <class Result>
+    struct inside : detail::inside_of_call<Result> {
+        const extensible& self;
+    };
+
     // The way of one call that has hooks.
-    [[gnu::noinline]] R call_with_hooks(detail::handed_on<A>... args) const {
-        detail::deep_call deep;  // for calls that are nested very deeply
-        const detail::held_hooks held(site_, deep);  // these hooks, whatever is registered or removed meanwhile
+    EXTENSIBLE_NOINLINE R call_with_hooks(detail::handed_on<A>... args) const {
+        const detail::hazard_guard held(site_);  // these hooks, whatever is registered or removed meanwhile
         const detail::hook_list* const hooks = held.list();
-        if (!hooks) [[unlikely]] return std::invoke(function_, std::forward<A>(args)...);
-        ext::call<signature> call(hooks->name, args...);
-        const detail::call_operations& operations = detail::operations_of<signature, Parameters>::table;
+        if (!hooks) [[unlikely]] return detail::invoke(function_, std::forward<A>(args)...);
+        auto call = detail::access::make<ext::call<signature>>(hooks->name, operations, args...);
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
-        for (const auto& hook : hooks->of(phase::start)) {
+        for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
             try {
-                hook.run(hook, &call, operations, nullptr);
+                hook->run(hook->object, &call, nullptr);
             } catch (...) {
-                detail::keep_exception(call.exception, hook, call.name);
+                detail::keep_exception(call, *hook->record);
                 break;
             }
         }
 
-        // 2. The function, unless they have settled the outcome. With only start hooks, what comes out of it goes straight
-        //    to the caller: nobody is there to look at it.
-        if (!call.result && !call.exception) {
-            if (hooks->is_empty_after(phase::start))
-                return detail::pass_on<false>(call, [&](auto&&... passed) -> R {
-                    return std::invoke(detail::held_hooks::original(site_, function_), std::forward<decltype(passed)>(passed)...);
+        // 2. The function, unless they have settled the outcome. With only start hooks, what comes out of it goes straight to
+        //    the caller: nobody is there to look at it. Otherwise inside the around hooks, the first of them outermost.
+        if (!call.result && !call.exception) [[likely]] {
+            if (hooks->only_start_hooks) [[likely]]
+                return detail::pass_on<false>(call, [this](auto&&... passed) -> R {
+                    return detail::invoke(function_, std::forward<decltype(passed)>(passed)...);
                 });
-            auto run_function = [&] {
-                call.original_ran = true;
-                try {
-                    detail::pass_on<true>(call, [&](auto&&... passed) {
-                        call.result.set_from(detail::held_hooks::original(site_, function_),
-                                             std::forward<decltype(passed)>(passed)...);
-                    });
-                } catch (...) {
-                    detail::keep_exception(call.exception);
-                }
-            };
-            // Inside the around hooks, the first of them outermost.
-            if (const auto around = hooks->of(phase::around); around.empty()) run_function();
-            else ext::proceed::through(around, any_call(&call, operations), run_function);
+            const inside<void> function{{call, &run_function}, *this};
+            if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) detail::access::run<proceed>(function, around);
+            else run_function(function);
         }
 
         // 3. End hooks, always all of them.
-        for (const auto& hook : hooks->of(phase::end)) {
+        for (const detail::hook_entry* hook = hooks->begin(phase::end); hook->run; ++hook) {
             try {
-                hook.run(hook, &call, operations, nullptr);
+                hook->run(hook->object, &call, nullptr);
             } catch (...) {
-                detail::keep_exception(call.exception, hook, call.name);
+                detail::keep_exception(call, *hook->record);
             }
         }
 
         // 4. The outcome.
-        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call.name, std::move(call.exception));
+        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
         return call.result.take();
+    }
+
+    static void run_function(const detail::inside_of_call<void>& erased) {
+        auto& call = static_cast<ext::call<signature>&>(erased.call);
+        call.result.reset();
+        call.original_ran = true;
+        try {
+            detail::pass_on<true>(call, [&](auto&&... passed) {
+                call.result.set_from(static_cast<const inside<void>&>(erased).self.function_, std::forward<decltype(passed)>(passed)...);
+            });
+        } catch (...) {
+            detail::keep_exception(call.exception);
+        }
     }
 
     // The way of one call of a function that returns an awaitable: the same, as a coroutine of the function's own kind, which
     // begins when the function's body would. It may be suspended in each step, and go on on another thread.
     static R await_with_hooks(const extensible& self, A... args) {
-        const detail::pinned_hooks held(self.site_);  // these hooks, whatever is registered or removed meanwhile
+        const detail::counting_guard held(self.site_);  // these hooks, whatever is registered or removed meanwhile
         const detail::hook_list* const hooks = held.list();
-        if (!hooks) co_return co_await std::invoke(self.function_, std::forward<A>(args)...);
-        ext::call<signature> call(hooks->name, args...);
-        const any_call erased(&call, detail::operations_of<signature, Parameters>::table);
+        if (!hooks) co_return co_await detail::invoke(self.function_, std::forward<A>(args)...);
+        auto call = detail::access::make<ext::call<signature>>(hooks->name, operations, args...);
         using stage = detail::stage_of<R>;
-        detail::end_hooks end_hooks(*hooks, erased, held);  // which run also where the call is destroyed while it is suspended
+        detail::awaited_end_hooks end_hooks(call, held);  // which run also where the call is destroyed while it is suspended
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
-        for (const auto& hook : hooks->of(phase::start)) {
+        for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
             try {
-                if (hook.record->stage) co_await detail::begin_hook<stage>(hook, erased, nullptr);
-                else detail::run_hook_on_this_thread(hook, erased, held);
+                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
+                else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
-                if (!detail::is_isolated(call.exception, hook, call.name)) break;
+                if (!detail::keep_or_isolate(call, *hook->record)) break;
             }
         }
 
         // 2. The function, unless they have settled the outcome, inside the around hooks.
         if (!call.result && !call.exception) {
-            auto await_function = [&self, &call]() -> stage {
-                call.original_ran = true;
+            if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) {
+                const inside<stage> function{{call, &await_function}, self};
+                co_await detail::access::run<awaiting_proceed<stage>>(function, around);
+            } else {  // here, because a stage of its own would be another coroutine
                 try {
-                    R awaited = detail::pass_on<true>(call, [&](auto&&... passed) -> R {
-                        return std::invoke(self.function_, std::forward<decltype(passed)>(passed)...);
-                    });
-                    if constexpr (std::is_void_v<detail::outcome_of<R>>) {
-                        co_await std::move(awaited);
-                        call.result.emplace();
-                    } else {
-                        call.result.emplace(co_await std::move(awaited));
-                    }
+                    if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
+                    else call.result.emplace(co_await begin_function(call, self));
                 } catch (...) {
                     detail::keep_exception(call.exception);
                 }
-            };
-            co_await awaiting_proceed<stage>(erased, nullptr, hooks->of(phase::around), await_function)();
+            }
         }
 
         // 3. End hooks, always all of them.
         while (const detail::hook_entry* const hook = end_hooks.next()) {
             try {
-                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, erased, nullptr);
-                else detail::run_hook_on_this_thread(*hook, erased, held);
+                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
+                else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
-                detail::is_isolated(call.exception, *hook, call.name);
+                detail::keep_or_isolate(call, *hook->record);
             }
         }
 
         // 4. The outcome.
-        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call.name, std::move(call.exception));
+        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
         if constexpr (std::is_void_v<detail::outcome_of<R>>) co_return;
         else co_return call.result.take();
     }
 
+    // The function inside of around hooks that are awaited.
+    static auto await_function(const detail::inside_of_call<detail::stage_of<R>>& erased) -> detail::stage_of<R>
+        requires detail::coroutine_type<R>
+    {
+        auto& call = static_cast<ext::call<signature>&>(erased.call);
+        const extensible& self = static_cast<const inside<detail::stage_of<R>>&>(erased).self;
+        call.result.reset();
+        try {
+            if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
+            else call.result.emplace(co_await begin_function(call, self));
+        } catch (...) {
+            detail::keep_exception(call.exception);
+        }
+    }
+
+    static R begin_function(ext::call<signature>& call, const extensible& self) {
+        call.original_ran = true;
+        return detail::pass_on<true>(call, [&](auto&&... passed) -> R {
+            return detail::invoke(self.function_, std::forward<decltype(passed)>(passed)...);
+        });
+    }
+
     detail::site site_;
-    [[no_unique_address]] mutable Function function_;
-    [[no_unique_address]] Parameters parameters_;
+    EXTENSIBLE_NO_UNIQUE_ADDRESS mutable Function function_;
+    EXTENSIBLE_NO_UNIQUE_ADDRESS Parameters parameters_;
 };
 
 template <class Function>
@@ -276,4 +299,12 @@ template <class... Parameter, class Function>
 extensible(registry&, std::string_view, parameters<Parameter...>, Function)
     -> extensible<detail::signature_of<Function>, Function, parameters<Parameter...>>;
 
-}  // namespace ext
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION void detail::throw_empty_function(std::string_view name) {
+    throw error(join({name, ": a function to wrap was expected, an empty one was given: a null pointer or an empty std::function"}));
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI

@@ -1,5 +1,5 @@
 // Where the function returns a reference, a temporary as the result would be gone before the caller sees it.
-// expect-first: use of deleted function .*ext::result<T&>::operator=\(T&&\)|overload resolution selected deleted operator '='
+// expect-first: use of deleted function .*ext::.*result<T&>::operator=\(T&&\)|overload resolution selected deleted operator '='
 #include <extensible/extensible.hpp>
 
 inline int counter = 0;

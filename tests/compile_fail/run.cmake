@@ -1,4 +1,5 @@
-# Checks one file that must not compile: cmake -DCASE= -DCOMPILER= -DFLAGS= -DINCLUDE= -P run.cmake
+# Checks one file that must not compile: cmake -DCASE= -DCOMPILER= -DFLAGS= -DINCLUDE= -DPRECOMPILED= -P run.cmake
+# Without a case, makes the precompiled header that the cases are compiled behind.
 #
 # The file says in its lines
 #     // expect-first: <regex>    what the first error says, which is the one that a user reads
@@ -7,7 +8,14 @@
 
 set(ENV{LC_ALL} C)
 separate_arguments(flags UNIX_COMMAND "${FLAGS}")
-set(compile ${COMPILER} ${flags} -std=c++20 -fsyntax-only -I${INCLUDE} ${CASE})
+set(compile ${COMPILER} ${flags} -std=c++20 -I${INCLUDE})
+
+if(NOT CASE)
+    file(WRITE ${PRECOMPILED} "#include <extensible/extensible.hpp>\n")
+    execute_process(COMMAND ${compile} -x c++-header ${PRECOMPILED} -o ${PRECOMPILED}.gch COMMAND_ERROR_IS_FATAL ANY)
+    return()
+endif()
+list(APPEND compile -fsyntax-only -include ${PRECOMPILED} ${CASE})
 
 execute_process(COMMAND ${compile} -DFIXED RESULT_VARIABLE failed ERROR_VARIABLE errors)
 if(failed)

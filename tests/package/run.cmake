@@ -48,4 +48,7 @@ elseif(STEP STREQUAL "pkg_config")
     separate_arguments(arguments UNIX_COMMAND "${FLAGS} -std=c++20 ${from_pkg_config}")
     run(${COMPILER} ${CMAKE_CURRENT_LIST_DIR}/main.cpp ${arguments} -o ${WORK}/pkg_config)
     run(${WORK}/pkg_config)
+    run(${COMPILER} -DEXTENSIBLE_COMPILED ${CMAKE_CURRENT_LIST_DIR}/main.cpp ${prefix}/include/extensible/extensible.cpp
+        ${arguments} -o ${WORK}/pkg_config_compiled)
+    run(${WORK}/pkg_config_compiled)
 endif()

@@ -1,15 +1,16 @@
-# extract_code(<markdown> <folder> <variable>): writes a translation unit into `folder` for each block fenced as ```cpp,
-# so that what a reader copies is known to compile, and sets the variable to their list.
+# extract_code(<markdown> <folder> <variable>): writes what is fenced as ```cpp into translation units in `folder`, so that
+# what a reader copies is known to compile, and sets the variable to their list.
 #
-# A block that starts with an #include is compiled as it stands. Any other comes behind prelude.hpp, and becomes the body
-# of a function unless one of its lines starts with what belongs outside of one.
+# A block that starts with an #include is a unit as it is. The others come in one unit, behind prelude.hpp, each in a namespace
+# of its own, and in the body of a function unless one of its lines starts with what belongs outside of one.
 function(extract_code markdown folder variable)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${markdown})
     cmake_path(GET markdown FILENAME name)
     file(READ ${markdown} text)
     set(text "\n${text}\n")  # a fence is found by the line ends around it
     set(line 0)
-    set(units "")
+    set(units ${folder}/blocks.cpp)
+    set(blocks "#include \"prelude.hpp\"\n")
 
     string(FIND "${text}" "\n```cpp\n" start)
     while(NOT start EQUAL -1)
@@ -25,22 +26,25 @@ function(extract_code markdown folder variable)
         math(EXPR line "${line} + ${count}")  # compilers name the line of the README
         set(code "#line ${line} \"${name}\"\n${code}\n")
         if(code MATCHES "^[^\n]*\n(#include[^\n]*)\n")
-            set(unit "${code}")
+            write_unit(${folder}/line_${line}.cpp "${code}")
+            list(APPEND units ${folder}/line_${line}.cpp)
         elseif(code MATCHES "\n(inline |extern |int main|struct |template)")
-            set(unit "#include \"prelude.hpp\"\n${code}")
+            string(APPEND blocks "namespace line_${line} {\n${code}}\n")
         else()
-            set(unit "#include \"prelude.hpp\"\nvoid block() {\n${code}}\n")
+            string(APPEND blocks "namespace line_${line} {\nvoid block() {\n${code}}\n}\n")
         endif()
-
-        set(path ${folder}/line_${line}.cpp)
-        file(WRITE ${path}.new "${unit}")
-        file(COPY_FILE ${path}.new ${path} ONLY_IF_DIFFERENT)  # an unchanged block is not compiled again
-        list(APPEND units ${path})
 
         string(REGEX MATCHALL "\n" lines "${code}")
         list(LENGTH lines count)
         math(EXPR line "${line} + ${count} - 2")  # without the #line and the end of the last line
         string(FIND "${text}" "\n```cpp\n" start)
     endwhile()
+    write_unit(${folder}/blocks.cpp "${blocks}")
     set(${variable} ${units} PARENT_SCOPE)
+endfunction()
+
+# An unchanged file is not compiled again.
+function(write_unit path text)
+    file(WRITE ${path}.new "${text}")
+    file(COPY_FILE ${path}.new ${path} ONLY_IF_DIFFERENT)
 endfunction()

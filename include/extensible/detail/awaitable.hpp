@@ -1,6 +1,8 @@
 #pragma once
 
-// Does a function return something that is awaited, and what does that give? Traits of coroutine types, whoever made them.
+// Does a function return something that is awaited, and what does that give? Traits of any library's coroutine types.
+
+#include <extensible/detail/config.hpp>
 
 #include <concepts>
 #include <coroutine>
@@ -8,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::detail {
+namespace ext::inline EXTENSIBLE_ABI::detail {
 
 // What `co_await` uses of an operand: its operator co_await, or itself.
 template <class T>
@@ -40,7 +42,7 @@ struct outcome<R> {
     using type = decltype(detail::awaiter_of(std::declval<R>()).await_resume());
 };
 
-/// What a call of a function that returns R comes to: R, or what awaiting it gives.
+/// What a call of a function that returns R gives: R, or what awaiting it gives.
 template <class R>
 using outcome_of = typename outcome<R>::type;
 
@@ -88,7 +90,7 @@ private:
     std::coroutine_handle<promise_type> handle_;
 };
 
-// Whether the promise has a say in what its coroutine may await.
+// Whether the promise has an await_transform, and so decides what its coroutine may await.
 template <class Promise>
 struct has_await_transform {
     struct other {

@@ -7,7 +7,6 @@
 #include <extensible/kwargs.hpp>
 #include <extensible/params.hpp>
 
-#include <array>
 #include <concepts>
 #include <cstddef>
 #include <string_view>
@@ -15,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::detail {
+namespace ext::inline EXTENSIBLE_ABI::detail {
 
 template <class>
 struct keyword_traits {
@@ -39,14 +38,14 @@ class binding {
     static constexpr std::size_t given_count = sizeof...(Given);
     static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
-    static constexpr std::array<bool, given_count + 1> keywords{is_keyword<Given>..., false};
-    static constexpr std::array<std::string_view, given_count + 1> names{
+    // One element for each argument, and one more because there may be none.
+    static constexpr bool keywords[given_count + 1]{is_keyword<Given>...};
+    EXTENSIBLE_HIDDEN static constexpr std::string_view names[given_count + 1]{
         keyword_traits<std::remove_cvref_t<Given>>::name...};
-    static constexpr std::array<bool, given_count + 1> are_kwargs{
-        std::same_as<std::remove_cvref_t<Given>, kwargs>..., false};
+    static constexpr bool are_kwargs[given_count + 1]{std::same_as<std::remove_cvref_t<Given>, kwargs>...};
 
     // An ext::kwargs as the last argument is the set of named ones to start from.
-    static constexpr bool whole_kwargs = function::takes_kwargs && given_count > 0 && are_kwargs[given_count - (given_count > 0)];
+    static constexpr bool whole_kwargs = function::takes_kwargs && are_kwargs[given_count == 0 ? 0 : given_count - 1];
     static constexpr std::size_t single_count = given_count - (whole_kwargs ? 1 : 0);
 
     static constexpr std::size_t positional_count = [] {
@@ -66,15 +65,10 @@ class binding {
         return none;
     }
 
-    static constexpr std::string_view parameter_name(std::size_t index) {
-        return index < Parameters::count ? Parameters::names[index] : std::string_view();
-    }
-
     // The argument for a parameter; `none` means its default.
     static constexpr std::size_t argument_for(std::size_t parameter) {
         if (parameter < positional_count) return parameter;
-        const std::string_view name = parameter_name(parameter);
-        return name.empty() ? none : argument_named(name);
+        return parameter < Parameters::count ? argument_named(Parameters::names[parameter]) : none;
     }
 
     template <std::size_t Index>
@@ -83,13 +77,10 @@ class binding {
     template <std::size_t Parameter>
     static decltype(auto) pick(const Parameters& defaults, std::tuple<Given...>& given) {
         constexpr std::size_t argument = argument_for(Parameter);
-        if constexpr (argument == none) return static_cast<const default_at<Parameter>&>(std::get<Parameter>(defaults.all).value);
+        if constexpr (argument == none) return std::as_const(std::get<Parameter>(defaults.all).value);
         else if constexpr (keywords[argument]) return value_of(std::get<argument>(given));
         else return std::get<argument>(std::move(given));
     }
-
-    template <std::size_t Parameter>
-    using default_at = decltype(parameter_at<Parameter>::value);
 
     template <fixed_string Name, class T>
     static T&& value_of(keyword_argument<Name, T>& named) noexcept {
@@ -181,12 +172,8 @@ private:
     template <std::size_t Index>
     static void keep([[maybe_unused]] kwargs& named, [[maybe_unused]] std::tuple<Given...>& given) {
         if constexpr (keywords[Index]) {
-            constexpr bool bound = [] {
-                for (std::size_t p = 0; p < Parameters::count; ++p)
-                    if (Parameters::names[p] == names[Index]) return true;
-                return false;
-            }();
-            if constexpr (!bound) named.set(names[Index], value_of(std::get<Index>(given)));
+            constexpr bool is_bound = Parameters::find(names[Index]) < Parameters::count;
+            if constexpr (!is_bound) named.set(names[Index], value_of(std::get<Index>(given)));
         }
     }
 };

@@ -1,421 +1,687 @@
 #pragma once
 
-// How do wrappers and hooks come together? Everything that changes a registry: each change happens whole or not at all,
-// in one step for the calls that begin afterwards.
+// How do wrappers and hooks come together? Everything that changes a registry: each change happens whole or not at all, and in
+// one step for the calls that begin afterwards.
 
-#include <extensible/detail/change.hpp>
+#include <extensible/detail/config.hpp>
 #include <extensible/detail/hazard.hpp>
 #include <extensible/detail/order.hpp>
-#include <extensible/detail/pattern.hpp>
 #include <extensible/detail/records.hpp>
-#include <extensible/detail/run_guarded.hpp>
+#include <extensible/detail/system.hpp>
 #include <extensible/error.hpp>
 #include <extensible/options.hpp>
 
-#include <algorithm>
 #include <cstddef>
-#include <mutex>
+#include <cstdint>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace ext::detail {
+namespace ext::inline EXTENSIBLE_ABI::detail {
 
-/// Destroys at the end of its scope the hook lists that have been replaced in it. It stands before the lock in every
-/// function below, because that may destroy what hooks captured, which is foreign code.
-struct reclaim_when_unlocked {
-    explicit reclaim_when_unlocked(registry_record& registry) noexcept : domain(*registry.domain) {}
-    ~reclaim_when_unlocked() { domain.reclaim(); }
-    hazard_domain& domain;
+/// A registry that is locked, which everything that follows needs. Calls are not kept from running meanwhile. When it is unlocked
+/// what nobody uses any more is destroyed, foreign code included.
+class locked_registry {
+public:
+    /// May throw incompatible_module; and std::bad_alloc, when it is locked for the first time.
+    EXTENSIBLE_FUNCTION explicit locked_registry(registry_record& registry);
+    locked_registry(const locked_registry&) = delete;
+    locked_registry& operator=(const locked_registry&) = delete;
+    EXTENSIBLE_FUNCTION ~locked_registry();
+
+    /// A wrapper of `name` appears at `place`. The hooks that wait for it are attached.
+    EXTENSIBLE_FUNCTION void attach(site& place, std::string_view name, const function_type& type);
+
+    /// The wrapper goes. The hooks that were registered on the function itself go with its last wrapper.
+    EXTENSIBLE_FUNCTION void detach(site& place);
+
+    /// Registers `hook` on a wrapped function; by name, which may not be wrapped yet; under a pattern; for errors.
+    EXTENSIBLE_FUNCTION void add(const site& place, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_FUNCTION void add(std::string_view name, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_FUNCTION void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_FUNCTION void add_error_handler(hook_record& hook);
+
+    /// Removes the hooks of the group, which can register no more.
+    EXTENSIBLE_FUNCTION void remove(hook_group& group);
+    EXTENSIBLE_FUNCTION void set_enabled(hook_group& group, bool enabled);
+
+    /// The ext::registry goes: its hooks are removed, its functions go on without.
+    EXTENSIBLE_FUNCTION void close();
+
+    registry_record* operator->() const noexcept { return registry_.get(); }
+
+private:
+    EXTENSIBLE_FUNCTION void check_registration(std::string_view function, const hook_record& hook) const;
+    EXTENSIBLE_FUNCTION std::size_t place_of(std::string_view name) const noexcept;
+    EXTENSIBLE_FUNCTION ref<function_record> find_or_make(std::string_view name);
+    EXTENSIBLE_FUNCTION void forget_if_unused(function_record& function) noexcept;
+    EXTENSIBLE_FUNCTION void add(function_record& function, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_FUNCTION hook_record* hook_to_replace(std::string_view where, const hook_sequence& hooks, hook_record& hook,
+                                                     const hook_options& options) const;
+
+    // Which hooks are meant: those of a group; without one those that were registered on an object, or all.
+    struct selection {
+        const hook_group* group;
+        bool all;
+        bool has(const hook_record& hook) const noexcept { return group ? group->has(hook) : all || hook.on_object; }
+        hook_record* only_hook() const noexcept { return group ? group->only_hook : nullptr; }
+    };
+    EXTENSIBLE_FUNCTION static bool any_in(const hook_sequence& hooks, const selection& selected) noexcept;
+    EXTENSIBLE_FUNCTION static bool concerns(const function_record& function, const selection& selected) noexcept;
+    EXTENSIBLE_FUNCTION static hook_sequence::edit without(std::string_view where, hook_sequence& hooks, const selection& leaving);
+    EXTENSIBLE_FUNCTION void remove(const selection& leaving, function_record* from);
+
+    const ref<registry_record> registry_;
+    struct reclaim_at_end {
+        hazard_domain& domain;
+        ~reclaim_at_end() { domain.reclaim(); }
+    } reclaim_;
+    mutex_lock lock_;
 };
+
+// What handles do with their hook, or a plugin with its hooks. Null: nothing. A copy of `group` is held meanwhile, because what the
+// hooks captured may own the handle.
+template <class Group>
+void remove(ref<Group> group) {
+    if (group) locked_registry(*group->registry).remove(*group);
+}
+
+template <class Group>
+void set_enabled(const ref<Group>& group, bool enabled) {
+    if (group) locked_registry(*group->registry).set_enabled(*group, enabled);
+}
+
+/// Gives up at `until`, if that is not null; tells whether it did not have to.
+template <class Group>
+bool remove_and_wait(ref<Group> group, const time_point* until = nullptr) {
+    if (!group) return true;
+    remove(group);
+    return group->registry->domain->wait_until_unused(*group, until);
+}
+
+inline bool is_active(const ref<hook_record>& hook) {
+    if (!hook) return false;
+    const locked_registry registry(*hook->registry);
+    return hook->registered && hook->runs();
+}
+
+/// Whether the hook can run in the function's calls: one that is awaited only in calls that are awaited in the same way, and a
+/// plain one not around them. Hooks for any function may be under a pattern that matches others too.
+EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* function) noexcept;
+
+// ---- The stamp ------------------------------------------------------------------------------------------------------
+
+EXTENSIBLE_HIDDEN inline constexpr std::string_view standard_library =
+#if defined(_LIBCPP_ABI_VERSION)
+    "libc++ with ABI " EXTENSIBLE_TEXT(_LIBCPP_ABI_VERSION);
+#elif defined(_GLIBCXX_DEBUG)
+    "libstdc++ in debug mode, new ABI " EXTENSIBLE_TEXT(_GLIBCXX_USE_CXX11_ABI);
+#elif defined(__GLIBCXX__)
+    "libstdc++, new ABI " EXTENSIBLE_TEXT(_GLIBCXX_USE_CXX11_ABI);
+#elif defined(_ITERATOR_DEBUG_LEVEL)
+    "MSVC's library, iterator debug level " EXTENSIBLE_TEXT(_ITERATOR_DEBUG_LEVEL);
+#else
+    "another library";
+#endif
+
+constexpr void write_number(char*& at, std::size_t number) noexcept {
+    if (number >= 10) write_number(at, number / 10);
+    *at++ = static_cast<char>('0' + number % 10);
+}
+
+EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
+    stamp made{};
+    char* at = made.text;
+    const auto write = [&at](std::string_view part) {
+        for (const char c : part) *at++ = c;
+    };
+    write("extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ");
+    write(standard_library);
+    write(", sizes");
+    for (const std::size_t size : {sizeof(std::string), sizeof(std::vector<int>), sizeof(std::exception_ptr), sizeof(mutex),
+                                   sizeof(registry_record), sizeof(registry_contents), sizeof(function_record),
+                                   sizeof(hook_sequence), sizeof(plugin_record), sizeof(hook_record), sizeof(type_identity),
+                                   sizeof(site), sizeof(hook_list), sizeof(hook_entry), sizeof(change_step),
+                                   sizeof(hazard_domain), sizeof(thread_hazards), sizeof(hazard_slot), sizeof(hook_error)}) {
+        write(" ");
+        write_number(at, size);
+    }
+    write("; version ");  // which may differ
+    write(version);
+    return made;
+}
+
+EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
+    : stamp(make_stamp()), counted(initial_references), domain(&shared) {
+    errors.registry = this;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION registry_record& registry_record::checked() {
+    static constexpr stamp own = make_stamp();
+    const std::string_view mine = own.text;
+    std::string_view other(text, sizeof text);
+    other = other.substr(0, other.find('\0'));
+    if (mine.substr(0, mine.find(';')) == other.substr(0, other.find(';'))) return *this;
+    throw incompatible_module(join({"ext: this module was compiled with ", mine, "; the module of the registry with ", other,
+                                    "; compile both alike"}));
+}
+
+EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* function) noexcept {
+    const type_identity* const stage = function ? function->stage : nullptr;
+    if (hook.stage) return stage && *hook.stage == *stage;
+    return hook.when != phase::around || !stage;
+}
+
+/// A change that is being prepared: which hooks come and go, and what the functions concerned run from then on. The registry is
+/// locked all the while. Everything that may throw does so before or in make(), and leaves everything as it was.
+class change {
+public:
+    explicit change(registry_record& registry) noexcept : registry_(registry) {}
+    change(const change&) = delete;
+    change& operator=(const change&) = delete;
+    EXTENSIBLE_FUNCTION ~change();
+
+    /// The hook, one at most, is registered from then on; or no more. The functions that it concerns are told apart from this.
+    void add(hook_record& hook) noexcept { added_ = &hook; }
+    EXTENSIBLE_FUNCTION void remove(hook_record& hook);
+
+    /// The function's hooks change in this way.
+    EXTENSIBLE_FUNCTION void edit(function_record& function, hook_sequence::edit planned);
+
+    /// The function's hooks stay, but some run no more, or run again; or its wrappers have changed.
+    EXTENSIBLE_FUNCTION void refresh(function_record& function);
+
+    /// Makes the change, for all calls that begin afterwards.
+    EXTENSIBLE_FUNCTION void make();
+
+private:
+    struct part {
+        ref<function_record> function;
+        bool edits;
+        hook_sequence::edit planned;
+        part* next_part;
+        bool publishes = false;                 // calls see something of it
+        hook_list* next = nullptr;              // what is published then; null where no hook runs
+        hook_list* placeholder = nullptr;       // what is published until the step has happened, where nothing was before
+        std::vector<hook_record*> gained{};     // hooks that `next` has, and the published list has not
+        dropped_hook* dropped = nullptr;        // hooks that the published list has, and `next` has not
+    };
+
+    EXTENSIBLE_FUNCTION void exchange_one(part& p);
+    EXTENSIBLE_FUNCTION const hook_record* running_before(const part& p) const noexcept;
+    EXTENSIBLE_FUNCTION void list_anew(part& p);
+    EXTENSIBLE_FUNCTION void compare(part& p, const std::vector<hook_record*>& running);
+    EXTENSIBLE_FUNCTION ref<change_step> prepare_step();
+    EXTENSIBLE_FUNCTION void let_happen(change_step& step) noexcept;
+    EXTENSIBLE_FUNCTION void publish(const function_record& function, hook_list* list) noexcept;
+    EXTENSIBLE_FUNCTION void commit(part& p) noexcept;
+
+    static bool runs_in(const hook_record& hook, const function_record& function) noexcept {
+        return hook.runs() && suits(hook, function.sites->type);
+    }
+
+    registry_record& registry_;
+    part* parts_ = nullptr;
+    hook_record* added_ = nullptr;
+    std::vector<ref<hook_record>> removed_;
+};
+
+EXTENSIBLE_FUNCTION change::~change() {
+    while (parts_) {
+        part* const p = std::exchange(parts_, parts_->next_part);
+        // Where the change was not made, these have never been published.
+        if (p->next) hook_list::free(p->next);
+        if (p->placeholder) hook_list::free(p->placeholder);
+        while (p->dropped) delete std::exchange(p->dropped, p->dropped->next);
+        delete p;
+    }
+}
+
+EXTENSIBLE_FUNCTION void change::remove(hook_record& hook) { removed_.push_back(ref(&hook)); }
+
+EXTENSIBLE_FUNCTION void change::edit(function_record& function, hook_sequence::edit planned) {
+    const bool only_one = !planned.moves_others && function.sites;
+    parts_ = new part{ref(&function), true, std::move(planned), parts_};
+    if (only_one) exchange_one(*parts_);
+    else list_anew(*parts_);
+}
+
+EXTENSIBLE_FUNCTION void change::refresh(function_record& function) {
+    parts_ = new part{ref(&function), false, {}, parts_};
+    list_anew(*parts_);
+}
+
+// One hook comes, or goes, or takes the place of another: the published list is copied with that difference.
+EXTENSIBLE_FUNCTION void change::exchange_one(part& p) {
+    function_record& function = *p.function;
+    hook_list* const published = function.published;
+    hook_record* const added = p.planned.added && runs_in(*p.planned.added, function) ? p.planned.added : nullptr;
+    hook_record* const leaving = p.planned.leaving && runs_in(*p.planned.leaving, function) ? p.planned.leaving : nullptr;
+    if (!added && !leaving) return;
+    p.publishes = true;
+    if (added) p.gained.push_back(added);
+    if (leaving) p.dropped = new dropped_hook{ref(leaving), nullptr};
+    if (!published) p.next = hook_list::make(function, p.gained);
+    else if (added || published->size > 1) p.next = published->copy(leaving, added, added ? running_before(p) : nullptr);
+}
+
+// The hook that runs directly before the added one, by the order after the edit; null for the first of all.
+EXTENSIBLE_FUNCTION const hook_record* change::running_before(const part& p) const noexcept {
+    const function_record& function = *p.function;
+    for (std::size_t at = p.planned.added_at; at-- > 0;) {
+        const bool is_shifted = p.planned.leaving && at >= p.planned.leaves_at;
+        const hook_record& hook = function.hooks[is_shifted ? at + 1 : at];
+        if (runs_in(hook, function)) return &hook;
+    }
+    return nullptr;
+}
+
+EXTENSIBLE_FUNCTION void change::list_anew(part& p) {
+    function_record& function = *p.function;
+    std::vector<hook_record*> running;
+    const auto add_if_running = [&](hook_record& hook) {
+        if (runs_in(hook, function)) running.push_back(&hook);
+    };
+    // A function that nobody wraps publishes nothing.
+    if (function.sites && p.edits) for (hook_record& hook : p.planned.anew) add_if_running(hook);
+    else if (function.sites) for (hook_record& hook : function.hooks) add_if_running(hook);
+    compare(p, running);
+    if (p.publishes && !running.empty()) p.next = hook_list::make(function, running);
+}
+
+// What the published list has that is not among `running`, and the other way round.
+EXTENSIBLE_FUNCTION void change::compare(part& p, const std::vector<hook_record*>& running) {
+    const hook_list* const published = p.function->published;
+    const std::uint64_t here = ++registry_.marks, here_and_there = ++registry_.marks;
+    std::size_t listed = 0;
+    bool same = true;  // so far, in the same places
+    if (published) {
+        published->any_of([&](const hook_entry& entry) {
+            entry.record->mark = here;
+            same &= listed < running.size() && running[listed] == entry.record;
+            return ++listed, false;
+        });
+    }
+    p.publishes = !same || listed != running.size();
+    if (!p.publishes) return;
+    for (hook_record* hook : running) {
+        if (hook->mark != here) p.gained.push_back(hook);
+        hook->mark = here_and_there;
+    }
+    if (published) {
+        published->any_of([&](const hook_entry& entry) {
+            if (entry.record->mark == here) p.dropped = new dropped_hook{ref(entry.record), p.dropped};
+            return false;
+        });
+    }
+}
+
+EXTENSIBLE_FUNCTION void change::make() {
+    std::size_t sites = 0;
+    for (const part* p = parts_; p; p = p->next_part)
+        for (const site* s = p->publishes ? p->function->sites : nullptr; s; s = s->next) ++sites;
+    const ref<change_step> step = sites > 1 ? prepare_step() : ref<change_step>();
+
+    // Nothing fails from here on. A hook has its holders before a call can see it.
+    hazard_domain& domain = *registry_.domain;
+    if (added_) {
+        domain.keep(*added_);
+        added_->registered = true;
+    }
+    for (const part* p = parts_; p; p = p->next_part)
+        for (hook_record* hook : p->gained) domain.keep(*hook);
+    if (step) let_happen(*step);
+    for (part* p = parts_; p; p = p->next_part) commit(*p);
+    for (const auto& hook : removed_) {
+        hook->registered = false;
+        domain.let_go(*hook);
+    }
+}
+
+// Makes what is needed to change several sites in one step.
+EXTENSIBLE_FUNCTION ref<change_step> change::prepare_step() {
+    ref step(new change_step);
+    for (part* p = parts_; p; p = p->next_part)
+        if (p->publishes && !p->function->published) p->placeholder = hook_list::make(*p->function, {});
+    return step;
+}
+
+// Announces the change in every list that is in use, then lets it happen for all of them at once. From the announcement on no
+// call takes the quick way, in which it would not look for a step.
+EXTENSIBLE_FUNCTION void change::let_happen(change_step& step) noexcept {
+    for (part* p = parts_; p; p = p->next_part) {
+        if (!p->publishes) continue;
+        function_record& function = *p->function;
+        hook_list& list = p->placeholder ? *p->placeholder : *function.published;
+        list.successor = p->next;
+        list.step.store(ref(&step).release(), std::memory_order_seq_cst);
+        for (site* s = function.sites; s; s = s->next) s->quick_domain.store(nullptr, std::memory_order_seq_cst);
+        if (p->placeholder) {
+            function.published = std::exchange(p->placeholder, nullptr);
+            publish(function, function.published);
+        }
+    }
+    step.happened.store(true, std::memory_order_seq_cst);
+}
+
+// In the order of a sequentially consistent store: a call either finds the new list, or is found holding the old one.
+EXTENSIBLE_FUNCTION void change::publish(const function_record& function, hook_list* list) noexcept {
+    for (site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
+}
+
+EXTENSIBLE_FUNCTION void change::commit(part& p) noexcept {
+    function_record& function = *p.function;
+    if (p.publishes) {
+        hook_list* const replaced = std::exchange(function.published, std::exchange(p.next, nullptr));
+        publish(function, function.published);
+        // Behind the hooks: see hazard_guard.
+        for (site* s = function.sites; s; s = s->next) s->quick_domain.store(registry_.domain, std::memory_order_seq_cst);
+        if (replaced) registry_.domain->retire(*replaced, std::exchange(p.dropped, nullptr));
+    }
+    if (p.edits) function.hooks.apply(p.planned);
+}
 
 // ---- Errors, each raised in one place -------------------------------------------------------------------------------
 
-inline std::string text_of(const hook_record& hook) {
-    std::string text = std::string(to_string(hook.when)) + " hook";
-    if (!hook.id.empty()) text += " '" + hook.id + "'";
-    if (!hook.pattern.empty()) text += " for '" + hook.pattern + "'";
-    if (hook.owner) text += " of " + hook.owner->name;
-    return text;
+EXTENSIBLE_FUNCTION std::string text_of(const hook_record& hook) {
+    return text_of(hook.when, hook.id, hook.pattern, hook.plugin ? std::string_view(hook.plugin->name) : std::string_view());
 }
 
-[[noreturn]] inline void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
-                                                  const std::string& other, const type_identity& given) {
-    throw signature_mismatch(std::string(function) + ": the function is " + std::string(wrapped.name) + ", the " + other +
-                             " is for " + std::string(given.name));
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
+                                                               std::string_view other, const type_identity& given) {
+    throw signature_mismatch(join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
 }
 
-[[noreturn]] inline void throw_duplicate(std::string_view function, const hook_record& first, const hook_record& second) {
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first,
+                                                      const hook_record& second) {
     // A hook of one function cannot take the place of one that other functions have too, nor the other way round.
     const bool alike = first.pattern.empty() == second.pattern.empty();
-    throw duplicate_hook(std::string(function) + ": there is a " + text_of(first) + " already; " +
-                         (alike ? "remove it, or set .replace to take its place" : "remove it, or choose another id"));
+    throw duplicate_hook(join({function, ": there is ", article(first.when), text_of(first), " already; remove it, or ",
+                               alike ? "set .replace to take its place" : "choose another id"}));
 }
 
-inline void check_name(std::string_view name) {
+EXTENSIBLE_FUNCTION void check_name(std::string_view name) {
     if (name.empty()) throw error("ext: a function's name must not be empty");
     if (is_pattern(name))
-        throw error(std::string(name) + ": a name with '*' is a pattern; it takes hooks that take an ext::any_call&, and no "
-                                        "function may be called so");
+        throw error(join({name, ": a name with '*' is a pattern; it takes hooks that take an ext::any_call&, and no function may be "
+                                "called so"}));
 }
 
-inline void check_open(const registry_record& registry, std::string_view function) {
-    if (registry.closed) throw error(std::string(function) + ": its registry is gone, no hook can be registered");
+EXTENSIBLE_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
+    if (registry.closed) throw error(join({function, ": its registry is gone, no hook can be registered"}));
 }
 
-/// Whether `hook` may be registered now. The mutex is held.
-inline void check_registration(const registry_record& registry, std::string_view function, const hook_record& hook) {
-    check_open(registry, function);
-    if (registry.sealed) throw ext::sealed(std::string(function) + ": the registry is sealed, no hook can be registered");
-    if (!hook.owner) return;
-    if (hook.owner->registry.get() != &registry)
-        throw error(std::string(function) + ": the function is in another registry than the plugin " + hook.owner->name);
-    if (hook.owner->unloaded)
-        throw error(std::string(function) + ": the plugin " + hook.owner->name + " is unloaded, no hook can be registered");
+EXTENSIBLE_FUNCTION void locked_registry::check_registration(std::string_view function, const hook_record& hook) const {
+    check_open(*registry_, function);
+    if (registry_->sealed) throw ext::sealed(join({function, ": the registry is sealed, no hook can be registered"}));
+    if (!hook.plugin) return;
+    if (hook.plugin->registry != registry_)
+        throw error(join({function, ": the function is in another registry than the plugin ", hook.plugin->name}));
+    if (!hook.plugin->registered)
+        throw error(join({function, ": the plugin ", hook.plugin->name, " is unloaded, no hook can be registered"}));
 }
 
 // ---- Functions by name ----------------------------------------------------------------------------------------------
 
-// No std::span of them: in GCC 12 its constructor uses variables that the dynamic linker keeps a library in memory for.
-using function_records = std::vector<ref<function_record>>;
-
-/// Where the function of this name stands in the registry, or would stand. The mutex is held.
-inline function_records::iterator place_of(registry_record& registry, std::string_view name) noexcept {
-    return std::lower_bound(registry.functions.begin(), registry.functions.end(), name,
-                            [](const ref<function_record>& function, std::string_view n) { return function->name < n; });
+EXTENSIBLE_FUNCTION locked_registry::locked_registry(registry_record& registry)
+    : registry_(&registry.checked()), reclaim_{*registry.domain}, lock_(registry.domain->registration()) {
+    if (!registry.contents) registry.contents = new registry_contents;
 }
 
-/// The record of a name, made where there is none: with the hooks under patterns that match it. The mutex is held.
-inline ref<function_record> find_or_make(registry_record& registry, std::string_view name) {
-    const auto at = place_of(registry, name);
-    if (at != registry.functions.end() && (*at)->name == name) return *at;
-    hooks_in_order hooks;
-    for (const auto& hook : registry.patterns)
-        if (matches(hook->pattern, name)) hooks.push_back(hook);
-    ref made(new function_record(name, ref(&registry)));
-    made->hooks = in_running_order(name, std::move(hooks));
-    return *registry.functions.insert(at, std::move(made));
+EXTENSIBLE_FUNCTION locked_registry::~locked_registry() = default;
+
+// Where the function of this name is in the registry, or would be.
+EXTENSIBLE_FUNCTION std::size_t locked_registry::place_of(std::string_view name) const noexcept {
+    std::size_t from = 0, to = registry_->contents->functions.size();
+    while (from != to) {
+        const std::size_t middle = (from + to) / 2;
+        if (registry_->contents->functions[middle]->name < name) from = middle + 1;
+        else to = middle;
+    }
+    return from;
 }
 
-/// Forgets a name that nobody wraps and no hook of its own waits for. The mutex is held.
-inline void forget_if_unused(function_record& function) noexcept {
-    if (function.wanted()) return;
-    registry_record& registry = *function.registry;
-    const auto at = place_of(registry, function.name);
-    if (at != registry.functions.end() && at->get() == &function) registry.functions.erase(at);
+// The record of a name. A new one gets the hooks under patterns that match it.
+EXTENSIBLE_FUNCTION ref<function_record> locked_registry::find_or_make(std::string_view name) {
+    std::vector<ref<function_record>>& all = registry_->contents->functions;
+    const std::size_t at = place_of(name);
+    if (at != all.size() && all[at]->name == name) return all[at];
+    std::vector<hook_record*> hooks;
+    for (hook_record& hook : registry_->contents->patterns)
+        if (matches(hook.pattern, name)) hooks.push_back(&hook);
+    ref made(new function_record(name, registry_));
+    if (!hooks.empty()) {
+        hook_sequence::edit all_hooks = made->hooks.plan_all(name, hooks);
+        made->hooks.apply(all_hooks);
+    }
+    all.insert(all.begin() + static_cast<std::ptrdiff_t>(at), made);
+    return made;
+}
+
+// Forgets a name that nobody wraps and no hook of its own waits for.
+EXTENSIBLE_FUNCTION void locked_registry::forget_if_unused(function_record& function) noexcept {
+    if (function.is_wanted()) return;
+    std::vector<ref<function_record>>& all = registry_->contents->functions;
+    const std::size_t at = place_of(function.name);
+    if (at != all.size() && all[at].get() == &function) all.erase(all.begin() + static_cast<std::ptrdiff_t>(at));
 }
 
 // ---- Wrappers -------------------------------------------------------------------------------------------------------
 
-/// A wrapper of `name` appears at `place`. The hooks that wait for it are attached.
-inline void attach(registry_record& registry, std::string_view name, const call_operations& operations, site& place) {
-    const type_identity& signature = *operations.signature;
+EXTENSIBLE_FUNCTION void locked_registry::attach(site& place, std::string_view name, const function_type& type) {
     check_name(name);
-    const ref<registry_record> alive(&registry);
-    const reclaim_when_unlocked reclaim(registry);
-    const std::lock_guard lock(registry.mutex);
-    check_open(registry, name);
-    const ref<function_record> function = find_or_make(registry, name);
-    if (function->sites && !(*function->sites->operations->signature == signature))
-        throw_signature_mismatch(name, *function->sites->operations->signature, "second wrapper", signature);
-    for (const auto& hook : function->hooks)
-        if (hook->signature && !(*hook->signature == signature))
-            throw_signature_mismatch(name, signature, text_of(*hook) + " that waits for it", *hook->signature);
+    check_open(*registry_, name);
+    const ref<function_record> function = find_or_make(name);
+    if (function->sites && !(*function->sites->type->signature == *type.signature))
+        throw_signature_mismatch(name, *function->sites->type->signature, "second wrapper", *type.signature);
+    for (const hook_record& hook : function->hooks)
+        if (hook.signature && !(*hook.signature == *type.signature))
+            throw_signature_mismatch(name, *type.signature, join({text_of(hook), " that waits for it"}), *hook.signature);
 
-    place.domain = registry.domain;
     place.function = function;
-    place.operations = &operations;
+    place.type = &type;
+    place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+    place.hooks.store(function->published, std::memory_order_seq_cst);
     place.next = std::exchange(function->sites, &place);
-    if (place.next) {
-        place.hooks.store(function->published, std::memory_order_seq_cst);
-    } else {
-        try {
-            change attaching(registry);
-            attaching.set_hooks(*function, function->hooks);
-            attaching.make();
-        } catch (...) {
-            function->sites = nullptr;
-            forget_if_unused(*function);
-            throw;
-        }
+    if (place.next) return;
+    try {
+        change attaching(*registry_);
+        attaching.refresh(*function);
+        attaching.make();
+    } catch (...) {
+        function->sites = nullptr;
+        forget_if_unused(*function);
+        throw;
     }
 }
 
-/// The wrapper goes. With the last one go the hooks that were registered on the function itself.
-inline void detach(site& place) {
-    const ref<function_record> function = place.function;
-    const ref<registry_record> registry = function->registry;
-    const reclaim_when_unlocked reclaim(*registry);
-    const std::lock_guard lock(registry->mutex);
-    site** at = &function->sites;
+EXTENSIBLE_FUNCTION void locked_registry::detach(site& place) {
+    function_record& function = *place.function;
+    site** at = &function.sites;
     while (*at != &place) at = &(*at)->next;
     *at = place.next;
-    if (function->sites || function->hooks.empty()) return forget_if_unused(*function);
-
-    change detaching(*registry);
-    hooks_in_order staying;
-    for (const auto& hook : function->hooks) {
-        if (hook->on_object) detaching.remove(hook);
-        else staying.push_back(hook);
-    }
-    detaching.set_hooks(*function, in_running_order(function->name, std::move(staying)));
-    detaching.make();
-    forget_if_unused(*function);
+    if (function.sites) return;
+    remove({nullptr, false}, &function);
 }
 
 // ---- Hooks ----------------------------------------------------------------------------------------------------------
 
-/// What a registration says of its hook, but for the priority, which may come from a hook that it replaces.
-inline void take_options(std::string_view function, hook_record& hook, hook_options& options) {
-    hook.id = std::move(options.id);
-    hook.before = std::move(options.before);
-    hook.after = std::move(options.after);
-    hook.isolate = options.isolate.value_or(hook.owner && hook.owner->isolate);
-    hook.reentrant = options.reentrant.value_or(!hook.owner || hook.owner->reentrant);
-    // What an awaited hook throws is met where it is awaited.
-    hook.run = !hook.stage && (hook.isolate || !hook.reentrant) ? &run_guarded : hook.erased.run;
+// What a registration says of its hook. What is not said comes from a hook that it replaces, which may be null.
+EXTENSIBLE_FUNCTION void take_options(hook_record& hook, const hook_options& options, const hook_record* replaced) {
+    const std::vector<std::string>& before = replaced && options.before.empty() ? replaced->before : options.before;
+    const std::vector<std::string>& after = replaced && options.after.empty() ? replaced->after : options.after;
+    std::vector<std::string>(before).swap(hook.before);
+    std::vector<std::string>(after).swap(hook.after);
+    hook.priority = options.priority.value_or(replaced ? replaced->priority : 0);
+    if (replaced) hook.number = replaced->number;
+}
+
+// The hook that has the id already, null where there is none. Takes the options that cannot come from that one.
+EXTENSIBLE_FUNCTION hook_record* locked_registry::hook_to_replace(std::string_view where, const hook_sequence& hooks,
+                                                                  hook_record& hook, const hook_options& options) const {
+    check_registration(where, hook);
+    hook.registry = registry_;
+    hook.id = options.id;
+    hook.isolate = options.isolate.value_or(hook.plugin && hook.plugin->isolate);
+    hook.reentrant = options.reentrant.value_or(!hook.plugin || hook.plugin->reentrant);
+    hook.number = registry_->registrations + 1;
     if (hook.stage && !hook.reentrant)
-        throw error(std::string(function) + ": the " + text_of(hook) + " is awaited, and may go on on any thread; it cannot be "
-                                            "registered with .reentrant = false");
+        throw error(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with "
+                                                          ".reentrant = false"}));
+    hook_record* const first = hooks.find(hook.when, hook.id);
+    if (first && (!options.replace || first->pattern.empty() != hook.pattern.empty())) throw_duplicate(where, *first, hook);
+    return first;
 }
 
-/// The hook of this phase and id, null when there is none or the id is empty.
-inline ref<hook_record> find_hook(const hooks_in_order& hooks, phase when, std::string_view id) noexcept {
-    for (const auto& hook : hooks)
-        if (!id.empty() && hook->when == when && hook->id == id) return hook;
-    return {};
-}
+EXTENSIBLE_FUNCTION void locked_registry::add(function_record& function, hook_record& hook, const hook_options& options) {
+    hook_record* const first = hook_to_replace(function.name, function.hooks, hook, options);
+    if (hook.signature && function.sites && !(*function.sites->type->signature == *hook.signature))
+        throw_signature_mismatch(function.name, *function.sites->type->signature, text_of(hook), *hook.signature);
+    take_options(hook, options, first);
+    hook.function = ref(&function);
 
-/// The same hooks without `leaving`, which may be null, and with `added`, which may be null, in running order.
-inline hooks_in_order exchanged(std::string_view function, const hooks_in_order& hooks, const ref<hook_record>& leaving,
-                                const ref<hook_record>& added) {
-    hooks_in_order changed;
-    changed.reserve(hooks.size() + 1);
-    for (const auto& hook : hooks)
-        if (hook != leaving) changed.push_back(hook);
-    if (added) changed.push_back(added);
-    return in_running_order(function, std::move(changed));
-}
-
-/// Registers `hook` on functions of which `is_target` is true, in the place of `first` if that is not null.
-/// The mutex is held.
-template <class Predicate>
-void add(registry_record& registry, const ref<hook_record>& hook, const ref<hook_record>& first, hook_options& options,
-         const function_records& functions, Predicate is_target) {
-    hook->number = first ? first->number : registry.registrations + 1;
-    hook->priority = options.priority.value_or(first ? first->priority : 0);
-    if (first && hook->before.empty()) hook->before = first->before;
-    if (first && hook->after.empty()) hook->after = first->after;
-
-    change adding(registry);
-    for (const auto& function : functions) {
-        const bool target = is_target(*function);
-        if (target || (first && find_hook(function->hooks, first->when, first->id) == first))
-            adding.set_hooks(*function, exchanged(function->name, function->hooks, first, target ? hook : ref<hook_record>()));
-    }
-    if (first) adding.remove(first);
+    change adding(*registry_);
+    adding.edit(function, function.hooks.plan(function.name, first, &hook));
+    adding.add(hook);
+    if (first) adding.remove(*first);
     adding.make();
-    hook->registered = true;
-    ++registry.registrations;
+    ++registry_->registrations;
 }
 
-/// Registers `hook` on `function`. The mutex is held.
-inline void add(const ref<function_record>& function, const ref<hook_record>& hook, hook_options& options) {
-    take_options(function->name, *hook, options);
-    if (hook->signature && function->sites && !(*function->sites->operations->signature == *hook->signature))
-        throw_signature_mismatch(function->name, *function->sites->operations->signature, text_of(*hook), *hook->signature);
-    const ref<hook_record> first = find_hook(function->hooks, hook->when, hook->id);
-    if (first && (!options.replace || !first->function)) throw_duplicate(function->name, *first, *hook);
-    hook->function = function;
-    add(*function->registry, hook, first, options, {function}, [](const function_record&) { return true; });
+EXTENSIBLE_FUNCTION void locked_registry::add(const site& place, hook_record& hook, const hook_options& options) {
+    hook.on_object = true;
+    add(*place.function, hook, options);
 }
 
-/// Registers `hook` by name. The function may not be wrapped yet.
-inline void add(registry_record& registry, std::string_view name, const ref<hook_record>& hook, hook_options& options) {
+EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook, const hook_options& options) {
     check_name(name);
-    const ref<registry_record> alive(&registry);
-    const reclaim_when_unlocked reclaim(registry);
-    const std::lock_guard lock(registry.mutex);
-    check_registration(registry, name, *hook);
-    hook->registry = alive;
-    const ref<function_record> function = find_or_make(registry, name);
+    const ref<function_record> function = find_or_make(name);
     try {
-        add(function, hook, options);
+        add(*function, hook, options);
     } catch (...) {
         forget_if_unused(*function);
         throw;
     }
 }
 
-/// Registers `hook` on a wrapped function.
-inline void add(const site& place, const ref<hook_record>& hook, hook_options& options) {
-    const ref<registry_record> registry = place.function->registry;
-    const reclaim_when_unlocked reclaim(*registry);
-    const std::lock_guard lock(registry->mutex);
-    check_registration(*registry, place.function->name, *hook);
-    hook->registry = registry;
-    hook->on_object = true;
-    add(place.function, hook, options);
-}
+EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
+    if (pattern.empty()) throw error("ext: a function's name must not be empty");
+    hook.pattern = pattern;
+    hook_record* const first = hook_to_replace(pattern, registry_->contents->patterns, hook, options);
+    take_options(hook, options, first);
 
-/// Registers `hook`, which takes calls of any function, for those whose names match, now or later.
-inline void add_pattern(registry_record& registry, std::string_view pattern, const ref<hook_record>& hook,
-                        hook_options& options) {
-    if (pattern.empty()) throw error("ext: a pattern must not be empty; '*' stands for all functions");
-    const ref<registry_record> alive(&registry);
-    const reclaim_when_unlocked reclaim(registry);
-    const std::lock_guard lock(registry.mutex);
-    check_registration(registry, pattern, *hook);
-    hook->registry = alive;
-    hook->pattern = pattern;
-    take_options(pattern, *hook, options);
-
-    const ref<hook_record> first = find_hook(registry.patterns, hook->when, hook->id);
-    if (first && !options.replace) throw_duplicate(pattern, *first, *hook);
-    const auto is_target = [&](const function_record& function) { return matches(pattern, function.name); };
-    for (const auto& function : registry.functions) {
-        if (!is_target(*function)) continue;
-        const ref<hook_record> namesake = find_hook(function->hooks, hook->when, hook->id);
-        if (namesake && namesake != first) throw_duplicate(function->name, *namesake, *hook);
-    }
     // In one function that all patterns match these must have an order; then they have one in each.
-    hooks_in_order patterns = exchanged(pattern, registry.patterns, first, hook);
-    add(registry, hook, first, options, registry.functions, is_target);
-    registry.patterns = std::move(patterns);
+    hook_sequence::edit patterns = registry_->contents->patterns.plan(pattern, first, &hook);
+    change adding(*registry_);
+    for (const auto& function : registry_->contents->functions) {
+        hook_record* const added = matches(pattern, function->name) ? &hook : nullptr;
+        hook_record* const leaving = first && matches(first->pattern, function->name) ? first : nullptr;
+        const hook_record* const namesake = added ? function->hooks.find(hook.when, hook.id) : nullptr;
+        if (namesake && namesake != first) throw_duplicate(function->name, *namesake, hook);
+        if (added || leaving) adding.edit(*function, function->hooks.plan(function->name, leaving, added));
+    }
+    adding.add(hook);
+    if (first) adding.remove(*first);
+    adding.make();
+    registry_->contents->patterns.apply(patterns);
+    ++registry_->registrations;
 }
 
-/// Registers `hook` as a handler of the exceptions that no caller sees.
-inline void add_error_handler(registry_record& registry, const ref<hook_record>& hook) {
-    constexpr std::string_view name = "on_hook_error";  // of no function; stands in an error's text
-    const ref<registry_record> alive(&registry);
-    const reclaim_when_unlocked reclaim(registry);
-    const std::lock_guard lock(registry.mutex);
-    check_registration(registry, name, *hook);
-    hook->registry = alive;
-    if (!registry.errors.function) {
-        const ref function(new function_record(name, alive));
-        function->sites = &registry.errors;
-        registry.errors.function = function;
+EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) {
+    constexpr std::string_view name = "on_hook_error";  // of no function; for an error's text
+    check_registration(name, hook);
+    site& errors = registry_->errors;
+    if (!errors.function) {
+        errors.function = ref(new function_record(name, registry_));
+        errors.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+        errors.function->sites = &errors;
     }
-    hook_options options;
-    add(registry.errors.function, hook, options);
+    add(*errors.function, hook, no_options());
 }
 
-/// Removes the hooks of these functions, and of the patterns, that are so. The mutex is held.
-template <class Predicate>
-void remove(registry_record& registry, const function_records& functions, Predicate is_removed) {
-    change removing(registry);
-    hooks_in_order patterns;
-    for (const auto& hook : registry.patterns) {
-        if (is_removed(*hook)) removing.remove(hook);
-        else patterns.push_back(hook);
-    }
-    function_records changed;
-    for (const auto& function : functions) {
-        hooks_in_order staying;
-        for (const auto& hook : function->hooks) {
-            if (!is_removed(*hook)) staying.push_back(hook);
-            else if (hook->function) removing.remove(hook);
-        }
-        if (staying.size() == function->hooks.size()) continue;
-        removing.set_hooks(*function, in_running_order(function->name, std::move(staying)));
-        changed.push_back(function);
+EXTENSIBLE_FUNCTION bool locked_registry::any_in(const hook_sequence& hooks, const selection& selected) noexcept {
+    for (const hook_record& hook : hooks)
+        if (selected.has(hook)) return true;
+    return false;
+}
+
+// Whether the function has one of the hooks.
+EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& function, const selection& selected) noexcept {
+    const hook_record* const only = selected.only_hook();
+    if (!only) return any_in(function.hooks, selected);
+    return only->function ? only->function.get() == &function : matches(only->pattern, function.name);
+}
+
+EXTENSIBLE_FUNCTION hook_sequence::edit locked_registry::without(std::string_view where, hook_sequence& hooks,
+                                                                 const selection& leaving) {
+    if (hook_record* const only = leaving.only_hook()) return hooks.plan(where, only, nullptr);
+    return hooks.plan_without(where, [&](const hook_record& hook) { return leaving.has(hook); });
+}
+
+// Removes hooks from one function, or from all functions and from the patterns if that is null.
+EXTENSIBLE_FUNCTION void locked_registry::remove(const selection& leaving, function_record* from) {
+    registry_contents& contents = *registry_->contents;
+    change removing(*registry_);
+    const auto remove_from = [&](function_record& function) {
+        if (!concerns(function, leaving) && (function.sites || !function.published)) return;
+        if (leaving.only_hook() == nullptr)
+            for (hook_record& hook : function.hooks)
+                if (hook.function && leaving.has(hook)) removing.remove(hook);
+        removing.edit(function, without(function.name, function.hooks, leaving));
+    };
+    hook_sequence::edit patterns;
+    const bool concerns_patterns = !from && any_in(contents.patterns, leaving);
+    if (from) remove_from(*from);
+    else for (const auto& function : contents.functions) remove_from(*function);
+    if (leaving.only_hook()) removing.remove(*leaving.only_hook());
+    if (concerns_patterns) {
+        for (hook_record& hook : contents.patterns)
+            if (!leaving.only_hook() && leaving.has(hook)) removing.remove(hook);
+        patterns = without("*", contents.patterns, leaving);
     }
     removing.make();
-    registry.patterns = std::move(patterns);
-    for (const auto& function : changed) forget_if_unused(*function);
+    if (concerns_patterns) contents.patterns.apply(patterns);
+    if (from) forget_if_unused(*from);
+    else for (std::size_t i = contents.functions.size(); i-- > 0;) forget_if_unused(*contents.functions[i]);
 }
 
-/// The functions that may have the hook. The mutex is held.
-inline function_records functions_of(const hook_record& hook) {
-    if (hook.function) return {hook.function};
-    return hook.registry->functions;
+EXTENSIBLE_FUNCTION void locked_registry::remove(hook_group& group) {
+    if (!group.registered) return;
+    const ref<function_record> function = group.only_hook ? group.only_hook->function : ref<function_record>();
+    remove({&group, false}, function.get());
+    group.registered = false;
 }
 
-/// Removes the hook, if it is still registered.
-inline void remove(const ref<hook_record>& hook) {
-    const ref<registry_record> registry = hook->registry;
-    const reclaim_when_unlocked reclaim(*registry);
-    const std::lock_guard lock(registry->mutex);
-    if (hook->registered)
-        remove(*registry, functions_of(*hook), [&](const hook_record& other) { return &other == hook.get(); });
-}
-
-/// Sets `enabled`, which stands in hooks for which `concerns` is true or in their owner. The mutex is held.
-template <class Predicate>
-void set_enabled(registry_record& registry, bool& enabled, bool wanted, const function_records& functions,
-                 Predicate concerns) {
-    if (enabled == wanted) return;
-    enabled = wanted;
+EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool enabled) {
+    if (!group.registered || group.enabled == enabled) return;
+    group.enabled = enabled;
     try {
-        change enabling(registry);
-        for (const auto& function : functions) {
-            bool concerned = false;
-            for (const auto& hook : function->hooks) concerned |= concerns(*hook);
-            if (concerned) enabling.set_hooks(*function, function->hooks);
-        }
+        change enabling(*registry_);
+        function_record* const only = group.only_hook ? group.only_hook->function.get() : nullptr;
+        if (only) enabling.refresh(*only);
+        else for (const auto& function : registry_->contents->functions)
+            if (concerns(*function, {&group, false})) enabling.refresh(*function);
         enabling.make();
     } catch (...) {
-        enabled = !wanted;
+        group.enabled = !enabled;
         throw;
     }
 }
 
-/// Enables or disables the hook, if it is still registered.
-inline void set_enabled(const ref<hook_record>& hook, bool wanted) {
-    const ref<registry_record> registry = hook->registry;
-    const reclaim_when_unlocked reclaim(*registry);
-    const std::lock_guard lock(registry->mutex);
-    if (hook->registered)
-        set_enabled(*registry, hook->enabled, wanted, functions_of(*hook),
-                    [&](const hook_record& other) { return &other == hook.get(); });
+EXTENSIBLE_FUNCTION void locked_registry::close() {
+    const ref<function_record> errors = std::exchange(registry_->errors.function, {});
+    if (errors) remove({nullptr, true}, errors.get());
+    remove({nullptr, true}, nullptr);
+    registry_->contents->functions.clear();
+    registry_->closed = true;
 }
 
-inline bool is_active(const ref<hook_record>& hook) {
-    const ref<registry_record> registry = hook->registry;
-    const std::lock_guard lock(registry->mutex);
-    return hook->registered && hook->runs();
-}
+#endif
 
-// ---- Owners ---------------------------------------------------------------------------------------------------------
-
-/// Enables or disables all hooks of the owner.
-inline void set_enabled(owner_record& owner, bool wanted) {
-    const ref<registry_record> registry = owner.registry;
-    const reclaim_when_unlocked reclaim(*registry);
-    const std::lock_guard lock(registry->mutex);
-    set_enabled(*registry, owner.enabled, wanted, registry->functions,
-                [&](const hook_record& hook) { return hook.owner.get() == &owner; });
-}
-
-/// Removes all hooks of the owner, and it can register no more.
-inline void unload(owner_record& owner) {
-    const ref<registry_record> registry = owner.registry;
-    const reclaim_when_unlocked reclaim(*registry);
-    const std::lock_guard lock(registry->mutex);
-    const auto is_owned = [&](const hook_record& hook) { return hook.owner.get() == &owner; };
-    if (!owner.unloaded) remove(*registry, registry->functions, is_owned);
-    owner.unloaded = true;
-}
-
-// ---- Registries -----------------------------------------------------------------------------------------------------
-
-inline void seal(registry_record& registry) {
-    const std::lock_guard lock(registry.mutex);
-    registry.sealed = true;
-}
-
-/// The ext::registry goes: its hooks are removed, its functions go on without.
-inline void close(registry_record& registry) {
-    const reclaim_when_unlocked reclaim(registry);
-    function_records functions;
-    const std::lock_guard lock(registry.mutex);
-    functions = registry.functions;
-    if (registry.errors.function) functions.push_back(std::exchange(registry.errors.function, {}));
-    remove(registry, functions, [](const hook_record&) { return true; });
-    registry.functions.clear();
-    registry.closed = true;
-}
-
-}  // namespace ext::detail
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -1,113 +1,124 @@
 #pragma once
 
-// How does a function object become a hook? By code that knows its type and hands it the call.
+// How does a function object become a hook, and how is it registered? By code that knows its type and hands it the call.
 
 #include <extensible/any_call.hpp>
-#include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/await_hook.hpp>
 #include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/call_operations.hpp>
+#include <extensible/detail/bookkeeping.hpp>
+#include <extensible/detail/config.hpp>
 #include <extensible/detail/records.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/error.hpp>
-#include <extensible/hook_error.hpp>
+#include <extensible/hook.hpp>
+#include <extensible/options.hpp>
 #include <extensible/params.hpp>
 #include <extensible/proceed.hpp>
 
-#include <functional>
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-namespace ext::detail {
+namespace ext::inline EXTENSIBLE_ABI::detail {
 
-// What a hook is handed: the call itself, or with the names of a function's parameters, or as one of any function.
+/// Where a hook is registered: on a wrapped function, or by name or under a pattern in a registry; and for which plugin.
+struct hook_place {
+    const site* function;        // null: by name
+    registry_record& registry;
+    std::string_view name;       // of the function, or the pattern
+    bool is_pattern_allowed;     // it is for functions of any signature
+    plugin_record* plugin;       // null without one
+};
+
+/// Registers a hook, which is destroyed where that fails. A null signature stands for any, a null stage for a plain hook.
+EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
+                                              const type_identity* signature, const type_identity* stage,
+                                              const hook_options& options);
+
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when);
+
+// ---- How a hook is handed the call: as itself, or with the names of a function's parameters, or as one of any function -----
+
 template <class Signature, class Parameters>
 struct handed {
-    static named_call<Signature, Parameters> from(any_call call) noexcept { return {call_from<Signature>(call.erased())}; }
+    static named_call<Signature, Parameters> from(call_fields* call) noexcept { return {call_from<Signature>(call)}; }
 };
 template <class Signature>
 struct handed<Signature, parameters<>> {
-    static ext::call<Signature>& from(any_call call) noexcept { return call_from<Signature>(call.erased()); }
+    static ext::call<Signature>& from(call_fields* call) noexcept { return call_from<Signature>(call); }
 };
 template <>
 struct handed<any_call, parameters<>> {
-    static any_call from(any_call call) noexcept { return call; }
-};
-template <>
-struct handed<hook_error, parameters<>> {
-    static const hook_error& from(any_call call) noexcept { return *static_cast<const hook_error*>(call.erased()); }
+    static any_call from(call_fields* call) noexcept { return access::make<any_call>(*call); }
 };
 
-// What a hook returns; `Proceed` is what an around hook is handed to go on, and of no account for others.
+// What a hook returns. `Proceed` is what an around hook is handed to go on, and is not used for others.
 template <phase When, class Hook, class Call, class Proceed>
 struct hook_result {
-    using call = decltype(Call::from(std::declval<any_call>()));
+    using call = decltype(Call::from(nullptr));
     static constexpr bool takes = std::is_invocable_v<Hook&, call&>;
     using type = typename std::conditional_t<takes, std::invoke_result<Hook&, call&>, std::type_identity<void>>::type;
 };
 template <class Hook, class Call, class Proceed>
 struct hook_result<phase::around, Hook, Call, Proceed> {
-    using call = decltype(Call::from(std::declval<any_call>()));
+    using call = decltype(Call::from(nullptr));
     static constexpr bool takes = std::is_invocable_v<Hook&, call&, Proceed&>;
     using type = typename std::conditional_t<takes, std::invoke_result<Hook&, call&, Proceed&>, std::type_identity<void>>::type;
 };
 
-/// A record of the hook, not registered yet. `function` is for the text of an error. A null signature stands for any.
-template <phase When, class Hook>
-ref<hook_record> make_record(std::string_view function, const type_identity* signature, const ref<owner_record>& owner,
-                             run_hook* run, Hook&& hook) {
-    using stored = std::decay_t<Hook>;
-    if (is_null(hook))
-        throw error(std::string(function) + ": " + (When == phase::start ? "a " : "an ") + std::string(to_string(When)) +
-                    " hook was expected, an empty one was given: a null pointer or an empty std::function");
-    ref<hook_record> record(new hook_record);
-    record->signature = signature;
-    record->when = When;
-    record->owner = owner;
-    record->erased = {new stored(std::forward<Hook>(hook)), run,
-                      [](void* object) noexcept { delete static_cast<stored*>(object); }};
-    return record;
-}
+// ---- The code of a hook ---------------------------------------------------------------------------------------------
 
-/// As above, for a hook that is run with what `Call` makes of the call.
 template <phase When, class Call, class Hook>
-ref<hook_record> make_plain(std::string_view function, const type_identity* signature, const ref<owner_record>& owner,
-                            Hook&& hook) {
-    constexpr auto run = [](const hook_entry& self, void* erased_call, const call_operations& operations,
-                            [[maybe_unused]] void* inside) {
-        auto& function_object = *static_cast<std::decay_t<Hook>*>(self.object);
-        auto&& call = Call::from(any_call(erased_call, operations));
-        if constexpr (When == phase::around)
-            static_cast<void>(std::invoke(function_object, call, *static_cast<proceed*>(inside)));
-        else
-            static_cast<void>(std::invoke(function_object, call));
-    };
-    return make_record<When>(function, signature, owner, run, std::forward<Hook>(hook));
+void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] void* inside) {
+    auto&& call = Call::from(erased_call);
+    if constexpr (When == phase::around)
+        static_cast<void>(detail::invoke(*static_cast<Hook*>(object), call, *static_cast<proceed*>(inside)));
+    else
+        static_cast<void>(detail::invoke(*static_cast<Hook*>(object), call));
 }
 
 // The coroutine that awaits a hook.
 template <phase When, class Call, class Stage, class Hook>
-Stage await_hook(Hook& hook, any_call erased, [[maybe_unused]] awaiting_proceed<Stage>* inside) {
-    auto&& call = Call::from(erased);
-    if constexpr (When == phase::around) static_cast<void>(co_await std::invoke(hook, call, *inside));
-    else static_cast<void>(co_await std::invoke(hook, call));
+Stage await_hook(Hook& hook, call_fields* erased_call, [[maybe_unused]] awaiting_proceed<Stage>* inside) {
+    auto&& call = Call::from(erased_call);
+    if constexpr (When == phase::around) static_cast<void>(co_await detail::invoke(hook, call, *inside));
+    else static_cast<void>(co_await detail::invoke(hook, call));
 }
 
-/// As above, for a hook that returns an awaitable.
 template <phase When, class Call, class Stage, class Hook>
-ref<hook_record> make_awaited(std::string_view function, const type_identity* signature, const ref<owner_record>& owner,
-                              Hook&& hook) {
-    constexpr auto run = [](const hook_entry& self, void* erased_call, const call_operations& operations, void* inside) {
-        auto& function_object = *static_cast<std::decay_t<Hook>*>(self.object);
-        auto& place = *static_cast<place_for_stage<Stage>*>(inside);
-        place.begun.emplace(await_hook<When, Call, Stage>(function_object, any_call(erased_call, operations), place.inside));
-    };
-    const auto record = make_record<When>(function, signature, owner, run, std::forward<Hook>(hook));
-    record->stage = &identity_of<Stage>();
-    return record;
+void begin_awaited(void* object, call_fields* erased_call, void* inside) {
+    auto& place = *static_cast<place_for_stage<Stage>*>(inside);
+    place.begun.emplace(await_hook<When, Call, Stage>(*static_cast<Hook*>(object), erased_call, place.inside));
+}
+
+template <class Handler>
+void run_error_handler(void* object, call_fields*, void* error) {
+    static_cast<void>(detail::invoke(*static_cast<Handler*>(object), *static_cast<const hook_error*>(error)));
+}
+
+template <class Hook>
+erased_hook erase(run_hook* run, Hook&& hook) {
+    using stored = std::decay_t<Hook>;
+    return {new stored(std::forward<Hook>(hook)), run, access::guarded_runner<proceed>(),
+            [](void* object) noexcept { delete static_cast<stored*>(object); }};
+}
+
+// ---- Registering ----------------------------------------------------------------------------------------------------
+
+/// Registers a plain hook, which is handed what `Call` makes of the call; or one that is awaited.
+template <phase When, class Call, class Hook>
+ext::hook register_plain(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
+    if (is_null(hook)) throw_empty_hook(place.name, When);
+    return register_erased(place, When, erase(&run_plain<When, Call, std::decay_t<Hook>>, std::forward<Hook>(hook)), signature,
+                           nullptr, options);
+}
+template <phase When, class Call, class Stage, class Hook>
+ext::hook register_awaited(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
+    if (is_null(hook)) throw_empty_hook(place.name, When);
+    return register_erased(place, When, erase(&begin_awaited<When, Call, Stage, std::decay_t<Hook>>, std::forward<Hook>(hook)),
+                           signature, &identity_of<Stage>(), options);
 }
 
 // What goes on to the inside of calls of functions that return R.
@@ -122,10 +133,9 @@ struct proceed_of<R> {
 template <class R>
 using proceed_for = typename proceed_of<R>::type;
 
-/// A record of a hook on a function that returns R, which is handed what `Call` makes of the call.
+/// Registers a hook on a function that returns R.
 template <phase When, class R, class Call, class Hook>
-ref<hook_record> make_suitable(std::string_view function, const type_identity* signature, const ref<owner_record>& owner,
-                               Hook&& hook) {
+ext::hook register_suitable(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
     constexpr bool is_awaited = coroutine_type<R>;
     using result = typename hook_result<When, std::decay_t<Hook>, Call, proceed_for<R>>::type;
     if constexpr (awaitable<result>) {
@@ -137,14 +147,14 @@ ref<hook_record> make_suitable(std::string_view function, const type_identity* s
                           "ext: the hook returns an awaitable that coroutines of the function's type cannot await; let it return "
                           "one of the function's own family");
             if constexpr (function_can_await)
-                return make_awaited<When, Call, stage_type>(function, signature, owner, std::forward<Hook>(hook));
+                return register_awaited<When, Call, stage_type>(place, signature, std::forward<Hook>(hook), options);
         }
         return {};
     } else {
         static_assert(When != phase::around || !is_awaited,
                       "ext: an around hook of a function that returns an awaitable has to return one too, and to await what it "
                       "goes on to: co_await proceed()");
-        return make_plain<When, Call>(function, signature, owner, std::forward<Hook>(hook));
+        return register_plain<When, Call>(place, signature, std::forward<Hook>(hook), options);
     }
 }
 
@@ -155,18 +165,17 @@ struct result_type_of<R(A...)> {
     using type = R;
 };
 
-/// A record of a hook on a function of this signature.
+/// Registers a hook on a function of this signature.
 template <phase When, class Signature, class Parameters, class Hook>
-ref<hook_record> make_hook(std::string_view function, const ref<owner_record>& owner, Hook&& hook) {
+ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_options& options) {
     using R = typename result_type_of<Signature>::type;
-    using proceed = proceed_for<R>;
     using typed = handed<Signature, Parameters>;
     using any = handed<any_call, parameters<>>;
-    constexpr bool takes_the_call = hook_result<When, std::decay_t<Hook>, typed, proceed>::takes;
+    constexpr bool takes_the_call = hook_result<When, std::decay_t<Hook>, typed, proceed_for<R>>::takes;
     if constexpr (takes_the_call) {
-        return make_suitable<When, R, typed>(function, &identity_of<Signature>(), owner, std::forward<Hook>(hook));
-    } else if constexpr (hook_result<When, std::decay_t<Hook>, any, proceed>::takes) {
-        return make_suitable<When, R, any>(function, nullptr, owner, std::forward<Hook>(hook));
+        return register_suitable<When, R, typed>(place, &identity_of<Signature>(), std::forward<Hook>(hook), options);
+    } else if constexpr (hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>::takes) {
+        return register_suitable<When, R, any>(place, nullptr, std::forward<Hook>(hook), options);
     } else if constexpr (When == phase::around) {
         static_assert(takes_the_call,
                       "ext: an around hook must be callable with the call of its function and an ext::proceed, as in "
@@ -181,21 +190,9 @@ ref<hook_record> make_hook(std::string_view function, const ref<owner_record>& o
     }
 }
 
-/// A record of a handler for on_hook_error(), which is a hook without a call.
-template <class Handler>
-ref<hook_record> make_error_handler(Handler&& handler) {
-    using given = handed<hook_error, parameters<>>;
-    constexpr bool takes_the_error = std::is_invocable_v<std::decay_t<Handler>&, const hook_error&>;
-    static_assert(takes_the_error, "ext: a handler for on_hook_error must be callable with a const ext::hook_error&");
-    if constexpr (takes_the_error)
-        return make_plain<phase::start, given>("on_hook_error", nullptr, {}, std::forward<Handler>(handler));
-    else
-        return {};
-}
-
-/// A record of a hook on functions of any signature. One that returns an awaitable is for those that do so too.
+/// Registers a hook on functions of any signature. One that returns an awaitable is for those that do so too.
 template <phase When, class Hook>
-ref<hook_record> make_any_hook(std::string_view pattern, const ref<owner_record>& owner, Hook&& hook) {
+ext::hook register_any(const hook_place& place, Hook&& hook, const hook_options& options) {
     using any = handed<any_call, parameters<>>;
     using given = hook_result<When, std::decay_t<Hook>, any, ext::proceed>;
     if constexpr (!given::takes) {
@@ -205,11 +202,90 @@ ref<hook_record> make_any_hook(std::string_view pattern, const ref<owner_record>
     } else if constexpr (awaitable<typename given::type>) {
         using result = typename given::type;
         using own_stage = std::conditional_t<coroutine_type<result>, stage_for<result>, std::type_identity<stage>>;
-        using stage_type = typename own_stage::type;
-        return make_awaited<When, any, stage_type>(pattern, nullptr, owner, std::forward<Hook>(hook));
+        return register_awaited<When, any, typename own_stage::type>(place, nullptr, std::forward<Hook>(hook), options);
     } else {
-        return make_plain<When, any>(pattern, nullptr, owner, std::forward<Hook>(hook));
+        return register_plain<When, any>(place, nullptr, std::forward<Hook>(hook), options);
     }
 }
 
-}  // namespace ext::detail
+/// Registers `hook` on the wrapped function at `place`, which another module may have made.
+template <phase When, class Signature, class Parameters, class Hook>
+EXTENSIBLE_HIDDEN ext::hook register_hook(const site& place, Hook&& hook, const hook_options& options,
+                                          plugin_record* plugin = nullptr) {
+    return register_typed<When, Signature, Parameters>({&place, place.registry->checked(), place.function->name, false, plugin},
+                                                       std::forward<Hook>(hook), options);
+}
+
+/// Registers `hook` by name or under a pattern. `Signature` is void where the hook tells it.
+template <phase When, class Signature, class Hook>
+ext::hook register_hook(registry_record& registry, std::string_view name, Hook&& hook, const hook_options& options,
+                        plugin_record* plugin = nullptr) {
+    using signature = typename signature_of_hook<When, Signature, std::decay_t<Hook>>::type;
+    constexpr bool is_any = std::same_as<signature, any_call>;
+    const hook_place place{nullptr, registry, name, is_any, plugin};
+    if constexpr (is_any) return register_any<When>(place, std::forward<Hook>(hook), options);
+    else return register_typed<When, signature, parameters<>>(place, std::forward<Hook>(hook), options);
+}
+
+EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased);
+
+/// Registers a handler for on_hook_error(), which is a hook without a call.
+template <class Handler>
+ext::hook register_error_handler(registry_record& registry, Handler&& handler) {
+    constexpr bool takes_the_error = std::is_invocable_v<std::decay_t<Handler>&, const hook_error&>;
+    static_assert(takes_the_error, "ext: a handler for on_hook_error must be callable with a const ext::hook_error&");
+    if constexpr (takes_the_error) {
+        if (is_null(handler)) throw_empty_hook("on_hook_error", phase::start);
+        return register_erased_handler(registry, erase(&run_error_handler<std::decay_t<Handler>>, std::forward<Handler>(handler)));
+    } else {
+        return {};
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when) {
+    throw error(join({function, ": ", article(when), to_string(when), " hook was expected, an empty one was given: a null pointer or an "
+                                                                      "empty std::function"}));
+}
+
+// A record that owns the hook.
+EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phase when) {
+    try {
+        ref record(new hook_record);
+        record->erased = erased;
+        record->when = when;
+        return record;
+    } catch (...) {
+        erased.destroy(erased.object);
+        throw;
+    }
+}
+
+EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
+                                              const type_identity* signature, const type_identity* stage,
+                                              const hook_options& options) {
+    ref record = make_record(erased, when);
+    record->signature = signature;
+    record->stage = stage;
+    record->plugin = ref(place.plugin);
+    {
+        locked_registry registry(place.registry);
+        if (place.function) registry.add(*place.function, *record, options);
+        else if (place.is_pattern_allowed) registry.add_pattern(place.name, *record, options);
+        else registry.add(place.name, *record, options);
+    }
+    return access::make<ext::hook>(std::move(record));
+}
+
+EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased) {
+    ref record = make_record(erased, phase::start);
+    locked_registry(registry).add_error_handler(*record);
+    return access::make<ext::hook>(std::move(record));
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -1,165 +1,318 @@
 #pragma once
 
-// In which order do hooks run? The rules, in one place:
+// In which order do the hooks of one function run? The rules, in one place:
 //
-// 1. A hook counts with its priority, smaller first. One that must run after another counts with at least what that one
-//    counts with; one that must run before another, with at most that.
-// 2. Hooks that count the same run in order of registration.
-// 3. Where that does not satisfy a `before` or `after`, the hook that states it moves: later, directly behind the last one
-//    that it must run after; or earlier, directly before the one that it must run before. When both leave it no room, what
-//    it must run after moves with it.
-// 4. Ids that nobody has registered are passed over. A cycle is an error.
+// 1. Each hook counts with a priority, at first its own. A hook that must run after others then counts with at least what each
+//    of those counts with; after that, a hook that must run before others counts with at most what each of those counts with.
+// 2. Hooks take their turns by the priority that they count with, smaller first; of equals the one registered first.
+// 3. Where its turn does not satisfy a `before` or `after`, the hook that states it moves: later, directly behind the last
+//    hook that it must run after; or earlier, directly before the first hook that it must run before. If both together leave
+//    it no room, the hooks that it must run after move with it.
+// 4. Ids that no registered hook has are ignored. A cycle is an error.
+//
+// And which names does a pattern match?
 
+#include <extensible/detail/config.hpp>
 #include <extensible/detail/records.hpp>
 #include <extensible/error.hpp>
+#include <extensible/options.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace ext::detail {
+namespace ext::inline EXTENSIBLE_ABI::detail {
 
-/// Linear where only a few are out of place, as after a registration; and quick to compile, unlike std::sort.
-template <class T, class Less>
-void insertion_sort(std::vector<T>& items, Less less) {
-    for (std::size_t i = 1; i < items.size(); ++i)
-        for (std::size_t at = i; at > 0 && less(items[at], items[at - 1]); --at) std::swap(items[at], items[at - 1]);
+template <class Predicate>
+hook_sequence::edit hook_sequence::plan_without(std::string_view function, Predicate leaves) const {
+    std::vector<hook_record*> staying;
+    for (hook_record& hook : *this)
+        if (!leaves(std::as_const(hook))) staying.push_back(&hook);
+    return plan_all(function, staying);
 }
 
-/// Orders hooks that run in one phase of one function. `hooks` are in any order.
-class hook_order {
-public:
-    hook_order(std::string_view function, std::vector<ref<hook_record>> hooks)
-        : function_(function), hooks_(std::move(hooks)), nodes_(hooks_.size()) {
-        for (std::size_t i = 0; i < hooks_.size(); ++i) {
-            nodes_[i].priority = hooks_[i]->priority;
-            for (const std::string& id : hooks_[i]->after)
-                if (const std::size_t earlier = index_of(id); earlier != hooks_.size()) {
-                    nodes_[i].runs_after.push_back(earlier);
-                    nodes_[earlier].followers.push_back(i);
-                }
-            for (const std::string& id : hooks_[i]->before)
-                if (const std::size_t later = index_of(id); later != hooks_.size()) nodes_[later].forerunners.push_back(i);
+constexpr bool is_pattern(std::string_view name) noexcept { return name.find('*') != std::string_view::npos; }
+
+/// Whether `name` is what `pattern` says, where each `*` matches any run of characters, an empty one too.
+constexpr bool matches(std::string_view pattern, std::string_view name) noexcept {
+    std::size_t p = 0, n = 0;
+    std::size_t star = pattern.size(), after_star = 0;  // the last star, and where in the name it ends for now
+    while (n < name.size()) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = p++;
+            after_star = n;
+        } else if (p < pattern.size() && pattern[p] == name[n]) {
+            ++p;
+            ++n;
+        } else if (star != pattern.size()) {
+            p = star + 1;
+            n = ++after_star;  // the star takes one more
+        } else {
+            return false;
         }
     }
+    while (p < pattern.size() && pattern[p] == '*') ++p;
+    return p == pattern.size();
+}
 
-    /// The hooks in running order. Throws order_cycle.
-    std::vector<ref<hook_record>> run() {
-        std::vector<std::size_t> sorted;  // everything behind what it must run after
-        for (std::size_t i = 0; i < nodes_.size(); ++i) sort_from(i, sorted);
-        for (std::size_t i : sorted)
-            for (std::size_t earlier : nodes_[i].runs_after)
-                if (nodes_[i].priority < nodes_[earlier].priority) nodes_[i].priority = nodes_[earlier].priority;
-        for (std::size_t at = sorted.size(); at-- > 0;) {
-            const int later = nodes_[sorted[at]].priority;
-            for (std::size_t earlier : nodes_[sorted[at]].forerunners)
-                if (later < nodes_[earlier].priority) nodes_[earlier].priority = later;
-        }
+#if EXTENSIBLE_BODIES
 
-        const auto comes_first = [this](std::size_t a, std::size_t b) {
-            return nodes_[a].priority != nodes_[b].priority ? nodes_[a].priority < nodes_[b].priority
-                                                            : hooks_[a]->number < hooks_[b]->number;
-        };
-        insertion_sort(sorted, comes_first);
-        for (node& n : nodes_) {
-            insertion_sort(n.forerunners, comes_first);
-            insertion_sort(n.followers, comes_first);
+/// Finds hooks in a sequence, and tells whether one may come or go while the others stay as they are.
+class hook_sequence::planning {
+public:
+    /// A heap sort: no item before `end` is larger than its parent, and the items from there on are in their places.
+    EXTENSIBLE_FUNCTION static void sort(entries& items, key entry::* by) noexcept {
+        for (std::size_t top = items.size() / 2, end = items.size(); end > 1;) {
+            if (top > 0) --top;
+            else std::swap(items[0], items[--end]);
+            for (std::size_t at = top, child = 0; (child = 2 * at + 1) < end; at = child) {
+                if (child + 1 < end && items[child]->*by < items[child + 1]->*by) ++child;
+                if (items[child]->*by < items[at]->*by) break;
+                std::swap(items[at], items[child]);
+            }
         }
-        for (std::size_t i : sorted) place_when_due(i);
-        return std::move(placed_);
+    }
+    /// The place of the first of the sorted items that does not come before `wanted`.
+    EXTENSIBLE_FUNCTION static std::size_t first(const entries& items, key entry::* by, const key& wanted) noexcept {
+        std::size_t from = 0;
+        for (std::size_t to = items.size(); from != to;) {
+            const std::size_t middle = (from + to) / 2;
+            if (items[middle]->*by < wanted) from = middle + 1;
+            else to = middle;
+        }
+        return from;
+    }
+    EXTENSIBLE_FUNCTION static entry* find(const hook_sequence& in, phase when, std::string_view id) noexcept {
+        const std::size_t at = first(in.by_id_, &entry::name, {when, id});
+        return at != in.by_id_.size() && in.by_id_[at]->name == key{when, id} ? in.by_id_[at] : nullptr;
+    }
+    EXTENSIBLE_FUNCTION static std::size_t index(const hook_sequence& in, const hook_record* hook) noexcept {
+        std::size_t at = 0;
+        while (&in[at] != hook) ++at;
+        return at;
+    }
+    EXTENSIBLE_FUNCTION static entry* append(hook_sequence& to, hook_record& hook) {
+        to.order_.push_back(none);
+        return to.order_.back() = new entry{ref(&hook), {hook.when, hook.id}, {hook.when, {}, 0, hook.number}, hook.priority};
+    }
+    EXTENSIBLE_FUNCTION static void resolve(entry* stating, const hook_sequence& in) {
+        const hook_record& hook = *stating->hook;
+        for (const std::string& id : hook.after)
+            if (entry* const earlier = find(in, hook.when, id)) stating->runs_after.push_back(earlier);
+        for (const std::string& id : hook.before)
+            if (entry* const later = find(in, hook.when, id)) stating->runs_before.push_back(later);
+        stating->unresolved = hook.after.size() + hook.before.size() - stating->runs_after.size() - stating->runs_before.size();
+    }
+    EXTENSIBLE_FUNCTION static bool states(const hook_record& hook, const std::string& id) noexcept {
+        for (const auto* ids : {&hook.before, &hook.after})
+            for (const std::string& stated : *ids)
+                if (stated == id) return true;
+        return false;
+    }
+
+    /// Whether the hook that comes states its own id, or that of the one that leaves, or another hook states its id.
+    EXTENSIBLE_FUNCTION static bool concerns_ids(const hook_sequence& in, const edit& planned) noexcept {
+        const hook_record& added = *planned.added;
+        if (states(added, added.id) || (planned.leaving && states(added, planned.leaving->id))) return true;
+        if (in.unresolved_ != 0 && !added.id.empty())  // otherwise no other hook can
+            for (const hook_record& hook : in)
+                if (states(hook, added.id)) return true;
+        return false;
+    }
+    /// Whether the others surely stay as they are when `added` comes. If so, sets its place; `leaving` still counts in that.
+    EXTENSIBLE_FUNCTION static bool joins_alone(const hook_sequence& in, edit& planned) {
+        if (concerns_ids(in, planned)) return false;
+        const hook_record& added = *planned.added;
+        entry* const joining = append(planned.anew, *planned.added);
+        resolve(joining, in);
+        for (const entry* earlier : joining->runs_after)
+            if (joining->raised < earlier->raised) joining->raised = earlier->raised;
+        joining->counts = joining->raised;
+        for (const entry* later : joining->runs_before)
+            if (later->counts < joining->counts) joining->counts = later->counts;
+
+        const key own = joining->turn = {added.when, {}, joining->counts, added.number};
+        planned.added_at = first(in.order_, &entry::turn, own);
+        for (const entry* later : joining->runs_before) {
+            if (own < later->turn) continue;
+            // All others that must run before that one come first: they count with no more, and are not as new.
+            if (later->counts != own.counts || added.number <= in.newest_) return false;
+            const std::size_t at = index(in, later->hook.get());
+            if (at >= planned.added_at) continue;
+            planned.added_at = at;
+            joining->turn = later->turn;
+        }
+        for (const entry* earlier : joining->runs_after)
+            if (index(in, earlier->hook.get()) >= planned.added_at) return false;
+        return true;
+    }
+    /// The same for `leaving`. If it states both, hooks that it runs after may have moved with it.
+    EXTENSIBLE_FUNCTION static bool leaves_alone(const hook_sequence& in, edit& planned) noexcept {
+        const entry& gone = *in.order_[planned.leaves_at = index(in, planned.leaving)];
+        return gone.referred == 0 && (gone.runs_after.empty() || gone.runs_before.empty());
+    }
+};
+
+/// Puts all hooks of a sequence in order.
+class hook_sequence::arrangement {
+public:
+    EXTENSIBLE_FUNCTION arrangement(std::string_view function, hook_sequence& sequence) : function_(function) {
+        for (entry* e : sequence.order_) {
+            planning::resolve(e, sequence);
+            sequence.unresolved_ += e->unresolved;
+            for (entry* earlier : e->runs_after) earlier->followers.push_back(e);
+            for (entry* later : e->runs_before) later->forerunners.push_back(e);
+        }
+        for (entry* e : sequence.order_) sort_from(e);
+        for (std::size_t at = sorted_.size(); at-- > 0;) {  // rule 1 for `before`, from the last one on
+            entry* const e = sorted_[at];
+            e->turn.counts = e->counts;
+            e->referred = e->forerunners.size() + e->followers.size();
+            for (entry* earlier : e->forerunners)
+                if (e->counts < earlier->counts) earlier->counts = e->counts;
+        }
+        planning::sort(sorted_, &entry::turn);
+        for (entry* e : sorted_) {
+            planning::sort(e->forerunners, &entry::turn);
+            planning::sort(e->followers, &entry::turn);
+        }
+        for (entry* e : sorted_) {
+            turn_ = e->turn;  // its own, unless it is placed already
+            place_when_due(e);
+        }
+        sequence.order_.swap(placed_);
     }
 
 private:
-    struct node {
-        std::vector<std::size_t> runs_after;   // stated by this hook
-        std::vector<std::size_t> followers;    // hooks that state that they run after this one
-        std::vector<std::size_t> forerunners;  // hooks that state that they run before this one
-        int priority = 0;                      // what it counts with
-        enum { unseen, open, sorted } mark = unseen;
-        bool due = false, placed = false;
-    };
-
-    std::size_t index_of(std::string_view id) const noexcept {
-        std::size_t i = 0;
-        while (i < hooks_.size() && hooks_[i]->id != id) ++i;
-        return i;
-    }
-
-    void sort_from(std::size_t i, std::vector<std::size_t>& sorted) {
-        node& n = nodes_[i];
-        if (n.mark == node::sorted) return;
-        path_.push_back(i);
-        if (n.mark == node::open) throw_cycle();
-        n.mark = node::open;
-        for (std::size_t earlier : n.runs_after) sort_from(earlier, sorted);
-        for (std::size_t earlier : n.forerunners) sort_from(earlier, sorted);
-        n.mark = node::sorted;
+    // Sorts a hook in, behind all that must run before it. What its `after` make it count with is known then.
+    EXTENSIBLE_FUNCTION void sort_from(entry* e) {
+        if (e->state == entry::sorted) return;
+        path_.push_back(e);
+        if (e->state == entry::open) throw_cycle();
+        e->state = entry::open;
+        for (entry* earlier : e->runs_after) {
+            sort_from(earlier);
+            if (e->raised < earlier->raised) e->raised = earlier->raised;
+        }
+        for (entry* earlier : e->forerunners) sort_from(earlier);
+        e->state = entry::sorted;
+        e->counts = e->raised;
         path_.pop_back();
-        sorted.push_back(i);
+        sorted_.push_back(e);
     }
-
-    // The hook's turn has come by rules 1 and 2. It still waits for those that it must run after.
-    void place_when_due(std::size_t i) {
-        node& n = nodes_[i];
-        n.due = true;
-        for (std::size_t earlier : n.runs_after)
-            if (!nodes_[earlier].placed) return;
-        place(i);
+    // Places a hook whose turn has come, unless it has to wait for one that it must run after. That one will come back to it.
+    EXTENSIBLE_FUNCTION void place_when_due(entry* e) {
+        if (e->state == entry::placed) return;
+        e->state = entry::due;
+        for (const entry* earlier : e->runs_after)
+            if (earlier->state != entry::placed) return;
+        place(e);
     }
-
-    void place(std::size_t i) {
-        node& n = nodes_[i];
-        if (n.placed) return;
-        for (std::size_t earlier : n.runs_after) place(earlier);
-        for (std::size_t earlier : n.forerunners) place(earlier);
-        if (n.placed) return;  // a follower of one of those
-        n.placed = true;
-        placed_.push_back(hooks_[i]);
-        for (std::size_t follower : n.followers)
-            if (nodes_[follower].due) place_when_due(follower);
+    // Places a hook now, behind all that must run before it.
+    EXTENSIBLE_FUNCTION void place(entry* e) {
+        if (e->state == entry::placed) return;
+        for (entry* earlier : e->runs_after) place(earlier);
+        for (entry* earlier : e->forerunners) place(earlier);
+        if (e->state == entry::placed) return;  // a follower of one of those
+        e->state = entry::placed;
+        e->turn = turn_;
+        placed_.push_back(e);
+        for (entry* follower : e->followers)
+            if (follower->state == entry::due) place_when_due(follower);
     }
-
-    [[noreturn]] void throw_cycle() const {
-        std::string text = std::string(function_) + ": the " + std::string(to_string(hooks_.front()->when)) +
-                           " hooks cannot be put in order: ";
-        std::size_t first = 0;
-        while (path_[first] != path_.back()) ++first;
-        for (std::size_t at = path_.size(); at-- > first;) {
-            const std::string& id = hooks_[path_[at]]->id;
-            text += (id.empty() ? "(a hook without id)" : "'" + id + "'") + (at != first ? " before " : "");
+    [[noreturn]] EXTENSIBLE_FUNCTION void throw_cycle() const {
+        std::string text(function_);
+        text.append(": the ").append(to_string(path_.back()->name.when)).append(" hooks cannot be put in order: ");
+        for (std::size_t at = path_.size(); at-- > 0;) {
+            const std::string_view id = path_[at]->name.id;
+            text.append(id.empty() ? "(a hook without id)" : "'").append(id).append(id.empty() ? "" : "'");
+            if (at + 1 < path_.size() && path_[at] == path_.back()) break;
+            text.append(" before ");
         }
         throw order_cycle(text);
     }
 
     std::string_view function_;  // for the text of an error
-    std::vector<ref<hook_record>> hooks_;
-    std::vector<node> nodes_;
-    std::vector<std::size_t> path_;
-    std::vector<ref<hook_record>> placed_;
+    entries path_;    // of sort_from()
+    entries sorted_;  // each behind all that must run before it; later by their own turns
+    key turn_;        // the present one
+    entries placed_;
 };
 
-/// The hooks of one function, of all phases, in running order. `hooks` is in that order but for the last one, which is new,
-/// or for what `before` and `after` make of those that are gone. Throws order_cycle.
-inline std::vector<ref<hook_record>> in_running_order(std::string_view function, std::vector<ref<hook_record>> hooks) {
-    bool constrained = false;
-    for (const auto& hook : hooks) constrained |= !hook->before.empty() || !hook->after.empty();
-    if (!constrained) {
-        insertion_sort(hooks, [](const ref<hook_record>& a, const ref<hook_record>& b) {
-            if (a->when != b->when) return a->when < b->when;
-            return a->priority != b->priority ? a->priority < b->priority : a->number < b->number;
-        });
-        return hooks;
-    }
-    std::vector<ref<hook_record>> ordered;
-    for (std::size_t p = 0; p < phase_count; ++p) {
-        std::vector<ref<hook_record>> part;
-        for (const auto& hook : hooks)
-            if (hook->when == static_cast<phase>(p)) part.push_back(hook);
-        for (auto& hook : hook_order(function, std::move(part)).run()) ordered.push_back(std::move(hook));
-    }
-    return ordered;
+EXTENSIBLE_FUNCTION hook_sequence& hook_sequence::operator=(hook_sequence other) noexcept {
+    order_.swap(other.order_);
+    by_id_.swap(other.by_id_);
+    unresolved_ = other.unresolved_;
+    newest_ = other.newest_;
+    return *this;
 }
 
-}  // namespace ext::detail
+EXTENSIBLE_FUNCTION hook_record* hook_sequence::find(phase when, std::string_view id) const noexcept {
+    const entry* const found = planning::find(*this, when, id);
+    return found ? found->hook.get() : nullptr;
+}
+
+EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan(std::string_view function, hook_record* leaving,
+                                                            hook_record* added) {
+    edit planned{leaving, 0, added};
+    if ((!leaving || planning::leaves_alone(*this, planned)) && (!added || planning::joins_alone(*this, planned))) {
+        if (leaving && planned.leaves_at < planned.added_at) --planned.added_at;
+        for (entries* items : {&order_, &by_id_}) {
+            items->push_back(none);  // so that apply() has room
+            items->pop_back();
+        }
+        return planned;
+    }
+    std::vector<hook_record*> hooks;
+    for (hook_record& hook : *this)
+        if (&hook != leaving) hooks.push_back(&hook);
+    if (added) hooks.push_back(added);
+    return plan_all(function, hooks);
+}
+
+EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_all(std::string_view function,
+                                                                const std::vector<hook_record*>& hooks) {
+    edit planned;
+    planned.moves_others = true;
+    hook_sequence& anew = planned.anew;
+    for (hook_record* hook : hooks) {
+        entry* const e = planning::append(anew, *hook);
+        if (!hook->id.empty()) anew.by_id_.push_back(e);
+        if (anew.newest_ < hook->number) anew.newest_ = hook->number;
+    }
+    planning::sort(anew.by_id_, &entry::name);
+    const arrangement arranged(function, anew);
+    return planned;
+}
+
+EXTENSIBLE_FUNCTION void hook_sequence::apply(edit& planned) noexcept {
+    if (planned.moves_others) return void(*this = std::move(planned.anew));
+    const auto place = [](entries& items, std::size_t at) { return items.begin() + static_cast<std::ptrdiff_t>(at); };
+    if (planned.leaving) {
+        const entry* const gone = order_[planned.leaves_at];
+        for (entry* named : gone->runs_after) --named->referred;
+        for (entry* named : gone->runs_before) --named->referred;
+        unresolved_ -= gone->unresolved;
+        if (!gone->name.id.empty()) by_id_.erase(place(by_id_, planning::first(by_id_, &entry::name, gone->name)));
+        order_.erase(place(order_, planned.leaves_at));
+        delete gone;
+    }
+    if (planned.added) {
+        entry* const joining = planned.anew.order_.back();
+        planned.anew.order_.clear();
+        for (entry* named : joining->runs_after) ++named->referred;
+        for (entry* named : joining->runs_before) ++named->referred;
+        unresolved_ += joining->unresolved;
+        if (newest_ < planned.added->number) newest_ = planned.added->number;
+        const key& name = joining->name;
+        if (!name.id.empty()) by_id_.insert(place(by_id_, planning::first(by_id_, &entry::name, name)), joining);
+        order_.insert(place(order_, planned.added_at), joining);
+    }
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -1,78 +1,139 @@
 #pragma once
 
-// What does the library know of a function and its hooks? The records behind names, wrappers, handles and plugins, and the
-// list of hooks that a call runs.
+// What does the library know of hooks, functions and registries? The records behind handles, plugins, names and wrappers, the
+// stamp that modules compare before they share any of it, and the list of hooks that a call runs.
 //
-// Records are shared by all modules of the process that use a registry, and outlive modules that are unloaded. So they
-// refer to no code and no static storage of a module but where it is said, and have no virtual functions.
+// Records are shared by all modules of the process that use a registry, and outlive modules that are unloaded. So they refer to
+// no code and no static storage of a module, except where a comment says so, and have no virtual functions.
 
-#include <extensible/detail/intrusive.hpp>
+#include <extensible/detail/config.hpp>
+#include <extensible/detail/system.hpp>
 #include <extensible/detail/type_name.hpp>
-#include <extensible/phase.hpp>
+#include <extensible/error.hpp>
+#include <extensible/options.hpp>
 
-#include <array>
-#include <atomic>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
+#include <exception>
 #include <new>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace ext::detail {
+namespace ext::inline EXTENSIBLE_ABI::detail {
 
-struct call_operations;
-class hazard_domain;
+class call_fields;
 struct change_step;
 struct function_record;
-struct hook_entry;
+class hazard_domain;
 struct hook_list;
+struct hook_record;
 struct registry_record;
-struct thread_hazards;
 
-/// Runs a hook in a call, an ext::call that `operations` are for. `inside` is an ext::proceed for an around hook, else null.
-/// A hook that is awaited is begun instead, and `inside` is a place_for_stage of the type that it says.
-using run_hook = void(const hook_entry& self, void* call, const call_operations& operations, void* inside);
+/// Base of what `ref` counts.
+struct counted {
+    atomic<std::size_t> references;
 
-/// The hook itself with its type erased: the function object, and code of the module that it came from.
+    constexpr explicit counted(std::size_t initially = 0) noexcept : references(initially) {}
+};
+
+/// An intrusive pointer: shares ownership of a T derived from counted. Unlike a std::shared_ptr it keeps no pointer to code of
+/// the module that made the object, so a shared library may be closed while objects that it made live on.
+template <class T>
+class ref {
+public:
+    constexpr ref() noexcept = default;
+    explicit ref(T* object) noexcept : object_(object) { retain(); }
+    ref(const ref& other) noexcept : object_(other.object_) { retain(); }
+    ref(ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+    ref& operator=(ref other) noexcept {
+        std::swap(object_, other.object_);
+        return *this;
+    }
+    ~ref() {
+        // Release, so that what this owner did comes before; acquire, so that the last one sees what all the others did.
+        // Both pair with this same line of the other owners.
+        if (object_ && object_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete object_;
+    }
+
+    /// Takes over a reference that was counted already.
+    struct adopted {
+        T* object;
+    };
+    constexpr explicit ref(adopted counted) noexcept : object_(counted.object) {}
+
+    /// Gives the reference up, still counted.
+    T* release() noexcept { return std::exchange(object_, nullptr); }
+
+    T* get() const noexcept { return object_; }
+    T& operator*() const noexcept { return *object_; }
+    T* operator->() const noexcept { return object_; }
+    explicit operator bool() const noexcept { return object_ != nullptr; }
+    friend bool operator==(const ref&, const ref&) = default;
+
+private:
+    void retain() noexcept {
+        // Relaxed: whoever copies a ref has one, so the object cannot go meanwhile.
+        if (object_) object_->references.fetch_add(1, std::memory_order_relaxed);
+    }
+
+    T* object_ = nullptr;
+};
+
+/// Runs a hook, which is at `object`, in a call. `inside` is an ext::proceed for an around hook. A hook that is awaited is begun
+/// instead, and `inside` is a place_for_stage of the type that its record names. A handler of on_hook_error() gets no call, and the
+/// ext::hook_error as `inside`.
+using run_hook = void(void* object, call_fields* call, void* inside);
+
+/// A hook with its type erased: the function object, and code of the module that it came from.
 struct erased_hook {
     void* object;
     run_hook* run;
+    run_hook* run_guarded;  // for hooks with `.isolate` or `.reentrant = false`; its object is the hook_record
     void (*destroy)(void* object) noexcept;
 };
 
-/// What an ext::plugin owns, besides its hooks.
-struct owner_record : counted {
-    // Constant from construction on.
+/// One hook, or all hooks of a plugin: what is disabled, enabled, removed and waited for together.
+struct hook_group : counted {
+    // Set before registration, constant from then on. The registry has its place in every version of the library, as in `site`.
     ref<registry_record> registry;
-    std::string name;
-    bool isolate = false, reentrant = true;  // defaults for its hooks
+    hook_record* const only_hook;  // null for a plugin
 
-    // Guarded by the registry's mutex.
+    // Guarded by the registration lock.
     bool enabled = true;
-    bool unloaded = false;
+    bool registered = false;  // for a plugin: not unloaded
 
-    owner_record();
-    ~owner_record();
+    // How many of its hooks have captured state that is not destroyed yet. Guarded by the hazard domain's mutex.
+    std::size_t alive = 0;
+
+    explicit hook_group(hook_record* only) noexcept : only_hook(only) {}
+    EXTENSIBLE_FUNCTION ~hook_group();
+    bool has(const hook_record& hook) const noexcept;
 };
 
-/// One registered hook: what an ext::hook refers to. Outlives the function object inside, which goes as soon as nothing
+/// What an ext::plugin owns, besides its hooks.
+struct plugin_record : hook_group {
+    const std::string name;
+    const bool isolate, reentrant;  // defaults for its hooks
+
+    EXTENSIBLE_FUNCTION plugin_record(registry_record& home, std::string_view called, bool isolates, bool is_reentrant);
+    EXTENSIBLE_FUNCTION ~plugin_record();
+};
+
+/// One registered hook: what an ext::hook refers to. Outlives the function object inside, which is destroyed as soon as nothing
 /// can run it any more.
-struct hook_record : counted {
+struct hook_record : hook_group {
     // Set before registration, constant from then on.
-    ref<registry_record> registry;
     ref<function_record> function;  // null for a hook under a pattern
     std::string pattern;            // empty for a hook on one function
-    ref<owner_record> owner;        // null without
+    ref<plugin_record> plugin;      // null without one
     const type_identity* signature = nullptr;  // null for any; in the hook's module: not to be used once it is removed
-    const type_identity* stage = nullptr;      // what it is awaited as; null for a plain hook; as `signature`
+    const type_identity* stage = nullptr;      // what it is awaited as; null for a plain hook; in the hook's module as well
     erased_hook erased{};
-    run_hook* run = nullptr;  // erased.run, or what runs it with care; code of the hook's module
     phase when{};
-    bool on_object = false;  // registered on the function itself: gone with its last wrapper
+    bool on_object = false;  // registered on the function itself: removed with its last wrapper
     bool isolate = false;
     bool reentrant = true;
     std::string id;
@@ -80,169 +141,359 @@ struct hook_record : counted {
     std::vector<std::string> before, after;
     std::uint64_t number = 0;  // the order of registration; a hook that replaces another takes its number
 
-    // Guarded by the registry's mutex.
-    bool registered = false;
-    bool enabled = true;
-    bool runs() const noexcept { return enabled && (!owner || owner->enabled); }
+    // Guarded by the registration lock.
+    std::uint64_t mark = 0;  // of the change that has looked at it last
+    bool runs() const noexcept { return enabled && (!plugin || plugin->enabled); }
 
-    // The registration and the hook lists that hold this hook. The last one to let go destroys the function object.
-    std::atomic<std::size_t> holders{1};
+    // Guarded by the hazard domain's mutex. Who may still run the hook: the registration; and each function for the time that
+    // the hook is in its published list, and from then on in a retired one. Where nobody is left the function object is destroyed.
+    std::size_t holders = 0;
+    std::uint64_t seen = 0;           // the last search that found it
+    thread_id destroyed_by = 0;       // the thread that is destroying the function object
+    ref<hook_record> next{};          // in the domain's chain of such hooks
 
-    hook_record();
-    ~hook_record();
+    EXTENSIBLE_FUNCTION hook_record();
+    hook_record(const hook_record&) = delete;
+    hook_record& operator=(const hook_record&) = delete;
+    EXTENSIBLE_FUNCTION ~hook_record();
 
-    void release() noexcept {
-        // As in ~ref: each holder's use of the hook comes before its destruction by the last.
-        if (holders.fetch_sub(1, std::memory_order_acq_rel) == 1) erased.destroy(std::exchange(erased.object, nullptr));
+    /// Runs foreign code: not to be called under a lock.
+    void destroy_object() noexcept {
+        if (erased.object) erased.destroy(std::exchange(erased.object, nullptr));
     }
 };
 
-/// The part of a wrapper that the registry writes to: one pointer, which is all that a call without hooks reads.
+inline bool hook_group::has(const hook_record& hook) const noexcept { return this == &hook || this == hook.plugin.get(); }
+
+// ---- Functions --------------------------------------------------------------------------------------------------------
+
+/// The hooks of one function in running order, phase by phase. Guarded by the lock of whoever owns it.
+class hook_sequence {
+public:
+    struct edit;
+
+    hook_sequence() = default;
+    hook_sequence(hook_sequence&&) noexcept = default;
+    EXTENSIBLE_FUNCTION hook_sequence& operator=(hook_sequence other) noexcept;
+    EXTENSIBLE_FUNCTION ~hook_sequence();
+
+    /// Works out what happens when `leaving` (null, or one of these) goes and `added` (null, or a new one) comes. Throws
+    /// order_cycle and std::bad_alloc; nothing has changed then. Quick where it is plain that no other hook moves.
+    EXTENSIBLE_FUNCTION edit plan(std::string_view function, hook_record* leaving, hook_record* added);
+    /// The same, when every hook goes for which `leaves(const hook_record&)` is true.
+    template <class Predicate>
+    edit plan_without(std::string_view function, Predicate leaves) const;
+    /// For a new sequence: these hooks, in any order.
+    EXTENSIBLE_FUNCTION static edit plan_all(std::string_view function, const std::vector<hook_record*>& hooks);
+    /// Makes the change, which must be the last one planned. A hook that leaves must still have another owner.
+    EXTENSIBLE_FUNCTION void apply(edit& planned) noexcept;
+
+    /// The hook of this phase and id; null where there is none or the id is empty.
+    EXTENSIBLE_FUNCTION hook_record* find(phase when, std::string_view id) const noexcept;
+
+    struct iterator {
+        const hook_sequence* sequence;
+        std::size_t at;
+        hook_record& operator*() const noexcept { return (*sequence)[at]; }
+        iterator& operator++() noexcept { return ++at, *this; }
+        bool operator==(const iterator&) const = default;
+    };
+    std::size_t size() const noexcept { return order_.size(); }
+    bool empty() const noexcept { return order_.empty(); }
+    hook_record& operator[](std::size_t at) const noexcept { return *order_[at]->hook; }
+    iterator begin() const noexcept { return {this, 0}; }
+    iterator end() const noexcept { return {this, size()}; }
+
+private:
+    class planning;
+    class arrangement;
+    struct entry;
+    using entries = std::vector<entry*>;
+    EXTENSIBLE_HIDDEN static constexpr entry* none = nullptr;
+
+    struct key {  // what hooks are sorted by: their ids, or their turns
+        phase when{};
+        std::string_view id{};
+        int counts = 0;  // the priority that it counts with
+        std::uint64_t number = 0;
+        auto operator<=>(const key&) const = default;
+    };
+    struct entry {
+        ref<hook_record> hook;
+        key name;
+        key turn;                             // of the hook in whose turn it was placed: mostly its own
+        int raised;                           // the priority that it counts with by its `after` alone
+        int counts = 0;                       // the priority that it counts with
+        entries runs_after{}, runs_before{};  // the registered hooks whose ids it states
+        std::size_t unresolved = 0;           // how many ids it states that no registered hook has
+        std::size_t referred = 0;             // how often others state its id
+
+        // Used while all are arranged, and not kept up to date.
+        enum { unseen, open, sorted, due, placed } state = unseen;
+        entries forerunners{}, followers{};  // those that state that they run before it, or after it
+    };
+
+    entries order_;               // owns them
+    entries by_id_;               // those with an id, by phase and id
+    std::size_t unresolved_ = 0;  // the sum over all
+    std::uint64_t newest_ = 0;    // no hook has a larger number
+};
+
+/// A change that has been worked out and not made yet.
+struct hook_sequence::edit {
+    hook_record* leaving = nullptr;  // null: none leaves
+    std::size_t leaves_at = 0;       // its place before the edit
+    hook_record* added = nullptr;    // null: none is added
+    std::size_t added_at = 0;        // its place after the edit
+    bool moves_others = false;       // then `anew` is the sequence after the edit, and nothing else is set
+    hook_sequence anew{};            // otherwise it owns the added hook's entry until apply() takes it
+};
+
+/// The part of a wrapper that the registry writes to. A call without hooks reads the first member, and nothing else. The second
+/// has its place in every version of the library: the stamp of the registry tells whether the rest can be read.
 struct site {
-    mutable std::atomic<const hook_list*> hooks{nullptr};  // null when there is no enabled hook
-    hazard_domain* domain = nullptr;                       // the registry's
-    ref<function_record> function;
-    const call_operations* operations = nullptr;  // in static storage of the module that the wrapper is part of; null for errors
-    site* next = nullptr;                      // the function's other wrappers; guarded by the registry's mutex
+    mutable atomic<const hook_list*> hooks{nullptr};  // null when there is no enabled hook
+    registry_record* registry = nullptr;              // set first, and then constant; the function keeps it
+
+    // The hazard domain; null while the hooks of several sites are being changed in one step. See hazard_guard.
+    atomic<const void*> quick_domain{nullptr};
+
+    // Constant while the site is attached.
+    ref<function_record> function{};
+    const function_type* type = nullptr;  // null for error handlers
+
+    site* next = nullptr;  // the function's other wrappers; guarded by the registration lock
 };
 
 /// One name in a registry.
 struct function_record : counted {
-    std::string name;
-    ref<registry_record> registry;
+    const std::string name;
+    const ref<registry_record> registry;
 
-    // Guarded by the registry's mutex.
-    site* sites = nullptr;                 // the wrappers; none means that the hooks are waiting
-    std::vector<ref<hook_record>> hooks;   // phase by phase, in running order, disabled ones and those under patterns too
-    hook_list* published = nullptr;        // what every site points to
-    bool wanted() const noexcept;          // somebody wraps it, or a hook of its own waits for it
+    // Guarded by the registration lock.
+    site* sites = nullptr;           // the wrappers; none means that the hooks are waiting
+    hook_sequence hooks;             // disabled ones and those under patterns too
+    hook_list* published = nullptr;  // what every site points to
 
-    function_record(std::string_view called, ref<registry_record> home);
-    ~function_record();
+    hook_list* newest_retired = nullptr;  // guarded by the hazard domain's mutex
+
+    EXTENSIBLE_FUNCTION function_record(std::string_view called, const ref<registry_record>& home);
+    EXTENSIBLE_FUNCTION ~function_record();
+
+    /// Whether somebody wraps it, or a hook of its own waits for it.
+    EXTENSIBLE_FUNCTION bool is_wanted() const noexcept;
 };
 
-/// What an ext::registry owns. Shared by its functions and handles, which may outlive it.
-struct registry_record : counted {
-    std::mutex mutex;  // taken to register and remove, never by a call; no foreign code runs under it
+// ---- Registries -----------------------------------------------------------------------------------------------------
+
+/// What a module was compiled with, as text: the library's version, the standard library, and the sizes of what modules share.
+/// Every registry begins with a stamp, in every version of the library, and its size never changes. It is made in registry.hpp,
+/// where all that modules share is known.
+struct stamp {
+    char text[256];
+};
+
+/// The names of a registry, guarded by the registration lock.
+struct registry_contents {
+    std::vector<ref<function_record>> functions;  // in the order of their names
+    hook_sequence patterns;                       // hooks under patterns
+};
+
+/// What an ext::registry owns. Shared by its functions and handles, which may outlive it. The stamp comes first. It can be
+/// constant-initialized, whatever the standard library's containers can.
+struct registry_record : stamp, counted {
     hazard_domain* const domain;  // of the module that made the registry: all that use it share this one
 
-    // Guarded by the mutex.
-    std::vector<ref<function_record>> functions;  // in the order of their names
-    std::vector<ref<hook_record>> patterns;       // hooks under patterns, in the order of registration
+    // Guarded by the registration lock.
+    registry_contents* contents = nullptr;  // made when it is first locked
     std::uint64_t registrations = 0;
+    std::uint64_t marks = 0;  // the last one given to a hook_record
     bool sealed = false;
     bool closed = false;  // the ext::registry is gone
 
-    // The handlers of on_hook_error(): hooks of a function that is in no list, called from this site.
+    // The handlers of on_hook_error(): hooks of a function that has no name, called from this site.
     site errors;
 
-    constexpr explicit registry_record(hazard_domain& shared, std::size_t initial_references = 0) noexcept
-        : counted(initial_references), domain(&shared) {
-        errors.domain = &shared;
-    }
-    ~registry_record();
+    EXTENSIBLE_HIDDEN constexpr explicit registry_record(hazard_domain& shared, std::size_t initial_references = 0) noexcept;
+    EXTENSIBLE_FUNCTION ~registry_record();
+
+    /// Itself. Throws incompatible_module unless its stamp is that of the module that asks; before that nothing else is read.
+    EXTENSIBLE_FUNCTION registry_record& checked();
 };
 
-// Defined here, where all that the records refer to is complete.
-inline owner_record::owner_record() = default;
-inline owner_record::~owner_record() = default;
-inline hook_record::hook_record() = default;
-inline hook_record::~hook_record() {
-    if (erased.object) erased.destroy(erased.object);  // it was never registered
-}
-inline function_record::function_record(std::string_view called, ref<registry_record> home)
-    : name(called), registry(std::move(home)) {}
-inline function_record::~function_record() = default;
-inline bool function_record::wanted() const noexcept {
-    if (sites) return true;
-    for (const auto& hook : hooks)
-        if (hook->function) return true;
-    return false;
-}
-inline registry_record::~registry_record() = default;
+// ---- What a call runs -----------------------------------------------------------------------------------------------
 
 /// One hook as a call sees it.
 struct hook_entry {
-    run_hook* run;
-    void* object;  // the function object
+    run_hook* run;  // null in the entry behind the last of a phase
+    void* object;   // what `run` is handed
     hook_record* record;
+
+    static hook_entry of(hook_record& hook) noexcept {
+        // What an awaited hook throws is caught where it is awaited.
+        if (!hook.stage && (hook.isolate || !hook.reentrant)) return {hook.erased.run_guarded, &hook, &hook};
+        return {hook.erased.run, hook.erased.object, &hook};
+    }
 };
 
 /// A change of several functions' hooks, which takes place in one step for all calls that begin afterwards.
 struct change_step : counted {
-    std::atomic<bool> happened{false};
+    atomic<bool> happened{false};
 };
 
-/// The enabled hooks of a function in running order, phase by phase: what one call runs. Never changed once it is
-/// published. Who replaces it hands it to the hazard domain, which destroys it when no call holds it.
+/// A hook that a function's list has and its successor has not. The list is a holder of the hook.
+struct dropped_hook {
+    ref<hook_record> hook;
+    dropped_hook* next;
+};
+
+/// The enabled hooks of a function in running order, phase by phase: what one call runs. Never changed once it is published.
+/// Who replaces it retires it to the hazard domain, which destroys it when no call holds it.
 struct hook_list {
-    ref<function_record> function;                      // null in a list that is made only to be retired
-    std::string_view name;                              // the function's
-    std::array<const hook_entry*, phase_count> ends{};  // behind the last hook of each phase
-    std::atomic<std::size_t> pins{0};                  // calls that hold the list without a hazard slot
+    const ref<function_record> function;
+    const std::string_view name;             // the function's
+    const std::size_t size;                  // the number of hooks
+    const hook_entry* first[phase_count]{};  // of each phase; the entry behind the last of a phase has no `run`
+    bool only_start_hooks = true;
+
+    // Calls that hold the list without a hazard slot, each counted as `one_call`. And whether the last of them looks after it.
+    static constexpr std::size_t left_to_calls = 1, one_call = 2;
+    mutable atomic<std::size_t> calls{0};
 
     // Once this step has happened, no call begins with this list, but with `successor`. Null while no step is under way.
-    std::atomic<change_step*> step{nullptr};
+    atomic<change_step*> step{nullptr};
     hook_list* successor = nullptr;  // set before `step`; used only while this list is still published
 
-    // Guarded by the hazard domain's mutex.
-    hook_list* next_retired = nullptr;
-    const thread_hazards* reclaimed_by = nullptr;  // the thread that is letting go of the hooks, if one is
+    // Guarded by the hazard domain's mutex, from when it is retired on.
+    dropped_hook* dropped = nullptr;
+    hook_list *older = nullptr, *newer = nullptr;   // the function's other retired lists
+    hook_list *next = nullptr, *previous = nullptr;  // of the same state in the domain
+    bool in_slot = false;                            // at the last look
 
-    /// `hooks` is in running order, phase by phase.
-    static hook_list* make(ref<function_record> function, const std::vector<hook_record*>& hooks) {
-        static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
-        void* const memory = ::operator new(sizeof(hook_list) + hooks.size() * sizeof(hook_entry));
-        auto* const list = new (memory) hook_list;
-        if (function) list->name = function->name;
-        list->function = std::move(function);
-        hook_entry* at = list->entries();
-        list->ends.fill(at);
-        for (hook_record* hook : hooks) {
-            hook->references.fetch_add(1, std::memory_order_relaxed);  // as ref<hook_record>
-            hook->holders.fetch_add(1, std::memory_order_relaxed);     // the registration holds it meanwhile
-            new (at++) hook_entry{hook->run, hook->erased.object, hook};
-            for (std::size_t p = static_cast<std::size_t>(hook->when); p < phase_count; ++p) list->ends[p] = at;
-        }
-        return list;
-    }
+    /// A list for these hooks of the function.
+    EXTENSIBLE_FUNCTION static hook_list* make(function_record& function, const std::vector<hook_record*>& hooks);
 
-    /// Lets go of the hooks, which may destroy what they captured: foreign code, to be run under no lock.
-    void release_hooks() const noexcept {
-        for (const hook_entry& hook : all()) hook.record->release();
-    }
+    /// A copy, without `leaving`, and with `added` behind `before`, or as the first of its phase. Each of them may be null.
+    EXTENSIBLE_FUNCTION hook_list* copy(const hook_record* leaving, hook_record* added, const hook_record* before) const;
 
-    /// Frees the memory. The hooks have been let go of.
-    static void free(hook_list* list) noexcept {
-        for (const hook_entry& hook : list->all()) ref<hook_record>::adopt(hook.record);
-        ref<change_step>::adopt(list->step.load(std::memory_order_relaxed));  // relaxed: nobody else has the list any more
-        list->~hook_list();
-        ::operator delete(list);
-    }
+    EXTENSIBLE_FUNCTION static void free(hook_list* list) noexcept;
 
-    std::span<const hook_entry> all() const noexcept { return {entries(), ends.back()}; }
-    std::span<const hook_entry> of(phase when) const noexcept {
-        const auto p = static_cast<std::size_t>(when);
-        return {p == 0 ? entries() : ends[p - 1], ends[p]};
-    }
-    bool is_empty_after(phase when) const noexcept { return ends[static_cast<std::size_t>(when)] == ends.back(); }
-    bool contains(const hook_record& hook) const noexcept {
-        for (const hook_entry& entry : all())
-            if (entry.record == &hook) return true;
+    const hook_entry* begin(phase when) const noexcept { return first[static_cast<std::size_t>(when)]; }
+    const hook_entry* begin() const noexcept { return std::launder(reinterpret_cast<const hook_entry*>(this + 1)); }
+
+    /// Calls `visit` for the entries of all phases, in running order, until it returns true; tells whether it has.
+    template <class Visitor>
+    bool any_of(Visitor visit) const {
+        for (const hook_entry* entry : first)
+            for (; entry->run; ++entry)
+                if (visit(*entry)) return true;
         return false;
     }
-    bool contains_hook_of(const owner_record& owner) const noexcept {
-        for (const hook_entry& entry : all())
-            if (entry.record->owner.get() == &owner) return true;
-        return false;
+
+    /// Whether it has a hook of the group.
+    bool contains(const hook_group& hooks) const noexcept {
+        return any_of([&](const hook_entry& entry) { return hooks.has(*entry.record); });
     }
 
 private:
-    hook_list() = default;
+    hook_list(function_record& of, std::size_t count) noexcept : function(&of), name(of.name), size(count) {}
     ~hook_list() = default;
 
-    hook_entry* entries() noexcept { return std::launder(reinterpret_cast<hook_entry*>(this + 1)); }
-    const hook_entry* entries() const noexcept { return const_cast<hook_list*>(this)->entries(); }
+    EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t size);
+    EXTENSIBLE_FUNCTION hook_entry* end_phase(hook_entry* behind_last, std::size_t phase) noexcept;
 };
 
-}  // namespace ext::detail
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+// The records' constructors and destructors are here, where all that they refer to is complete.
+EXTENSIBLE_FUNCTION hook_group::~hook_group() = default;
+EXTENSIBLE_FUNCTION plugin_record::plugin_record(registry_record& home, std::string_view called, bool isolates,
+                                                 bool is_reentrant)
+    : hook_group(nullptr), name(called), isolate(isolates), reentrant(is_reentrant) {
+    registry = ref(&home);
+    registered = true;
+}
+EXTENSIBLE_FUNCTION plugin_record::~plugin_record() = default;
+EXTENSIBLE_FUNCTION hook_record::hook_record() : hook_group(this) {}
+EXTENSIBLE_FUNCTION hook_record::~hook_record() { destroy_object(); }  // one that was never registered has its object still
+EXTENSIBLE_FUNCTION hook_sequence::~hook_sequence() {
+    for (entry* e : order_) delete e;
+}
+EXTENSIBLE_FUNCTION function_record::function_record(std::string_view called, const ref<registry_record>& home)
+    : name(called), registry(home) {}
+EXTENSIBLE_FUNCTION function_record::~function_record() = default;
+EXTENSIBLE_FUNCTION registry_record::~registry_record() { delete contents; }
+
+EXTENSIBLE_FUNCTION bool function_record::is_wanted() const noexcept {
+    if (sites) return true;
+    for (const hook_record& hook : hooks)
+        if (hook.function) return true;
+    return false;
+}
+
+EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, std::size_t size) {
+    static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
+    // Of few different sizes, because each list replaces one that is a little shorter or longer: its memory can be used again.
+    std::size_t step = 1;
+    while (step * 8 < size) step *= 2;
+    const std::size_t capacity = (size / step + 1) * step + phase_count;
+    void* const memory = ::operator new(sizeof(hook_list) + capacity * sizeof(hook_entry));
+    return new (memory) hook_list(function, size);
+}
+
+// The entries of one phase end before `behind_last`; gives the place of the next phase's first.
+EXTENSIBLE_FUNCTION hook_entry* hook_list::end_phase(hook_entry* behind_last, std::size_t ended) noexcept {
+    new (behind_last) hook_entry{};
+    if (ended + 1 < phase_count) first[ended + 1] = behind_last + 1;
+    else only_start_hooks = !first[1]->run && !first[2]->run;
+    return behind_last + 1;
+}
+
+EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks) {
+    hook_list* const list = allocate(function, hooks.size());
+    auto* at = reinterpret_cast<hook_entry*>(list + 1);
+    list->first[0] = at;
+    auto hook = hooks.begin();
+    for (std::size_t p = 0; p < phase_count; ++p) {
+        for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook) new (at++) hook_entry(hook_entry::of(**hook));
+        at = list->end_phase(at, p);
+    }
+    return list;
+}
+
+EXTENSIBLE_FUNCTION hook_list* hook_list::copy(const hook_record* leaving, hook_record* added, const hook_record* before) const {
+    hook_list* const list = allocate(*function, size - (leaving != nullptr) + (added != nullptr));
+    auto* at = reinterpret_cast<hook_entry*>(list + 1);
+    list->first[0] = at;
+    bool is_due = before == nullptr;
+    for (std::size_t p = 0; p < phase_count; ++p) {
+        const auto add_when_due = [&] {
+            if (!added || !is_due || static_cast<std::size_t>(added->when) != p) return;
+            new (at++) hook_entry(hook_entry::of(*std::exchange(added, nullptr)));
+        };
+        add_when_due();
+        for (const hook_entry* entry = first[p]; entry->run; ++entry) {
+            if (entry->record == leaving) continue;
+            new (at++) hook_entry(*entry);
+            if (entry->record != before) continue;
+            is_due = true;
+            add_when_due();
+        }
+        at = list->end_phase(at, p);
+    }
+    return list;
+}
+
+EXTENSIBLE_FUNCTION void hook_list::free(hook_list* list) noexcept {
+    while (list->dropped) delete std::exchange(list->dropped, list->dropped->next);
+    // Relaxed: nobody else has the list any more.
+    const ref<change_step> step(ref<change_step>::adopted{list->step.load(std::memory_order_relaxed)});
+    list->~hook_list();
+    ::operator delete(list);
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -1,10 +1,12 @@
 #pragma once
 
-// What does a function take and give? Signatures of callables, and the shape of one: its parameters without the kwargs.
+// What does a function take and give? Signatures of callables; the shape of one: its parameters without the kwargs; and a
+// function of which only the signature is known.
 
 #include <extensible/arg.hpp>
 #include <extensible/kwargs.hpp>
-#include <extensible/phase.hpp>
+#include <extensible/options.hpp>
+#include <extensible/result.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -12,16 +14,14 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext {
+namespace ext::inline EXTENSIBLE_ABI {
 
 template <class Signature>
 struct call;
 class any_call;
 class proceed;
 
-}  // namespace ext
-
-namespace ext::detail {
+namespace detail {
 
 template <class>
 inline constexpr bool always_false = false;
@@ -59,30 +59,26 @@ struct signature_from {
                   "ext: the signature of this function cannot be told, because it is a template, overloaded or no "
                   "function at all; give it: ext::extensible<R(A...)>");
 };
-template <class R, class... A>
-struct signature_from<R (*)(A...)> {
-    using type = R(A...);
-};
-template <class R, class... A>
-struct signature_from<R (*)(A...) noexcept> {
+template <class R, class... A, bool Noexcept>
+struct signature_from<R (*)(A...) noexcept(Noexcept)> {
     using type = R(A...);
 };
 
-#define EXTENSIBLE_MEMBER_SIGNATURE(QUALIFIERS, OBJECT)          \
-    template <class R, class C, class... A>                      \
-    struct signature_from<R (C::*)(A...) QUALIFIERS> {           \
-        using type = R(OBJECT, A...);                            \
-        using without_object = R(A...);                          \
-    };                                                           \
-    template <class R, class C, class... A>                      \
-    struct signature_from<R (C::*)(A...) QUALIFIERS noexcept>    \
-        : signature_from<R (C::*)(A...) QUALIFIERS> {};
-EXTENSIBLE_MEMBER_SIGNATURE(, C&)
-EXTENSIBLE_MEMBER_SIGNATURE(&, C&)
-EXTENSIBLE_MEMBER_SIGNATURE(&&, C&&)
-EXTENSIBLE_MEMBER_SIGNATURE(const, const C&)
-EXTENSIBLE_MEMBER_SIGNATURE(const&, const C&)
-#undef EXTENSIBLE_MEMBER_SIGNATURE
+template <class R, class Object, class... A>
+struct member_signature {
+    using type = R(Object, A...);
+    using without_object = R(A...);
+};
+template <class R, class C, class... A, bool Noexcept>
+struct signature_from<R (C::*)(A...) noexcept(Noexcept)> : member_signature<R, C&, A...> {};
+template <class R, class C, class... A, bool Noexcept>
+struct signature_from<R (C::*)(A...) & noexcept(Noexcept)> : member_signature<R, C&, A...> {};
+template <class R, class C, class... A, bool Noexcept>
+struct signature_from<R (C::*)(A...) && noexcept(Noexcept)> : member_signature<R, C&&, A...> {};
+template <class R, class C, class... A, bool Noexcept>
+struct signature_from<R (C::*)(A...) const noexcept(Noexcept)> : member_signature<R, const C&, A...> {};
+template <class R, class C, class... A, bool Noexcept>
+struct signature_from<R (C::*)(A...) const & noexcept(Noexcept)> : member_signature<R, const C&, A...> {};
 
 template <class Function>
     requires requires { &Function::operator(); }
@@ -185,4 +181,49 @@ decltype(auto) pass_on(call<Signature>& call, Function&& function) {
     }(shape<Signature>::parameters);
 }
 
-}  // namespace ext::detail
+template <class Signature>
+class erased_function;
+
+/// Any function that can be called as R(A...), move-only ones too. Empty when made from an empty one.
+template <class R, class... A>
+class erased_function<R(A...)> {
+public:
+    template <class Function>
+        requires(!std::same_as<std::remove_cvref_t<Function>, erased_function> &&
+                 std::is_invocable_r_v<R, std::decay_t<Function>&, A...>)
+    erased_function(Function&& function) {
+        using held = std::decay_t<Function>;
+        if (is_null(function)) return;
+        object_ = new held(std::forward<Function>(function));
+        call_ = [](void* object, A&&... args) -> R {
+            if constexpr (std::is_void_v<R>) detail::invoke(*static_cast<held*>(object), std::forward<A>(args)...);
+            else return detail::invoke(*static_cast<held*>(object), std::forward<A>(args)...);
+        };
+        destroy_ = [](void* object) noexcept { delete static_cast<held*>(object); };
+    }
+
+    erased_function(erased_function&& other) noexcept
+        : object_(std::exchange(other.object_, nullptr)), call_(other.call_), destroy_(other.destroy_) {}
+    erased_function& operator=(erased_function other) noexcept {
+        std::swap(object_, other.object_);
+        std::swap(call_, other.call_);
+        std::swap(destroy_, other.destroy_);
+        return *this;
+    }
+    ~erased_function() {
+        if (object_) destroy_(object_);
+    }
+
+    explicit operator bool() const noexcept { return object_ != nullptr; }
+
+    R operator()(A... args) const { return call_(object_, std::forward<A>(args)...); }
+
+private:
+    void* object_ = nullptr;  // owned; null means empty, and then the others mean nothing
+    R (*call_)(void* object, A&&... args) = nullptr;
+    void (*destroy_)(void* object) noexcept = nullptr;
+};
+
+}  // namespace detail
+
+}  // namespace ext::inline EXTENSIBLE_ABI

@@ -1,0 +1,124 @@
+#pragma once
+
+// What do all headers share? What differs between compilers and between the two ways of building the library, its version, and
+// the key to what classes keep for the library's own use. Nowhere else is there an attribute of one compiler.
+//
+// Two ways of building: header-only, where each translation unit compiles what it uses; and compiled, where everything that is
+// no template is compiled once for each module (the program, a shared library): all of its sources are compiled with
+// EXTENSIBLE_COMPILED defined, and <extensible/extensible.cpp> is one of them.
+
+#if !defined(__cplusplus) || (__cplusplus < 202002L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 202002L))
+#error "extensible needs C++20: compile with -std=c++20, or with /std:c++20 for MSVC"
+#endif
+
+#include <utility>
+
+/// The version of the library, as numbers to be compared: EXTENSIBLE_VERSION >= 1'02'00.
+#define EXTENSIBLE_VERSION_MAJOR 0
+#define EXTENSIBLE_VERSION_MINOR 2
+#define EXTENSIBLE_VERSION_PATCH 0
+#define EXTENSIBLE_VERSION (EXTENSIBLE_VERSION_MAJOR * 10000 + EXTENSIBLE_VERSION_MINOR * 100 + EXTENSIBLE_VERSION_PATCH)
+
+#if defined(EXTENSIBLE_COMPILED) && !defined(EXTENSIBLE_IMPLEMENTATION)
+#define EXTENSIBLE_BODIES 0
+#else
+#define EXTENSIBLE_BODIES 1  // function bodies are compiled in this translation unit
+#endif
+
+// EXTENSIBLE_HIDDEN: each module has its own of this, however it is compiled. The dynamic linker would otherwise mix one
+// module's code with another's storage, or keep a library from ever being unloaded.
+#if defined(__GNUC__) && !defined(_WIN32)
+#define EXTENSIBLE_HIDDEN [[gnu::visibility("hidden")]]
+#define EXTENSIBLE_VISIBLE [[gnu::visibility("default")]]
+#else
+#define EXTENSIBLE_HIDDEN
+#define EXTENSIBLE_VISIBLE
+#endif
+
+// EXTENSIBLE_SHARED_VARIABLE: all modules that can see each other's have this variable in common. It is not `inline`, because GCC
+// would then mark it as unique, and a library that had to use its own could never be unloaded; but weak, so that every
+// translation unit may have it all the same.
+#if defined(__ELF__) || defined(__APPLE__)
+#define EXTENSIBLE_SHARED_VARIABLE [[gnu::weak, gnu::visibility("default")]]
+#else
+#define EXTENSIBLE_SHARED_VARIABLE inline
+#endif
+
+#if defined(__GNUC__)
+#define EXTENSIBLE_NOINLINE [[gnu::noinline]]
+#define EXTENSIBLE_COLD [[gnu::cold]]
+#define EXTENSIBLE_ALWAYS_INLINE [[gnu::always_inline]]
+#define EXTENSIBLE_NO_UNIQUE_ADDRESS [[no_unique_address]]
+#elif defined(_MSC_VER)
+#define EXTENSIBLE_NOINLINE [[msvc::noinline]]
+#define EXTENSIBLE_COLD
+#define EXTENSIBLE_ALWAYS_INLINE [[msvc::forceinline]]
+#define EXTENSIBLE_NO_UNIQUE_ADDRESS [[msvc::no_unique_address]]
+#else
+#define EXTENSIBLE_NOINLINE
+#define EXTENSIBLE_COLD
+#define EXTENSIBLE_ALWAYS_INLINE
+#define EXTENSIBLE_NO_UNIQUE_ADDRESS
+#endif
+
+// A function that is no template and is not on the way of a call: its body is compiled where EXTENSIBLE_BODIES is 1, and is
+// small rather than fast.
+#if defined(EXTENSIBLE_COMPILED)
+#define EXTENSIBLE_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN
+#else
+#define EXTENSIBLE_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN inline
+#endif
+
+// The same on the way of a call, where it is fast: its declaration, and its body, which is not to be inlined.
+#define EXTENSIBLE_CALL_FUNCTION EXTENSIBLE_HIDDEN
+#if defined(EXTENSIBLE_COMPILED)
+#define EXTENSIBLE_CALL_BODY EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN
+#else
+#define EXTENSIBLE_CALL_BODY EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN inline
+#endif
+
+// The inline namespace that everything is in: modules whose library differs in layout have differently named functions, which
+// the dynamic linker cannot mix up. The number changes whenever the layout does. The standard library and its debug mode have
+// a part in the layout too.
+#if defined(_GLIBCXX_DEBUG) || (defined(_ITERATOR_DEBUG_LEVEL) && _ITERATOR_DEBUG_LEVEL > 0)
+#define EXTENSIBLE_ABI abi_2_debug
+#elif defined(_LIBCPP_VERSION)
+#define EXTENSIBLE_ABI abi_2_libcpp
+#else
+#define EXTENSIBLE_ABI abi_2
+#endif
+
+#define EXTENSIBLE_TEXT_OF(...) #__VA_ARGS__
+#define EXTENSIBLE_TEXT(...) EXTENSIBLE_TEXT_OF(__VA_ARGS__)
+
+namespace ext::inline EXTENSIBLE_ABI {
+
+/// The version of the library, as text: "1.2.0".
+EXTENSIBLE_HIDDEN inline constexpr char version[] = EXTENSIBLE_TEXT(EXTENSIBLE_VERSION_MAJOR) "." EXTENSIBLE_TEXT(
+    EXTENSIBLE_VERSION_MINOR) "." EXTENSIBLE_TEXT(EXTENSIBLE_VERSION_PATCH);
+
+}  // namespace ext::inline EXTENSIBLE_ABI
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+/// Reaches what public classes keep for the library's own use; each of them has this as a friend.
+struct access {
+    template <class T, class... A>
+    static constexpr T make(A&&... args) {
+        return T(std::forward<A>(args)...);
+    }
+    EXTENSIBLE_HIDDEN static constexpr auto& record(auto& owner) { return owner.record(); }
+    static constexpr auto& site(auto& wrapper) { return wrapper.site_; }
+    static constexpr auto& operations(auto& call) { return call.operations_; }
+    template <class Proceed>
+    static constexpr auto* guarded_runner() noexcept {
+        return &Proceed::run_guarded;
+    }
+    template <class Proceed>
+    static auto run(const auto& call, const auto& hook) {
+        return Proceed::run(call, hook);
+    }
+    static constexpr auto& fields(auto& call) { return *call.call_; }
+};
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

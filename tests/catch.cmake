@@ -1,0 +1,71 @@
+# Catch2: where do the tests take it from? From where it is installed, version 3 or else 2; else version 2 is fetched; else the
+# package of a Debian is unpacked into the build folder. None of this needs git, or root.
+#
+# Afterwards there are the target Catch2::Catch2, what include(Catch) finds, and Catch2_VERSION.
+
+set(catch2_folder ${CMAKE_CURRENT_BINARY_DIR}/catch2)
+set(catch2_fetched ${catch2_folder}/Catch2-2.13.10)
+set(catch2_package ${catch2_folder}/usr)
+
+# The time-out is short: a machine may have no way out.
+function(fetch_catch2)
+    set(archive ${catch2_folder}/catch2.tar.gz)
+    message(STATUS "Catch2 is not installed: fetching it")
+    file(DOWNLOAD https://github.com/catchorg/Catch2/archive/refs/tags/v2.13.10.tar.gz ${archive} TIMEOUT 20 STATUS status)
+    file(SHA256 ${archive} hash)
+    if(hash STREQUAL "d54a712b7b1d7708bc7a819a8e6e47b2fde9536f487b89ccbca295072a7d9943")
+        file(ARCHIVE_EXTRACT INPUT ${archive} DESTINATION ${catch2_folder})
+    else()
+        list(POP_BACK status why)
+        message(STATUS "Catch2 cannot be fetched: ${why}")
+    endif()
+endfunction()
+
+# apt-get downloads for any user. The lists of packages may be missing, as in a small container; then it gets lists of its own.
+function(unpack_catch2)
+    find_program(EXTENSIBLE_APT_GET apt-get)
+    if(NOT EXTENSIBLE_APT_GET)
+        return()
+    endif()
+    message(STATUS "Unpacking the package catch2 of this system")
+    set(apt_get ${EXTENSIBLE_APT_GET} -q -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
+    set(quietly WORKING_DIRECTORY ${catch2_folder} TIMEOUT 90 OUTPUT_QUIET ERROR_QUIET)
+    execute_process(COMMAND ${apt_get} download catch2 ${quietly})
+    file(GLOB package ${catch2_folder}/*.deb)
+    if(NOT package)
+        file(MAKE_DIRECTORY ${catch2_folder}/apt/lists/partial ${catch2_folder}/apt/archives/partial)
+        list(APPEND apt_get -o Dir::State=${catch2_folder}/apt -o Dir::Cache=${catch2_folder}/apt)
+        execute_process(COMMAND ${apt_get} update ${quietly})
+        execute_process(COMMAND ${apt_get} download catch2 ${quietly})
+        file(GLOB package ${catch2_folder}/*.deb)
+    endif()
+    if(package)  # an archive of archives
+        file(ARCHIVE_EXTRACT INPUT ${package} DESTINATION ${catch2_folder})
+        file(GLOB data ${catch2_folder}/data.tar.*)
+        file(ARCHIVE_EXTRACT INPUT ${data} DESTINATION ${catch2_folder})
+    endif()
+endfunction()
+
+find_package(Catch2 3 QUIET)
+if(NOT Catch2_FOUND)
+    find_package(Catch2 2 QUIET)
+endif()
+if(NOT Catch2_FOUND AND NOT EXISTS ${catch2_fetched} AND NOT EXISTS ${catch2_package})
+    fetch_catch2()
+    if(NOT EXISTS ${catch2_fetched})
+        unpack_catch2()
+    endif()
+endif()
+
+if(NOT Catch2_FOUND AND EXISTS ${catch2_fetched})
+    add_library(Catch2::Catch2 INTERFACE IMPORTED)
+    target_include_directories(Catch2::Catch2 INTERFACE ${catch2_fetched}/single_include)
+    list(APPEND CMAKE_MODULE_PATH ${catch2_fetched}/contrib)
+    set(Catch2_VERSION 2.13.10)
+elseif(NOT Catch2_FOUND)
+    find_package(Catch2 QUIET PATHS ${catch2_package} NO_DEFAULT_PATH)
+    if(NOT Catch2_FOUND)
+        message(FATAL_ERROR "The tests need Catch2: install it (Debian: `apt-get install catch2`, as root), "
+            "or configure with -DEXTENSIBLE_TESTS=OFF -DEXTENSIBLE_BENCHMARK=OFF.")
+    endif()
+endif()

@@ -1,0 +1,45 @@
+#pragma once
+
+// What does the model of a machine give, in the place of the operating system? The library includes this through
+// EXTENSIBLE_SYSTEM_HEADER: see <extensible/detail/system.hpp>.
+
+#include "mc.hpp"
+
+#include <extensible/detail/config.hpp>
+
+#include <cstdint>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+template <class T>
+using atomic = mc::atomic<T>;
+
+inline void signal_fence() noexcept {}
+
+using time_point = std::int64_t;
+inline time_point now() noexcept { return mc::m.time; }
+
+using mutex = mc::mutex;
+using condition = mc::condition;
+
+using thread_id = std::uintptr_t;
+inline thread_id this_thread_id() noexcept { return mc::m.fibers[mc::m.current].id; }
+
+template <class T, T& Initial>
+using thread_pointer = mc::thread_pointer<T, Initial>;
+
+template <void (*Function)() noexcept>
+void call_at_thread_end() {
+    mc::call_at_thread_end(Function);
+}
+
+inline void call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
+    mc::m.at_fork[0] = before;
+    mc::m.at_fork[1] = in_parent;
+    mc::m.at_fork[2] = in_child;
+}
+
+inline bool enable_process_barrier() noexcept { return mc::m.has_barrier; }
+inline void process_barrier() noexcept { mc::process_barrier(); }
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -1,0 +1,406 @@
+#include "catch.hpp"
+
+#include <extensible/detail/bookkeeping.hpp>
+#include <extensible/detail/hazard.hpp>
+#include <extensible/detail/records.hpp>
+#include <extensible/error.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Equals;
+using ext::detail::hook_record;
+using ext::detail::hook_sequence;
+using hooks_in_order = std::vector<hook_record*>;
+
+namespace {
+
+// The rules of order.hpp as plainly as they can be written: one phase, everything anew, and slow.
+class plain_order {
+public:
+    explicit plain_order(hooks_in_order hooks) {
+        for (hook_record* hook : hooks) nodes_.push_back({hook, hook->priority});
+        for (node& n : nodes_) {
+            for (const std::string& id : n.hook->after)
+                for (node& earlier : nodes_)
+                    if (!id.empty() && earlier.hook->id == id) {
+                        n.runs_after.push_back(&earlier);
+                        earlier.followers.push_back(&n);
+                    }
+            for (const std::string& id : n.hook->before)
+                for (node& later : nodes_)
+                    if (!id.empty() && later.hook->id == id) later.forerunners.push_back(&n);
+        }
+    }
+
+    /// Throws order_cycle.
+    hooks_in_order run() {
+        std::vector<node*> sorted;  // everything behind what it must run after
+        for (node& n : nodes_) sort_from(n, sorted);
+        for (node* n : sorted)
+            for (node* earlier : n->runs_after) n->priority = std::max(n->priority, earlier->priority);
+        for (std::size_t at = sorted.size(); at-- > 0;)
+            for (node* earlier : sorted[at]->forerunners) earlier->priority = std::min(earlier->priority, sorted[at]->priority);
+        sort(sorted);
+        for (node& n : nodes_) sort(n.forerunners), sort(n.followers);
+        for (node* n : sorted) place_when_due(*n);
+        return placed_;
+    }
+
+private:
+    struct node {
+        hook_record* hook;
+        int priority;  // what it counts with
+        std::vector<node*> runs_after{}, followers{}, forerunners{};
+        enum { unseen, open, sorted } mark = unseen;
+        bool due = false, placed = false;
+    };
+
+    static void sort(std::vector<node*>& nodes) {
+        std::sort(nodes.begin(), nodes.end(), [](const node* a, const node* b) {
+            return std::pair(a->priority, a->hook->number) < std::pair(b->priority, b->hook->number);
+        });
+    }
+    static void sort_from(node& n, std::vector<node*>& sorted) {
+        if (n.mark == node::sorted) return;
+        if (n.mark == node::open) throw ext::order_cycle("a cycle");
+        n.mark = node::open;
+        for (node* earlier : n.runs_after) sort_from(*earlier, sorted);
+        for (node* earlier : n.forerunners) sort_from(*earlier, sorted);
+        n.mark = node::sorted;
+        sorted.push_back(&n);
+    }
+    void place_when_due(node& n) {
+        n.due = true;
+        for (node* earlier : n.runs_after)
+            if (!earlier->placed) return;
+        place(n);
+    }
+    void place(node& n) {
+        if (n.placed) return;
+        for (node* earlier : n.runs_after) place(*earlier);
+        for (node* earlier : n.forerunners) place(*earlier);
+        if (n.placed) return;  // a follower of one of those
+        n.placed = true;
+        placed_.push_back(n.hook);
+        for (node* follower : n.followers)
+            if (follower->due) place_when_due(*follower);
+    }
+
+    std::vector<node> nodes_;
+    hooks_in_order placed_;
+};
+
+hooks_in_order plainly_ordered(const hooks_in_order& hooks) {
+    hooks_in_order ordered;
+    for (const ext::phase when : {ext::phase::start, ext::phase::around, ext::phase::end}) {
+        hooks_in_order part;
+        for (hook_record* hook : hooks)
+            if (hook->when == when) part.push_back(hook);
+        for (hook_record* hook : plain_order(part).run()) ordered.push_back(hook);
+    }
+    return ordered;
+}
+
+hooks_in_order all(const hook_sequence& sequence) {
+    hooks_in_order hooks;
+    for (hook_record& hook : sequence) hooks.push_back(&hook);
+    return hooks;
+}
+
+hooks_in_order without(hooks_in_order hooks, const hook_record* hook) {
+    hooks_in_order others;
+    for (hook_record* other : hooks)
+        if (other != hook) others.push_back(other);
+    return others;
+}
+
+// A sequence, and what registers hooks in it.
+struct sequence {
+    hook_sequence hooks;
+    std::uint64_t registrations = 0;
+    bool moved_others = false;  // in the last change
+
+    struct stated {
+        std::string id{};
+        int priority = 0;
+        std::vector<std::string> before{}, after{};
+        ext::phase when = ext::phase::start;
+    };
+    static hook_record* make(const stated& options, std::uint64_t number) {
+        auto* const hook = new hook_record;
+        hook->id = options.id;
+        hook->priority = options.priority;
+        hook->before = options.before;
+        hook->after = options.after;
+        hook->when = options.when;
+        hook->number = number;
+        return hook;
+    }
+    // With `leaving` as a replacement: it takes that one's number.
+    hook_record* add(const stated& options, hook_record* leaving = nullptr) {
+        const ext::detail::ref hook(make(options, leaving ? leaving->number : registrations + 1));
+        change(leaving, hook.get());
+        registrations += leaving ? 0 : 1;
+        return hook.get();
+    }
+    void remove(hook_record* hook) { change(hook, nullptr); }
+    void change(hook_record* leaving, hook_record* added) {
+        const ext::detail::ref<hook_record> kept(leaving);
+        const hooks_in_order before = all(hooks);
+        auto planned = hooks.plan("f", leaving, added);
+        require(all(hooks) == before);  // it is only planned
+        moved_others = planned.moves_others;
+        hooks_in_order after = without(before, leaving);
+        if (!moved_others) {
+            require(!leaving || before[planned.leaves_at] == leaving);
+            if (added) after.insert(after.begin() + static_cast<std::ptrdiff_t>(planned.added_at), added);
+        } else {
+            after = all(planned.anew);
+        }
+        hooks.apply(planned);
+        require(all(hooks) == after);
+    }
+    // A REQUIRE that is quick enough for many steps.
+    static void require(bool holds) {
+        if (!holds) FAIL("a plan tells another change than is made");
+    }
+    std::string order() const {
+        std::string ids;
+        for (const hook_record& hook : hooks) ids += hook.id;
+        return ids;
+    }
+};
+
+int steps() {
+    const char* const wanted = std::getenv("HOOK_SEQUENCE_STEPS");
+    return wanted ? std::atoi(wanted) : 20'000;
+}
+
+}  // namespace
+
+TEST_CASE("Hooks that come and go one by one run as if all were put in order anew") {
+    std::minstd_rand random(8);
+    const auto below = [&random](unsigned n) { return static_cast<int>(random() % n); };
+    sequence s;
+    unsigned most = 8, ids = 8, often = 3;  // changed from time to time: dense and sparse graphs, short and long lists
+    int quick = 0, moving = 0, cycles = 0;
+    for (int step = 0; step < steps(); ++step) {
+        if (step % 500 == 0) {
+            most = 1 + static_cast<unsigned>(below(step % 2000 == 0 ? 60 : 12));
+            ids = 1 + static_cast<unsigned>(below(2 * most));
+            often = 1 + static_cast<unsigned>(below(6));
+            auto none = s.hooks.plan_without("f", [&](const hook_record&) { return true; });
+            s.hooks.apply(none);
+            REQUIRE(s.hooks.empty());
+        }
+        const auto name = [&] { return "h" + std::to_string(below(ids)); };
+        const auto some_names = [&] {
+            std::vector<std::string> names;
+            while (below(often + 1) == 0 && names.size() < 3) names.push_back(name());
+            return names;
+        };
+        const hooks_in_order before = all(s.hooks);
+        hook_record* leaving = nullptr;
+        bool added = false;
+        try {
+            if (before.size() >= most || (!before.empty() && below(3) == 0)) {
+                leaving = before[static_cast<std::size_t>(below(static_cast<unsigned>(before.size())))];
+                if (below(4) != 0) {
+                    s.remove(leaving);
+                } else {  // another one in its place
+                    added = true;
+                    const std::string id = below(3) == 0 ? "" : leaving->id;
+                    s.add({id, leaving->priority, some_names(), some_names(), leaving->when}, leaving);
+                }
+            } else {
+                const auto when = static_cast<ext::phase>(below(5) == 0 ? below(3) : 0);
+                const std::string id = below(4) == 0 ? "" : name();
+                leaving = s.hooks.find(when, id);
+                added = true;
+                s.add({id, below(3) - 1, some_names(), some_names(), when}, leaving);
+            }
+            ++(s.moved_others ? moving : quick);
+        } catch (const ext::order_cycle&) {
+            ++cycles;
+            REQUIRE(all(s.hooks) == before);
+            continue;
+        }
+        const hooks_in_order after = all(s.hooks);
+        if (after != plainly_ordered(after) || after.size() != before.size() + added - (leaving ? 1 : 0))
+            FAIL("step " << step << " of " << s.order());
+        for (hook_record* hook : after)
+            if (!hook->id.empty() && s.hooks.find(hook->when, hook->id) != hook) FAIL("step " << step << ": not found");
+    }
+    INFO(quick << " quick, " << moving << " moving, " << cycles << " cycles");
+    if (std::getenv("HOOK_SEQUENCE_STEPS")) WARN(quick << " quick, " << moving << " moving, " << cycles << " cycles");
+    CHECK(quick > steps() / 4);
+    CHECK(moving > steps() / 20);
+    CHECK(cycles > steps() / 50);
+}
+
+TEST_CASE("Of many hooks, each is put in its place without a look at what the others state") {
+    const auto id = [](int i) { return "hook" + std::to_string(i); };
+    const auto register_all = [](auto options) {
+        hook_sequence hooks;
+        int moving = 0;
+        for (int i = 0; i < 10'000; ++i) {
+            const sequence::stated stated = options(i);
+            const ext::detail::ref hook(sequence::make(stated, static_cast<std::uint64_t>(i + 1)));
+            auto planned = hooks.plan("f", nullptr, hook.get());
+            moving += planned.moves_others;
+            hooks.apply(planned);
+        }
+        CHECK(moving == 0);
+        bool forwards = true, backwards = true;
+        for (std::size_t at = 1; at < hooks.size(); ++at) {
+            forwards &= hooks[at - 1].number + 1 == hooks[at].number;
+            backwards &= hooks[at - 1].number == hooks[at].number + 1;
+        }
+        return std::string(forwards ? "forwards" : backwards ? "backwards" : "mixed");
+    };
+    const auto names_last = [&](int i) { return i == 0 ? std::vector<std::string>() : std::vector{id(i - 1)}; };
+    using stated = sequence::stated;
+    CHECK(register_all([&](int) { return stated{}; }) == "forwards");
+    CHECK(register_all([&](int i) { return stated{.priority = -i}; }) == "backwards");
+    CHECK(register_all([&](int i) { return stated{.id = id(i)}; }) == "forwards");
+    CHECK(register_all([&](int i) { return stated{.id = id(i), .after = names_last(i)}; }) == "forwards");
+    CHECK(register_all([&](int i) { return stated{.id = id(i), .before = names_last(i)}; }) == "backwards");
+    CHECK(register_all([&](int) { return stated{.before = {"nobody"}}; }) == "forwards");
+}
+
+TEST_CASE("A hook that nobody names goes without a look at the others, and so does one whose turn is early enough come") {
+    sequence s;
+    hook_record* const a = s.add({.id = "a"});
+    hook_record* const early = s.add({.priority = -1, .before = {"a"}});
+    CHECK_FALSE(s.moved_others);
+    hook_record* const between = s.add({.id = "b", .before = {"nobody", "a"}, .after = {"nobody"}});
+    CHECK_FALSE(s.moved_others);
+    CHECK(all(s.hooks) == hooks_in_order{early, between, a});
+    for (hook_record* hook : {between, early, a}) {
+        s.remove(hook);
+        CHECK_FALSE(s.moved_others);
+    }
+    CHECK(s.hooks.empty());
+}
+
+TEST_CASE("A chain of constraints may be long, and be given from its end on") {
+    std::vector<ext::detail::ref<hook_record>> owners;
+    hooks_in_order chain;
+    const int length = 10'000;
+    for (int i = 0; i < length; ++i) {  // each waits for the next one
+        owners.emplace_back(new hook_record);
+        owners.back()->id = std::to_string(i);
+        owners.back()->after = {std::to_string(i + 1)};
+        owners.back()->number = static_cast<std::uint64_t>(i + 1);
+        chain.push_back(owners.back().get());
+    }
+    hook_sequence hooks;
+    auto planned = hooks.plan_all("f", chain);
+    hooks.apply(planned);
+    CHECK(all(hooks) == hooks_in_order(chain.rbegin(), chain.rend()));
+    owners.back()->after = {"0"};
+    CHECK_THROWS_AS(hooks.plan_all("f", chain), ext::order_cycle);
+}
+
+TEST_CASE("A cycle is told from the hook on that comes first, with the phase") {
+    sequence s;
+    s.add({.id = "before it", .when = ext::phase::end});
+    s.add({.id = "a", .when = ext::phase::end});
+    s.add({.id = "b", .after = {"a"}, .when = ext::phase::end});
+    CHECK_THROWS_WITH(s.add({.before = {"a"}, .after = {"b"}, .when = ext::phase::end}),
+                      Equals("f: the end hooks cannot be put in order: 'a' before 'b' before (a hook without id) before 'a'"));
+    CHECK_THROWS_WITH(s.add({.id = "self", .before = {"self"}}),
+                      Equals("f: the start hooks cannot be put in order: 'self' before 'self'"));
+    CHECK(s.hooks.size() == 3);
+}
+
+TEST_CASE("A hook that comes directly before another one comes behind all that must run before that") {
+    // `late` brings b with it, and so f, and what f waits for: all in its turn.
+    sequence s;
+    s.add({.id = "f", .priority = 5, .before = {"b"}});
+    s.add({.id = "b", .priority = 5});
+    s.add({.id = "x", .priority = 2});
+    s.add({.id = "late", .before = {"x"}, .after = {"b"}});
+    s.add({.id = "g", .priority = 3, .before = {"f"}});
+    s.add({.id = "y", .priority = 3, .before = {"f"}});
+    s.add({.id = "n", .priority = 9, .before = {"b", "y"}});
+    CHECK(all(s.hooks) == plainly_ordered(all(s.hooks)));
+}
+
+TEST_CASE("A hook that is in another one's turn is early for those that come later") {
+    sequence s;
+    s.add({.id = "x", .priority = 2});
+    s.add({.id = "b", .priority = 3});
+    s.add({.id = "l", .before = {"x"}, .after = {"b"}});
+    s.add({.id = "n", .priority = 9, .before = {"b"}});
+    CHECK_FALSE(s.moved_others);
+    CHECK(s.order() == "nblx");
+    s.add({.id = "m", .priority = 2, .before = {"n"}});
+    CHECK(s.order() == "mnblx");
+}
+
+TEST_CASE("A hook with the number of another one takes its rank, also where that was in other functions") {
+    sequence s;
+    s.registrations = 1;
+    s.add({.id = "b"});
+    s.add({.id = "a", .before = {"b"}});
+    const ext::detail::ref first(sequence::make({.id = "first", .before = {"b"}}, 1));
+    s.change(nullptr, first.get());
+    CHECK(all(s.hooks) == plainly_ordered(all(s.hooks)));
+    CHECK(s.order() == "firstab");
+    s.add({.id = "c", .when = ext::phase::end});
+    s.registrations += 1;
+    s.add({.id = "e", .before = {"c"}, .when = ext::phase::end});
+    const ext::detail::ref second(sequence::make({.id = "d", .before = {"c"}, .when = ext::phase::end}, s.registrations - 1));
+    s.change(nullptr, second.get());
+    CHECK(s.order() == "firstabdec");
+}
+
+TEST_CASE("An empty id is nobody's") {
+    sequence s;
+    s.add({});
+    s.add({.after = {""}});
+    s.add({.before = {""}});
+    s.add({});
+    CHECK_FALSE(s.moved_others);
+    CHECK(s.hooks.find(ext::phase::start, "") == nullptr);
+    CHECK(all(s.hooks) == plainly_ordered(all(s.hooks)));
+    CHECK(s.hooks[0].number == 1);
+    CHECK(s.hooks[3].number == 4);
+}
+
+TEST_CASE("A sequence owns its hooks for as long as they are in it") {
+    sequence s;
+    const ext::detail::ref<hook_record> kept(s.add({.id = "a"}));
+    const std::size_t held = kept->references;
+    auto dropped = s.hooks.plan("f", nullptr, kept.get());  // a plan that is not made changes nothing
+    dropped = {};
+    CHECK(kept->references == held);
+    s.remove(kept.get());
+    CHECK(kept->references == held - 1);
+    s.change(nullptr, kept.get());
+    s.hooks = {};
+    CHECK(kept->references == held - 1);
+}
+
+TEST_CASE("A hook that comes does not heed the one that leaves for it") {
+    sequence s;
+    hook_record* const leaving = s.add({.id = "leaving", .before = {"early"}});
+    hook_record* const early = s.add({.id = "early", .priority = -1});
+    hook_record* const other = s.add({.id = "other", .priority = -1});
+    CHECK(all(s.hooks) == hooks_in_order{leaving, early, other});
+    hook_record* const added = s.add({.before = {"leaving"}}, leaving);
+    CHECK(all(s.hooks) == hooks_in_order{early, other, added});
+
+    hook_record* const high = s.add({.id = "high", .priority = 5});
+    hook_record* const middle = s.add({.priority = 3});
+    const ext::detail::ref low(sequence::make({.after = {"high"}}, 10));
+    s.change(high, low.get());
+    CHECK(all(s.hooks) == hooks_in_order{early, other, added, low.get(), middle});
+}

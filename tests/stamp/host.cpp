@@ -1,0 +1,70 @@
+// A program that hands its registry to a library: host <library> done | <a word of the library's stamp>
+// It exports its symbols, so the default registry is shared as well.
+
+#include "attempts.hpp"
+
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace {
+
+#define EXPECT(...) ((__VA_ARGS__) ? void() : fail(#__VA_ARGS__, __LINE__, attempted, text))
+
+void fail(const char* claim, int line, attempt attempted, const std::string& text) {
+    std::fprintf(stderr, "line %d: %s does not hold for attempt %d in the %s registry: %s\n", line, claim,
+                 static_cast<int>(attempted.kind), attempted.in_default_registry ? "default" : "given", text.c_str());
+    std::exit(1);
+}
+
+std::string text_of(attempt_function* tried, const handed& given, attempt attempted) {
+    char text[2000] = "";
+    tried(given, attempted, text, sizeof text);
+    return text;
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+    void* const library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL);
+    if (!library) return std::fprintf(stderr, "%s\n", dlerror()), 1;
+    const std::string_view expected = arguments[2];
+    auto* const in_library = reinterpret_cast<attempt_function*>(dlsym(library, "attempt_in_library"));
+    auto* const use_own = reinterpret_cast<void (*)()>(dlsym(library, "use_own"));
+
+    for (const bool in_default_registry : {false, true}) {
+        ext::registry registry;
+        ext::registry& used = in_default_registry ? ext::default_registry() : registry;
+        ext::extensible<int(int)> function{used, "attempted.too", &plus_one};
+        ext::plugin plugin{used, "of the host"};
+        ext::hook hook = plugin.on_start(function, [](auto& call) { call.result = 40; });
+        const handed given{&registry, &function, &plugin, &hook};
+        for (attempt attempted{in_default_registry, what{}}; attempted.kind != what::end;
+             attempted.kind = static_cast<what>(static_cast<int>(attempted.kind) + 1)) {
+            const std::string text = text_of(in_library, given, attempted);
+            if (expected == "done") {
+                EXPECT(text == "done");
+            } else if (attempted.kind != what::use_hook || text != "done") {  // which the host's code may do
+                const std::size_t between = text.find("; the module of the registry with extensible ");
+                EXPECT(text.starts_with("incompatible: ext: this module was compiled with extensible "));
+                EXPECT(between < text.size() && text.find(expected) < between);
+            }
+            if (attempted.kind == what::seal) continue;
+            // The host goes on as if nothing had been.
+            EXPECT(text_of(&try_to_make, given, attempted) == "done");
+            EXPECT(function(1) == 40 && used.functions().size() == 1);
+        }
+    }
+    use_own_registry();
+
+    // A library that is refused has registries of its own all the same. Not where the layout differs and the version does not:
+    // it may then be given the host's code for what it does with them.
+    if (expected != "sizes") std::thread(use_own).join();  // the thread would keep the library until it ends
+
+    dlclose(library);
+    if (expected == "done" && dlopen(arguments[1], RTLD_NOW | RTLD_NOLOAD)) fail("it is gone", __LINE__, {}, "all were made");
+}

@@ -1,0 +1,83 @@
+# Hosts and libraries of the stamp's tests: every library is opened by every host.
+
+# Without optimisation as many functions as possible can be taken for those of another module.
+function(stamp_target name visibility)
+    target_link_libraries(${name} PRIVATE extensible_checked ${CMAKE_DL_LIBS})
+    target_compile_options(${name} PRIVATE -O0)
+    set_target_properties(${name} PROPERTIES CXX_VISIBILITY_PRESET ${visibility} ENABLE_EXPORTS ON)
+endfunction()
+
+# `says` is in the stamp of a library that is refused, and `done` for one that is not.
+function(test_stamp name file says)
+    foreach(visibility hidden default)
+        add_test(NAME stamp.${name}_in_${visibility}_host COMMAND stamp_host_${visibility} ${file} ${says})
+        set_tests_properties(stamp.${name}_in_${visibility}_host PROPERTIES TIMEOUT 30)
+    endforeach()
+endfunction()
+
+function(stamp_library name visibility says)
+    add_library(stamp_${name} MODULE stamp/library.cpp)
+    stamp_target(stamp_${name} ${visibility})
+    test_stamp(${name} $<TARGET_FILE:stamp_${name}> ${says})
+endfunction()
+
+foreach(visibility hidden default)
+    add_executable(stamp_host_${visibility} stamp/host.cpp)
+    stamp_target(stamp_host_${visibility} ${visibility})
+    stamp_library(alike_${visibility} ${visibility} done)
+endforeach()
+
+# Another layout, with hidden symbols too; another version.
+set(altered ${CMAKE_CURRENT_BINARY_DIR}/stamp)
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/*.hpp)
+stamp_library(layout_hidden hidden sizes)
+stamp_library(layout default sizes)
+stamp_library(version default abi_9)
+foreach(change layout version)
+    add_custom_command(OUTPUT ${altered}/${change}/extensible/extensible.hpp
+        COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR}/include -DTO=${altered}/${change} -DCHANGE=${change}
+            -P ${CMAKE_CURRENT_SOURCE_DIR}/stamp/alter.cmake
+        DEPENDS ${headers} stamp/alter.cmake)
+    add_custom_target(stamp_headers_${change} DEPENDS ${altered}/${change}/extensible/extensible.hpp)
+endforeach()
+foreach(library layout_hidden layout version)
+    string(REGEX REPLACE "_.*" "" change ${library})
+    add_dependencies(stamp_${library} stamp_headers_${change})
+    target_include_directories(stamp_${library} BEFORE PRIVATE ${altered}/${change})
+endforeach()
+
+# The debug mode, which other standard libraries than libstdc++ know nothing of.
+include(CheckCXXSourceCompiles)
+check_cxx_source_compiles("
+#include <string>
+#ifndef __GLIBCXX__
+#error
+#endif
+int main() {}" EXTENSIBLE_LIBSTDCXX)
+if(EXTENSIBLE_LIBSTDCXX)
+    stamp_library(debug_mode default debug)
+    target_compile_definitions(stamp_debug_mode PRIVATE _GLIBCXX_DEBUG)
+endif()
+
+# libc++, where a Clang is installed that has it.
+if(EXTENSIBLE_LIBSTDCXX AND NOT DEFINED EXTENSIBLE_CLANG_WITH_LIBCXX)
+    set(found "")
+    file(WRITE ${altered}/libcxx.cpp "#include <string>\nstd::string text;\n")
+    foreach(version "" -19 -18 -17 -16 -15 -14)
+        execute_process(COMMAND clang++${version} -stdlib=libc++ -shared -fPIC ${altered}/libcxx.cpp -o ${altered}/libcxx.so
+            RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+        if(NOT found AND failed STREQUAL "0")
+            set(found clang++${version})
+        endif()
+    endforeach()
+    set(EXTENSIBLE_CLANG_WITH_LIBCXX "${found}" CACHE STRING "A Clang that has libc++, for the stamp's tests")
+endif()
+if(EXTENSIBLE_CLANG_WITH_LIBCXX)
+    set(library ${altered}/libcxx_library.so)
+    add_custom_command(OUTPUT ${library}
+        COMMAND ${EXTENSIBLE_CLANG_WITH_LIBCXX} -std=c++20 -stdlib=libc++ -pthread -shared -fPIC -I${PROJECT_SOURCE_DIR}/include
+            ${CMAKE_CURRENT_SOURCE_DIR}/stamp/library.cpp -o ${library}
+        DEPENDS ${headers} stamp/library.cpp stamp/attempts.hpp)
+    add_custom_target(stamp_libcxx ALL DEPENDS ${library})
+    test_stamp(libcxx ${library} libc++)
+endif()

@@ -1,0 +1,11 @@
+// A library that attempts to use the host's registry. It is compiled as the host is, or otherwise: see CMakeLists.txt.
+
+#include "attempts.hpp"
+
+extern "C" [[gnu::visibility("default")]] attempt_function attempt_in_library;
+
+void attempt_in_library(const handed& given, attempt attempted, char* text, std::size_t size) {
+    try_to_make(given, attempted, text, size);
+}
+
+extern "C" [[gnu::visibility("default")]] void use_own() { use_own_registry(); }
