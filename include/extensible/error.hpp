@@ -4,6 +4,7 @@
 
 #include <extensible/options.hpp>
 
+#include <cstddef>
 #include <exception>
 #include <initializer_list>
 #include <stdexcept>
@@ -100,8 +101,12 @@ EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::st
 #if EXTENSIBLE_BODIES
 
 EXTENSIBLE_FUNCTION std::string detail::join(std::initializer_list<std::string_view> parts) {
-    std::string text;
-    for (const std::string_view part : parts) text += part;
+    std::size_t size = 0;
+    for (const std::string_view part : parts) size += part.size();
+    std::string text(size, ' ');  // filled in place: growing it would be much more code
+    char* at = text.data();
+    for (const std::string_view part : parts)
+        for (const char c : part) *at++ = c;
     return text;
 }
 
@@ -117,9 +122,9 @@ EXTENSIBLE_FUNCTION std::string hook_error::text() const {
     try {
         std::rethrow_exception(exception);
     } catch (const std::exception& thrown) {
-        return text + thrown.what();
+        return detail::join({text, thrown.what()});
     } catch (...) {
-        return text + "something that is no std::exception";
+        return detail::join({text, "something that is no std::exception"});
     }
 }
 

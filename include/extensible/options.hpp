@@ -3,7 +3,6 @@
 // When does a hook run, and what can be said when it is registered?
 
 #include <extensible/detail/config.hpp>
-#include <extensible/detail/system.hpp>
 
 #include <cstddef>
 #include <cstdint>

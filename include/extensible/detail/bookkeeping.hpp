@@ -527,7 +527,6 @@ EXTENSIBLE_FUNCTION hook_record* locked_registry::hook_to_replace(std::string_vi
                                                                   hook_record& hook, const hook_options& options) const {
     check_registration(where, hook);
     hook.registry = registry_;
-    hook.id = options.id;
     hook.isolate = options.isolate.value_or(hook.plugin && hook.plugin->isolate);
     hook.reentrant = options.reentrant.value_or(!hook.plugin || hook.plugin->reentrant);
     hook.number = registry_->registrations + 1;
@@ -572,7 +571,6 @@ EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record
 
 EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
     if (pattern.empty()) throw error("ext: a function's name must not be empty");
-    hook.pattern = pattern;
     hook_record* const first = hook_to_replace(pattern, registry_->contents->patterns, hook, options);
     take_options(hook, options, first);
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// What do all headers share? What differs between compilers and between the two ways of building the library, its version, and
-// the key to what classes keep for the library's own use. Nowhere else is there an attribute of one compiler.
+// What do all headers share? What differs between compilers and between the two ways of building the library, its version, the
+// key to what classes keep for the library's own use, and storage that is never destroyed. Nowhere else is there an attribute of
+// one compiler.
 //
 // Two ways of building: header-only, where each translation unit compiles what it uses; and compiled, where everything that is
 // no template is compiled once for each module (the program, a shared library): all of its sources are compiled with
@@ -119,6 +120,16 @@ struct access {
         return Proceed::run(call, hook);
     }
     static constexpr auto& fields(auto& call) { return *call.call_; }
+};
+
+/// A T in static storage that is never destroyed, for use before main and after it has returned.
+template <class T>
+union immortal {
+    T value;
+
+    template <class... A>
+    constexpr explicit immortal(A&&... from) noexcept : value(static_cast<A&&>(from)...) {}
+    ~immortal() {}
 };
 
 }  // namespace ext::inline EXTENSIBLE_ABI::detail

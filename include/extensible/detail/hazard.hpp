@@ -68,11 +68,19 @@ struct alignas(64) thread_hazards {
     EXTENSIBLE_FUNCTION static void destroy(thread_hazards* thread) noexcept;  // no destructor: one of them is never destroyed
 
     /// The first slot that is free, for a call that begins. May throw std::bad_alloc.
-    EXTENSIBLE_CALL_FUNCTION hazard_slot& free_slot();
+    hazard_slot& free_slot() {
+        hazard_slot* slot = slots;
+        while (slot->held.load(std::memory_order_relaxed) != 0) {  // relaxed, here and below: this thread has written it
+            hazard_slot* const following = slot->next.load(std::memory_order_relaxed);
+            slot = following ? following : grow(*slot);
+        }
+        return *slot;
+    }
 
     bool is_in_call() const noexcept { return slots[0].held.load(std::memory_order_relaxed) != 0; }
 
 private:
+    EXTENSIBLE_FUNCTION hazard_slot* grow(hazard_slot& last);
     EXTENSIBLE_FUNCTION hazard_slot* adopt(hazard_slot* added, std::size_t count) noexcept;
 };
 
@@ -375,17 +383,11 @@ EXTENSIBLE_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcep
     delete thread;
 }
 
-EXTENSIBLE_CALL_BODY hazard_slot& thread_hazards::free_slot() {
-    hazard_slot* slot = slots;
-    while (slot->held.load(std::memory_order_relaxed) != 0) {  // relaxed, here and below: this thread has written it
-        hazard_slot* following = slot->next.load(std::memory_order_relaxed);
-        if (!following) {
-            following = adopt(new hazard_slot[further_slots], further_slots);
-            slot->next.store(following, std::memory_order_release);  // pairs with the load in any_slot()
-        }
-        slot = following;
-    }
-    return *slot;
+// More slots, behind the last one.
+EXTENSIBLE_FUNCTION hazard_slot* thread_hazards::grow(hazard_slot& last) {
+    hazard_slot* const added = adopt(new hazard_slot[further_slots], further_slots);
+    last.next.store(added, std::memory_order_release);  // pairs with the load in any_slot()
+    return added;
 }
 
 EXTENSIBLE_FUNCTION hazard_slot* thread_hazards::adopt(hazard_slot* added, std::size_t count) noexcept {

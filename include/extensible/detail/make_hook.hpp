@@ -252,9 +252,10 @@ EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when)
 }
 
 // A record that owns the hook.
-EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phase when) {
+EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phase when, std::string_view id,
+                                                 std::string_view pattern) {
     try {
-        ref record(new hook_record);
+        ref record(new hook_record(id, pattern));
         record->erased = erased;
         record->when = when;
         return record;
@@ -267,7 +268,8 @@ EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phas
 EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
                                               const type_identity* signature, const type_identity* stage,
                                               const hook_options& options) {
-    ref record = make_record(erased, when);
+    const std::string_view pattern = place.is_pattern_allowed ? place.name : std::string_view();
+    ref record = make_record(erased, when, options.id, pattern);
     record->signature = signature;
     record->stage = stage;
     record->plugin = ref(place.plugin);
@@ -281,7 +283,7 @@ EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase whe
 }
 
 EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased) {
-    ref record = make_record(erased, phase::start);
+    ref record = make_record(erased, phase::start, "", "");
     locked_registry(registry).add_error_handler(*record);
     return access::make<ext::hook>(std::move(record));
 }

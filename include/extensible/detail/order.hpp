@@ -224,13 +224,12 @@ private:
             if (follower->state == entry::due) place_when_due(follower);
     }
     [[noreturn]] EXTENSIBLE_FUNCTION void throw_cycle() const {
-        std::string text(function_);
-        text.append(": the ").append(to_string(path_.back()->name.when)).append(" hooks cannot be put in order: ");
+        std::string text = join({function_, ": the ", to_string(path_.back()->name.when), " hooks cannot be put in order: "});
         for (std::size_t at = path_.size(); at-- > 0;) {
             const std::string_view id = path_[at]->name.id;
-            text.append(id.empty() ? "(a hook without id)" : "'").append(id).append(id.empty() ? "" : "'");
-            if (at + 1 < path_.size() && path_[at] == path_.back()) break;
-            text.append(" before ");
+            const bool is_last = at + 1 < path_.size() && path_[at] == path_.back();
+            text = join({text, id.empty() ? "(a hook without id)" : "'", id, id.empty() ? "" : "'", is_last ? "" : " before "});
+            if (is_last) break;
         }
         throw order_cycle(text);
     }

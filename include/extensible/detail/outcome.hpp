@@ -3,7 +3,7 @@
 // How does a call keep what was thrown, tell of what no caller will see, and end without a result? Most of it is rare, and out of
 // line: inlined, it would make every call save more registers.
 
-#include <extensible/any_call.hpp>
+#include <extensible/call.hpp>
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/hazard.hpp>
 #include <extensible/detail/records.hpp>

@@ -152,7 +152,7 @@ struct hook_record : hook_group {
     thread_id destroyed_by = 0;       // the thread that is destroying the function object
     ref<hook_record> next{};          // in the domain's chain of such hooks
 
-    EXTENSIBLE_FUNCTION hook_record();
+    EXTENSIBLE_FUNCTION explicit hook_record(std::string_view called = {}, std::string_view under = {});
     hook_record(const hook_record&) = delete;
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_FUNCTION ~hook_record();
@@ -416,7 +416,8 @@ EXTENSIBLE_FUNCTION plugin_record::plugin_record(registry_record& home, std::str
     registered = true;
 }
 EXTENSIBLE_FUNCTION plugin_record::~plugin_record() = default;
-EXTENSIBLE_FUNCTION hook_record::hook_record() : hook_group(this) {}
+EXTENSIBLE_FUNCTION hook_record::hook_record(std::string_view called, std::string_view under)
+    : hook_group(this), pattern(under), id(called) {}
 EXTENSIBLE_FUNCTION hook_record::~hook_record() { destroy_object(); }  // one that was never registered has its object still
 EXTENSIBLE_FUNCTION hook_sequence::~hook_sequence() {
     for (entry* e : order_) delete e;

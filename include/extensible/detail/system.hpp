@@ -236,16 +236,6 @@ private:
     mutex& mutex_;
 };
 
-/// A T in static storage that is never destroyed, for use before main and after it has returned.
-template <class T>
-union immortal {
-    T value;
-
-    template <class... A>
-    constexpr explicit immortal(A&&... from) noexcept : value(static_cast<A&&>(from)...) {}
-    ~immortal() {}
-};
-
 /// The time in so many nanoseconds, which may be more than the clock can tell.
 inline time_point from_now(double nanoseconds) noexcept {
     constexpr time_point last = INT64_MAX;
