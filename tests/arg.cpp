@@ -198,31 +198,3 @@ TEST_CASE("What is no argument cannot be assigned") {
     STATIC_REQUIRE(!std::is_assignable_v<ext::arg<int>&, std::string>);
     STATIC_REQUIRE(!std::is_copy_constructible_v<ext::arg<int>>);
 }
-
-TEST_CASE("An argument tells whether the call owns a replacement for it") {
-    std::string_view view = "view";
-    ext::arg<std::string_view> small(view);
-    CHECK(!small.is_replaced());
-    small = "other";
-    CHECK(small.is_replaced());
-
-    struct large {
-        char bytes[100];
-    } object{};
-    ext::arg<const large&> on_heap(object);
-    CHECK(!on_heap.is_replaced());
-    on_heap = large{};
-    CHECK(on_heap.is_replaced());
-
-    const square four_sides;
-    ext::arg<const shape&> derived(four_sides);
-    CHECK(!derived.is_replaced());
-    derived = triangle();
-    CHECK(derived.is_replaced());
-
-    int number = 1;
-    ext::arg<int> in_place(number);
-    in_place = 2;
-    CHECK(number == 2);
-    CHECK(!in_place.is_replaced());
-}

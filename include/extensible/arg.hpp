@@ -38,7 +38,7 @@ class arg {
     static constexpr bool keeps = !in_place && is_complete;
 
 public:
-    /// Library use: refers to `caller`, which outlives the call.
+    /// Made by the library: refers to `caller`, which outlives the call.
     explicit arg(object& caller) noexcept : object_(__builtin_addressof(caller)) {}
     arg(const arg&) = delete;
     arg& operator=(const arg&) = delete;
@@ -54,12 +54,6 @@ public:
         if constexpr (in_place) *object_ = std::forward<U>(value);
         else object_ = &replacement_.keep(std::forward<U>(value));
         return *this;
-    }
-
-    /// Library use: whether the call owns a replacement, which is destroyed with this.
-    bool is_replaced() const noexcept {
-        if constexpr (keeps) return !replacement_.is_empty();
-        else return false;
     }
 
 private:
@@ -136,12 +130,6 @@ public:
                 if (!first_) return first_.emplace(std::forward<U>(value)).value;
             return keep_as<owned<T>>(std::forward<U>(value));
         }
-    }
-
-    bool is_empty() const noexcept {
-        if constexpr (fits)
-            if (first_) return false;
-        return !kept_;
     }
 
 private:

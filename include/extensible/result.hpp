@@ -44,15 +44,6 @@ public:
         base::operator=(std::forward<U>(value));
         return *this;
     }
-
-    /// Library use: the result becomes what the function returns.
-    template <class Function, class... A>
-    void set_from(Function&& function, A&&... args) {
-        this->emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
-    }
-
-    /// Library use: gives the result away. There must be one.
-    R take() { return std::move(**this); }
 };
 
 /// For a function that returns nothing: the result is that it returned.
@@ -65,14 +56,6 @@ public:
     bool has_value() const noexcept { return set_; }
     explicit operator bool() const noexcept { return set_; }
     void operator*() const noexcept {}
-
-    /// Library use: as in result<R>.
-    template <class Function, class... A>
-    void set_from(Function&& function, A&&... args) {
-        detail::invoke(std::forward<Function>(function), std::forward<A>(args)...);
-        set_ = true;
-    }
-    void take() const noexcept {}
 
 private:
     bool set_ = false;
@@ -97,13 +80,6 @@ public:
     /// The object referred to. There must be one.
     object& operator*() const noexcept { return *object_; }
     object* operator->() const noexcept { return object_; }
-
-    /// Library use: as in result<R>.
-    template <class Function, class... A>
-    void set_from(Function&& function, A&&... args) {
-        emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
-    }
-    R take() const noexcept { return static_cast<R>(*object_); }
 
 private:
     object* object_ = nullptr;
@@ -131,5 +107,23 @@ public:
         return *this;
     }
 };
+
+namespace detail {
+
+/// The result becomes what the function returns.
+template <class R, class Function, class... A>
+void set_from(result<R>& result, Function&& function, A&&... args) {
+    if constexpr (std::is_void_v<R>) detail::invoke(std::forward<Function>(function), std::forward<A>(args)...), result.emplace();
+    else result.emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
+}
+
+/// Gives the result away. There must be one.
+template <class R>
+R take(result<R>& result) {
+    if constexpr (std::is_reference_v<R>) return static_cast<R>(*result);
+    else if constexpr (!std::is_void_v<R>) return std::move(*result);
+}
+
+}  // namespace detail
 
 }  // namespace ext::inline EXTENSIBLE_ABI

@@ -194,7 +194,7 @@ private:
 
         // 4. The outcome.
         if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
-        return call.result.take();
+        return detail::take(call.result);
     }
 
     static void run_function(const detail::inside_of_call<void>& erased) {
@@ -203,7 +203,8 @@ private:
         call.original_ran = true;
         try {
             detail::pass_on<true>(call, [&](auto&&... passed) {
-                call.result.set_from(static_cast<const inside<void>&>(erased).self.function_, std::forward<decltype(passed)>(passed)...);
+                detail::set_from(call.result, static_cast<const inside<void>&>(erased).self.function_,
+                                 std::forward<decltype(passed)>(passed)...);
             });
         } catch (...) {
             detail::keep_exception(call.exception);
@@ -258,7 +259,7 @@ private:
         // 4. The outcome.
         if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
         if constexpr (std::is_void_v<detail::outcome_of<R>>) co_return;
-        else co_return call.result.take();
+        else co_return detail::take(call.result);
     }
 
     // The function inside of around hooks that are awaited.
