@@ -350,11 +350,18 @@ struct argument {
     EXTENSIBLE_HIDDEN static constexpr auto value = Value;
 };
 
+// No std::string_view::find(), for the same reason as in find_rule().
+constexpr std::size_t behind_comma(const char* text) noexcept {
+    std::size_t at = 0;
+    while (text[at] != ',') ++at;
+    return at + 2;
+}
+
 template <bool IsTyped, auto Value>
 struct name_of<argument<IsTyped, Value>> {  // the text between `argument<false, ` and `>`
     static constexpr std::string_view spelled = spelling<argument<false, Value>>();
     EXTENSIBLE_HIDDEN static constexpr auto rewritten = rewrite<capacity_for(spelled)>(spelled);
-    static constexpr std::size_t begin = rewritten.view().find(", ") + 2;
+    static constexpr std::size_t begin = behind_comma(rewritten.text);
     static constexpr name_parts parts{rewritten.is_local, rewritten.view().substr(begin, rewritten.size - begin - 1)};
 };
 template <bool IsTyped, bool Value>
