@@ -199,7 +199,7 @@ TEST_CASE("Hooks that come and go one by one run as if all were put in order ane
             s.hooks.apply(none);
             REQUIRE(s.hooks.empty());
         }
-        const auto name = [&] { return "h" + std::to_string(below(ids)); };
+        const auto name = [&] { return std::string("h").append(std::to_string(below(ids))); };
         const auto some_names = [&] {
             std::vector<std::string> names;
             while (below(often + 1) == 0 && names.size() < 3) names.push_back(name());
@@ -245,7 +245,7 @@ TEST_CASE("Hooks that come and go one by one run as if all were put in order ane
 }
 
 TEST_CASE("Of many hooks, each is put in its place without a look at what the others state") {
-    const auto id = [](int i) { return "hook" + std::to_string(i); };
+    const auto id = [](int i) { return std::string("hook").append(std::to_string(i)); };
     const auto register_all = [](auto options) {
         hook_sequence hooks;
         int moving = 0;

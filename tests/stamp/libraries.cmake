@@ -54,7 +54,7 @@ check_cxx_source_compiles("
 #error
 #endif
 int main() {}" EXTENSIBLE_LIBSTDCXX)
-if(EXTENSIBLE_LIBSTDCXX)
+if(EXTENSIBLE_LIBSTDCXX AND NOT CMAKE_CXX_FLAGS MATCHES _GLIBCXX_DEBUG)
     stamp_library(debug_mode default debug)
     target_compile_definitions(stamp_debug_mode PRIVATE _GLIBCXX_DEBUG)
 endif()
