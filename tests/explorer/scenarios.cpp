@@ -192,6 +192,18 @@ struct scenario {
     bodies (*make)();
 };
 
+// Two hooks, on f and on g, each of which removes the other and waits.
+void add_crossing_hooks() {
+    w->hooks[0] = w->f.on_start(w->watched(0, [] {
+        w->hooks[1].remove_and_wait();
+        w->removed[1] = true;
+    }));
+    w->hooks[1] = w->g.on_start(w->watched(1, [] {
+        w->hooks[0].remove_and_wait();
+        w->removed[0] = true;
+    }));
+}
+
 const scenario scenarios[] = {
     {"wait", "remove_and_wait() waits for calls and for others that wait for the same hook", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
@@ -304,14 +316,7 @@ const scenario scenarios[] = {
          return bodies{call_of_f(), call_of_f(), call_of_f()};
      }},
     {"cross", "two threads wait for each other's calls, and a third one for both", [] {
-         w->hooks[0] = w->f.on_start(w->watched(0, [] {
-             w->hooks[1].remove_and_wait();
-             w->removed[1] = true;
-         }));
-         w->hooks[1] = w->g.on_start(w->watched(1, [] {
-             w->hooks[0].remove_and_wait();
-             w->removed[0] = true;
-         }));
+         add_crossing_hooks();
          w->keeps_time = false;  // a thread that is let through returns before the capture is gone
          return bodies{[] { w->f(1); }, [] { w->g(1); }, [] { w->remove_and_wait(0); }};
      }},
@@ -396,14 +401,7 @@ const scenario scenarios[] = {
          return bodies{reader, reader, reader};
      }},
     {"pincross", "two threads wait for each other's calls, one of which is awaited", [] {
-         w->hooks[0] = w->f.on_start(w->watched(0, [] {
-             w->hooks[1].remove_and_wait();
-             w->removed[1] = true;
-         }));
-         w->hooks[1] = w->g.on_start(w->watched(1, [] {
-             w->hooks[0].remove_and_wait();
-             w->removed[0] = true;
-         }));
+         add_crossing_hooks();
          w->keeps_time = false;  // as in cross
          return bodies{[] { w->call_awaited(w->f); }, [] { w->g(1); }, [] { w->remove_and_wait(1); }};
      }},

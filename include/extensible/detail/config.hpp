@@ -119,7 +119,6 @@ struct access {
     static auto run(const auto& call, const auto& hook) {
         return Proceed::run(call, hook);
     }
-    static constexpr auto& fields(auto& call) { return *call.call_; }
 };
 
 /// A T in static storage that is never destroyed, for use before main and after it has returned.
