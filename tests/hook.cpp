@@ -129,6 +129,14 @@ TEST_CASE_METHOD(fixture, "A scoped hook removes its hook") {
         twice(1);
         CHECK(others == 1);
     }
+    SECTION("when it is told to") {
+        ext::scoped_hook scoped = twice.on_start(counting());
+        scoped.reset();
+        scoped.reset();
+        twice(1);
+        CHECK(*state == 0);
+        CHECK_FALSE(scoped.get().active());
+    }
     SECTION("but not when it has given it up") {
         {
             ext::scoped_hook scoped = twice.on_start(counting());

@@ -4,6 +4,7 @@
 
 #include <extensible/detail/config.hpp>
 
+#include <concepts>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -26,6 +27,11 @@ constexpr decltype(auto) invoke(Function C::*member, Object&& object, A&&... arg
         return ((*std::forward<Object>(object)).*member)(std::forward<A>(args)...);
 }
 
+template <class R>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+
 }  // namespace detail
 
 /// The result of one call, or nothing yet. Reads and writes as std::optional<R> does, for values, references and void.
@@ -42,6 +48,13 @@ public:
         requires(std::is_assignable_v<base&, U &&> && !std::is_same_v<std::remove_cvref_t<U>, result>)
     result& operator=(U&& value) {
         base::operator=(std::forward<U>(value));
+        return *this;
+    }
+
+    /// Where the function returns a std::optional, an empty one is the result from now on. Otherwise as reset().
+    result& operator=(std::nullopt_t) noexcept {
+        if constexpr (detail::is_optional<R>) base::emplace(std::nullopt);
+        else base::reset();
         return *this;
     }
 };
@@ -117,6 +130,12 @@ void set_from(result<R>& result, Function&& function, A&&... args) {
     else result.emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
 }
 
+/// Whether the call cannot end without an exception. A function that returns nothing has returned then.
+template <class R>
+bool is_missing(const result<R>& result) noexcept {
+    return !std::is_void_v<R> && !result.has_value();
+}
+
 /// Gives the result away. There must be one.
 template <class R>
 R take(result<R>& result) {
@@ -124,6 +143,30 @@ R take(result<R>& result) {
     else if constexpr (!std::is_void_v<R>) return std::move(*result);
 }
 
+void failed() = delete;  // so that failed(result) below is looked up in the namespace of the result's type alone
+
+struct failed_function {
+    template <class R>
+    static constexpr bool is_asked = requires(const R& result) { { failed(result) } -> std::convertible_to<bool>; };
+    template <class R>
+    static constexpr bool is_expected = requires(const R& result) {
+        { result.has_value() } -> std::convertible_to<bool>;
+        result.error();
+    };
+
+    template <class R>
+    constexpr bool operator()(const R& result) const {
+        if constexpr (is_asked<R>) return failed(result);
+        else if constexpr (is_expected<R>) return !result.has_value();
+        else return false;
+    }
+};
+
 }  // namespace detail
+
+/// Whether a result that is a value says that the call failed: `ext::failed(parse(text))`. True for a std::expected, or a type like
+/// it (with has_value() and error()), that holds an error. An application's own type says so by a function beside it, in its
+/// namespace: `bool failed(const outcome& result)`. False for all others.
+inline constexpr detail::failed_function failed{};
 
 }  // namespace ext::inline EXTENSIBLE_ABI

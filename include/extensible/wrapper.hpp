@@ -32,7 +32,29 @@ namespace detail {
 
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_function(std::string_view name);
 
+/// What ext::fn is. It takes the arguments as they are given, so that it costs no move that the function itself does not.
+template <auto Function>
+struct constant_function {
+    static_assert(!std::is_member_object_pointer_v<decltype(Function)>,
+                  "ext::fn: a data member is no function; wrap a lambda that returns it");
+
+    template <class... A>
+    EXTENSIBLE_ALWAYS_INLINE constexpr decltype(auto) operator()(A&&... args) const {
+        return detail::invoke(Function, std::forward<A>(args)...);
+    }
+};
+template <auto Function>
+struct signature_from<constant_function<Function>> {
+    using type = signature_of<decltype(Function)>;
+};
+
 }  // namespace detail
+
+/// A function or member function that is known at compile time, as a function object: called directly, and not through a pointer.
+///
+///     ext::extensible get_api_key{"models.get_api_key", ext::fn<&read_api_key>};
+template <auto Function>
+inline constexpr detail::constant_function<Function> fn{};
 
 /// A function that can be extended: it is called as the function itself, and hooks registered on its name run at the start
 /// and at the end of each call.
@@ -193,7 +215,7 @@ private:
         }
 
         // 4. The outcome.
-        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
+        if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
         return detail::take(call.result);
     }
 
@@ -257,7 +279,7 @@ private:
         }
 
         // 4. The outcome.
-        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
+        if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
         if constexpr (std::is_void_v<detail::outcome_of<R>>) co_return;
         else co_return detail::take(call.result);
     }

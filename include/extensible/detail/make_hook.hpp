@@ -37,6 +37,10 @@ EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase whe
                                               const type_identity* signature, const type_identity* stage,
                                               const hook_options& options);
 
+/// The registry of a wrapped function. Throws error where the wrapper is not constructed yet, and so is zero: it is in static storage
+/// of a source file whose turn is still to come.
+EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function);
+
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when);
 
 // ---- How a hook is handed the call: as itself, or with the names of a function's parameters, or as one of any function -----
@@ -212,7 +216,8 @@ ext::hook register_any(const hook_place& place, Hook&& hook, const hook_options&
 template <phase When, class Signature, class Parameters, class Hook>
 EXTENSIBLE_HIDDEN ext::hook register_hook(const site& place, Hook&& hook, const hook_options& options,
                                           plugin_record* plugin = nullptr) {
-    return register_typed<When, Signature, Parameters>({&place, place.registry->checked(), place.function->name, false, plugin},
+    registry_record& registry = registry_of(place);
+    return register_typed<When, Signature, Parameters>({&place, registry, place.function->name, false, plugin},
                                                        std::forward<Hook>(hook), options);
 }
 
@@ -245,6 +250,12 @@ ext::hook register_error_handler(registry_record& registry, Handler&& handler) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function) {
+    if (function.registry) return function.registry->checked();
+    throw error("ext: this ext::extensible is not constructed yet, because its source file is initialized later; register the hook by "
+                "the function's name, as in ext::on_start(\"name\", hook), which waits for the function");
+}
 
 EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when) {
     throw error(join({function, ": ", article(when), to_string(when), " hook was expected, an empty one was given: a null pointer or an "

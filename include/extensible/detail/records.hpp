@@ -139,7 +139,9 @@ struct hook_record : hook_group {
     std::string id;
     int priority = 0;
     std::vector<std::string> before, after;
-    std::uint64_t number = 0;  // the order of registration; a hook that replaces another takes its number
+    std::uint64_t number = 0;   // the order of registration
+    bool replaces = false;      // the hook that has its id in the same phase, on the same function or under the same pattern
+    bool takes_place = false;   // of that hook in the order; it states none of its own
 
     // Guarded by the registration lock.
     std::uint64_t mark = 0;  // of the change that has looked at it last
@@ -177,19 +179,23 @@ public:
     EXTENSIBLE_FUNCTION hook_sequence& operator=(hook_sequence other) noexcept;
     EXTENSIBLE_FUNCTION ~hook_sequence();
 
-    /// Works out what happens when `leaving` (null, or one of these) goes and `added` (null, or a new one) comes. Throws
-    /// order_cycle and std::bad_alloc; nothing has changed then. Quick where it is plain that no other hook moves.
-    EXTENSIBLE_FUNCTION edit plan(std::string_view function, hook_record* leaving, hook_record* added);
+    /// Works out what happens when a hook comes, or one of these goes. Throws order_cycle and std::bad_alloc; nothing has changed
+    /// then. Quick where it is plain that no other hook moves.
+    EXTENSIBLE_FUNCTION edit plan_with(std::string_view function, hook_record& added);
+    EXTENSIBLE_FUNCTION edit plan_without(std::string_view function, const hook_record& leaving);
     /// The same, when every hook goes for which `leaves(const hook_record&)` is true.
     template <class Predicate>
-    edit plan_without(std::string_view function, Predicate leaves) const;
+    edit plan_without_any(std::string_view function, Predicate leaves) const;
     /// For a new sequence: these hooks, in any order.
     EXTENSIBLE_FUNCTION static edit plan_all(std::string_view function, const std::vector<hook_record*>& hooks);
     /// Makes the change, which must be the last one planned. A hook that leaves must still have another owner.
     EXTENSIBLE_FUNCTION void apply(edit& planned) noexcept;
 
-    /// The hook of this phase and id; null where there is none or the id is empty.
-    EXTENSIBLE_FUNCTION hook_record* find(phase when, std::string_view id) const noexcept;
+    /// The hook that such a one would replace, or be a duplicate of; null where there is none or the id is empty.
+    EXTENSIBLE_FUNCTION const hook_record* find_original(const hook_record& like) const noexcept;
+    /// The hook that runs in place of this one, of those for which `runs(const hook_record&)` is true; null where none does.
+    template <class Predicate>
+    EXTENSIBLE_FUNCTION const hook_record* find_replacing(const hook_record& replaced, Predicate runs) const;
 
     struct iterator {
         const hook_sequence* sequence;
@@ -209,20 +215,29 @@ private:
     class arrangement;
     struct entry;
     using entries = std::vector<entry*>;
-    EXTENSIBLE_HIDDEN static constexpr entry* none = nullptr;
-
-    struct key {  // what hooks are sorted by: their ids, or their turns
+    struct key {  // what hooks are sorted by: their names, or their turns
         phase when{};
-        std::string_view id{};
-        int counts = 0;  // the priority that it counts with
+        std::string_view id{}, pattern{};
+        int counts = 0;    // the priority that it counts with
+        int priority = 0;  // its own
         std::uint64_t number = 0;
+        std::uint64_t own_number = 0;  // where it takes the place of another, which has the number above
         auto operator<=>(const key&) const = default;
     };
+    struct rank {  // of hooks that count alike
+        int priority = 0;
+        std::uint64_t number = 0;
+        auto operator<=>(const rank&) const = default;
+    };
     struct entry {
+        EXTENSIBLE_FUNCTION explicit entry(hook_record& of);
+        EXTENSIBLE_FUNCTION void set_turn() noexcept;
+
         ref<hook_record> hook;
+        const hook_record* place;             // the hook that states its place in the order: itself, or one that it replaces
         key name;
-        key turn;                             // of the hook in whose turn it was placed: mostly its own
-        int raised;                           // the priority that it counts with by its `after` alone
+        key turn{};                           // of the hook in whose turn it was placed: mostly its own
+        int raised = 0;                       // the priority that it counts with by its `after` alone
         int counts = 0;                       // the priority that it counts with
         entries runs_after{}, runs_before{};  // the registered hooks whose ids it states
         std::size_t unresolved = 0;           // how many ids it states that no registered hook has
@@ -233,20 +248,26 @@ private:
         entries forerunners{}, followers{};  // those that state that they run before it, or after it
     };
 
+    EXTENSIBLE_FUNCTION static void sort(entries& items, key entry::* by) noexcept;
+    EXTENSIBLE_FUNCTION static std::size_t first(const entries& items, key entry::* by, const key& wanted) noexcept;
+    template <class Visitor>
+    EXTENSIBLE_FUNCTION void for_each_named(phase when, std::string_view id, Visitor visit) const;
+    EXTENSIBLE_FUNCTION entry& append(hook_record& hook);
+    EXTENSIBLE_FUNCTION void resolve(entry& stating) const;
+
     entries order_;               // owns them
-    entries by_id_;               // those with an id, by phase and id
+    entries by_name_;             // those with an id, by phase, id, pattern and number
     std::size_t unresolved_ = 0;  // the sum over all
-    std::uint64_t newest_ = 0;    // no hook has a larger number
+    rank last_{};                 // no hook has a larger one
 };
 
 /// A change that has been worked out and not made yet.
 struct hook_sequence::edit {
-    hook_record* leaving = nullptr;  // null: none leaves
-    std::size_t leaves_at = 0;       // its place before the edit
-    hook_record* added = nullptr;    // null: none is added
-    std::size_t added_at = 0;        // its place after the edit
-    bool moves_others = false;       // then `anew` is the sequence after the edit, and nothing else is set
-    hook_sequence anew{};            // otherwise it owns the added hook's entry until apply() takes it
+    hook_record* added = nullptr;
+    const hook_record* leaving = nullptr;  // one of the two is null, or both
+    std::size_t at = 0;                    // the place of the one that leaves before the edit, or of the added one after it
+    bool moves_others = false;             // then `anew` is the sequence after the edit, and nothing else is set
+    hook_sequence anew{};                  // otherwise it owns the added hook's entry until apply() takes it
 };
 
 /// The part of a wrapper that the registry writes to. A call without hooks reads the first member, and nothing else. The second
@@ -373,8 +394,9 @@ struct hook_list {
     /// A list for these hooks of the function.
     EXTENSIBLE_FUNCTION static hook_list* make(function_record& function, const std::vector<hook_record*>& hooks);
 
-    /// A copy, without `leaving`, and with `added` behind `before`, or as the first of its phase. Each of them may be null.
-    EXTENSIBLE_FUNCTION hook_list* copy(const hook_record* leaving, hook_record* added, const hook_record* before) const;
+    /// Copies: with a hook directly behind `before`, or as the first of its phase if that is null; without a hook.
+    EXTENSIBLE_FUNCTION hook_list* copy_with(hook_record& added, const hook_record* before) const;
+    EXTENSIBLE_FUNCTION hook_list* copy_without(const hook_record& leaving) const;
 
     EXTENSIBLE_FUNCTION static void free(hook_list* list) noexcept;
 
@@ -400,7 +422,8 @@ private:
     ~hook_list() = default;
 
     EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t size);
-    EXTENSIBLE_FUNCTION hook_entry* end_phase(hook_entry* behind_last, std::size_t phase) noexcept;
+    template <class Writer>
+    static hook_list* make(function_record& function, std::size_t size, Writer write);
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -444,47 +467,48 @@ EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, st
     return new (memory) hook_list(function, size);
 }
 
-// The entries of one phase end before `behind_last`; gives the place of the next phase's first.
-EXTENSIBLE_FUNCTION hook_entry* hook_list::end_phase(hook_entry* behind_last, std::size_t ended) noexcept {
-    new (behind_last) hook_entry{};
-    if (ended + 1 < phase_count) first[ended + 1] = behind_last + 1;
-    else only_start_hooks = !first[1]->run && !first[2]->run;
-    return behind_last + 1;
+// Writes the phases one after the other: `write(phase, place)` writes the hooks of one, and gives the place behind them.
+template <class Writer>
+hook_list* hook_list::make(function_record& function, std::size_t size, Writer write) {
+    hook_list* const list = allocate(function, size);
+    auto* at = reinterpret_cast<hook_entry*>(list + 1);
+    for (std::size_t p = 0; p < phase_count; ++p) {
+        list->first[p] = at;
+        at = write(p, at);
+        new (at++) hook_entry{};
+    }
+    list->only_start_hooks = !list->first[1]->run && !list->first[2]->run;
+    return list;
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks) {
-    hook_list* const list = allocate(function, hooks.size());
-    auto* at = reinterpret_cast<hook_entry*>(list + 1);
-    list->first[0] = at;
     auto hook = hooks.begin();
-    for (std::size_t p = 0; p < phase_count; ++p) {
-        for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook) new (at++) hook_entry(hook_entry::of(**hook));
-        at = list->end_phase(at, p);
-    }
-    return list;
+    return make(function, hooks.size(), [&](std::size_t p, hook_entry* at) {
+        for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook)
+            new (at++) hook_entry(hook_entry::of(**hook));
+        return at;
+    });
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::copy(const hook_record* leaving, hook_record* added, const hook_record* before) const {
-    hook_list* const list = allocate(*function, size - (leaving != nullptr) + (added != nullptr));
-    auto* at = reinterpret_cast<hook_entry*>(list + 1);
-    list->first[0] = at;
-    bool is_due = before == nullptr;
-    for (std::size_t p = 0; p < phase_count; ++p) {
-        const auto add_when_due = [&] {
-            if (!added || !is_due || static_cast<std::size_t>(added->when) != p) return;
-            new (at++) hook_entry(hook_entry::of(*std::exchange(added, nullptr)));
-        };
-        add_when_due();
-        for (const hook_entry* entry = first[p]; entry->run; ++entry) {
-            if (entry->record == leaving) continue;
-            new (at++) hook_entry(*entry);
-            if (entry->record != before) continue;
-            is_due = true;
-            add_when_due();
+EXTENSIBLE_FUNCTION hook_list* hook_list::copy_with(hook_record& added, const hook_record* before) const {
+    return make(*function, size + 1, [&](std::size_t p, hook_entry* at) {
+        const hook_entry* entry = first[p];
+        if (static_cast<std::size_t>(added.when) == p) {
+            const bool is_first = !before || before->when != added.when;
+            if (!is_first) do new (at++) hook_entry(*entry); while (entry++->record != before);
+            new (at++) hook_entry(hook_entry::of(added));
         }
-        at = list->end_phase(at, p);
-    }
-    return list;
+        for (; entry->run; ++entry) new (at++) hook_entry(*entry);
+        return at;
+    });
+}
+
+EXTENSIBLE_FUNCTION hook_list* hook_list::copy_without(const hook_record& leaving) const {
+    return make(*function, size - 1, [&](std::size_t p, hook_entry* at) {
+        for (const hook_entry* entry = first[p]; entry->run; ++entry)
+            if (entry->record != &leaving) new (at++) hook_entry(*entry);
+        return at;
+    });
 }
 
 EXTENSIBLE_FUNCTION void hook_list::free(hook_list* list) noexcept {
