@@ -42,6 +42,7 @@ struct call_operations : function_type {
     bool (*failed)(call_fields* call);  // null where a result cannot say so
     bool (*has_result)(call_fields* call) noexcept;
     void (*reset_result)(call_fields* call) noexcept;
+    bool (*take_mark)(call_fields* call) noexcept;  // whether the result was written since this was called
 };
 
 // A reference as a result is set from this.
@@ -243,6 +244,7 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
 
     static bool has_result(call_fields* call) noexcept { return call_from<signature>(call).result.has_value(); }
     static void reset_result(call_fields* call) noexcept { call_from<signature>(call).result.reset(); }
+    static bool take_mark(call_fields* call) noexcept { return access::take_mark(call_from<signature>(call).result); }
 
     static constexpr value_operations args[sizeof...(Index) + 1]{  // an array cannot be empty
         argument_operations<signature, Index>::table..., value_operations{}};
@@ -259,7 +261,8 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
                                            std::is_void_v<outcome_of<R>>,
                                            result_operations<outcome_of<R>, signature>::failed(),
                                            &has_result,
-                                           &reset_result};
+                                           &reset_result,
+                                           &take_mark};
 };
 
 }  // namespace detail

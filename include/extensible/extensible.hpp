@@ -16,6 +16,7 @@
 #include <extensible/options.hpp>   // ext::hook_options, ext::phase: when does a hook run, and what can be said of it?
 #include <extensible/hook.hpp>      // ext::hook, ext::scoped_hook: what can be done with a hook once it is registered?
 #include <extensible/registry.hpp>  // ext::registry, ext::on_start, ext::on_end, ext::around: how are hooks registered by name?
+#include <extensible/monitor.hpp>   // ext::hook_run: what is a monitor told of each run of a hook?
 #include <extensible/describe.hpp>  // ext::describe: which hooks are in place, and in which order do they run?
 #include <extensible/plugin.hpp>    // ext::plugin: how are the hooks of one owner disabled and unloaded together?
 #include <extensible/error.hpp>     // ext::error and the others, ext::hook_error: what can go wrong, and where is it told?

@@ -70,6 +70,13 @@ struct hook_options {
     /// False: while the hook is running on a thread, calls made beneath it on that thread skip it. Not given: true, or its
     /// plugin's default.
     std::optional<bool> reentrant{};
+
+    /// Runs only in calls that the registering thread makes, and is skipped in others: for a test double beside tests on other
+    /// threads. Not for hooks that are awaited, which may go on on any thread.
+    bool this_thread = false;
+
+    /// Removes itself when it has begun so many times; not more often, also where threads call at once. 0: no limit.
+    std::size_t times = 0;
 };
 
 namespace detail {

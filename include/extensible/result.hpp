@@ -27,6 +27,18 @@ constexpr decltype(auto) invoke(Function C::*member, Object&& object, A&&... arg
         return ((*std::forward<Object>(object)).*member)(std::forward<A>(args)...);
 }
 
+/// Tells that a result was written, since it was last asked. Assigning a result writes it.
+struct write_mark {
+    bool written = false;
+
+    constexpr write_mark() noexcept = default;
+    constexpr write_mark(const write_mark&) noexcept {}
+    constexpr write_mark& operator=(const write_mark&) noexcept {
+        written = true;
+        return *this;
+    }
+};
+
 template <class R>
 inline constexpr bool is_optional = false;
 template <class T>
@@ -47,16 +59,26 @@ public:
     template <class U>
         requires(std::is_assignable_v<base&, U &&> && !std::is_same_v<std::remove_cvref_t<U>, result>)
     result& operator=(U&& value) {
+        mark_.written = true;
         base::operator=(std::forward<U>(value));
         return *this;
+    }
+    template <class... U>
+    auto& emplace(U&&... from) {
+        mark_.written = true;
+        return base::emplace(std::forward<U>(from)...);
     }
 
     /// Where the function returns a std::optional, an empty one is the result from now on. Otherwise as reset().
     result& operator=(std::nullopt_t) noexcept {
-        if constexpr (detail::is_optional<R>) base::emplace(std::nullopt);
+        if constexpr (detail::is_optional<R>) emplace(std::nullopt);
         else base::reset();
         return *this;
     }
+
+private:
+    friend detail::access;
+    detail::write_mark mark_;
 };
 
 /// For a function that returns nothing: the result is that it returned.
@@ -64,14 +86,16 @@ template <>
 class result<void> {
 public:
     /// The function counts as having returned.
-    void emplace() noexcept { set_ = true; }
+    void emplace() noexcept { set_ = mark_.written = true; }
     void reset() noexcept { set_ = false; }
     bool has_value() const noexcept { return set_; }
     explicit operator bool() const noexcept { return set_; }
     void operator*() const noexcept {}
 
 private:
+    friend detail::access;
     bool set_ = false;
+    detail::write_mark mark_;
 };
 
 namespace detail {
@@ -85,7 +109,10 @@ public:
     reference_result() = default;
 
     /// Refers to `to` from now on. `to` is not copied and has to outlive the use that the caller makes of it.
-    void emplace(R to) noexcept { object_ = __builtin_addressof(to); }
+    void emplace(R to) noexcept {
+        mark_.written = true;
+        object_ = __builtin_addressof(to);
+    }
     void reset() noexcept { object_ = nullptr; }
     bool has_value() const noexcept { return object_ != nullptr; }
     explicit operator bool() const noexcept { return has_value(); }
@@ -95,7 +122,9 @@ public:
     object* operator->() const noexcept { return object_; }
 
 private:
+    friend access;
     object* object_ = nullptr;
+    write_mark mark_;
 };
 
 }  // namespace detail

@@ -12,6 +12,7 @@
 #include <extensible/detail/make_hook.hpp>
 #include <extensible/detail/outcome.hpp>
 #include <extensible/detail/records.hpp>
+#include <extensible/detail/running.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
@@ -205,7 +206,7 @@ private:
             else run_function(function);
         }
 
-        // 3. End hooks, always all of them.
+        // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
         for (const detail::hook_entry* hook = hooks->begin(phase::end); hook->run; ++hook) {
             try {
                 hook->run(hook->object, &call, nullptr);
@@ -213,6 +214,7 @@ private:
                 detail::keep_exception(call, *hook->record);
             }
         }
+        if (hooks->ends != 0) [[unlikely]] detail::run_ends(call);
 
         // 4. The outcome.
         if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
@@ -229,7 +231,7 @@ private:
                                  std::forward<decltype(passed)>(passed)...);
             });
         } catch (...) {
-            detail::keep_exception(call.exception);
+            detail::keep_exception(call);
         }
     }
 
@@ -263,12 +265,12 @@ private:
                     if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
                     else call.result.emplace(co_await begin_function(call, self));
                 } catch (...) {
-                    detail::keep_exception(call.exception);
+                    detail::keep_exception(call);
                 }
             }
         }
 
-        // 3. End hooks, always all of them.
+        // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
         while (const detail::hook_entry* const hook = end_hooks.next()) {
             try {
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
@@ -277,6 +279,7 @@ private:
                 detail::keep_or_isolate(call, *hook->record);
             }
         }
+        end_hooks.run_ends();
 
         // 4. The outcome.
         if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
@@ -295,7 +298,7 @@ private:
             if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
             else call.result.emplace(co_await begin_function(call, self));
         } catch (...) {
-            detail::keep_exception(call.exception);
+            detail::keep_exception(call);
         }
     }
 

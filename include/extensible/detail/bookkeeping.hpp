@@ -42,6 +42,7 @@ public:
     EXTENSIBLE_FUNCTION void add(std::string_view name, hook_record& hook, const hook_options& options);
     EXTENSIBLE_FUNCTION void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
     EXTENSIBLE_FUNCTION void add_error_handler(hook_record& hook);
+    EXTENSIBLE_FUNCTION void add_monitor(hook_record& hook);
 
     /// Removes the hooks of the group, which can register no more.
     EXTENSIBLE_FUNCTION void remove(hook_group& group);
@@ -58,6 +59,7 @@ private:
     EXTENSIBLE_FUNCTION ref<function_record> find_or_make(std::string_view name);
     EXTENSIBLE_FUNCTION void forget_if_unused(function_record& function) noexcept;
     EXTENSIBLE_FUNCTION void add(function_record& function, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_FUNCTION void add_handler(site& place, std::string_view name, hook_record& hook);
     EXTENSIBLE_FUNCTION void prepare(std::string_view where, const hook_sequence& hooks, hook_record& hook,
                                      const hook_options& options) const;
 
@@ -159,7 +161,7 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
 
 EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
     : stamp(make_stamp()), counted(initial_references), domain(&shared) {
-    errors.registry = this;
+    errors.registry = monitors.registry = this;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -196,7 +198,7 @@ EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* fun
 /// locked all the while. Everything that may throw does so before or in make(), and leaves everything as it was.
 class change {
 public:
-    explicit change(registry_record& registry) noexcept : registry_(registry) {}
+    explicit change(registry_record& registry) noexcept : registry_(registry), watched_(registry.watched) {}
     change(const change&) = delete;
     change& operator=(const change&) = delete;
     EXTENSIBLE_FUNCTION ~change();
@@ -210,6 +212,9 @@ public:
 
     /// The function's hooks stay, but some run no more, or run again; or its wrappers have changed.
     EXTENSIBLE_FUNCTION void refresh(function_record& function);
+
+    /// From then on all functions are watched by monitors; or no more.
+    EXTENSIBLE_FUNCTION void watch(bool watched);
 
     /// Makes the change, for all calls that begin afterwards.
     EXTENSIBLE_FUNCTION void make();
@@ -237,6 +242,7 @@ private:
     EXTENSIBLE_FUNCTION void commit(part& p) noexcept;
 
     registry_record& registry_;
+    bool watched_;
     part* parts_ = nullptr;
     hook_record* added_ = nullptr;
     std::vector<ref<hook_record>> removed_;
@@ -267,6 +273,12 @@ EXTENSIBLE_FUNCTION void change::refresh(function_record& function) {
     list_anew(*parts_);
 }
 
+EXTENSIBLE_FUNCTION void change::watch(bool watched) {
+    if (watched == watched_) return;
+    watched_ = watched;
+    for (const auto& function : registry_.contents->functions) refresh(*function);
+}
+
 // One hook comes or goes: the published list is copied with that difference.
 EXTENSIBLE_FUNCTION void change::copy_list(part& p) {
     function_record& function = *p.function;
@@ -274,7 +286,8 @@ EXTENSIBLE_FUNCTION void change::copy_list(part& p) {
     const hook_sequence::edit& planned = p.planned;
     if (planned.added && runs_in(*planned.added, function)) {
         p.gained.push_back(planned.added);
-        p.next = published ? published->copy_with(*planned.added, running_before(p)) : hook_list::make(function, p.gained);
+        p.next = published ? published->copy_with(*planned.added, running_before(p))
+                           : hook_list::make(function, p.gained, watched_);
     } else if (planned.leaving && runs_in(*planned.leaving, function)) {
         p.dropped = new dropped_hook{ref(const_cast<hook_record*>(planned.leaving)), nullptr};
         if (published->size > 1) p.next = published->copy_without(*planned.leaving);
@@ -301,7 +314,7 @@ EXTENSIBLE_FUNCTION void change::list_anew(part& p) {
         for (hook_record& hook : hooks)
             if (runs_in(hook, function) && !running_instead(hook, function, hooks)) running.push_back(&hook);
     compare(p, running);
-    if (p.publishes && !running.empty()) p.next = hook_list::make(function, running);
+    if (p.publishes && !running.empty()) p.next = hook_list::make(function, running, watched_);
 }
 
 // What the published list has that is not among `running`, and the other way round.
@@ -313,7 +326,7 @@ EXTENSIBLE_FUNCTION void change::compare(part& p, const std::vector<hook_record*
     if (published) {
         published->any_of([&](const hook_entry& entry) {
             entry.record->mark = here;
-            same &= listed < running.size() && running[listed] == entry.record;
+            same &= listed < running.size() && running[listed] == entry.record && published->watched == watched_;
             return ++listed, false;
         });
     }
@@ -338,6 +351,7 @@ EXTENSIBLE_FUNCTION void change::make() {
     const ref<change_step> step = sites > 1 ? prepare_step() : ref<change_step>();
 
     // Nothing fails from here on. A hook has its holders before a call can see it.
+    registry_.watched = watched_;
     hazard_domain& domain = *registry_.domain;
     if (added_) {
         domain.keep(*added_);
@@ -357,7 +371,7 @@ EXTENSIBLE_FUNCTION void change::make() {
 EXTENSIBLE_FUNCTION ref<change_step> change::prepare_step() {
     ref step(new change_step);
     for (part* p = parts_; p; p = p->next_part)
-        if (p->publishes && !p->function->published) p->placeholder = hook_list::make(*p->function, {});
+        if (p->publishes && !p->function->published) p->placeholder = hook_list::make(*p->function, {}, watched_);
     return step;
 }
 
@@ -526,6 +540,8 @@ EXTENSIBLE_FUNCTION void take_options(hook_record& hook, const hook_options& opt
     hook.takes_place = hook.replaces && !options.priority && hook.before.empty() && hook.after.empty();
     hook.isolate = options.isolate.value_or(hook.plugin && hook.plugin->isolate);
     hook.reentrant = options.reentrant.value_or(!hook.plugin || hook.plugin->reentrant);
+    hook.only_thread = options.this_thread ? this_thread_id() : 0;
+    hook.times = options.times;
 }
 
 // Makes the hook ready to be registered among `hooks`, or throws.
@@ -535,9 +551,9 @@ EXTENSIBLE_FUNCTION void locked_registry::prepare(std::string_view where, const 
     take_options(hook, options);
     hook.registry = registry_;
     hook.number = registry_->registrations + 1;
-    if (hook.stage && !hook.reentrant)
-        throw error(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with "
-                                                          ".reentrant = false"}));
+    if (hook.stage && (!hook.reentrant || hook.only_thread))
+        throw error(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with ",
+                          hook.only_thread ? ".this_thread = true" : ".reentrant = false"}));
     const hook_record* const first = hook.replaces ? nullptr : hooks.find_original(hook);
     if (first) throw_duplicate(where, *first);
 }
@@ -550,6 +566,7 @@ EXTENSIBLE_FUNCTION void locked_registry::add(function_record& function, hook_re
 
     change adding(*registry_);
     adding.edit(function, function.hooks.plan_with(function.name, hook));
+    if (function.sites == &registry_->monitors) adding.watch(true);
     adding.add(hook);
     adding.make();
     ++registry_->registrations;
@@ -586,17 +603,19 @@ EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, 
     ++registry_->registrations;
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) {
-    constexpr std::string_view name = "on_hook_error";  // of no function; for an error's text
+// The name is of no function; it is for an error's text.
+EXTENSIBLE_FUNCTION void locked_registry::add_handler(site& place, std::string_view name, hook_record& hook) {
     check_registration(name, hook);
-    site& errors = registry_->errors;
-    if (!errors.function) {
-        errors.function = ref(new function_record(name, registry_));
-        errors.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
-        errors.function->sites = &errors;
+    if (!place.function) {
+        place.function = ref(new function_record(name, registry_));
+        place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+        place.function->sites = &place;
     }
-    add(*errors.function, hook, no_options());
+    add(*place.function, hook, no_options());
 }
+
+EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) { add_handler(registry_->errors, "on_hook_error", hook); }
+EXTENSIBLE_FUNCTION void locked_registry::add_monitor(hook_record& hook) { add_handler(registry_->monitors, "on_hook_run", hook); }
 
 EXTENSIBLE_FUNCTION bool locked_registry::any_in(const hook_sequence& hooks, const selection& selected) noexcept {
     for (const hook_record& hook : hooks)
@@ -627,6 +646,7 @@ EXTENSIBLE_FUNCTION void locked_registry::remove(const selection& leaving, funct
             for (hook_record& hook : function.hooks)
                 if (hook.function && leaving.has(hook)) removing.remove(hook);
         removing.edit(function, without(function.name, function.hooks, leaving));
+        if (function.sites == &registry_->monitors) removing.watch(function.hooks.size() > 1 && leaving.only_hook());
     };
     hook_sequence::edit patterns;
     const bool concerns_patterns = !from && any_in(contents.patterns, leaving);
@@ -668,8 +688,10 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::close() {
-    const ref<function_record> errors = std::exchange(registry_->errors.function, {});
-    if (errors) remove({nullptr, true}, errors.get());
+    for (site* handlers : {&registry_->errors, &registry_->monitors}) {
+        const ref<function_record> function = std::exchange(handlers->function, {});
+        if (function) remove({nullptr, true}, function.get());
+    }
     remove({nullptr, true}, nullptr);
     registry_->contents->functions.clear();
     registry_->closed = true;

@@ -91,8 +91,10 @@ using run_hook = void(void* object, call_fields* call, void* inside);
 struct erased_hook {
     void* object;
     run_hook* run;
-    run_hook* run_guarded;  // for hooks with `.isolate` or `.reentrant = false`; its object is the hook_record
+    run_hook* run_guarded;  // for hooks with options, and where monitors watch; its object is the hook_record; null for handlers
     void (*destroy)(void* object) noexcept;
+    bool takes_record = false;  // `run` is handed the hook_record, in which the object is
+    bool returns_end = false;   // a start hook that returns the end of its call
 };
 
 /// One hook, or all hooks of a plugin: what is disabled, enabled, removed and waited for together.
@@ -136,12 +138,16 @@ struct hook_record : hook_group {
     bool on_object = false;  // registered on the function itself: removed with its last wrapper
     bool isolate = false;
     bool reentrant = true;
+    thread_id only_thread = 0;  // 0: any
+    std::size_t times = 0;      // 0: without limit
     std::string id;
     int priority = 0;
     std::vector<std::string> before, after;
     std::uint64_t number = 0;   // the order of registration
     bool replaces = false;      // the hook that has its id in the same phase, on the same function or under the same pattern
     bool takes_place = false;   // of that hook in the order; it states none of its own
+
+    atomic<std::size_t> begun{0};  // counted where `times` has a limit
 
     // Guarded by the registration lock.
     std::uint64_t mark = 0;  // of the change that has looked at it last
@@ -158,6 +164,9 @@ struct hook_record : hook_group {
     hook_record(const hook_record&) = delete;
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_FUNCTION ~hook_record();
+
+    /// What `erased.run` is handed.
+    void* object_to_run() noexcept { return erased.takes_record ? this : erased.object; }
 
     /// Runs foreign code: not to be called under a lock.
     void destroy_object() noexcept {
@@ -332,8 +341,10 @@ struct registry_record : stamp, counted {
     bool sealed = false;
     bool closed = false;  // the ext::registry is gone
 
-    // The handlers of on_hook_error(): hooks of a function that has no name, called from this site.
-    site errors;
+    bool watched = false;  // there are monitors
+
+    // The handlers of on_hook_error() and on_hook_run(): hooks of functions that have no name, called from these sites.
+    site errors, monitors;
 
     EXTENSIBLE_HIDDEN constexpr explicit registry_record(hazard_domain& shared, std::size_t initial_references = 0) noexcept;
     EXTENSIBLE_FUNCTION ~registry_record();
@@ -350,10 +361,11 @@ struct hook_entry {
     void* object;   // what `run` is handed
     hook_record* record;
 
-    static hook_entry of(hook_record& hook) noexcept {
-        // What an awaited hook throws is caught where it is awaited.
-        if (!hook.stage && (hook.isolate || !hook.reentrant)) return {hook.erased.run_guarded, &hook, &hook};
-        return {hook.erased.run, hook.erased.object, &hook};
+    // A hook that is awaited is guarded where that is done.
+    static hook_entry of(hook_record& hook, bool watched) noexcept {
+        const bool guarded = watched || hook.isolate || !hook.reentrant || hook.only_thread != 0 || hook.times != 0;
+        if (guarded && hook.erased.run_guarded && !hook.stage) return {hook.erased.run_guarded, &hook, &hook};
+        return {hook.erased.run, hook.object_to_run(), &hook};
     }
 };
 
@@ -375,7 +387,9 @@ struct hook_list {
     const std::string_view name;             // the function's
     const std::size_t size;                  // the number of hooks
     const hook_entry* first[phase_count]{};  // of each phase; the entry behind the last of a phase has no `run`
-    bool only_start_hooks = true;
+    const std::size_t ends;                  // how many of them return the end of their call
+    const bool watched;                      // by monitors
+    bool only_start_hooks = true;            // and `ends` is 0
 
     // Calls that hold the list without a hazard slot, each counted as `one_call`. And whether the last of them looks after it.
     static constexpr std::size_t left_to_calls = 1, one_call = 2;
@@ -392,7 +406,7 @@ struct hook_list {
     bool in_slot = false;                            // at the last look
 
     /// A list for these hooks of the function.
-    EXTENSIBLE_FUNCTION static hook_list* make(function_record& function, const std::vector<hook_record*>& hooks);
+    EXTENSIBLE_FUNCTION static hook_list* make(function_record& function, const std::vector<hook_record*>& hooks, bool watched);
 
     /// Copies: with a hook directly behind `before`, or as the first of its phase if that is null; without a hook.
     EXTENSIBLE_FUNCTION hook_list* copy_with(hook_record& added, const hook_record* before) const;
@@ -418,12 +432,12 @@ struct hook_list {
     }
 
 private:
-    hook_list(function_record& of, std::size_t count) noexcept : function(&of), name(of.name), size(count) {}
+    hook_list(function_record& of, std::size_t count, std::size_t with_end, bool is_watched) noexcept
+        : function(&of), name(of.name), size(count), ends(with_end), watched(is_watched) {}
     ~hook_list() = default;
 
-    EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t size);
     template <class Writer>
-    static hook_list* make(function_record& function, std::size_t size, Writer write);
+    static hook_list* make(function_record& function, std::size_t size, std::size_t ends, bool watched, Writer write);
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -457,46 +471,44 @@ EXTENSIBLE_FUNCTION bool function_record::is_wanted() const noexcept {
     return false;
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, std::size_t size) {
+// Writes the phases one after the other: `write(phase, place)` writes the hooks of one, and gives the place behind them.
+template <class Writer>
+hook_list* hook_list::make(function_record& function, std::size_t size, std::size_t ends, bool watched, Writer write) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     // Of few different sizes, because each list replaces one that is a little shorter or longer: its memory can be used again.
     std::size_t step = 1;
     while (step * 8 < size) step *= 2;
     const std::size_t capacity = (size / step + 1) * step + phase_count;
     void* const memory = ::operator new(sizeof(hook_list) + capacity * sizeof(hook_entry));
-    return new (memory) hook_list(function, size);
-}
-
-// Writes the phases one after the other: `write(phase, place)` writes the hooks of one, and gives the place behind them.
-template <class Writer>
-hook_list* hook_list::make(function_record& function, std::size_t size, Writer write) {
-    hook_list* const list = allocate(function, size);
+    hook_list* const list = new (memory) hook_list(function, size, ends, watched);
     auto* at = reinterpret_cast<hook_entry*>(list + 1);
     for (std::size_t p = 0; p < phase_count; ++p) {
         list->first[p] = at;
         at = write(p, at);
         new (at++) hook_entry{};
     }
-    list->only_start_hooks = !list->first[1]->run && !list->first[2]->run;
+    list->only_start_hooks = !list->first[1]->run && !list->first[2]->run && ends == 0;
     return list;
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks) {
+EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks, bool watched) {
+    std::size_t ends = 0;
+    for (const hook_record* hook : hooks) ends += hook->erased.returns_end;
     auto hook = hooks.begin();
-    return make(function, hooks.size(), [&](std::size_t p, hook_entry* at) {
+    return make(function, hooks.size(), ends, watched, [&](std::size_t p, hook_entry* at) {
         for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook)
-            new (at++) hook_entry(hook_entry::of(**hook));
+            new (at++) hook_entry(hook_entry::of(**hook, watched));
         return at;
     });
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::copy_with(hook_record& added, const hook_record* before) const {
-    return make(*function, size + 1, [&](std::size_t p, hook_entry* at) {
+    return make(*function, size + 1, ends + added.erased.returns_end, watched, [&](std::size_t p, hook_entry* at) {
         const hook_entry* entry = first[p];
         if (static_cast<std::size_t>(added.when) == p) {
             const bool is_first = !before || before->when != added.when;
             if (!is_first) do new (at++) hook_entry(*entry); while (entry++->record != before);
-            new (at++) hook_entry(hook_entry::of(added));
+            new (at++) hook_entry(hook_entry::of(added, watched));
         }
         for (; entry->run; ++entry) new (at++) hook_entry(*entry);
         return at;
@@ -504,7 +516,7 @@ EXTENSIBLE_FUNCTION hook_list* hook_list::copy_with(hook_record& added, const ho
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::copy_without(const hook_record& leaving) const {
-    return make(*function, size - 1, [&](std::size_t p, hook_entry* at) {
+    return make(*function, size - 1, ends - leaving.erased.returns_end, watched, [&](std::size_t p, hook_entry* at) {
         for (const hook_entry* entry = first[p]; entry->run; ++entry)
             if (entry->record != &leaving) new (at++) hook_entry(*entry);
         return at;
