@@ -180,13 +180,13 @@ struct detail::watched_inside : inside_of_call<void> {
 EXTENSIBLE_CALL_BODY void detail::run_guarded(void* object, call_fields* call, void* inside) {
     hook_record& hook = *static_cast<hook_record*>(object);
     proceed* const next = hook.when == phase::around ? static_cast<proceed*>(inside) : nullptr;
-    hook_guard guard(hook, hook.when, *call);
-    bool runs_inside = !guard.begins();
+    guarded_run guarded(hook, hook.when, *call);
+    bool runs_inside = !guarded.begins();
     if (!runs_inside) {
-        const bool returned = guard.run([&] {
-            if (!next || !guard.watch()) return hook.erased.run(hook.object_to_run(), call, inside);
+        const bool returned = guarded.run([&] {
+            if (!next || !guarded.watch()) return hook.erased.run(hook.object_to_run(), call, inside);
             const hook_entry alone[2]{{nullptr, nullptr, &hook}, {}};
-            const watched_inside watched{{*call, &watched_inside::run}, *guard.watch(), *next};
+            const watched_inside watched{{*call, &watched_inside::run}, guarded.watch(), *next};
             proceed watched_next = access::make<proceed>(watched, alone[0]);
             hook.erased.run(hook.object_to_run(), call, &watched_next);
         });

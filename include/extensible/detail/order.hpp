@@ -105,13 +105,15 @@ EXTENSIBLE_FUNCTION void hook_sequence::for_each_named(phase when, std::string_v
 
 template <class Predicate>
 EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_replacing(const hook_record& replaced, Predicate runs) const {
-    const hook_record* last_registered = nullptr;
-    for_each_named(replaced.when, replaced.id, [&](const entry& other) {
-        const hook_record& hook = *other.hook;
-        if (hook.pattern != replaced.pattern || !hook.replaces) return;
-        if ((!replaced.replaces || hook.number > replaced.number) && runs(hook)) last_registered = &hook;
-    });
-    return last_registered;
+    if (replaced.id.empty()) return nullptr;
+    const key behind_all{replaced.when, replaced.id, replaced.pattern, 0, 0, static_cast<std::uint64_t>(-1)};
+    for (std::size_t at = first(by_name_, &entry::name, behind_all); at-- > 0;) {  // from the last registered one on
+        const hook_record& hook = *by_name_[at]->hook;
+        if (hook.when != replaced.when || hook.id != replaced.id || hook.pattern != replaced.pattern) break;
+        if (&hook == &replaced && replaced.replaces) break;
+        if (hook.replaces && runs(hook)) return &hook;
+    }
+    return nullptr;
 }
 
 // Finds the registered hooks whose ids an entry states.

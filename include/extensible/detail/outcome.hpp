@@ -47,14 +47,14 @@ EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call);
 
 /// On the stack while a hook runs that must not run beneath itself: tells whether one is running on this thread, further out.
-class running_hook {  // its functions are hidden and not itself, because it is in coroutine frames, which GCC does not hide
+class EXTENSIBLE_HIDDEN running_hook {
 public:
-    EXTENSIBLE_HIDDEN constexpr running_hook() noexcept = default;
-    EXTENSIBLE_HIDDEN explicit running_hook(const hook_record& hook) noexcept;
+    constexpr running_hook() noexcept = default;
+    explicit running_hook(const hook_record& hook) noexcept;
     running_hook(const running_hook&) = delete;
     running_hook& operator=(const running_hook&) = delete;
 
-    EXTENSIBLE_HIDDEN static bool is_running(const hook_record& hook) noexcept;
+    static bool is_running(const hook_record& hook) noexcept;
 
     struct scope;
 
@@ -67,11 +67,11 @@ private:
 EXTENSIBLE_HIDDEN inline constinit running_hook no_running_hook;
 using innermost_running_hook = thread_pointer<running_hook, no_running_hook>;
 
-struct running_hook::scope {
-    EXTENSIBLE_HIDDEN explicit scope(const hook_record& hook) noexcept : running(hook) {}
+struct EXTENSIBLE_HIDDEN running_hook::scope {
+    explicit scope(const hook_record& hook) noexcept : running(hook) {}
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
-    EXTENSIBLE_HIDDEN ~scope() { innermost_running_hook::set(running.outer_); }
+    ~scope() { innermost_running_hook::set(running.outer_); }
     running_hook running;
 };
 

@@ -3,6 +3,7 @@
 // How does a hook run that has options or is watched by monitors, or is in a call that is awaited? And the ends that start hooks
 // returned?
 
+#include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
@@ -23,12 +24,18 @@
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
-/// Watches one run of a hook, for the monitors of its registry.
+/// Watches one run of a hook for the monitors of its registry, if there are any. In a coroutine's frame, which GCC does not hide: so
+/// its functions are hidden, and not the class.
 class hook_watch {
 public:
     enum class ending { returned, threw, skipped };
 
     EXTENSIBLE_FUNCTION hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept;
+    hook_watch(const hook_watch&) = delete;
+    hook_watch& operator=(const hook_watch&) = delete;
+    EXTENSIBLE_FUNCTION ~hook_watch();
+
+    explicit operator bool() const noexcept { return watching_; }
 
     /// Around what an around hook has inside: that is not its doing, and the time counts apart.
     EXTENSIBLE_FUNCTION void begin_inside() noexcept;
@@ -41,55 +48,38 @@ private:
     EXTENSIBLE_FUNCTION void look() noexcept;
 
     const hook_record& hook_;
-    const phase when_;
     call_fields& call_;
-    time_point inside_since_ = 0, inside_ = 0;
+    const phase when_;
+    const bool watching_;
+
+    // Where it is watching.
     bool had_result_ = false;
     std::exception_ptr exception_{};
-    const time_point since_ = now();
+    time_point since_ = 0, inside_since_ = 0, inside_ = 0;
 };
 
-/// What a run of a hook keeps while it lasts, where the hook has options or is watched.
-class hook_guard {
-public:
-    EXTENSIBLE_FUNCTION hook_guard(hook_record& hook, phase when, call_fields& call) noexcept;
-    hook_guard(const hook_guard&) = delete;
-    hook_guard& operator=(const hook_guard&) = delete;
+/// Whether the hook begins on this thread, which counts then. One that has begun as often as it may is removed.
+EXTENSIBLE_FUNCTION bool begins(hook_record& hook);
 
-    /// Whether the hook is to run. If not, it is skipped, and a monitor has been told. One that has begun as often as it may is
-    /// removed.
-    EXTENSIBLE_FUNCTION bool begins();
-
-    /// Null where no monitor watches.
-    hook_watch* watch() noexcept { return watch_ ? &*watch_ : nullptr; }
-
-    /// Runs it. False where it threw and is isolated: that is reported. What any other throws goes on.
-    template <class Run>
-    EXTENSIBLE_HIDDEN bool run(Run run);
-
-private:
-    EXTENSIBLE_FUNCTION void tell(hook_watch::ending how);
-
-    hook_record& hook_;
-    call_fields& call_;
-    std::optional<hook_watch> watch_;
-    std::optional<running_hook::scope> running_;
-};
-
-/// The run of a hook that is awaited, from when it is begun. It tells the monitors when it is destroyed.
+/// The run of a hook that is awaited, from when it is begun until it is destroyed.
 class awaited_run {
 public:
-    EXTENSIBLE_HIDDEN awaited_run(hook_record& hook, call_fields& call) : guard_(hook, hook.when, call), begins_(guard_.begins()) {}
+    EXTENSIBLE_FUNCTION awaited_run(hook_record& hook, call_fields& call);
+    awaited_run(const awaited_run&) = delete;
+    awaited_run& operator=(const awaited_run&) = delete;
     EXTENSIBLE_FUNCTION ~awaited_run();
 
+    /// Whether the hook is to run. If not, it is skipped.
     bool begins() const noexcept { return begins_; }
-    void done() noexcept { done_ = true; }
-    hook_watch* watch() noexcept { return guard_.watch(); }
+    void done() noexcept { ending_ = hook_watch::ending::returned; }
+
+    /// Null where no monitor watches.
+    hook_watch* watch() noexcept { return watch_ ? &watch_ : nullptr; }
 
 private:
-    hook_guard guard_;
+    hook_watch watch_;
     const bool begins_;
-    bool done_ = false;
+    hook_watch::ending ending_;
 };
 
 /// Runs the ends that start hooks returned in this call, the last one first.
@@ -131,10 +121,15 @@ private:
 
 // ---- Monitors -------------------------------------------------------------------------------------------------------
 
+// Acquire, as the load of a call that looks for hooks: see extensible::operator().
 EXTENSIBLE_FUNCTION hook_watch::hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept
-    : hook_(hook), when_(when), call_(call) {
+    : hook_(hook), call_(call), when_(when), watching_(hook.registry->monitors.hooks.load(std::memory_order_acquire) != nullptr) {
+    if (!watching_) return;
     look();
+    since_ = now();
 }
+
+EXTENSIBLE_FUNCTION hook_watch::~hook_watch() = default;
 
 // From here on what changes is the hook's doing.
 EXTENSIBLE_FUNCTION void hook_watch::look() noexcept {
@@ -152,6 +147,7 @@ EXTENSIBLE_FUNCTION void hook_watch::end_inside() noexcept {
 }
 
 EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
+    if (!watching_) return;
     const time_point took = now() - since_;
     const call_operations& operations = access::operations(call_);
     const auto effect_of = [](bool before, bool after, bool written) {
@@ -176,49 +172,62 @@ EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
 
 // ---- Options --------------------------------------------------------------------------------------------------------
 
-// Acquire: it is the load of a call that looks for hooks. See extensible::operator().
-EXTENSIBLE_FUNCTION hook_guard::hook_guard(hook_record& hook, phase when, call_fields& call) noexcept : hook_(hook), call_(call) {
-    if (hook.registry->monitors.hooks.load(std::memory_order_acquire)) watch_.emplace(hook, when, call);
-    if (!hook.reentrant && !running_hook::is_running(hook)) running_.emplace(hook);
-}
-
-EXTENSIBLE_FUNCTION bool hook_guard::begins() {
-    bool runs = (hook_.only_thread == 0 || hook_.only_thread == this_thread_id()) && (hook_.reentrant || running_);
-    if (runs && hook_.times != 0) {
-        const std::size_t before = hook_.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
-        runs = before < hook_.times;
-        try {
-            if (before + 1 == hook_.times) remove(ref(&hook_));
-        } catch (const std::bad_alloc&) {
-            // It stays registered, and is skipped.
-        }
-    }
-    if (!runs) tell(hook_watch::ending::skipped);
-    return runs;
-}
-
-EXTENSIBLE_FUNCTION void hook_guard::tell(hook_watch::ending how) {
-    if (watch_) watch_->tell(how);
-}
-
-template <class Run>
-EXTENSIBLE_HIDDEN bool hook_guard::run(Run run) {
+EXTENSIBLE_FUNCTION bool begins(hook_record& hook) {
+    if (hook.only_thread != 0 && hook.only_thread != this_thread_id()) return false;
+    if (hook.times == 0) return true;
+    const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
     try {
-        run();
-    } catch (...) {
-        if (!std::current_exception()) throw;  // the thread is being cancelled
-        tell(hook_watch::ending::threw);
-        if (!hook_.isolate) throw;
-        report_isolated(hook_, call_.name);
-        return false;
+        if (before + 1 == hook.times) remove(ref(&hook));
+    } catch (const std::bad_alloc&) {
+        // It stays registered, and is skipped.
     }
-    tell(hook_watch::ending::returned);
-    return true;
+    return before < hook.times;
 }
 
-EXTENSIBLE_FUNCTION awaited_run::~awaited_run() {
-    if (begins_ && watch()) watch()->tell(done_ ? hook_watch::ending::returned : hook_watch::ending::threw);
-}
+/// A run of a hook that has options or is watched, or of the end that it returned.
+class EXTENSIBLE_HIDDEN guarded_run {
+public:
+    guarded_run(hook_record& hook, phase when, call_fields& call) noexcept : hook_(hook), call_(call), watch_(hook, when, call) {}
+
+    /// Whether the hook is to run. If not, it is skipped, and the monitors have been told.
+    bool begins() {
+        const bool runs = (hook_.reentrant || !running_hook::is_running(hook_)) && detail::begins(hook_);
+        if (!runs) watch_.tell(hook_watch::ending::skipped);
+        return runs;
+    }
+
+    /// Runs it. False where it threw and is isolated: that is reported. What any other throws goes on.
+    template <class Run>
+    bool run(Run run) {
+        std::optional<running_hook::scope> running;
+        if (!hook_.reentrant) running.emplace(hook_);
+        try {
+            run();
+        } catch (...) {
+            if (!std::current_exception()) throw;  // the thread is being cancelled
+            watch_.tell(hook_watch::ending::threw);
+            if (!hook_.isolate) throw;
+            report_isolated(hook_, call_.name);
+            return false;
+        }
+        watch_.tell(hook_watch::ending::returned);
+        return true;
+    }
+
+    hook_watch& watch() noexcept { return watch_; }
+
+private:
+    hook_record& hook_;
+    call_fields& call_;
+    hook_watch watch_;
+};
+
+EXTENSIBLE_FUNCTION awaited_run::awaited_run(hook_record& hook, call_fields& call)
+    : watch_(hook, hook.when, call),
+      begins_(detail::begins(hook)),
+      ending_(begins_ ? hook_watch::ending::threw : hook_watch::ending::skipped) {}
+
+EXTENSIBLE_FUNCTION awaited_run::~awaited_run() { watch_.tell(ending_); }
 
 // ---- Ends -----------------------------------------------------------------------------------------------------------
 
@@ -228,7 +237,7 @@ EXTENSIBLE_FUNCTION void run_end(call_end* end, call_fields& call) {
         call_end* end;
         ~destroyer() { end->destroy(end); }
     } at_end{end};
-    hook_guard(*end->hook, phase::end, call).run([&] { end->run(end, &call); });
+    guarded_run(*end->hook, phase::end, call).run([&] { end->run(end, &call); });
 }
 
 EXTENSIBLE_CALL_BODY void run_ends(call_fields& call) {
@@ -251,13 +260,12 @@ EXTENSIBLE_CALL_BODY void run_on_this_thread(const hook_entry& hook, call_fields
 
 EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends() {
     if (!access::ends(call_).last()) return;
-    std::optional<counting_guard::on_this_thread> here;
     try {
-        here.emplace(held_);
+        const counting_guard::on_this_thread here(held_);
+        detail::run_ends(call_);
     } catch (const std::bad_alloc&) {
-        // They run all the same. Threads that wait for the call do not know then that it is this one.
+        detail::run_ends(call_);  // all the same; threads that wait for the call do not know then that it is on this one
     }
-    detail::run_ends(call_);
 }
 
 EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
