@@ -5,6 +5,7 @@
 #include <extensible/any_call.hpp>
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/config.hpp>
+#include <extensible/detail/hazard.hpp>
 #include <extensible/detail/outcome.hpp>
 #include <extensible/detail/records.hpp>
 #include <extensible/detail/running.hpp>
@@ -22,6 +23,7 @@ template <class Result>
 struct inside_of_call {
     call_fields& call;
     Result (*run_function)(const inside_of_call& self);
+    const counting_guard* held = nullptr;  // of a call that is awaited
 };
 
 }  // namespace detail
@@ -146,7 +148,7 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
     try {
         co_await detail::begin_hook<Stage>(hook, call.call, &inside);
     } catch (...) {
-        if (!detail::keep_or_isolate(call.call, *hook.record)) operations.reset_result(&call.call);
+        if (!detail::keep_or_isolate(call.call, *hook.record, *call.held)) operations.reset_result(&call.call);
         else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
     }
     if (skipped) co_await inside();

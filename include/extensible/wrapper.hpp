@@ -251,14 +251,14 @@ private:
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
                 else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
-                if (!detail::keep_or_isolate(call, *hook->record)) break;
+                if (!detail::keep_or_isolate(call, *hook->record, held)) break;
             }
         }
 
         // 2. The function, unless they have settled the outcome, inside the around hooks.
         if (!call.result && !call.exception) {
             if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) {
-                const inside<stage> function{{call, &await_function}, self};
+                const inside<stage> function{{call, &await_function, &held}, self};
                 co_await detail::access::run<awaiting_proceed<stage>>(function, around);
             } else {  // here, because a stage of its own would be another coroutine
                 try {
@@ -276,7 +276,7 @@ private:
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
                 else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
-                detail::keep_or_isolate(call, *hook->record);
+                detail::keep_or_isolate(call, *hook->record, held);
             }
         }
         end_hooks.run_ends();

@@ -88,6 +88,9 @@ EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call);
 /// Runs a hook that is not awaited, in a call that is.
 EXTENSIBLE_CALL_FUNCTION void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
 
+/// As keep_or_isolate(), in a call that is awaited: what it reports is told on a thread that counts as inside of the call.
+EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held);
+
 /// The end hooks of a call that is awaited, one by one, and then the ends that start hooks returned. Where the call is destroyed before
 /// they have all run, the others run then, but for those that would have to be awaited: they find ext::abandoned in
 /// `call.exception`.
@@ -98,19 +101,25 @@ public:
     awaited_end_hooks(const awaited_end_hooks&) = delete;
     awaited_end_hooks& operator=(const awaited_end_hooks&) = delete;
     ~awaited_end_hooks() {
-        if (next_->run || access::ends(call_).last()) abandon();
+        if (!done_) abandon();
     }
 
     /// The next one to run; null behind the last.
     const hook_entry* next() noexcept { return next_->run ? next_++ : nullptr; }
 
     /// Behind the last one.
-    EXTENSIBLE_FUNCTION void run_ends();
+    void run_ends() {
+        if (held_.list()->ends != 0) run_ends_on_this_thread();
+        done_ = true;
+    }
 
 private:
+    EXTENSIBLE_FUNCTION void run_ends_on_this_thread();
     EXTENSIBLE_FUNCTION void abandon() noexcept;
+    EXTENSIBLE_FUNCTION void run_abandoned();
 
     const hook_entry* next_;
+    bool done_ = false;
     call_fields& call_;
     const counting_guard& held_;
 };
@@ -258,17 +267,27 @@ EXTENSIBLE_CALL_BODY void run_on_this_thread(const hook_entry& hook, call_fields
     hook.run(hook.object, &call, nullptr);
 }
 
-EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends() {
-    if (!access::ends(call_).last()) return;
-    try {
-        const counting_guard::on_this_thread here(held_);
-        detail::run_ends(call_);
-    } catch (const std::bad_alloc&) {
-        detail::run_ends(call_);  // all the same; threads that wait for the call do not know then that it is on this one
-    }
+EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {
+    const counting_guard::on_this_thread here(held, std::nothrow);
+    return keep_or_isolate(call, hook);
+}
+
+EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends_on_this_thread() {
+    const counting_guard::on_this_thread here(held_, std::nothrow);
+    detail::run_ends(call_);
 }
 
 EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
+    try {
+        const counting_guard::on_this_thread here(held_, std::nothrow);
+        run_abandoned();
+    } catch (...) {
+        // No memory for an exception: there is nobody left to tell.
+    }
+    while (call_end* const end = access::ends(call_).take_last()) end->destroy(end);
+}
+
+EXTENSIBLE_FUNCTION void awaited_end_hooks::run_abandoned() {
     const auto run = [&](const hook_record& hook, auto run_it) {
         try {
             run_it();
@@ -276,19 +295,20 @@ EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
             report(hook, call_.name, std::current_exception(), true);
         }
     };
-    try {
-        const hook_record& first = next_->run ? *next_->record : *access::ends(call_).last()->hook;
-        if (call_.exception) displace_exception(call_, first);
-        call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
-        while (const hook_entry* const hook = next())
-            if (!hook->record->stage) run(*hook->record, [&] { run_on_this_thread(*hook, call_, held_); });
-        while (call_end* const end = access::ends(call_).take_last()) {
-            const hook_record& hook = *end->hook;
-            run(hook, [&] { run_end(end, call_); });
-        }
-    } catch (...) {
-        // No memory for an exception: there is nobody left to tell.
-        while (call_end* const end = access::ends(call_).take_last()) end->destroy(end);
+    if (call_.exception) {
+        const hook_record* nearest = nullptr;  // the next one, or the last one
+        held_.list()->any_of([&](const hook_entry& entry) {
+            nearest = entry.record;
+            return &entry == next_;
+        });
+        displace_exception(call_, *nearest);
+    }
+    call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
+    while (const hook_entry* const hook = next())
+        if (!hook->record->stage) run(*hook->record, [&] { hook->run(hook->object, &call_, nullptr); });
+    while (call_end* const end = access::ends(call_).take_last()) {
+        const hook_record& hook = *end->hook;
+        run(hook, [&] { run_end(end, call_); });
     }
 }
 
