@@ -198,3 +198,16 @@ TEST_CASE("What is no argument cannot be assigned") {
     STATIC_REQUIRE(!std::is_assignable_v<ext::arg<int>&, std::string>);
     STATIC_REQUIRE(!std::is_copy_constructible_v<ext::arg<int>>);
 }
+
+TEST_CASE("An argument is compared with a value as itself") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](std::string_view service, int n) { return std::string(service) + std::to_string(n); }};
+    f.on_start([](auto& call) {
+        auto& [service, n] = call.args;
+        if (service == "claude" && n != 2) service = "anthropic";
+        if (3 == n) n = 4;
+    });
+    CHECK(f("claude", 1) == "anthropic1");
+    CHECK(f("claude", 2) == "claude2");
+    CHECK(f("openai", 3) == "openai4");
+}

@@ -137,3 +137,26 @@ TEST_CASE("A named argument that was moved from is a value that holds nothing") 
     value = taken;
     CHECK(*value.get_if<std::string>() == "text");
 }
+
+namespace {
+
+struct like_a_view {
+    int kept = 7;
+    operator std::string_view() const { return "view"; }
+};
+
+}  // namespace
+
+TEST_CASE("A value is kept as what it is, also a null pointer and what converts to a view") {
+    ext::kwargs kwargs;
+    kwargs.set("nothing", nullptr);
+    kwargs.set("view", like_a_view());
+    REQUIRE(kwargs.get<std::nullptr_t>("nothing"));
+    CHECK(kwargs.get<like_a_view>("view")->kept == 7);
+    char text[] = "text";
+    kwargs.set("array", text);
+    kwargs.set("pointer", static_cast<char*>(text));
+    text[0] = 'n';
+    CHECK(*kwargs.get<std::string>("array") == "text");
+    CHECK(*kwargs.get<std::string>("pointer") == "text");
+}

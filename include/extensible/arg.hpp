@@ -13,12 +13,23 @@
 
 namespace ext::inline EXTENSIBLE_ABI {
 
+template <class T>
+class arg;
+
 namespace detail {
 
 struct nothing {};
 
 template <class T>
 class keeper;
+
+template <class T, class U>
+concept equality_comparable = requires(const T& a, const U& b) { { a == b } -> std::convertible_to<bool>; };
+
+template <class T>
+inline constexpr bool is_arg = false;
+template <class T>
+inline constexpr bool is_arg<arg<T>> = true;
 
 }  // namespace detail
 
@@ -46,6 +57,13 @@ public:
     /// The argument, or what has replaced it.
     object& operator*() const noexcept { return *object_; }
     object* operator->() const noexcept { return object_; }
+
+    /// Whether the argument equals `value`: `service == "claude"`, as `*service == "claude"`.
+    template <class U>
+        requires(!detail::is_arg<U> && detail::equality_comparable<object, U>)
+    friend constexpr bool operator==(const arg& a, const U& value) {
+        return *a == value;
+    }
 
     /// Replaces the argument. `value` is copied or moved into the call, or into the caller's object where T is `P&`.
     template <class U = std::remove_cv_t<object>>

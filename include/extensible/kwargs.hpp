@@ -18,9 +18,13 @@ namespace ext::inline EXTENSIBLE_ABI {
 
 namespace detail {
 
-// String literals, C strings and views do not own their characters: they are kept, and asked for, as std::string.
 template <class T>
-using kept_type = std::conditional_t<std::convertible_to<T, std::string_view>, std::string, std::decay_t<T>>;
+concept text = std::same_as<T, std::string_view> || std::same_as<T, const char*> || std::same_as<T, char*>;
+
+// String literals, C strings and views do not own their characters: they are kept, and asked for, as std::string. Everything else is
+// kept as what it is, also what converts to a view.
+template <class T>
+using kept_type = std::conditional_t<text<std::decay_t<T>>, std::string, std::decay_t<T>>;
 
 }  // namespace detail
 

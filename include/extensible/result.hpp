@@ -92,6 +92,15 @@ public:
     explicit operator bool() const noexcept { return set_; }
     void operator*() const noexcept {}
 
+    /// There is nothing to assign.
+    template <class T>
+        requires(!std::is_same_v<std::remove_cvref_t<T>, result>)
+    result& operator=(T&&) {
+        static_assert(!std::is_same_v<T, T>, "ext::result: the function returns nothing, so no value can be its result; "
+                                             "call.result.emplace() says that it has returned");
+        return *this;
+    }
+
 private:
     friend detail::access;
     bool set_ = false;

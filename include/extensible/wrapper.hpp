@@ -49,6 +49,9 @@ struct signature_from<constant_function<Function>> {
     using type = signature_of<decltype(Function)>;
 };
 
+// In place of the signature, where the arguments of a wrapper are not what it takes.
+struct misused {};
+
 }  // namespace detail
 
 /// A function or member function that is known at compile time, as a function object: called directly, and not through a pointer.
@@ -315,6 +318,17 @@ private:
 };
 
 template <class Function>
+class extensible<detail::misused, Function> {
+    static_assert(detail::always_false<Function>,
+                  "ext::extensible: the arguments are a registry if it is not the default one, a name, ext::params if there are any, and "
+                  "one function; for one that is overloaded: ext::fn<static_cast<R (*)(A...)>(&f)>");
+
+public:
+    template <class... Given>
+    explicit extensible(Given&&...) {}
+};
+
+template <class Function>
 extensible(std::string_view, Function) -> extensible<detail::signature_of<Function>, Function>;
 template <class Function>
 extensible(registry&, std::string_view, Function) -> extensible<detail::signature_of<Function>, Function>;
@@ -324,6 +338,13 @@ extensible(std::string_view, parameters<Parameter...>, Function)
 template <class... Parameter, class Function>
 extensible(registry&, std::string_view, parameters<Parameter...>, Function)
     -> extensible<detail::signature_of<Function>, Function, parameters<Parameter...>>;
+
+// What nothing else takes: an overloaded function, or none; another order.
+extensible(std::string_view, ...) -> extensible<detail::misused>;
+extensible(registry&, ...) -> extensible<detail::misused>;
+template <class First, class... More>
+    requires(sizeof...(More) != 0 && !std::is_convertible_v<First, std::string_view> && !std::is_same_v<std::remove_cvref_t<First>, registry>)
+extensible(First&&, More&&...) -> extensible<detail::misused>;
 
 #if EXTENSIBLE_BODIES
 

@@ -1,5 +1,5 @@
 // An around hook also takes an ext::proceed.
-// expect-first: an around hook must be callable with the call of its function and an ext::proceed, as in
+// expect-first: an around hook must take the call of its function and an ext::proceed by reference, as in
 #include <extensible/extensible.hpp>
 
 inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};

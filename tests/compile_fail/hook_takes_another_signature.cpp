@@ -1,5 +1,5 @@
 // A hook takes the call of its function, and no other.
-// expect-first: a hook must be callable with the call of its function, as in
+// expect-first: a hook must take the call of its function by reference, as in
 #include <extensible/extensible.hpp>
 
 inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};

@@ -1,5 +1,5 @@
 // A hook takes the call by reference: it is one call, and cannot be copied.
-// expect-first: a hook must be callable with the call of its function, as in
+// expect-first: a hook must take the call of its function by reference, as in
 #include <extensible/extensible.hpp>
 
 inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};

@@ -224,6 +224,11 @@ struct result_type_of<R(A...)> {
     using type = R;
 };
 
+// A generic lambda, or an overloaded function object. It is not tried with an ext::any_call: the errors in its body would be told once
+// more.
+template <class Hook>
+constexpr bool is_generic = std::is_class_v<Hook> && !requires { &Hook::operator(); };
+
 /// Registers a hook on a function of this signature.
 template <phase When, class Signature, class Parameters, class Hook>
 ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_options& options) {
@@ -231,19 +236,23 @@ ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_option
     using typed = handed<Signature, Parameters>;
     using any = handed<any_call, parameters<>>;
     constexpr bool takes_the_call = hook_result<When, std::decay_t<Hook>, typed, proceed_for<R>>::takes;
+    constexpr bool takes_any_call = [] {
+        if constexpr (takes_the_call || (is_generic<std::decay_t<Hook>> && When != phase::around)) return false;
+        else return hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>::takes;
+    }();
     if constexpr (takes_the_call) {
         return register_suitable<When, R, typed>(place, &identity_of<Signature>(), std::forward<Hook>(hook), options);
-    } else if constexpr (hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>::takes) {
+    } else if constexpr (takes_any_call) {
         return register_suitable<When, R, any>(place, nullptr, std::forward<Hook>(hook), options);
     } else if constexpr (When == phase::around) {
         static_assert(takes_the_call,
-                      "ext: an around hook must be callable with the call of its function and an ext::proceed, as in "
+                      "ext: an around hook must take the call of its function and an ext::proceed by reference, as in "
                       "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) { ... } "
                       "with exactly the function's signature");
         return {};
     } else {
         static_assert(takes_the_call,
-                      "ext: a hook must be callable with the call of its function, as in [](auto& call) { ... } or "
+                      "ext: a hook must take the call of its function by reference, as in [](auto& call) { ... } or "
                       "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
         return {};
     }

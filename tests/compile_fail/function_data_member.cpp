@@ -1,0 +1,13 @@
+// A data member is no function.
+// expect-first: the signature of this function cannot be told
+#include <extensible/extensible.hpp>
+
+struct account {
+    int cents;
+    int get() const { return cents; }
+};
+#ifdef FIXED
+ext::extensible f{"account.get", &account::get};
+#else
+ext::extensible f{"account.get", &account::cents};
+#endif
