@@ -1,16 +1,17 @@
-# extract_code(<markdown> <folder> <variable>): writes what is fenced as ```cpp into translation units in `folder`, so that
-# what a reader copies is known to compile, and sets the variable to their list.
+# extract_code(<markdown> <unit>): writes what is fenced as ```cpp into the translation unit `unit`, so that what a reader copies is
+# known to compile.
 #
-# A block that starts with an #include is a unit as it is. The others come in one unit, behind prelude.hpp, each in a namespace
-# of its own, and in the body of a function unless one of its lines starts with what belongs outside of one.
-function(extract_code markdown folder variable)
+# The blocks of a page make one program, in their order: a block that uses a name finds it in a block before, or in a header that one
+# includes. A block with a line that belongs outside of functions is there as it is; any other is the body of a function. All these run
+# before main() does, where the unit is linked to a program.
+function(extract_code markdown unit)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${markdown})
-    cmake_path(GET markdown FILENAME name)
+    cmake_path(RELATIVE_PATH markdown BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
     file(READ ${markdown} text)
     set(text "\n${text}\n")  # a fence is found by the line ends around it
     set(line 0)
-    set(units ${folder}/blocks.cpp)
-    set(blocks "#include \"prelude.hpp\"\n")
+    set(blocks "")
+    set(calls "")
 
     string(FIND "${text}" "\n```cpp\n" start)
     while(NOT start EQUAL -1)
@@ -23,15 +24,13 @@ function(extract_code markdown folder variable)
 
         string(REGEX MATCHALL "\n" lines "${before}")
         list(LENGTH lines count)
-        math(EXPR line "${line} + ${count}")  # compilers name the line of the README
+        math(EXPR line "${line} + ${count}")  # compilers name the line of the page
         set(code "#line ${line} \"${name}\"\n${code}\n")
-        if(code MATCHES "^[^\n]*\n(#include[^\n]*)\n")
-            write_unit(${folder}/line_${line}.cpp "${code}")
-            list(APPEND units ${folder}/line_${line}.cpp)
-        elseif(code MATCHES "\n(inline |extern |int main|struct |template)")
-            string(APPEND blocks "namespace line_${line} {\n${code}}\n")
+        if(code MATCHES "\n(#include|using|inline|extern|int main|struct|class|template|task<)")
+            string(APPEND blocks "${code}")
         else()
-            string(APPEND blocks "namespace line_${line} {\nvoid block() {\n${code}}\n}\n")
+            string(APPEND blocks "void block_${line}() {\n${code}}\n")
+            string(APPEND calls "block_${line}(), ")
         endif()
 
         string(REGEX MATCHALL "\n" lines "${code}")
@@ -39,12 +38,7 @@ function(extract_code markdown folder variable)
         math(EXPR line "${line} + ${count} - 2")  # without the #line and the end of the last line
         string(FIND "${text}" "\n```cpp\n" start)
     endwhile()
-    write_unit(${folder}/blocks.cpp "${blocks}")
-    set(${variable} ${units} PARENT_SCOPE)
-endfunction()
 
-# An unchanged file is not compiled again.
-function(write_unit path text)
-    file(WRITE ${path}.new "${text}")
-    file(COPY_FILE ${path}.new ${path} ONLY_IF_DIFFERENT)
+    file(WRITE ${unit}.new "${blocks}const bool blocks_ran = (${calls}true);\n")
+    file(COPY_FILE ${unit}.new ${unit} ONLY_IF_DIFFERENT)  # an unchanged file is not compiled again
 endfunction()
