@@ -79,7 +79,7 @@ TEST_CASE_METHOD(fixture, "An end carries state by capture, which is destroyed b
     const auto state = std::make_shared<int>(0);
     const std::weak_ptr<int> hooks_own = state;
     std::vector<long> alive;
-    f.on_start([this, state](auto&) {
+    f.on_start([state](auto&) {
         return [own = std::make_unique<std::shared_ptr<int>>(state)](auto&) { ++**own; };
     });
     f.on_start([&](auto&) { return [&alive, &state](auto&) { alive.push_back(state.use_count()); }; }, {.priority = -1});

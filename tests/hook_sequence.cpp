@@ -234,7 +234,7 @@ TEST_CASE("Hooks that come and go one by one run as if all were put in order ane
             continue;
         }
         const hooks_in_order after = all(s.hooks);
-        if (after != plainly_ordered(after) || after.size() != before.size() + (added ? 1 : -1))
+        if (after != plainly_ordered(after) || after.size() + 1 != before.size() + (added ? 2u : 0u))
             FAIL("step " << step << " of " << s.order());
         for (hook_record* hook : after)
             if (!hook->id.empty() && !hook->replaces && s.hooks.find_original(*hook) != hook) FAIL("step " << step << ": not found");
