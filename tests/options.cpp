@@ -107,3 +107,21 @@ TEST_CASE("A hook that is awaited may be for a number of times, and not for one 
     f.on_start([](auto& call) { call.result = 9; }, {.this_thread = true});
     CHECK(f(0).run() == 9);
 }
+
+TEST_CASE("An awaited call that finds a hook used up by another skips it") {
+    ext::registry registry;
+    std::string way;
+    ext::extensible<lazy<int>(int)> f{registry, "f", [&](int x) -> lazy<int> {
+        way += 'f';
+        co_return x;
+    }};
+    f.on_start([&](auto& call) { if (*call.template arg<0>() == 0) f(1).run(); });
+    f.on_start([&](auto&) -> lazy<void> { way += 's'; co_return; }, {.times = 1});
+    f.around([&](auto&, auto& proceed) -> lazy<void> {
+        way += '(';
+        co_await proceed();
+        way += ')';
+    }, {.times = 1});
+    CHECK(f(0).run() == 0);
+    CHECK(way == "s(f)f");
+}
