@@ -1,47 +1,113 @@
-// Small configurations of the library under every schedule, bounded, or under many random ones.
-//
-//     explorer                                   lists the scenarios
-//     explorer all 2 [3]                         all of them, depth first, with at most 2 preemptions: with the barrier, then without;
-//                                                each for at most 3 seconds
-//     explorer wait2 dfs 3 60 [fence] [broken]   at most 60 seconds; without the process-wide barrier; with one that does nothing
-//     explorer wait2 random 9 60 [seed=7]
-//     explorer remove1 dfs 0 10 script=1:10,2:6,3:12   the first thread passes 10 points, then the second one 6, ...
-//
-// 0 is success, 2 a scenario that failed: then there is a trace of the schedule.
+// What is tried? Small configurations of the library, each with its claim. Compiled with -fsanitize=thread: see plain_access().
+
+#include "scenarios.hpp"
 
 #include "mc.hpp"
 
-#define EXTENSIBLE_SYSTEM_HEADER "../../../tests/explorer/system.hpp"
+#define EXTENSIBLE_SYSTEM_HEADER "explorer/system.hpp"
 #include <extensible/extensible.hpp>
 
 #include <chrono>
-#include <csignal>
-#include <cstring>
+#include <functional>
 #include <memory>
 #include <stdexcept>
-#include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace {
 
+using mc::scenario;
 namespace detail = ext::detail;
 using wrapper = ext::extensible<int(int)>;
 using body = std::function<void()>;
 using bodies = std::vector<body>;
 
 constexpr int hook_count = 8;
+constexpr int deep = detail::thread_hazards::first_slots;  // so many calls inside of each other: the next needs more slots
+
+/// What is checked, across threads. Not of the memory in which data races are found: only what threads know of each other by
+/// what the library does may be in that.
+struct ledger {
+    bool goes[hook_count]{};                      // the capture's destructor has begun
+    bool removed[hook_count]{};
+    mc::handover removal[hook_count]{};
+    bool keeps_time = true;                       // whether captures go in time
+    int users[hook_count]{};                      // operations under way that began before the hook was removed
+    unsigned began_after[mc::max_threads + 1]{};  // of the thread's call: the hooks whose removal happens before it
+
+    void remove(int i) {
+        if (!std::exchange(removed[i], true)) removal[i].give();
+    }
+    /// A thread that does not know yet of a removal may still find the hook, as if it had been faster.
+    unsigned known_to_be_removed() const {
+        unsigned all = 0;
+        for (int i = 0; i < hook_count; ++i) all |= static_cast<unsigned>(removed[i] && removal[i].is_known()) << i;
+        return all;
+    }
+};
+ledger seen;
 
 /// What a hook captures: tells when it is gone.
 struct canary {
-    bool &goes, &gone;
+    const int hook;
+    bool& gone;
     body at_end;
-    canary(bool& tells, bool& tells_after, body last) : goes(tells), gone(tells_after), at_end(std::move(last)) {}
+    canary(int of, bool& tells, body last) : hook(of), gone(tells), at_end(std::move(last)) {}
+    canary(const canary&) = delete;
+    canary& operator=(const canary&) = delete;
     ~canary() {
-        mc::check(!goes, "a capture is destroyed twice");
-        goes = true;
+        mc::check(!seen.goes[hook], "a capture is destroyed twice");
+        seen.goes[hook] = true;
         if (at_end) at_end();
         gone = true;
     }
 };
+
+// ---- Another module -------------------------------------------------------------------------------------------------
+
+/// While it lives, the thread runs code of this module: 0 is the program.
+struct inside_module {
+    const int before;
+    explicit inside_module(int module) : before(std::exchange(mc::m.fibers[mc::m.current].module, module)) {}
+    inside_module(const inside_module&) = delete;
+    inside_module& operator=(const inside_module&) = delete;
+    ~inside_module() { mc::m.fibers[mc::m.current].module = before; }
+};
+
+using domain_storage = detail::immortal<detail::hazard_domain>;
+extern domain_storage other_hazards;
+
+void release_other_hazards() noexcept {
+    const inside_module other(1);
+    detail::this_thread_hazards::set(&detail::no_hazards);
+    other_hazards.value.release_slots();
+}
+
+detail::thread_hazards& other_hazards_of_this_thread() {
+    const inside_module other(1);
+    if (detail::this_thread_hazards::get() == &detail::no_hazards) {
+        detail::this_thread_hazards::set(&other_hazards.value.acquire_slots());
+        mc::call_at_thread_end(&release_other_hazards);
+    }
+    return *detail::this_thread_hazards::get();
+}
+
+detail::thread_hazards& hazards_of_this_thread() {
+    const inside_module program(0);
+    return detail::hazards_of_this_thread();
+}
+
+domain_storage other_hazards{&other_hazards_of_this_thread, []() noexcept {}};
+
+/// A registry that the other module has made, and a function of it.
+struct other_module {
+    using record = detail::registry_record;
+    ext::registry registry =
+        detail::access::make<ext::registry>(detail::ref<record>::adopted{new record(other_hazards.value, std::size_t{1})});
+    wrapper h{registry, "h", [](int x) { return x; }};
+};
+
+// ---- What a scenario has --------------------------------------------------------------------------------------------
 
 struct world {
     ext::registry registry;
@@ -51,85 +117,81 @@ struct world {
     std::unique_ptr<wrapper> second;  // of a name
     ext::hook hooks[hook_count];
     std::unique_ptr<ext::plugin> plugin;
+    std::unique_ptr<other_module> other;
+    bool gone[hook_count]{};  // captures; read only by threads that the library has told so
 
     // A call that is awaited, and suspended.
     struct suspended_call {
         detail::counting_guard held;
         unsigned concerns;  // the hooks that were not removed when it began
+        mc::handover handed_on{};
     };
-    std::unique_ptr<suspended_call> suspended;
+    static inline suspended_call* suspended = nullptr;
 
-    // What is checked.
-    bool goes[hook_count]{}, gone[hook_count]{}, removed[hook_count]{};
-    bool keeps_time = true;  // whether captures go in time
-    int users[hook_count]{};  // operations under way that began before the hook was removed
-    unsigned began_after[mc::max_threads + 1]{};  // of the thread's call: the hooks that had been removed when it began
+    auto capture(int i, body at_end = {}) { return std::make_unique<canary>(i, gone[i], std::move(at_end)); }
 
     /// A hook that checks itself.
     auto watched(int i, body inside = {}, body at_end = {}) {
-        return [this, i, inside, capture = std::make_shared<canary>(goes[i], gone[i], std::move(at_end))](auto& call) {
-            mc::check(!goes[i], "a hook runs whose capture is gone");
-            mc::check(!(began_after[mc::m.current] >> i & 1), "a call that began after the hook was removed runs it");
+        return [i, inside, captured = capture(i, std::move(at_end))](auto& call) {
+            mc::check(!seen.goes[i], "a hook runs whose capture is gone");
+            mc::check(!(seen.began_after[mc::m.current] >> i & 1), "a call that began after the hook was removed runs it");
             mc::point();
             if (inside) inside();
-            mc::check(!goes[i], "a capture goes while its hook runs");
+            mc::check(!seen.goes[i] && captured->hook == i, "a capture goes while its hook runs");
             call.result = -1;
         };
     }
 
-    unsigned all_removed() const {
-        unsigned all = 0;
-        for (int i = 0; i < hook_count; ++i) all |= static_cast<unsigned>(removed[i]) << i;
-        return all;
-    }
-
     // One call, or one change: when the last of those ends that began before a hook was removed, its capture is gone.
-    unsigned begin_operation() {
-        const unsigned concerns = ~all_removed();
-        for (int i = 0; i < hook_count; ++i) users[i] += static_cast<int>(concerns >> i & 1);
+    static unsigned begin_operation() {
+        const unsigned concerns = ~seen.known_to_be_removed();
+        for (int i = 0; i < hook_count; ++i) seen.users[i] += static_cast<int>(concerns >> i & 1);
         return concerns;
     }
-    void end_operation(unsigned concerns) {
+    static void end_operation(unsigned concerns) {
         for (int i = 0; i < hook_count; ++i) {
-            users[i] -= static_cast<int>(concerns >> i & 1);
-            const bool is_late = keeps_time && removed[i] && users[i] == 0 && !goes[i];
+            seen.users[i] -= static_cast<int>(concerns >> i & 1);
+            const bool is_late = seen.keeps_time && seen.removed[i] && seen.users[i] == 0 && !seen.goes[i];
             mc::check(!is_late, "the last call that could run a hook has left, and its capture is not gone");
         }
     }
     template <class Operation>
-    void operate(Operation operation) {
+    static void operate(Operation operation) {
         const unsigned concerns = begin_operation();
         operation();
         end_operation(concerns);
     }
     int call(wrapper& called) {
         int result = 0;
-        began_after[mc::m.current] = all_removed();
+        seen.began_after[mc::m.current] = seen.known_to_be_removed();
         operate([&] { result = called(1); });
         return result;
     }
     void remove(int i) {
         operate([&] {
             hooks[i].remove();
-            removed[i] = true;
+            seen.remove(i);
         });
     }
     void remove_and_wait(int i) {
         operate([&] {
             hooks[i].remove_and_wait();
-            removed[i] = true;
+            seen.remove(i);
             mc::check(gone[i], "remove_and_wait() has returned, and the capture is not gone");
         });
     }
 
     void suspend(wrapper& called) {
         const unsigned concerns = begin_operation();
-        suspended.reset(new suspended_call{detail::counting_guard(detail::access::site(called)), concerns});
+        auto* const call = new suspended_call{detail::counting_guard(detail::access::site(called)), concerns};
+        call->handed_on.give();
+        suspended = call;
     }
     /// Goes on with the suspended call, if nobody has yet.
     void go_on() {
-        std::unique_ptr<suspended_call> taken = std::move(suspended);
+        std::unique_ptr<suspended_call> taken(std::exchange(suspended, nullptr));
         if (!taken) return;
+        taken->handed_on.take();
         run_hooks(taken->held);
         const unsigned concerns = taken->concerns;
         taken.reset();
@@ -138,8 +200,10 @@ struct world {
     static void run_hooks(const detail::counting_guard& held) {
         if (!held.list()) return;
         int one = 1;
-        auto call = detail::access::make<ext::call<int(int)>>("f", detail::operations_of<int(int), ext::parameters<>>::table, one);
-        for (const detail::hook_entry* hook = held.list()->begin(); hook->run; ++hook) detail::run_on_this_thread(*hook, call, held);
+        constexpr auto& operations = detail::operations_of<int(int), ext::parameters<>>::table;
+        auto call = detail::access::make<ext::call<int(int)>>("f", operations, one);
+        for (const detail::hook_entry* hook = held.list()->begin(); hook->run; ++hook)
+            detail::run_on_this_thread(*hook, call, held);
     }
     void call_awaited(wrapper& called) {
         operate([&] {
@@ -156,12 +220,12 @@ struct world {
 
 world* w;
 
-// Calls two functions, the other one first for every second reader: a hook of both that is seen off in one, or on, is seen so in
-// the other one after that.
-body reader_of_both(wrapper& first, wrapper& second, int seen, const char* claim) {
-    return [&first, &second, seen, claim] {
-        const bool changed = w->call(first) == seen;
-        const bool changed_too = w->call(second) == seen;
+// Calls two functions, the other one first for every second reader: a hook of both that is seen off in one, or on, is seen so
+// in the other one after that.
+body reader_of_both(wrapper& first, wrapper& second, int changed_result, const char* claim) {
+    return [&first, &second, changed_result, claim] {
+        const bool changed = w->call(first) == changed_result;
+        const bool changed_too = w->call(second) == changed_result;
         mc::check(!changed || changed_too, claim);
     };
 }
@@ -180,31 +244,49 @@ void unload_and_check(std::initializer_list<int> hooks) {
     w->operate([&] {
         w->plugin->unload();
         for (const int i : hooks) {
-            w->removed[i] = true;
+            seen.remove(i);
             mc::check(w->gone[i], "unload() has returned, and a capture is not gone");
         }
     });
 }
 
-struct scenario {
-    const char* name;
-    const char* claim;
-    bodies (*make)();
-};
+// It may give up before the captures are gone: then they go in time all the same.
+void unload_for_and_check(std::initializer_list<int> hooks) {
+    w->operate([&] {
+        const bool done = w->plugin->unload_for(std::chrono::nanoseconds(5));
+        for (const int i : hooks) {
+            seen.remove(i);
+            mc::check(!done || w->gone[i], "unload_for() has said so, and a capture is not gone");
+        }
+    });
+}
+
+// The other module's function h has hook 0.
+void make_other_module() {
+    w->other = std::make_unique<other_module>();
+    w->hooks[0] = w->other->h.on_start(w->watched(0));
+}
+
+body call_of_h(int module) {
+    return [module] {
+        const inside_module here(module);
+        w->call(w->other->h);
+    };
+}
 
 // Two hooks, on f and on g, each of which removes the other and waits.
 void add_crossing_hooks() {
     w->hooks[0] = w->f.on_start(w->watched(0, [] {
         w->hooks[1].remove_and_wait();
-        w->removed[1] = true;
+        seen.remove(1);
     }));
     w->hooks[1] = w->g.on_start(w->watched(1, [] {
         w->hooks[0].remove_and_wait();
-        w->removed[0] = true;
+        seen.remove(0);
     }));
 }
 
-const scenario scenarios[] = {
+const scenario all[] = {
     {"wait", "remove_and_wait() waits for calls and for others that wait for the same hook", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          const body remover = [] { w->remove_and_wait(0); };
@@ -223,6 +305,16 @@ const scenario scenarios[] = {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{call_of_f(), call_of_f(), [] { w->remove(0); }};
      }},
+    {"quick", "a capture goes in time while one thread has one list after the other in the same slot, in the quick way", [] {
+         w->hooks[0] = w->f.on_start(w->watched(0));
+         w->hooks[1] = w->g.on_start(w->watched(1));
+         return bodies{[] { w->call(w->g), w->call(w->f), w->call(w->f), w->call(w->g); }, [] { w->remove(0); }};
+     }},
+    {"quickfail", "a capture goes in time while a thread fails to hold a list in the slot that has held another one", [] {
+         for (int i = 0; i < 3; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
+         return bodies{[] { w->call(w->f), w->call(w->f), w->call(w->f); }, [] { w->remove(0); },
+                       [] { w->hooks[1].disable(); }};
+     }},
     {"remove1x3", "a capture goes with the last of three calls", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{call_of_f(), call_of_f(), call_of_f(), [] { w->remove(0); }};
@@ -230,7 +322,7 @@ const scenario scenarios[] = {
     {"deepremove", "a capture goes with the last of two calls in slots that threads got later", [] {
          w->nest.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0));
-         const body reader = [] { w->nest_deeply(6, [] { w->call(w->f); }); };
+         const body reader = [] { w->nest_deeply(deep, [] { w->call(w->f); }); };
          return bodies{reader, reader, [] { w->remove(0); }};
      }},
     {"pinremove", "a capture goes with the last of a call that is awaited and one that is not", [] {
@@ -255,18 +347,42 @@ const scenario scenarios[] = {
          w->g.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0, {}, [] { w->g(1); }));
          w->hooks[1] = w->f.on_start(w->watched(1));
-         return bodies{[] { w->nest_deeply(6, [] { w->call(w->f); }); }, [] { w->remove(0); }, [] { w->remove(1); }};
+         return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f); }); }, [] { w->remove(0); }, [] { w->remove(1); }};
      }},
     {"deepwait", "two threads wait for calls that nest deeply", [] {
          w->nest.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
-         return bodies{[] { w->nest_deeply(6, [] { w->call(w->f), w->call(w->f); }); }, [] { w->remove_and_wait(0); }, [] { w->remove_and_wait(1); }};
+         return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f), w->call(w->f); }); }, [] { w->remove_and_wait(0); },
+                       [] { w->remove_and_wait(1); }};
      }},
     {"step", "a plugin is disabled in two functions in one step", [] {
          make_plugin_of_both();
          constexpr auto claim = "disabled in one function, and then not in another";
-         return bodies{reader_of_both(w->f, w->g, 1, claim), reader_of_both(w->g, w->f, 1, claim), [] { w->plugin->disable(); }};
+         return bodies{reader_of_both(w->f, w->g, 1, claim), reader_of_both(w->g, w->f, 1, claim), 
+                       [] { w->plugin->disable(); }};
+     }},
+    {"stepone", "a plugin is disabled in two functions in one step, for a thread that calls both in turn", [] {
+         make_plugin_of_both();
+         return bodies{[] {
+                           bool changed = false;
+                           for (wrapper* called : {&w->f, &w->g, &w->f}) {
+                               const bool runs = w->call(*called) == -1;
+                               mc::check(!changed || !runs, "disabled in one function, and then not in another");
+                               changed |= !runs;
+                           }
+                       },
+                       [] { w->plugin->disable(); }};
+     }},
+    {"stepshared", "a thread sees a step as made that another thread has completed in one of its functions", [] {
+         make_plugin_of_both();
+         w->hooks[2] = w->g.on_end([](auto&) {});  // or there would be nothing in the list that follows
+         return bodies{[] { w->call(w->g); }, [] {
+                           w->call(w->g);
+                           const bool changed = w->call(w->g) == 1;
+                           mc::check(!changed || w->call(w->f) == 1, "disabled in one function, and then not in another");
+                       },
+                       [] { w->plugin->disable(); }};
      }},
     {"stepon", "a plugin is enabled in one step, while another hook goes", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
@@ -275,18 +391,20 @@ const scenario scenarios[] = {
          w->plugin->on_start(w->g, w->watched(1));
          w->hooks[2] = w->f.on_end([](auto&) {});
          constexpr auto claim = "enabled in one function, and then not in another";
-         return bodies{reader_of_both(w->f, w->g, -1, claim), reader_of_both(w->g, w->f, -1, claim), [] { w->plugin->enable(); },
-                       [] { w->hooks[2].remove(); }};
+         return bodies{reader_of_both(w->f, w->g, -1, claim), reader_of_both(w->g, w->f, -1, claim),
+                       [] { w->plugin->enable(); }, [] { w->hooks[2].remove(); }};
      }},
     {"twosites", "a hook goes in two wrappers of one name in one step", [] {
          w->second = std::make_unique<wrapper>(w->registry, "f", [](int x) { return x; });
          w->hooks[0] = w->f.on_start(w->watched(0));
          constexpr auto claim = "removed in one wrapper of the name, and then not in another";
-         return bodies{reader_of_both(w->f, *w->second, 1, claim), reader_of_both(*w->second, w->f, 1, claim), [] { w->remove(0); }};
+         return bodies{reader_of_both(w->f, *w->second, 1, claim), reader_of_both(*w->second, w->f, 1, claim),
+                       [] { w->remove(0); }};
      }},
     {"unload", "unload() waits for the calls of all functions", [] {
          make_plugin_of_both();
-         return bodies{[] { w->call(w->f), w->call(w->g); }, [] { w->call(w->g), w->call(w->f); }, [] { unload_and_check({0, 1}); }};
+         return bodies{[] { w->call(w->f), w->call(w->g); }, [] { w->call(w->g), w->call(w->f); },
+                       [] { unload_and_check({0, 1}); }};
      }},
     {"threads", "threads end, their slots are handed on, and one with the number of another comes", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
@@ -311,19 +429,19 @@ const scenario scenarios[] = {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              if (mc::m.current != 1) return;
              w->hooks[0].remove_and_wait();
-             w->removed[0] = true;
+             seen.remove(0);
          }));
          return bodies{call_of_f(), call_of_f(), call_of_f()};
      }},
     {"cross", "two threads wait for each other's calls, and a third one for both", [] {
          add_crossing_hooks();
-         w->keeps_time = false;  // a thread that is let through returns before the capture is gone
+         seen.keeps_time = false;  // a thread that is let through returns before the capture is gone
          return bodies{[] { w->f(1); }, [] { w->g(1); }, [] { w->remove_and_wait(0); }};
      }},
     {"selfremove", "two threads wait inside of the hook that both remove, and a third one for both", [] {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              w->hooks[0].remove_and_wait();
-             w->removed[0] = true;
+             seen.remove(0);
          }));
          return bodies{call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }};
      }},
@@ -385,7 +503,8 @@ const scenario scenarios[] = {
 
     {"moved", "a suspended call ends on another thread than it began on: then the capture goes", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
-         return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(), w->call_awaited(w->f); }, [] { w->remove(0); }};
+         return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(), w->call_awaited(w->f); },
+                       [] { w->remove(0); }};
      }},
     {"movedwait", "remove_and_wait() waits for a suspended call that ends on another thread", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
@@ -395,20 +514,93 @@ const scenario scenarios[] = {
     {"pinself", "a thread waits for a hook that it is inside of in a call that is awaited", [] {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              w->hooks[0].remove_and_wait();
-             w->removed[0] = true;
+             seen.remove(0);
          }));
          const body reader = [] { w->call_awaited(w->f); };
          return bodies{reader, reader, reader};
      }},
     {"pincross", "two threads wait for each other's calls, one of which is awaited", [] {
          add_crossing_hooks();
-         w->keeps_time = false;  // as in cross
+         seen.keeps_time = false;  // as in cross
          return bodies{[] { w->call_awaited(w->f); }, [] { w->g(1); }, [] { w->remove_and_wait(1); }};
      }},
     {"pinsort", "suspended calls end while another change looks for retired lists", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
-         return bodies{[] { w->call_awaited(w->f); }, [] { w->call_awaited(w->f); }, [] { w->remove(0); }, [] { w->remove(1); }};
+         const body reader = [] { w->call_awaited(w->f); };
+         return bodies{reader, reader, [] { w->remove(0); }, [] { w->remove(1); }};
+     }},
+
+    {"pinafter", "a capture goes when a call has left whose thread goes on with one that is awaited, in the same slot", [] {
+         w->hooks[0] = w->f.on_start(w->watched(0));
+         w->hooks[1] = w->g.on_start(w->watched(1));
+         return bodies{[] { w->call(w->f), w->call_awaited(w->g); }, [] { w->remove(0); }};
+     }},
+    {"movedend", "a suspended call goes on elsewhere, or in the next thread, when the thread that it began on has ended", [] {
+         w->hooks[0] = w->f.on_start(w->watched(0));
+         return bodies{[] {
+                           w->suspend(w->f);
+                           mc::end_thread(0);
+                           w->go_on();
+                       },
+                       [] { w->go_on(), w->call(w->f); }, [] { w->remove_and_wait(0); }};
+     }},
+    {"movedlate", "a capture goes with a suspended call that ends on one of two other threads, when later lists have gone", [] {
+         for (int i = 0; i < 2; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
+         return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(); },
+                       [] { w->remove(0), w->remove(1), w->go_on(); }};
+     }},
+    {"movedfor", "unload_for() gives up or not while a suspended call ends elsewhere: then the capture goes", [] {
+         w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
+         w->plugin->on_start(w->f, w->watched(0));
+         return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(), w->call_awaited(w->f); },
+                       [] { unload_for_and_check({0}); }};
+     }},
+
+    // ---- Calls of another module's functions, and out of another module -----------------------------------------------------
+
+    {"visit", "a capture goes with the last call of another module's function, whichever module calls", [] {
+         make_other_module();
+         return bodies{call_of_h(0), call_of_h(1), [] { w->remove(0); }};
+     }},
+    {"visitwait", "remove_and_wait() waits for calls of another module's function, whichever module calls", [] {
+         make_other_module();
+         return bodies{call_of_h(0), call_of_h(1), [] { w->remove_and_wait(0); }, [] { w->remove_and_wait(0); }};
+     }},
+    {"visitback", "a thread that is inside of both modules' functions holds either's hooks", [] {
+         make_other_module();
+         w->hooks[1] = w->f.on_start(w->watched(1, [] {
+             if (mc::m.current == 1) w->call(w->other->h);
+         }));
+         w->hooks[2] = w->other->h.on_start(w->watched(2, [] {
+             if (mc::m.current == 2) w->call(w->f);
+         }));
+         return bodies{call_of_f(), call_of_h(1), [] { w->remove_and_wait(0); }, [] { w->remove_and_wait(1); }};
+     }},
+    {"visitend", "threads end that have visited another module: their slots there are handed on", [] {
+         make_other_module();
+         return bodies{[] {
+                           w->call(w->other->h);
+                           mc::end_thread(0);
+                           w->call(w->other->h);
+                       },
+                       [] {
+                           w->call(w->other->h);
+                           mc::end_thread(mc::m.fibers[mc::m.current].id);
+                           w->call(w->f);
+                       },
+                       [] { w->remove_and_wait(0); }};
+     }},
+    {"visitclose", "another module closes while threads end that have visited it: only slots that no thread has are freed", [] {
+         make_other_module();
+         const body visitor = [] {
+             w->call(w->other->h);
+             mc::end_thread(0);
+         };
+         return bodies{visitor, visitor, [] {
+                           w->remove_and_wait(0);
+                           other_hazards.value.free_slots();
+                       }};
      }},
 
     // ---- Steps ----------------------------------------------------------------------------------------------------------
@@ -417,8 +609,8 @@ const scenario scenarios[] = {
          make_plugin_of_both();
          w->plugin->disable();
          constexpr auto claim = "enabled in one function, and then not in another";
-         return bodies{reader_of_both(w->f, w->g, -1, claim), reader_of_both(w->g, w->f, -1, claim), [] { w->plugin->enable(); },
-                       [] { w->hooks[2] = w->g.on_end([](auto&) {}); }};
+         return bodies{reader_of_both(w->f, w->g, -1, claim), reader_of_both(w->g, w->f, -1, claim),
+                       [] { w->plugin->enable(); }, [] { w->hooks[2] = w->g.on_end([](auto&) {}); }};
      }},
     {"stepoffon", "a plugin is disabled and enabled again, in functions without other hooks", [] {
          make_plugin_of_both();
@@ -440,12 +632,14 @@ const scenario scenarios[] = {
      }},
     {"steppins", "a plugin is unloaded while calls of its functions begin that are awaited", [] {
          make_plugin_of_both();
-         return bodies{[] { w->call_awaited(w->f), w->call_awaited(w->g); }, [] { w->call_awaited(w->g); }, [] { unload_and_check({0, 1}); }};
+         return bodies{[] { w->call_awaited(w->f), w->call_awaited(w->g); }, [] { w->call_awaited(w->g); },
+                       [] { unload_and_check({0, 1}); }};
      }},
     {"detach", "a wrapper goes while others of its name are called and a hook is removed", [] {
          w->second = std::make_unique<wrapper>(w->registry, "f", [](int x) { return x; });
          w->hooks[0] = w->f.on_start(w->watched(0));
-         return bodies{[] { w->call(w->f), w->call(w->f); }, [] { w->call(*w->second), w->second.reset(); }, [] { w->remove_and_wait(0); }};
+         return bodies{[] { w->call(w->f), w->call(w->f); }, [] { w->call(*w->second), w->second.reset(); },
+                       [] { w->remove_and_wait(0); }};
      }},
     {"attach", "a wrapper of the name comes while a hook is removed: its calls run what the others' run", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
@@ -461,7 +655,7 @@ const scenario scenarios[] = {
 
     {"errors", "an error handler goes while it is told of an error", [] {
          w->f.on_start([](auto&) { throw std::runtime_error("x"); }, {.isolate = true});
-         w->hooks[0] = w->registry.on_hook_error([capture = std::make_shared<canary>(w->goes[0], w->gone[0], body())](const ext::hook_error&) {
+         w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
              mc::check(!w->gone[0], "a handler runs whose capture is gone");
              mc::point();
              mc::check(!w->gone[0], "a capture goes while its handler runs");
@@ -469,12 +663,34 @@ const scenario scenarios[] = {
          w->hooks[1] = w->registry.on_hook_error([](const ext::hook_error&) {});
          return bodies{call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }, [] { w->hooks[1].remove(); }};
      }},
+    {"errorfirst", "the first error handler comes, and goes, while others are told of errors", [] {
+         w->f.on_start([](auto&) { throw std::runtime_error("x"); }, {.isolate = true});
+         return bodies{call_of_f(), call_of_f(), [] {
+                           w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
+                               mc::check(!seen.goes[0], "a handler runs whose capture is gone");
+                               mc::point();
+                               mc::check(captured->hook == 0 && !seen.goes[0], "a capture goes while its handler runs");
+                           });
+                           w->remove_and_wait(0);
+                       }};
+     }},
+    {"monitor", "a monitor comes, and goes while it is told of runs of hooks", [] {
+         w->hooks[1] = w->f.on_start(w->watched(1));
+         return bodies{call_of_f(), [] { w->call(w->f), w->call(w->f); }, [] {
+                           w->hooks[0] = w->registry.on_hook_run([captured = w->capture(0)](const ext::hook_run&) {
+                               mc::check(!seen.goes[0], "a monitor is told whose capture is gone");
+                               mc::point();
+                               mc::check(captured->hook == 0 && !seen.goes[0], "a capture goes while its monitor is told");
+                           });
+                           w->remove_and_wait(0);
+                       }};
+     }},
     {"errorself", "an error handler removes itself, and waits, while others are told", [] {
          w->f.on_start([](auto&) { throw std::runtime_error("x"); }, {.isolate = true});
-         w->hooks[0] = w->registry.on_hook_error([capture = std::make_shared<canary>(w->goes[0], w->gone[0], body())](const ext::hook_error&) {
+         w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
              mc::check(!w->gone[0], "a handler runs whose capture is gone");
              w->hooks[0].remove_and_wait();
-             w->removed[0] = true;
+             seen.remove(0);
              mc::check(!w->gone[0], "a capture goes while its handler runs");
          });
          return bodies{call_of_f(), call_of_f(), call_of_f()};
@@ -495,10 +711,23 @@ const scenario scenarios[] = {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->plugin->on_start(w->f, w->watched(0));
          return bodies{call_of_f(), call_of_f(), [] {
-                           const bool done = w->plugin->unload_for(std::chrono::nanoseconds(5));
-                           mc::check(!done || w->gone[0], "unload_for() has said so, and the capture is not gone");
+                           unload_for_and_check({0});
                            unload_and_check({0});
                        }};
+     }},
+    {"unloadlate", "when unload_for() has given up, the capture goes with the last call, and others that wait return", [] {
+         w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
+         w->plugin->on_start(w->f, w->watched(0));
+         return bodies{call_of_f(), [] { unload_and_check({0}); }, [] { unload_for_and_check({0}); }};
+     }},
+    {"unloadcross", "two plugins' hooks wait for each other with a time-out, and a third thread without", [] {
+         static ext::plugin* other;
+         other = new ext::plugin(w->registry, "other");
+         w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
+         w->plugin->on_start(w->f, w->watched(0, [] { static_cast<void>(other->unload_for(std::chrono::nanoseconds(5))); }));
+         other->on_start(w->g, w->watched(1, [] { static_cast<void>(w->plugin->unload_for(std::chrono::nanoseconds(7))); }));
+         seen.keeps_time = false;
+         return bodies{[] { w->f(1); }, [] { w->g(1); }, [] { unload_and_check({0}); }};
      }},
     {"replace", "a hook runs in place of another, which then goes, and goes itself", [] {
          w->hooks[0] = w->f.on_start(w->watched(0), {.id = "a"});
@@ -506,6 +735,18 @@ const scenario scenarios[] = {
                            w->operate([] { w->hooks[1] = w->f.on_start(w->watched(1), {.id = "a", .replace = true}); });
                            w->remove(0);
                            w->remove_and_wait(1);
+                       }};
+     }},
+    {"handles", "the last of several handles of a hook frees what the others' threads have used", [] {
+         w->hooks[0] = w->f.on_start(w->watched(0));
+         w->hooks[1] = w->hooks[0];
+         return bodies{[] {
+                           w->remove(0);
+                           w->hooks[0] = {};
+                       },
+                       [] {
+                           w->hooks[1].disable();
+                           w->hooks[1] = {};
                        }};
      }},
     {"slots", "slots are handed on to a thread that begins while they are looked at", [] {
@@ -521,13 +762,13 @@ const scenario scenarios[] = {
          w->nest.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
-         return bodies{[] { w->nest_deeply(6, [] { w->call(w->f); }); }, [] { w->remove(0); },
+         return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f); }); }, [] { w->remove(0); },
                        [] { w->remove_and_wait(1); }};
      }},
     {"fork", "the child of a process that forks in the middle of anything goes on", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
-         w->keeps_time = false;
+         seen.keeps_time = false;
          return bodies{[] { w->f(1); }, [] { w->hooks[0].remove(), w->f(1); }, [] {
                            mc::go_on_in_child();
                            w->f(1);
@@ -537,11 +778,11 @@ const scenario scenarios[] = {
                            mc::check(w->gone[0] && w->gone[1], "a capture stays in the child");
                        }};
      }},
-    {"forkplugin", "a process forks while a capture of a plugin is destroyed: in the child a hook of the plugin unloads it", [] {
+    {"forkplugin", "a process forks while a plugin's capture is destroyed: in the child a hook of the plugin unloads it", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->hooks[0] = w->plugin->on_start(w->f, w->watched(0, {}, [] { mc::point(); }));
          w->hooks[1] = w->plugin->on_start(w->g, w->watched(1, [] { w->plugin->unload(); }));
-         w->keeps_time = false;
+         seen.keeps_time = false;
          return bodies{[] { w->hooks[0].remove(); }, [] {
                            mc::go_on_in_child();
                            mc::end_thread(0);  // another thread of the child
@@ -551,7 +792,7 @@ const scenario scenarios[] = {
      }},
     {"forkcounted", "a process forks while a call that is awaited leaves: the child does not wait for it", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
-         w->keeps_time = false;
+         seen.keeps_time = false;
          static const detail::hook_list* list;
          static bool ended;
          list = nullptr;
@@ -565,8 +806,9 @@ const scenario scenarios[] = {
                        },
                        [] { w->hooks[0].remove(); }, [] {
                            mc::go_on_in_child();
-                           const bool is_counted = !ended && list && mc::is_alive(list) && list->calls.load() >= detail::hook_list::one_call;
-                           if (!list || is_counted) return;
+                           if (!list) return;
+                           const bool may_be_counted = !ended && mc::is_alive(list);
+                           if (may_be_counted && list->calls.load() >= detail::hook_list::one_call) return;
                            w->hooks[0].remove_and_wait();
                            mc::check(w->gone[0], "a capture stays in the child");
                        }};
@@ -577,7 +819,7 @@ const scenario scenarios[] = {
              mc::go_on_in_child();
              w->hooks[0].remove_and_wait();
          }));
-         w->keeps_time = false;
+         seen.keeps_time = false;
          return bodies{[] { w->f(1); }, [] { w->hooks[0].remove_and_wait(); }, [] {
                            w->f(1);
                            w->hooks[0].remove_and_wait();
@@ -586,203 +828,34 @@ const scenario scenarios[] = {
      }},
 };
 
-// ---- Running them ---------------------------------------------------------------------------------------------------
-
-void execute(const scenario& chosen) {
-    mc::begin_execution();
-    using domain = detail::immortal<detail::hazard_domain>;
-    new (&detail::hazards_storage) domain(&detail::hazards_of_this_thread, &detail::arrange_fork);
-    using record = detail::immortal<detail::registry_record>;
-    new (&detail::default_record) record(detail::hazards_storage.value, std::size_t{1});
-    w = new world;
-    mc::run(chosen.make());
-    mc::end_execution();
-    const auto fail = [](const char* why) {
-        if (mc::m.failed) return;
-        mc::m.failed = true;
-        mc::m.failure = why;
-    };
-    for (int i = 0; i < hook_count; ++i)
-        if (w->removed[i] && !w->gone[i]) fail("all calls have ended, and a removed hook's capture is not gone");
-    if (!mc::freed_is_untouched()) fail("what was freed has been written to");
-}
-
-const scenario* running;
-
-void on_crash(int signal) {
-    char text[160];
-    int size = std::snprintf(text, sizeof text, "%s: CRASH, signal %d, in T%d (use after free?) after %zu choices: ", running->name, signal,
-                             mc::m.current, mc::m.at);
-    static_cast<void>(!write(1, text, static_cast<std::size_t>(size)));
-    for (const mc::choice& choice : mc::m.path) {
-        size = std::snprintf(text, sizeof text, "%d/%d ", choice.taken, choice.of);
-        static_cast<void>(!write(1, text, static_cast<std::size_t>(size)));
-    }
-    static_cast<void>(!write(1, "\n", 1));
-    for (const std::string& line : mc::m.trace) {
-        static_cast<void>(!write(1, line.c_str(), line.size()));
-        static_cast<void>(!write(1, "\n", 1));
-    }
-    _exit(2);
-}
-
-void print_trace() {
-    for (const std::string& line : mc::m.trace) std::puts(line.c_str());
-}
-
-// A failure's schedule once more, with a trace; and in which order threads went on, as a script.
-void run_again(const scenario& chosen, std::uint64_t seed) {
-    const std::vector<mc::choice> path = mc::m.path;
-    mc::m.tracing = true;
-    mc::m.seed = seed;
-    if (mc::m.random) mc::m.path.clear();
-    else mc::m.path = path;
-    execute(chosen);
-    if (!mc::m.failed) std::puts("(not reproduced)");
-    print_trace();
-    mc::m.tracing = false;
-    mc::m.trace.clear();
-}
-
-// The next path, depth first. False behind the last one.
-bool next_path() {
-    std::vector<mc::choice>& path = mc::m.path;
-    while (!path.empty() && path.back().taken + 1 == path.back().of) path.pop_back();
-    if (path.empty()) return false;
-    ++path.back().taken;
-    return true;
-}
-
-// Some random executions, which find most of what threads share; then the search need not begin anew so often. What fails here is
-// found again.
-void find_what_is_shared(const scenario& chosen) {
-    mc::m.random = true;
-    for (int i = 0; i < 300; ++i) {
-        mc::m.path.clear();
-        execute(chosen);
-        if (mc::m.failed) break;
-    }
-    mc::m.random = false;
-    mc::m.path.clear();
-}
-
-enum class outcome { failed, incomplete, complete };
-
-outcome explore(const scenario& chosen, double seconds) {
-    using clock = std::chrono::steady_clock;
-    running = &chosen;
-    const auto begin = clock::now();
-    const auto passed = [&] { return std::chrono::duration<double>(clock::now() - begin).count(); };
-    std::memset(mc::m.is_shared, 0, mc::memory_size / 4);
-    mc::m.path.clear();
-    if (!mc::m.random && mc::m.script.empty()) find_what_is_shared(chosen);
-    long executions = 0, begun_anew = 0;
-    double points = 0;
-    bool complete = true;
-    for (;;) {
-        const std::uint64_t seed = mc::m.seed;
-        if (mc::m.random) {
-            mc::m.path.clear();
-            mc::m.switch_one_in = static_cast<unsigned>(2 + executions % 20);
-            mc::m.delay_one_in = static_cast<unsigned>(1 + executions % 3);
-        }
-        execute(chosen);
-        ++executions;
-        points += static_cast<double>(mc::m.points);
-        if (mc::m.failed) {
-            std::printf("%s: FAILED after %ld executions: %s (T%d)\n", chosen.name, executions, mc::m.failure.c_str(), mc::m.current);
-            run_again(chosen, seed);
-            return outcome::failed;
-        }
-        if (!mc::m.script.empty()) {
-            print_trace();
-            break;
-        }
-        if (!mc::m.random && !mc::m.newly_shared.empty()) {
-            mc::m.path.clear();
-            ++begun_anew;
-        } else if (!mc::m.random && !next_path()) {
-            break;
-        }
-        if (executions % 256 == 0 && passed() > seconds) {
-            complete = false;
-            break;
-        }
-    }
-    std::printf("%-12s %s %s %d: %8ld executions, %3.0f points each, begun anew %ld times, %s, %.1f s\n", chosen.name,
-                mc::m.random ? "random" : "dfs", mc::m.has_barrier ? "barrier" : "fences", mc::m.max_preemptions, executions,
-                points / static_cast<double>(executions), begun_anew, complete ? "complete" : "not complete", passed());
-    return complete ? outcome::complete : outcome::incomplete;
-}
-
-// What takes longer than half of the time depth first is run at random for the other half.
-bool explore_all(int bound, double seconds) {
-    bool good = true;
-    for (const bool barrier : {true, false}) {
-        mc::m.has_barrier = barrier;
-        mc::m.max_preemptions = mc::m.max_delays = bound;
-        for (const scenario& each : scenarios) {
-            outcome ended = explore(each, seconds / 2);
-            mc::m.random = true;
-            if (ended == outcome::incomplete) ended = explore(each, seconds / 2);
-            mc::m.random = false;
-            good &= ended != outcome::failed;
-        }
-    }
-    return good;
-}
-
-void read_option(const char* option) {
-    const auto begins = [&](const char* name) { return !std::strncmp(option, name, std::strlen(name)) ? option + std::strlen(name) : nullptr; };
-    if (begins("fence")) mc::m.has_barrier = false;
-    if (begins("broken")) mc::m.broken_barrier = true;
-    if (begins("trace")) mc::m.tracing = true;
-    if (const char* value = begins("delays=")) mc::m.max_delays = std::atoi(value);
-    if (const char* value = begins("seed=")) mc::m.seed = std::strtoull(value, nullptr, 10);
-    if (const char* value = begins("script=")) {
-        mc::m.max_preemptions = mc::m.max_delays = 0;
-        for (char* at = const_cast<char*>(value); *at;) {
-            const int fiber = static_cast<int>(std::strtol(at, &at, 10));
-            mc::m.script.push_back({fiber, static_cast<int>(std::strtol(at + 1, &at, 10))});
-            if (*at) ++at;
-        }
-    }
-}
-
-void catch_crashes() {
-    static char stack[65536];
-    stack_t alternate{};
-    alternate.ss_sp = stack;
-    alternate.ss_size = sizeof stack;
-    sigaltstack(&alternate, nullptr);
-    struct sigaction action {};
-    action.sa_handler = on_crash;
-    action.sa_flags = SA_ONSTACK;
-    for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGILL}) sigaction(signal, &action, nullptr);
-}
-
-int run(int argc, char** argv) {
-    const std::string name = argc > 1 ? argv[1] : "";
-    if (name == "all") return explore_all(argc > 2 ? std::atoi(argv[2]) : 2, argc > 3 ? std::atof(argv[3]) : 3) ? 0 : 2;
-    for (const scenario& each : scenarios) {
-        if (name != each.name || argc < 5) continue;
-        mc::m.random = !std::strcmp(argv[2], "random");
-        mc::m.max_preemptions = mc::m.max_delays = std::atoi(argv[3]);
-        for (int i = 5; i < argc; ++i) read_option(argv[i]);
-        return explore(each, std::atof(argv[4])) == outcome::failed ? 2 : 0;
-    }
-    for (const scenario& each : scenarios) std::printf("%-12s %s\n", each.name, each.claim);
-    return 1;
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-    std::setvbuf(stdout, nullptr, _IOLBF, 4096);
-    static_cast<void>(!std::freopen("/dev/null", "w", stderr));  // where the library tells of errors without a handler
-    mc::set_up_memory();
-    catch_crashes();
-    const int result = run(argc, argv);
-    std::fflush(stdout);
-    std::_Exit(result);  // nothing is taken down: what the last execution has left is in the arenas
+namespace mc {
+
+std::span<const scenario> all_scenarios() noexcept { return all; }
+
+void execute(const scenario& chosen) {
+    begin_execution();
+    new (&detail::hazards_storage) domain_storage(&hazards_of_this_thread, &detail::arrange_fork);
+    new (&other_hazards) domain_storage(&other_hazards_of_this_thread, []() noexcept {});
+    using record = detail::immortal<detail::registry_record>;
+    new (&detail::default_record) record(detail::hazards_storage.value, std::size_t{1});
+    seen = {};
+    world::suspended = nullptr;
+    w = new world;
+    run(chosen.make());
+    end_execution();
+    for (int i = 0; i < hook_count && !m.failed; ++i) {
+        if (!seen.removed[i] || w->gone[i]) continue;
+        m.failed = true;
+        m.failure = "all calls have ended, and a removed hook's capture is not gone";
+    }
 }
+
+void watch_static_storage() {
+    watch(&detail::hazards_storage, sizeof detail::hazards_storage);
+    watch(&detail::default_record, sizeof detail::default_record);
+    watch(&other_hazards, sizeof other_hazards);
+}
+
+}  // namespace mc

@@ -14,7 +14,7 @@ namespace ext::inline EXTENSIBLE_ABI::detail {
 template <class T>
 using atomic = mc::atomic<T>;
 
-inline void signal_fence() noexcept {}
+inline void signal_fence(mc::place where = mc::place::here()) noexcept { mc::signal_fence(where); }
 
 using time_point = std::int64_t;
 inline time_point now() noexcept { return mc::m.time; }
@@ -40,6 +40,6 @@ inline void call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)
 }
 
 inline bool enable_process_barrier() noexcept { return mc::m.has_barrier; }
-inline void process_barrier() noexcept { mc::process_barrier(); }
+inline void process_barrier(mc::place where = mc::place::here()) noexcept { mc::process_barrier(where); }
 
 }  // namespace ext::inline EXTENSIBLE_ABI::detail
