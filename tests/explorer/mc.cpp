@@ -554,6 +554,7 @@ void condition::notify_all() noexcept {
 
 void handover::give() noexcept { given_ = release_past(); }
 void handover::take() const noexcept { current().now.join(given_); }
+bool handover::is_known() const noexcept { return are_known(given_); }
 
 // ---- Threads, processes ---------------------------------------------------------------------------------------------
 
@@ -684,6 +685,15 @@ void plain_access(const void* p, bool writes) {
     access_byte(plain_cell_of(where, byte), writes);
 }
 
+namespace {
+
+/// Of a whole range, as of objects that fill a granule each.
+void plain_accesses(const void* begin, std::size_t size, bool writes) {
+    for (std::size_t at = 0; at < size; at += granule) plain_access(static_cast<const char*>(begin) + at, writes);
+}
+
+}  // namespace
+
 void watch(const void* object, std::size_t size) {
     const outside_arena outside;
     char* const begin = static_cast<char*>(const_cast<void*>(object));
@@ -807,8 +817,22 @@ void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_read(void** at) { mc::plain_access(at, false); }
 void __tsan_vptr_update(void** at, void*) { mc::plain_access(at, true); }
-void __tsan_read_range(void* at, std::size_t) { mc::plain_access(at, false); }
-void __tsan_write_range(void* at, std::size_t) { mc::plain_access(at, true); }
+void __tsan_read_range(void* at, std::size_t size) { mc::plain_accesses(at, size, false); }
+void __tsan_write_range(void* at, std::size_t size) { mc::plain_accesses(at, size, true); }
+void* __tsan_memset(void* to, int value, std::size_t size) {
+    mc::plain_accesses(to, size, true);
+    return std::memset(to, value, size);
+}
+void* __tsan_memcpy(void* to, const void* from, std::size_t size) {
+    mc::plain_accesses(from, size, false);
+    mc::plain_accesses(to, size, true);
+    return std::memcpy(to, from, size);
+}
+void* __tsan_memmove(void* to, const void* from, std::size_t size) {
+    mc::plain_accesses(from, size, false);
+    mc::plain_accesses(to, size, true);
+    return std::memmove(to, from, size);
+}
 void __tsan_read1(void* at) { mc::plain_access(at, false); }
 void __tsan_read2(void* at) { mc::plain_access(at, false); }
 void __tsan_read4(void* at) { mc::plain_access(at, false); }

@@ -256,6 +256,7 @@ class handover {
 public:
     void give() noexcept;
     void take() const noexcept;
+    bool is_known() const noexcept;  // whether what came before happens before now, handed over or not
 
 private:
     vector_clock given_{};

@@ -30,9 +30,20 @@ constexpr int deep = detail::thread_hazards::first_slots;  // so many calls insi
 struct ledger {
     bool goes[hook_count]{};                      // the capture's destructor has begun
     bool removed[hook_count]{};
+    mc::handover removal[hook_count]{};
     bool keeps_time = true;                       // whether captures go in time
     int users[hook_count]{};                      // operations under way that began before the hook was removed
-    unsigned began_after[mc::max_threads + 1]{};  // of the thread's call: the hooks that had been removed when it began
+    unsigned began_after[mc::max_threads + 1]{};  // of the thread's call: the hooks whose removal happens before it
+
+    void remove(int i) {
+        if (!std::exchange(removed[i], true)) removal[i].give();
+    }
+    /// A thread that does not know yet of a removal may still find the hook, as if it had been faster.
+    unsigned known_to_be_removed() const {
+        unsigned all = 0;
+        for (int i = 0; i < hook_count; ++i) all |= static_cast<unsigned>(removed[i] && removal[i].is_known()) << i;
+        return all;
+    }
 };
 ledger seen;
 
@@ -131,15 +142,9 @@ struct world {
         };
     }
 
-    static unsigned all_removed() {
-        unsigned all = 0;
-        for (int i = 0; i < hook_count; ++i) all |= static_cast<unsigned>(seen.removed[i]) << i;
-        return all;
-    }
-
     // One call, or one change: when the last of those ends that began before a hook was removed, its capture is gone.
     static unsigned begin_operation() {
-        const unsigned concerns = ~all_removed();
+        const unsigned concerns = ~seen.known_to_be_removed();
         for (int i = 0; i < hook_count; ++i) seen.users[i] += static_cast<int>(concerns >> i & 1);
         return concerns;
     }
@@ -158,20 +163,20 @@ struct world {
     }
     int call(wrapper& called) {
         int result = 0;
-        seen.began_after[mc::m.current] = all_removed();
+        seen.began_after[mc::m.current] = seen.known_to_be_removed();
         operate([&] { result = called(1); });
         return result;
     }
     void remove(int i) {
         operate([&] {
             hooks[i].remove();
-            seen.removed[i] = true;
+            seen.remove(i);
         });
     }
     void remove_and_wait(int i) {
         operate([&] {
             hooks[i].remove_and_wait();
-            seen.removed[i] = true;
+            seen.remove(i);
             mc::check(gone[i], "remove_and_wait() has returned, and the capture is not gone");
         });
     }
@@ -239,7 +244,7 @@ void unload_and_check(std::initializer_list<int> hooks) {
     w->operate([&] {
         w->plugin->unload();
         for (const int i : hooks) {
-            seen.removed[i] = true;
+            seen.remove(i);
             mc::check(w->gone[i], "unload() has returned, and a capture is not gone");
         }
     });
@@ -250,7 +255,7 @@ void unload_for_and_check(std::initializer_list<int> hooks) {
     w->operate([&] {
         const bool done = w->plugin->unload_for(std::chrono::nanoseconds(5));
         for (const int i : hooks) {
-            seen.removed[i] = true;
+            seen.remove(i);
             mc::check(!done || w->gone[i], "unload_for() has said so, and a capture is not gone");
         }
     });
@@ -273,11 +278,11 @@ body call_of_h(int module) {
 void add_crossing_hooks() {
     w->hooks[0] = w->f.on_start(w->watched(0, [] {
         w->hooks[1].remove_and_wait();
-        seen.removed[1] = true;
+        seen.remove(1);
     }));
     w->hooks[1] = w->g.on_start(w->watched(1, [] {
         w->hooks[0].remove_and_wait();
-        seen.removed[0] = true;
+        seen.remove(0);
     }));
 }
 
@@ -299,6 +304,16 @@ const scenario all[] = {
     {"remove1", "a capture goes with the last of two calls", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{call_of_f(), call_of_f(), [] { w->remove(0); }};
+     }},
+    {"quick", "a capture goes in time while one thread has one list after the other in the same slot, in the quick way", [] {
+         w->hooks[0] = w->f.on_start(w->watched(0));
+         w->hooks[1] = w->g.on_start(w->watched(1));
+         return bodies{[] { w->call(w->g), w->call(w->f), w->call(w->f), w->call(w->g); }, [] { w->remove(0); }};
+     }},
+    {"quickfail", "a capture goes in time while a thread fails to hold a list in the slot that has held another one", [] {
+         for (int i = 0; i < 3; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
+         return bodies{[] { w->call(w->f), w->call(w->f), w->call(w->f); }, [] { w->remove(0); },
+                       [] { w->hooks[1].disable(); }};
      }},
     {"remove1x3", "a capture goes with the last of three calls", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
@@ -347,6 +362,28 @@ const scenario all[] = {
          return bodies{reader_of_both(w->f, w->g, 1, claim), reader_of_both(w->g, w->f, 1, claim), 
                        [] { w->plugin->disable(); }};
      }},
+    {"stepone", "a plugin is disabled in two functions in one step, for a thread that calls both in turn", [] {
+         make_plugin_of_both();
+         return bodies{[] {
+                           bool changed = false;
+                           for (wrapper* called : {&w->f, &w->g, &w->f}) {
+                               const bool runs = w->call(*called) == -1;
+                               mc::check(!changed || !runs, "disabled in one function, and then not in another");
+                               changed |= !runs;
+                           }
+                       },
+                       [] { w->plugin->disable(); }};
+     }},
+    {"stepshared", "a thread sees a step as made that another thread has completed in one of its functions", [] {
+         make_plugin_of_both();
+         w->hooks[2] = w->g.on_end([](auto&) {});  // or there would be nothing in the list that follows
+         return bodies{[] { w->call(w->g); }, [] {
+                           w->call(w->g);
+                           const bool changed = w->call(w->g) == 1;
+                           mc::check(!changed || w->call(w->f) == 1, "disabled in one function, and then not in another");
+                       },
+                       [] { w->plugin->disable(); }};
+     }},
     {"stepon", "a plugin is enabled in one step, while another hook goes", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->plugin->disable();
@@ -392,7 +429,7 @@ const scenario all[] = {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              if (mc::m.current != 1) return;
              w->hooks[0].remove_and_wait();
-             seen.removed[0] = true;
+             seen.remove(0);
          }));
          return bodies{call_of_f(), call_of_f(), call_of_f()};
      }},
@@ -404,7 +441,7 @@ const scenario all[] = {
     {"selfremove", "two threads wait inside of the hook that both remove, and a third one for both", [] {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              w->hooks[0].remove_and_wait();
-             seen.removed[0] = true;
+             seen.remove(0);
          }));
          return bodies{call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }};
      }},
@@ -477,7 +514,7 @@ const scenario all[] = {
     {"pinself", "a thread waits for a hook that it is inside of in a call that is awaited", [] {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              w->hooks[0].remove_and_wait();
-             seen.removed[0] = true;
+             seen.remove(0);
          }));
          const body reader = [] { w->call_awaited(w->f); };
          return bodies{reader, reader, reader};
@@ -494,6 +531,11 @@ const scenario all[] = {
          return bodies{reader, reader, [] { w->remove(0); }, [] { w->remove(1); }};
      }},
 
+    {"pinafter", "a capture goes when a call has left whose thread goes on with one that is awaited, in the same slot", [] {
+         w->hooks[0] = w->f.on_start(w->watched(0));
+         w->hooks[1] = w->g.on_start(w->watched(1));
+         return bodies{[] { w->call(w->f), w->call_awaited(w->g); }, [] { w->remove(0); }};
+     }},
     {"movedend", "a suspended call goes on elsewhere, or in the next thread, when the thread that it began on has ended", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] {
@@ -632,12 +674,23 @@ const scenario all[] = {
                            w->remove_and_wait(0);
                        }};
      }},
+    {"monitor", "a monitor comes, and goes while it is told of runs of hooks", [] {
+         w->hooks[1] = w->f.on_start(w->watched(1));
+         return bodies{call_of_f(), [] { w->call(w->f), w->call(w->f); }, [] {
+                           w->hooks[0] = w->registry.on_hook_run([captured = w->capture(0)](const ext::hook_run&) {
+                               mc::check(!seen.goes[0], "a monitor is told whose capture is gone");
+                               mc::point();
+                               mc::check(captured->hook == 0 && !seen.goes[0], "a capture goes while its monitor is told");
+                           });
+                           w->remove_and_wait(0);
+                       }};
+     }},
     {"errorself", "an error handler removes itself, and waits, while others are told", [] {
          w->f.on_start([](auto&) { throw std::runtime_error("x"); }, {.isolate = true});
          w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
              mc::check(!w->gone[0], "a handler runs whose capture is gone");
              w->hooks[0].remove_and_wait();
-             seen.removed[0] = true;
+             seen.remove(0);
              mc::check(!w->gone[0], "a capture goes while its handler runs");
          });
          return bodies{call_of_f(), call_of_f(), call_of_f()};
@@ -682,6 +735,18 @@ const scenario all[] = {
                            w->operate([] { w->hooks[1] = w->f.on_start(w->watched(1), {.id = "a", .replace = true}); });
                            w->remove(0);
                            w->remove_and_wait(1);
+                       }};
+     }},
+    {"handles", "the last of several handles of a hook frees what the others' threads have used", [] {
+         w->hooks[0] = w->f.on_start(w->watched(0));
+         w->hooks[1] = w->hooks[0];
+         return bodies{[] {
+                           w->remove(0);
+                           w->hooks[0] = {};
+                       },
+                       [] {
+                           w->hooks[1].disable();
+                           w->hooks[1] = {};
                        }};
      }},
     {"slots", "slots are handed on to a thread that begins while they are looked at", [] {
