@@ -23,7 +23,8 @@ public:
 
     /// As remove(), and returns only when no other thread is inside a call that can still run the hook, and what it
     /// captured is destroyed. Does not wait for calls that this thread is inside of itself. Where threads wait in this way
-    /// for each other's calls, in a circle, one of them is let through.
+    /// for each other's calls, in a circle, one of them is let through; but not where the functions are in registries that different
+    /// modules (the program, shared libraries) have made.
     void remove_and_wait() { detail::remove_and_wait(record_); }
 
     /// From the next call on the hook runs again, in its old place. No effect if it is enabled or removed already.
