@@ -1,0 +1,150 @@
+#pragma once
+
+// What do the model and the library have in common? What programs do with either, what scripts see of a call, and the texts in
+// which both are compared.
+
+#include "../tasks.hpp"
+#include "program.hpp"
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace model {
+
+using tasks::eager;
+using tasks::lazy;
+
+/// What scripts throw.
+struct scripted : std::exception {
+    int number;
+    std::string text;
+    explicit scripted(int n) : number(n), text("t" + std::to_string(n)) {}
+    const char* what() const noexcept override { return text.c_str(); }
+};
+
+/// One call, as a hook or the function sees it.
+struct seen_call {
+    virtual std::string_view function() = 0;
+    virtual int argument() = 0;
+    virtual void set_argument(int value) = 0;
+    virtual std::string kwargs() = 0;
+    virtual void set_kwarg(std::string_view name, int value) = 0;
+    virtual void set_text_kwarg(std::string_view name) = 0;
+    virtual void erase_kwarg(std::string_view name) = 0;
+    virtual std::string read_kwarg(std::string_view name) = 0;  // throws where it is no number
+
+    // Null and the like in a function.
+    virtual std::optional<int> result() = 0;
+    virtual void set_result(int value) = 0;
+    virtual void take_result() = 0;  // does nothing for an ext::any_call
+    virtual void set_other_result() = 0;  // throws for an ext::any_call, and does nothing else
+    virtual std::exception_ptr* exception() = 0;
+    virtual bool original_ran() = 0;
+
+    // What else an ext::any_call tells; empty otherwise.
+    virtual std::string types() = 0;
+
+protected:
+    ~seen_call() = default;
+};
+
+/// What an around hook goes on to.
+struct inside_of_hook {
+    virtual lazy<void> run() = 0;
+
+protected:
+    ~inside_of_hook() = default;
+};
+
+/// Runs the scripts of hooks, functions and error handlers.
+struct script_runner {
+    /// `awaited` tells whether the hook may be suspended; `of` is the function's. `inside` is null but for an around hook.
+    virtual lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call, inside_of_hook* inside) = 0;
+    virtual lazy<int> run_function(const operation& wraps, seen_call& call) = 0;
+    virtual void run_handler(const operation& handler, const std::string& error) = 0;
+
+protected:
+    ~script_runner() = default;
+};
+
+/// The model, or the library. What it refuses it throws, and text_of() gives the name of the type.
+struct machine {
+    virtual ~machine() = default;
+
+    virtual void renew_registry() = 0;
+    virtual void seal() = 0;
+    virtual void wrap(const operation& o) = 0;
+    virtual void unwrap(int wrapper) = 0;
+
+    virtual void add(const operation& o, bool awaited) = 0;
+    virtual void add_handler(const operation& o) = 0;
+    virtual void remove(int handle) = 0;
+    virtual void remove_and_wait(int handle) = 0;
+    virtual void set_enabled(int handle, bool enabled) = 0;
+    virtual void copy_handle(int from, int to) = 0;
+    virtual void drop_handle(int handle) = 0;
+    virtual void own_handle(int handle, int scope) = 0;
+    virtual void end_scope(int scope) = 0;
+    virtual void release(int scope, int handle) = 0;
+
+    virtual bool has_plugin(int plugin) = 0;
+    virtual void make_plugin(int plugin, bool isolate, bool reentrant) = 0;
+    virtual void destroy_plugin(int plugin) = 0;
+    virtual void set_plugin_enabled(int plugin, bool enabled) = 0;
+    virtual void unload(int plugin) = 0;
+    virtual bool unload_for_no_time(int plugin) = 0;
+    virtual void move_plugin(int from, int to) = 0;
+
+    /// Whether a suspended call can still run the hook, or one of the plugin: who waits for that waits for ever. Only the model knows.
+    virtual bool would_wait_for_hook(int handle) = 0;
+    virtual bool would_wait_for_plugin(int plugin) = 0;
+
+    /// Calls a wrapper whose shape is known. No value: the default.
+    virtual int call(int wrapper, std::optional<int> value, bool with_kwarg) = 0;
+    virtual lazy<int> call_later(int wrapper, int value) = 0;
+    virtual eager<int> call_now(int wrapper, int value) = 0;
+
+    /// What registry.functions() lists; which handles are active; which hooks' captures are alive; what was written to stderr.
+    virtual std::string functions() = 0;
+    virtual std::string active() = 0;
+    virtual std::string alive() = 0;
+    virtual std::string take_stderr() = 0;
+
+    virtual std::string text_of(const std::exception_ptr& exception) = 0;
+};
+
+// ---- Texts --------------------------------------------------------------------------------------------------------------
+
+/// One line of what registry.functions() tells.
+inline void write_function(std::string& to, std::string_view name, std::string_view signature, bool wrapped) {
+    ((to += "; ") += name) += wrapped ? " is " : " waits ";
+    to += signature;
+}
+inline void write_hook(std::string& to, phase when, std::string_view id, std::string_view owner, std::string_view pattern, int priority,
+                       bool enabled, bool suits) {
+    ((to += ", ") += name_of(when)) += " '";
+    ((to += id) += "' ") += std::to_string(priority);
+    if (!pattern.empty()) (to += " for ") += pattern;
+    if (!owner.empty()) (to += " of ") += owner;
+    if (!enabled) to += " disabled";
+    if (!suits) to += " skipped";
+}
+
+inline std::string text_of_error(std::string_view function, phase when, std::string_view id, std::string_view owner,
+                                 std::string_view thrown, bool displaced) {
+    std::string text(function);
+    ((text += displaced ? ": the " : ": the isolated ") += name_of(when)) += " hook";
+    if (!id.empty()) ((text += " '") += id) += "'";
+    if (!owner.empty()) (text += " of ") += owner;
+    return (text += displaced ? " displaced: " : " threw: ") += thrown;
+}
+
+/// What the library's own exceptions say in a line on stderr is not compared.
+inline std::string_view shown_on_stderr(std::string_view thrown) {
+    const bool is_scripted = thrown.size() > 1 && thrown[0] == 't' && thrown.find_first_not_of("0123456789", 1) == thrown.npos;
+    return is_scripted ? thrown : "?";
+}
+
+}  // namespace model
