@@ -23,7 +23,7 @@ class random_bytes {
 public:
     explicit random_bytes(std::uint64_t seed) : state_(seed) {}
     std::vector<std::uint8_t> program() {
-        std::vector<std::uint8_t> bytes(30 + next() % 250);
+        std::vector<std::uint8_t> bytes(40 + next() % 220);
         for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(next() >> 24);
         return bytes;
     }

@@ -568,11 +568,12 @@ private:
             for (const hook_ref& h : all)
                 if (h->when == when) part.push_back(h.get());
             try {
-                for (const hook* h : plain_order<hook>(part).run())
-                    ordered.push_back(*std::find_if(all.begin(), all.end(), [&](const hook_ref& other) { return other.get() == h; }));
+                part = plain_order<hook>(part).run();
             } catch (const plain_order_cycle&) {
                 throw refusal("order_cycle");
             }
+            for (const hook* h : part)
+                ordered.push_back(*std::find_if(all.begin(), all.end(), [&](const hook_ref& other) { return other.get() == h; }));
         }
         return ordered;
     }

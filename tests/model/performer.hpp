@@ -10,6 +10,7 @@
 #include <array>
 #include <coroutine>
 #include <cstddef>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -87,6 +88,7 @@ public:
     }
 
 private:
+    static constexpr const char* not_done = "not done";  // there is nothing to do it with, or it is not allowed
     static constexpr int most_scripts = 120, most_nested = 4;
 
     // One wrapper, also when it is destroyed.
@@ -143,6 +145,13 @@ private:
         on_stack(const on_stack&) = delete;
         ~on_stack() { all.on_stack_.pop_back(), --all.nested_; }
     };
+
+    // Each is looked at once: that takes long.
+    const std::string& text_of(const std::exception_ptr& exception) {
+        for (const auto& known : exceptions_)
+            if (known.first == exception) return known.second;
+        return exceptions_.emplace_back(exception, machine_->text_of(exception)).second;
+    }
 
     // ---- Scripts --------------------------------------------------------------------------------------------------------
 
@@ -201,7 +210,7 @@ private:
         (text += "(") += std::to_string(call.argument());
         const std::optional<int> result = call.result();
         (text += ") = ") += result ? std::to_string(*result) : "-";
-        if (call.exception() && *call.exception()) (text += " threw ") += machine_->text_of(*call.exception());
+        if (call.exception() && *call.exception()) (text += " threw ") += text_of(*call.exception());
         if (call.original_ran()) text += " ran";
         return (text += call.kwargs()) += call.types();
     }
@@ -217,7 +226,7 @@ private:
         } catch (...) {
             thrown = std::current_exception();
         }
-        trace_.write("awaited: " + (thrown ? machine_->text_of(thrown) : text));
+        trace_.write("awaited: " + (thrown ? text_of(thrown) : text));
         if (thrown && !o.flag) std::rethrow_exception(thrown);
     }
     lazy<int> begin(const instance& called, const operation& o) {
@@ -240,8 +249,9 @@ private:
         try {
             text = change_world(o, here);
         } catch (...) {
-            text = machine_->text_of(std::current_exception());
+            text = text_of(std::current_exception());
         }
+        if (text == not_done) return;
         trace_.write(std::to_string(static_cast<int>(o.what)) + " " + text + machine_->functions() + machine_->active() + machine_->alive());
     }
 
@@ -255,7 +265,7 @@ private:
         case action::add_handler: return machine_->add_handler(o), "done";
         case action::remove: return machine_->remove(o.slot), "done";
         case action::remove_and_wait:
-            if (trace_.decide(machine_->would_wait_for_hook(o.slot))) return "not done";
+            if (trace_.decide(machine_->would_wait_for_hook(o.slot))) return not_done;
             return machine_->remove_and_wait(o.slot), "done";
         case action::enable: return machine_->set_enabled(o.slot, true), "done";
         case action::disable: return machine_->set_enabled(o.slot, false), "done";
@@ -270,26 +280,26 @@ private:
 
     std::string change_plugin(const operation& o) {
         if (o.what == action::make_plugin) {
-            if (machine_->has_plugin(o.slot)) return "not done";
+            if (machine_->has_plugin(o.slot)) return not_done;
             return machine_->make_plugin(o.slot, o.flag, !o.flag_too), "done";
         }
-        if (!machine_->has_plugin(o.slot)) return "not done";
+        if (!machine_->has_plugin(o.slot)) return not_done;
         switch (o.what) {
         case action::enable_plugin: return machine_->set_plugin_enabled(o.slot, true), "done";
         case action::disable_plugin: return machine_->set_plugin_enabled(o.slot, false), "done";
         case action::unload_for: return machine_->unload_for_no_time(o.slot) ? "unloaded" : "gave up";
         case action::move_plugin:
-            if (!machine_->has_plugin(o.other) || trace_.decide(machine_->would_wait_for_plugin(o.other))) return "not done";
+            if (!machine_->has_plugin(o.other) || trace_.decide(machine_->would_wait_for_plugin(o.other))) return not_done;
             return machine_->move_plugin(o.slot, o.other), "done";
         default:
-            if (trace_.decide(machine_->would_wait_for_plugin(o.slot))) return "not done";
+            if (trace_.decide(machine_->would_wait_for_plugin(o.slot))) return not_done;
             if (o.what == action::unload) return machine_->unload(o.slot), "done";
             return machine_->destroy_plugin(o.slot), "done";
         }
     }
 
     std::string wrap(const operation& o) {
-        if (wrappers_[index(o.slot)]) return "not done";
+        if (wrappers_[index(o.slot)]) return not_done;
         machine_->wrap(o);
         wrappers_[index(o.slot)] = std::make_shared<instance>(instance{o.of});
         return "done";
@@ -299,11 +309,11 @@ private:
     // hook destroys it, supplies the result, and does not go on.
     std::string unwrap(int slot, context here) {
         const std::shared_ptr<instance> called = wrappers_[index(slot)];
-        if (!called || called->kept != 0) return "not done";
+        if (!called || called->kept != 0) return not_done;
         bool supplies = false;
         for (frame* f : frames_) {
             if (f->called != called || f->past) continue;
-            if (f != frames_.back() || f != here.own) return "not done";
+            if (f != frames_.back() || f != here.own) return not_done;
             supplies = true;
         }
         called->is_gone = true;
@@ -316,8 +326,8 @@ private:
     // An awaited hook is for awaited functions; an around hook on one of those is awaited.
     std::string add(const operation& o) {
         const std::shared_ptr<instance> on = wrappers_[index(o.slot)];
-        if (o.where == place::on_object && !on) return "not done";
-        if (o.plugin >= 0 && !machine_->has_plugin(o.plugin)) return "not done";
+        if (o.where == place::on_object && !on) return not_done;
+        if (o.plugin >= 0 && !machine_->has_plugin(o.plugin)) return not_done;
         bool awaited = o.awaited;
         if (o.where != place::for_any) {
             const shape of = on && o.where == place::on_object ? on->of : o.of;
@@ -341,7 +351,7 @@ private:
             text = std::to_string(machine_->call(o.slot, value, o.flag_too));
         } catch (...) {
             thrown = std::current_exception();
-            text = machine_->text_of(thrown);
+            text = text_of(thrown);
         }
         frames_.pop_back(), --nested_;
         trace_.write("called: " + text + machine_->alive());
@@ -368,7 +378,7 @@ private:
         try {
             text = std::to_string(co_await std::move(call));
         } catch (...) {
-            text = machine_->text_of(std::current_exception());
+            text = text_of(std::current_exception());
         }
         kept.called.reset();
         trace_.write("kept call " + std::to_string(kept.number) + ": " + text + machine_->alive());
@@ -426,6 +436,7 @@ private:
     std::vector<suspension*> suspended_;
     std::vector<int> on_stack_;        // the numbers of the kept calls that run, or are being destroyed
     int calls_ = 0, nested_ = 0, scripts_ = 0;
+    std::deque<std::pair<std::exception_ptr, std::string>> exceptions_;
     std::array<kept_call, kept_calls> kept_;  // destroyed first, because their coroutines use the others
 };
 

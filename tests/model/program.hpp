@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace model {
@@ -128,6 +129,15 @@ public:
             made.push_back(wrapping(0));
             made.back().slot = slot;
         }
+        for (int slot = 0; slot < 2; ++slot) {
+            operation plugin;
+            plugin.what = action::make_plugin;
+            plugin.slot = slot;
+            plugin.flag = one_in(6);
+            plugin.flag_too = one_in(6);
+            made.push_back(std::move(plugin));
+        }
+        for (int i = 0; i < 3; ++i) made.push_back(registration(0));
         while (!bytes_.empty()) made.push_back(world_operation(0));
         return made;
     }
@@ -159,7 +169,7 @@ private:
     operation world_operation(int depth) {
         using enum action;
         static constexpr weighted table[]{
-            {call, 50},          {add, 50},        {wrap, 12},          {add_handler, 5},    {remove, 8},
+            {call, 60},          {add, 60},        {wrap, 10},          {add_handler, 8},    {remove, 8},
             {remove_and_wait, 6}, {enable, 8},      {disable, 8},        {copy_handle, 2},    {drop_handle, 2},
             {own_handle, 3},     {end_scope, 3},   {release, 2},        {make_plugin, 8},    {destroy_plugin, 3},
             {enable_plugin, 4},  {disable_plugin, 4}, {unload, 3},      {unload_for, 2},     {move_plugin, 2},
@@ -211,7 +221,7 @@ private:
         name_function(made);
         made.label = ++labels_;
         made.value = 10 * below(5);
-        made.does = one_in(3) ? steps(depth, is_awaited(made.of), false) : script();
+        if (one_in(is_awaited(made.of) ? 2 : 3)) made.does = steps(depth, is_awaited(made.of), false);
         return made;
     }
     void name_function(operation& made) {
@@ -232,7 +242,7 @@ private:
         const int which = below(24 * 8);
         made.slot = which % wrappers;
         made.other = which / wrappers % handles;
-        made.plugin = which / 24 < 2 ? which / 24 : -1;  // an empty one, now and then
+        made.plugin = which / 24 < 2 ? 0 : which / 24 == 2 ? 1 : -1;
         name_function(made);
         if (made.where == place::for_any) made.name = one_in(24) ? 5 : below(5);
         state_options(made);
@@ -241,15 +251,19 @@ private:
     }
     void state_options(operation& made) {
         const int has = below(256);
-        if (has & 1) made.id = below(4);
+        if (has & 1) made.id = 1 + below(3);
         if ((has & 6) == 6) made.priority = below(4) - 1;
-        if ((has & 24) == 24) made.before = static_cast<unsigned>(below(16));
-        if ((has & 96) == 96) made.after = static_cast<unsigned>(below(16));
+        if ((has & 24) == 24) made.before = some_ids();
+        if ((has & 96) == 96) made.after = some_ids();
         if ((has & 128) == 0) return;
         const int rest = below(27);
         made.replaces = rest % 3 == 2;
         if (rest / 3 % 3 != 0) made.isolate = rest / 3 % 3 == 1;
-        if (rest / 9 != 0) made.reentrant = rest / 9 == 2;
+        if (rest / 9 != 0) made.reentrant = rest / 9 == 2 || (made.awaited && !one_in(8));
+    }
+    unsigned some_ids() {
+        const int which = below(16);
+        return which < 12 ? 2U << which % 3 : static_cast<unsigned>(below(16));
     }
 
     // What a hook or function does.
