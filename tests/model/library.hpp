@@ -40,7 +40,7 @@ struct shape_of<shape::number> {
 };
 template <>
 struct shape_of<shape::text> {
-    using signature = std::string(std::string_view, const ext::kwargs&);
+    using signature = std::string(std::string, const ext::kwargs&);
     static auto parameters() { return ext::params("text"_kw = "7"); }
 };
 template <>
@@ -84,12 +84,21 @@ protected:
     ~view_of_call() = default;
 };
 
+template <class Call>
+inline constexpr bool is_named = false;
+template <class Signature, class Parameters>
+inline constexpr bool is_named<ext::named_call<Signature, Parameters>> = true;
+
 // A view of ext::call, or of the same with names.
 template <class Call>
 struct typed_view final : view_of_call {
     Call& call;
     explicit typed_view(Call& of) : view_of_call(of.kwargs), call(of) {}
 
+    auto& place() {
+        if constexpr (is_named<Call>) return call.template arg<"text">();
+        else return call.template arg<0>();
+    }
     using argument_type = std::remove_cvref_t<decltype(*std::declval<Call&>().template arg<0>())>;
     using result_type = std::remove_reference_t<decltype(std::declval<Call&>().result)>;
     static constexpr bool is_void = std::is_same_v<result_type, ext::result<void>>;
@@ -97,12 +106,12 @@ struct typed_view final : view_of_call {
 
     std::string_view function() override { return call.name; }
     int argument() override {
-        if constexpr (is_text) return number_in(*call.template arg<0>());
-        else return *call.template arg<0>();
+        if constexpr (is_text) return number_in(*place());
+        else return *place();
     }
     void set_argument(int value) override {
-        if constexpr (is_text) call.template arg<0>() = std::to_string(value);
-        else call.template arg<0>() = value;
+        if constexpr (is_text) place() = std::to_string(value);
+        else place() = value;
     }
     std::optional<int> result() override {
         if (!call.result) return std::nullopt;
@@ -128,12 +137,12 @@ struct any_view final : view_of_call {
 
     std::string_view function() override { return call.name(); }
     int argument() override {
-        if (const std::string_view* text = call.arg<std::string_view>(0)) return number_in(*text);
+        if (const std::string* text = call.arg<std::string>(0)) return number_in(*text);
         const int* const number = call.arg<int>(0);
         return number && call.size() == 1 && !call.arg<int>(1) ? *number : -1;
     }
     void set_argument(int value) override {
-        if (call.arg<std::string_view>(0)) call.set_arg(0, std::string_view(std::to_string(value)));
+        if (call.arg<std::string>(0)) call.set_arg(0, std::to_string(value));
         else call.set_arg(0, value);
     }
     std::optional<int> result() override {
@@ -144,7 +153,7 @@ struct any_view final : view_of_call {
     }
     void set_result(int value) override {
         if (call.signature().starts_with("void")) call.set_result();
-        else if (call.arg<std::string_view>(0)) call.set_result(std::to_string(value));
+        else if (call.arg<std::string>(0)) call.set_result(std::to_string(value));
         else call.set_result(value);
     }
     void take_result() override {}
@@ -164,7 +173,6 @@ struct function_view final : seen_call {
     std::string_view name;
     Parameter& passed;  // an int, or a text
     const ext::kwargs* given;
-    std::string replacement{};
     function_view(std::string_view called, Parameter& argument, const ext::kwargs* kwargs = nullptr)
         : name(called), passed(argument), given(kwargs) {}
 
@@ -175,7 +183,7 @@ struct function_view final : seen_call {
     }
     void set_argument(int value) override {
         if constexpr (std::is_same_v<Parameter, int>) passed = value;
-        else passed = replacement = std::to_string(value);
+        else passed = std::to_string(value);
     }
     std::string kwargs() override { return given ? model::text_of(*given) : std::string(); }
     void set_kwarg(std::string_view, int) override {}
@@ -214,7 +222,7 @@ struct number_function : function<shape::number> {
     int operator()(int argument) const { return run(argument); }
 };
 struct text_function : function<shape::text> {
-    std::string operator()(std::string_view argument, const ext::kwargs& kwargs) const { return std::to_string(run(argument, &kwargs)); }
+    std::string operator()(std::string argument, const ext::kwargs& kwargs) const { return std::to_string(run(argument, &kwargs)); }
 };
 struct change_function : function<shape::change> {
     void operator()(int& argument) const { run(argument); }
@@ -264,7 +272,7 @@ struct awaited_inside final : inside_of_hook {
 };
 
 template <class Call>
-inline constexpr bool is_awaited_call = false;
+inline constexpr bool is_awaited_call = false;  // also for those with names, because no function that is awaited has any
 template <class Result, class... A>
 inline constexpr bool is_awaited_call<ext::call<Result(A...)>> = std::is_same_v<Result, lazy<int>> || std::is_same_v<Result, eager<int>>;
 
@@ -324,24 +332,21 @@ inline auto awaited_around_hook_for_any(const hook_code& code) {
         return hook_code::run_awaited(code.scripts, code.stated, call, proceed);
     };
 }
-template <class Signature>
-auto plain_hook(const hook_code& code) {
-    return [code](ext::call<Signature>& call) { code.run(call); };
+// On the function itself the arguments have names, if it has any.
+inline auto plain_hook(const hook_code& code) {
+    return [code](auto& call) { code.run(call); };
 }
-template <class Signature>
-auto plain_around_hook(const hook_code& code) {
-    return [code](ext::call<Signature>& call, ext::proceed& proceed) {
+inline auto plain_around_hook(const hook_code& code) {
+    return [code](auto& call, auto& proceed) {
         plain_inside inside(proceed);
         code.run(call, &inside);
     };
 }
-template <class Signature>
-auto awaited_hook(const hook_code& code) {
-    return [code](ext::call<Signature>& call) { return hook_code::run_awaited(code.scripts, code.stated, call); };
+inline auto awaited_hook(const hook_code& code) {
+    return [code](auto& call) { return hook_code::run_awaited(code.scripts, code.stated, call); };
 }
-template <class Signature>
-auto awaited_around_hook(const hook_code& code) {
-    return [code](ext::call<Signature>& call, auto& proceed) -> lazy<void> {
+inline auto awaited_around_hook(const hook_code& code) {
+    return [code](auto& call, auto& proceed) -> lazy<void> {
         return hook_code::run_awaited(code.scripts, code.stated, call, proceed);
     };
 }
@@ -387,20 +392,19 @@ ext::hook add_for_any(const Place& place, const hook_code& code, bool awaited) {
 /// Registers a hook on a function of this shape, as an ext::any_call where `any` is true.
 template <shape Of, class Place>
 ext::hook add_for(const Place& place, const hook_code& code, bool awaited, bool any) {
-    using signature = typename shape_of<Of>::signature;
     const phase when = code.stated->when;
     if constexpr (is_awaited(Of)) {
         if (when == phase::around)
-            return any ? place.around(awaited_around_hook_for_any(code)) : place.around(awaited_around_hook<signature>(code));
+            return any ? place.around(awaited_around_hook_for_any(code)) : place.around(awaited_around_hook(code));
         if (awaited && any)
             return when == phase::start ? place.on_start(awaited_hook_for_any(code)) : place.on_end(awaited_hook_for_any(code));
         if (awaited)
-            return when == phase::start ? place.on_start(awaited_hook<signature>(code)) : place.on_end(awaited_hook<signature>(code));
+            return when == phase::start ? place.on_start(awaited_hook(code)) : place.on_end(awaited_hook(code));
     } else if (when == phase::around) {
-        return any ? place.around(plain_around_hook_for_any(code)) : place.around(plain_around_hook<signature>(code));
+        return any ? place.around(plain_around_hook_for_any(code)) : place.around(plain_around_hook(code));
     }
     if (any) return when == phase::start ? place.on_start(plain_hook_for_any(code)) : place.on_end(plain_hook_for_any(code));
-    return when == phase::start ? place.on_start(plain_hook<signature>(code)) : place.on_end(plain_hook<signature>(code));
+    return when == phase::start ? place.on_start(plain_hook(code)) : place.on_end(plain_hook(code));
 }
 
 struct any_wrapper {

@@ -36,7 +36,7 @@ inline bool matches(std::string_view pattern, std::string_view name) {
 
 inline bool is_pattern(std::string_view name) { return name.find('*') != std::string_view::npos; }
 
-inline constexpr std::string_view signatures[]{"int(int)", "std::string(std::string_view, const ext::kwargs&)", "void(int&)",
+inline constexpr std::string_view signatures[]{"int(int)", "std::string(std::string, const ext::kwargs&)", "void(int&)",
                                                "tasks::task<int, true>(int)", "tasks::task<int, false>(int)"};
 constexpr std::string_view signature_of(shape of) { return signatures[static_cast<int>(of)]; }
 

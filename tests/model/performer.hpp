@@ -252,7 +252,9 @@ private:
             text = text_of(std::current_exception());
         }
         if (text == not_done) return;
-        trace_.write(std::to_string(static_cast<int>(o.what)) + " " + text + machine_->functions() + machine_->active() + machine_->alive());
+        std::string line(action_names[static_cast<std::size_t>(o.what)]);
+        line += ": " + text + machine_->functions() + machine_->active() + machine_->alive();
+        trace_.write(std::move(line));
     }
 
     std::string change_world(const operation& o, context here) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,7 +16,7 @@ namespace model {
 
 enum class phase { start, around, end };
 
-/// The functions that are wrapped: int(int), std::string(std::string_view, const ext::kwargs&), void(int&), and two that are
+/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&), void(int&), and two that are
 /// awaited: lazy<int>(int) and eager<int>(int). Arguments and results are numbers everywhere else in the model.
 enum class shape { number, text, change, later, now };
 
@@ -71,6 +72,13 @@ enum class action {
     await_call,  // the same
 };
 
+inline constexpr std::string_view action_names[]{
+    "renew_registry", "seal",        "wrap",           "unwrap",         "add",           "add_handler",   "remove",
+    "remove_and_wait", "enable",     "disable",        "copy_handle",    "drop_handle",   "own_handle",    "end_scope",
+    "release",        "make_plugin", "destroy_plugin", "enable_plugin",  "disable_plugin", "unload",       "unload_for",
+    "move_plugin"};
+static_assert(std::size(action_names) == static_cast<std::size_t>(action::call));
+
 enum class place { on_object, by_name, for_any };
 
 inline constexpr int wrappers = 4, handles = 6, scopes = 2, plugins = 3, kept_calls = 3;
@@ -124,6 +132,9 @@ public:
     explicit decoder(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
 
     script program() {
+        likes_ = below(8);
+        liked_name_ = below(4);
+        liked_phase_ = static_cast<phase>(below(3));
         script made;
         for (int slot = 0; slot < wrappers; ++slot) {
             made.push_back(wrapping(0));
@@ -226,7 +237,7 @@ private:
     }
     void name_function(operation& made) {
         static constexpr int often[]{0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 5};
-        made.name = one_in(24) ? 6 + below(2) : often[below(12)];
+        made.name = one_in(24) ? 6 + below(2) : likes(name) ? liked_name_ : often[below(12)];
         made.of = one_in(8) ? static_cast<shape>(below(5)) : usual_shapes[made.name];
     }
 
@@ -236,7 +247,7 @@ private:
         made.label = ++labels_;
         const int how = below(240);
         made.where = static_cast<place>(how % 3);
-        made.when = static_cast<phase>(how / 3 % 3);
+        made.when = likes(one_phase) ? liked_phase_ : static_cast<phase>(how / 3 % 3);
         made.takes_any = how / 9 % 4 == 3;
         made.awaited = how / 36 % 3 == 2;
         const int which = below(24 * 8);
@@ -250,7 +261,7 @@ private:
         return made;
     }
     void state_options(operation& made) {
-        const int has = below(256);
+        const int has = below(256) | (likes(order) ? 1 + 2 + 8 + 32 : 0);
         if (has & 1) made.id = 1 + below(3);
         if ((has & 6) == 6) made.priority = below(4) - 1;
         if ((has & 24) == 24) made.before = some_ids();
@@ -281,8 +292,8 @@ private:
     operation step(int depth, bool can_suspend, bool can_proceed) {
         using enum action;
         if (depth < 2 && one_in(5)) return world_operation(depth + 1);
-        static constexpr weighted table[]{{set_argument, 6}, {set_result, 8}, {take_result, 3}, {set_other_result, 1}, {set_exception, 4},
-                                          {clear_exception, 6}, {throw_new, 8}, {throw_again, 3}, {set_kwarg, 3}, {set_text_kwarg, 1},
+        static constexpr weighted table[]{{set_argument, 6}, {set_result, 8}, {take_result, 5}, {set_other_result, 1}, {set_exception, 4},
+                                          {clear_exception, 6}, {throw_new, 9}, {throw_again, 3}, {set_kwarg, 3}, {set_text_kwarg, 1},
                                           {erase_kwarg, 2}, {read_kwarg, 2}, {look, 1}, {call, 8}, {proceed, 4},
                                           {suspend, 12}, {await_call, 8}};
         const std::span all(table);
@@ -299,8 +310,14 @@ private:
         return made;
     }
 
+    // Many a program has most of its hooks on one function, or in one phase, or with much to say of their order.
+    enum liking { name = 1, one_phase = 2, order = 4 };
+    bool likes(liking what) { return (likes_ & what) && !one_in(4); }
+
     std::span<const std::uint8_t> bytes_;
     int labels_ = 0;
+    int likes_ = 0, liked_name_ = 0;
+    phase liked_phase_{};
 };
 
 inline script decode(std::span<const std::uint8_t> bytes) { return decoder(bytes).program(); }
