@@ -23,6 +23,10 @@ namespace model {
 
 using namespace ext::literals;
 
+// Not in templates, where Clang 14 forgets to define the operator.
+inline constexpr auto text_name = "text"_kw;
+inline constexpr auto k_name = "k"_kw;
+
 inline int number_in(std::string_view text) {
     int number = -1;
     std::from_chars(text.data(), text.data() + text.size(), number);
@@ -41,7 +45,7 @@ struct shape_of<shape::number> {
 template <>
 struct shape_of<shape::text> {
     using signature = std::string(std::string, const ext::kwargs&);
-    static auto parameters() { return ext::params("text"_kw = "7"); }
+    static auto parameters() { return ext::params(text_name = "7"); }
 };
 template <>
 struct shape_of<shape::change> : shape_of<shape::number> {
@@ -222,7 +226,9 @@ struct number_function : function<shape::number> {
     int operator()(int argument) const { return run(argument); }
 };
 struct text_function : function<shape::text> {
-    std::string operator()(std::string argument, const ext::kwargs& kwargs) const { return std::to_string(run(argument, &kwargs)); }
+    std::string operator()(std::string argument, const ext::kwargs& kwargs) const {
+        return std::to_string(run(argument, &kwargs));
+    }
 };
 struct change_function : function<shape::change> {
     void operator()(int& argument) const { run(argument); }
@@ -274,7 +280,8 @@ struct awaited_inside final : inside_of_hook {
 template <class Call>
 inline constexpr bool is_awaited_call = false;  // also for those with names, because no function that is awaited has any
 template <class Result, class... A>
-inline constexpr bool is_awaited_call<ext::call<Result(A...)>> = std::is_same_v<Result, lazy<int>> || std::is_same_v<Result, eager<int>>;
+inline constexpr bool is_awaited_call<ext::call<Result(A...)>> =
+    std::is_same_v<Result, lazy<int>> || std::is_same_v<Result, eager<int>>;
 
 /// The script of a hook, as the function objects below run it.
 struct hook_code {
@@ -436,9 +443,9 @@ public:
             function_(argument);
             return 1000 * argument;
         } else if constexpr (Of == shape::text) {
-            if (!value) return number_in(with_kwarg ? function_("k"_kw = 9) : function_());
+            if (!value) return number_in(with_kwarg ? function_(k_name = 9) : function_());
             const std::string text = std::to_string(*value);
-            return number_in(with_kwarg ? function_("k"_kw = 9, "text"_kw = text) : function_(text, ext::kwargs()));
+            return number_in(with_kwarg ? function_(k_name = 9, text_name = text) : function_(text, ext::kwargs()));
         } else {
             return std::abort(), 0;
         }
@@ -520,15 +527,16 @@ private:
     // A place by name or under a pattern.
     template <class Signature>
     auto by_name(std::string_view name, ext::plugin* owner, const ext::hook_options& options) {
+        ext::registry& home = *home_;
         return place_to_add{
-            [=, this, &options](auto hook) {
-                return owner ? owner->on_start<Signature>(name, hook, options) : home_->on_start<Signature>(name, hook, options);
+            [=, &home, &options](auto hook) {
+                return owner ? owner->on_start<Signature>(name, hook, options) : home.on_start<Signature>(name, hook, options);
             },
-            [=, this, &options](auto hook) {
-                return owner ? owner->around<Signature>(name, hook, options) : home_->around<Signature>(name, hook, options);
+            [=, &home, &options](auto hook) {
+                return owner ? owner->around<Signature>(name, hook, options) : home.around<Signature>(name, hook, options);
             },
-            [=, this, &options](auto hook) {
-                return owner ? owner->on_end<Signature>(name, hook, options) : home_->on_end<Signature>(name, hook, options);
+            [=, &home, &options](auto hook) {
+                return owner ? owner->on_end<Signature>(name, hook, options) : home.on_end<Signature>(name, hook, options);
             }};
     }
 
@@ -537,17 +545,18 @@ public:
         ext::plugin* const owner = o.plugin >= 0 ? &*plugins_[index(o.plugin)] : nullptr;
         const hook_code code{&scripts_, &o, capture(alive_, o.label)};
         const ext::hook_options options = options_for(o);
-        ext::hook& handle = handles_[index(o.other)];
-        if (o.where == place::on_object) handle = wrappers_[index(o.slot)]->add(code, awaited, owner, options);
-        else if (o.where == place::for_any) handle = add_for_any(by_name<void>(patterns[o.name], owner, options), code, awaited);
-        else handle = add_by_name(function_names[o.name], o.of, code, awaited, owner, options);
+        ext::hook added;
+        if (o.where == place::on_object) added = wrappers_[index(o.slot)]->add(code, awaited, owner, options);
+        else if (o.where == place::by_name) added = add_by_name(o, code, awaited, owner, options);
+        else added = add_for_any(by_name<void>(patterns[o.name], owner, options), code, awaited);
+        handles_[index(o.other)] = added;
     }
     void add_handler(const operation& o) override {
         handles_[index(o.slot)] = home_->on_hook_error(
             [this, stated = &o, captured = capture(alive_, o.label)](const ext::hook_error& error) {
                 const phase when = static_cast<phase>(error.phase);
-                scripts_.run_handler(*stated, text_of_error(error.function, when, error.hook, error.owner, text_of(error.exception),
-                                                            error.displaced));
+                const std::string thrown = text_of(error.exception);
+                scripts_.run_handler(*stated, text_of_error(error.function, when, error.hook, error.owner, thrown, error.displaced));
             });
     }
     void remove(int handle) override { handles_[index(handle)].remove(); }
@@ -637,17 +646,19 @@ private:
     };
 
     template <shape Of>
-    ext::hook add_by_name(std::string_view name, const hook_code& code, bool awaited, ext::plugin* owner, const ext::hook_options& options) {
-        return add_for<Of>(by_name<typename shape_of<Of>::signature>(name, owner, options), code, awaited, code.stated->takes_any);
-    }
-    ext::hook add_by_name(std::string_view name, shape of, const hook_code& code, bool awaited, ext::plugin* owner,
+    ext::hook add_by_name(const operation& o, const hook_code& code, bool awaited, ext::plugin* owner,
                           const ext::hook_options& options) {
-        switch (of) {
-        case shape::number: return add_by_name<shape::number>(name, code, awaited, owner, options);
-        case shape::text: return add_by_name<shape::text>(name, code, awaited, owner, options);
-        case shape::change: return add_by_name<shape::change>(name, code, awaited, owner, options);
-        case shape::later: return add_by_name<shape::later>(name, code, awaited, owner, options);
-        case shape::now: return add_by_name<shape::now>(name, code, awaited, owner, options);
+        using signature = typename shape_of<Of>::signature;
+        return add_for<Of>(by_name<signature>(function_names[o.name], owner, options), code, awaited, o.takes_any);
+    }
+    ext::hook add_by_name(const operation& o, const hook_code& code, bool awaited, ext::plugin* owner,
+                          const ext::hook_options& options) {
+        switch (o.of) {
+        case shape::number: return add_by_name<shape::number>(o, code, awaited, owner, options);
+        case shape::text: return add_by_name<shape::text>(o, code, awaited, owner, options);
+        case shape::change: return add_by_name<shape::change>(o, code, awaited, owner, options);
+        case shape::later: return add_by_name<shape::later>(o, code, awaited, owner, options);
+        case shape::now: return add_by_name<shape::now>(o, code, awaited, owner, options);
         }
         std::abort();
     }

@@ -97,7 +97,8 @@ struct machine {
     virtual bool unload_for_no_time(int plugin) = 0;
     virtual void move_plugin(int from, int to) = 0;
 
-    /// Whether a suspended call can still run the hook, or one of the plugin: who waits for that waits for ever. Only the model knows.
+    /// Whether a suspended call can still run the hook, or one of the plugin: whoever waits for that waits for ever. Only the model
+    /// knows.
     virtual bool would_wait_for_hook(int handle) = 0;
     virtual bool would_wait_for_plugin(int plugin) = 0;
 
@@ -122,8 +123,8 @@ inline void write_function(std::string& to, std::string_view name, std::string_v
     ((to += "; ") += name) += wrapped ? " is " : " waits ";
     to += signature;
 }
-inline void write_hook(std::string& to, phase when, std::string_view id, std::string_view owner, std::string_view pattern, int priority,
-                       bool enabled, bool suits) {
+inline void write_hook(std::string& to, phase when, std::string_view id, std::string_view owner, std::string_view pattern,
+                       int priority, bool enabled, bool suits) {
     ((to += ", ") += name_of(when)) += " '";
     ((to += id) += "' ") += std::to_string(priority);
     if (!pattern.empty()) (to += " for ") += pattern;

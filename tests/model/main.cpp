@@ -41,18 +41,19 @@ private:
 }  // namespace
 
 int main(int count, char** arguments) {
-    const std::uint64_t programs = count > 1 ? std::strtoull(arguments[1], nullptr, 10) : 20'000;
-    const std::uint64_t seed = count > 2 ? std::strtoull(arguments[2], nullptr, 10) : std::random_device()();
+    using number = unsigned long long;
+    const number programs = count > 1 ? std::strtoull(arguments[1], nullptr, 10) : 20'000;
+    const number seed = count > 2 ? std::strtoull(arguments[2], nullptr, 10) : std::random_device()();
     const bool prints = count > 3;
-    std::printf("%llu programs from seed %llu\n", static_cast<unsigned long long>(programs), static_cast<unsigned long long>(seed));
+    std::printf("%llu programs from seed %llu\n", programs, seed);
     std::fflush(stdout);
     const auto begin = std::chrono::steady_clock::now();
-    for (std::uint64_t i = 0; i < programs; ++i) {
+    for (number i = 0; i < programs; ++i) {
         const model::script program = model::decode(random_bytes(seed + i).program());
-        if (prints) std::printf("---- seed %llu\n%s", static_cast<unsigned long long>(seed + i), model::text_of(program).c_str());
+        if (prints) std::printf("---- seed %llu\n%s", seed + i, model::text_of(program).c_str());
         if (prints) std::fflush(stdout);
         if (model::check(program)) continue;
-        std::printf("found by: model 1 %llu\n", static_cast<unsigned long long>(seed + i));
+        std::printf("found by: model 1 %llu\n", seed + i);
         return EXIT_FAILURE;
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;

@@ -1,7 +1,7 @@
 #pragma once
 
-// What should the library do? The whole behaviour as plainly as it can be written: everything is a vector, everything is worked out
-// anew from what is registered, and nothing of the library is used. It reads from the records to the registrations to one call.
+// What should the library do? The whole behaviour as plainly as it can be written: everything is a vector, everything is worked
+// out anew from what is registered, and nothing of the library is used. Records come first, then registrations, then one call.
 
 #include "../plain_order.hpp"
 #include "machine.hpp"
@@ -72,8 +72,13 @@ public:
         bool enabled = true, registered = false;
 
         bool runs() const { return enabled && (!owner || owner->enabled); }
-        bool concerns(std::string_view function) const { return pattern.empty() ? name == function : matches(pattern, function); }
-        bool suits(shape function) const { return awaited ? is_awaited(function) : when != phase::around || !is_awaited(function); }
+        bool concerns(std::string_view function) const {
+            return pattern.empty() ? name == function : matches(pattern, function);
+        }
+        // One that is awaited runs in awaited calls only, and a plain one not around them.
+        bool suits(shape function) const {
+            return awaited ? is_awaited(function) : when != phase::around || !is_awaited(function);
+        }
     };
     using hook_ref = std::shared_ptr<hook>;
     using hooks = std::vector<hook_ref>;
@@ -98,12 +103,20 @@ public:
         plain_model& in;
         const hooks held;
         const bool is_awaited;
-        bool on_this_thread = false;  // an awaited call: one of its hooks that are not awaited runs
+        bool on_this_thread = false;  // an awaited call: one of its hooks that are not awaited runs, or is reported of
         holder(plain_model& model, hooks these, bool awaited = false) : in(model), held(std::move(these)), is_awaited(awaited) {
             in.holders_.push_back(this);
         }
         holder(const holder&) = delete;
         ~holder() { std::erase(in.holders_, this); }
+    };
+
+    struct on_this_thread {
+        holder& call;
+        const bool before;
+        on_this_thread(holder& of, bool is_here) : call(of), before(std::exchange(of.on_this_thread, is_here)) {}
+        on_this_thread(const on_this_thread&) = delete;
+        ~on_this_thread() { call.on_this_thread = before; }
     };
 
     // ---- Registries and wrappers ----------------------------------------------------------------------------------------
@@ -309,7 +322,8 @@ public:
         if (held.held.empty()) co_return co_await run_function(called, argument, std::move(kwargs));
         call_data call{called.home, called.name, called.of, argument, std::move(kwargs)};
         hooks starts, arounds, ends;
-        for (const hook_ref& h : held.held) (h->when == phase::start ? starts : h->when == phase::end ? ends : arounds).push_back(h);
+        for (const hook_ref& h : held.held)
+            (h->when == phase::start ? starts : h->when == phase::end ? ends : arounds).push_back(h);
         abandonment abandoned{*this, call, held, ends};
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
@@ -407,7 +421,7 @@ public:
             co_return;
         }
         const running mark(*this, h->reentrant ? nullptr : h.get());
-        const bool before = std::exchange(held.on_this_thread, held.is_awaited && !h->awaited);
+        const on_this_thread here(held, held.is_awaited && !h->awaited);
         std::exception_ptr thrown;
         hook_view view(call, *h);
         try {
@@ -415,7 +429,6 @@ public:
         } catch (...) {
             thrown = std::current_exception();
         }
-        held.on_this_thread = before;
         if (!thrown) co_return;
         if (!h->isolate) std::rethrow_exception(thrown);
         report(*h, call.name, thrown, false);
@@ -573,7 +586,8 @@ private:
                 throw refusal("order_cycle");
             }
             for (const hook* h : part)
-                ordered.push_back(*std::find_if(all.begin(), all.end(), [&](const hook_ref& other) { return other.get() == h; }));
+                for (const hook_ref& other : all)
+                    if (other.get() == h) ordered.push_back(other);
         }
         return ordered;
     }
@@ -619,17 +633,18 @@ private:
         added.number = replaced ? replaced->number : number;
     }
 
-    // A hook under a pattern must find an order among all that are under patterns, and then in each function that it is for; where
-    // its id must be free as well.
+    // A hook under a pattern must find an order among all that are under patterns, and then in each function that it is for,
+    // where its id must be free as well.
     static void check_pattern(const registry& home, const hooks& after, const hook& added, const hook* replaced) {
         in_order(under_patterns(after));
         std::vector<std::string_view> names(std::begin(function_names), std::end(function_names));
         std::sort(names.begin(), names.end());
         for (const std::string_view name : names) {
             if (!is_known(home, name)) continue;
-            for (const hook_ref& h : of_function(home.registered, name))
-                if (added.concerns(name) && !added.id.empty() && h.get() != replaced && h->when == added.when && h->id == added.id)
-                    throw refusal("duplicate_hook");
+            for (const hook_ref& h : of_function(home.registered, name)) {
+                const bool is_namesake = !added.id.empty() && h->when == added.when && h->id == added.id;
+                if (added.concerns(name) && is_namesake && h.get() != replaced) throw refusal("duplicate_hook");
+            }
             in_order(of_function(after, name));
         }
     }
@@ -649,8 +664,10 @@ private:
     // Whether a call is suspended that may still run such a hook.
     template <class Predicate>
     bool any_suspended(Predicate concerned) const {
-        for (const holder* each : holders_)
-            if (each->is_awaited && !each->on_this_thread && std::any_of(each->held.begin(), each->held.end(), concerned)) return true;
+        for (const holder* each : holders_) {
+            if (!each->is_awaited || each->on_this_thread) continue;
+            if (std::any_of(each->held.begin(), each->held.end(), concerned)) return true;
+        }
         return false;
     }
 

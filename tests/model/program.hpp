@@ -82,7 +82,7 @@ static_assert(std::size(action_names) == static_cast<std::size_t>(action::call))
 enum class place { on_object, by_name, for_any };
 
 inline constexpr int wrappers = 4, handles = 6, scopes = 2, plugins = 3, kept_calls = 3;
-inline constexpr std::string_view function_names[]{"a", "ab", "b", "c", "ba", "d", "", "a*"};  // no function may have the last two
+inline constexpr std::string_view function_names[]{"a", "ab", "b", "c", "ba", "d", "", "a*"};  // the last two are refused
 inline constexpr shape usual_shapes[]{shape::number, shape::number, shape::later,  shape::text,
                                       shape::change, shape::now,    shape::number, shape::number};
 inline constexpr std::string_view patterns[]{"*", "a*", "*b", "ab", "e*", ""};
@@ -213,7 +213,8 @@ private:
         }
     }
     static bool uses_two_slots(action what) {
-        return what == action::copy_handle || what == action::own_handle || what == action::release || what == action::move_plugin;
+        using enum action;
+        return what == copy_handle || what == own_handle || what == release || what == move_plugin;
     }
     // Where it is kept if it is awaited, the argument, and how the arguments are given.
     void finish_call(operation& made) {
@@ -257,7 +258,8 @@ private:
         name_function(made);
         if (made.where == place::for_any) made.name = one_in(24) ? 5 : below(5);
         state_options(made);
-        made.does = steps(depth, made.where == place::on_object || made.awaited || is_awaited(made.of), made.when == phase::around);
+        const bool may_be_awaited = made.where == place::on_object || made.awaited || is_awaited(made.of);
+        made.does = steps(depth, may_be_awaited, made.when == phase::around);
         return made;
     }
     void state_options(operation& made) {
@@ -292,10 +294,11 @@ private:
     operation step(int depth, bool can_suspend, bool can_proceed) {
         using enum action;
         if (depth < 2 && one_in(5)) return world_operation(depth + 1);
-        static constexpr weighted table[]{{set_argument, 6}, {set_result, 8}, {take_result, 5}, {set_other_result, 1}, {set_exception, 4},
-                                          {clear_exception, 6}, {throw_new, 9}, {throw_again, 3}, {set_kwarg, 3}, {set_text_kwarg, 1},
-                                          {erase_kwarg, 2}, {read_kwarg, 2}, {look, 1}, {call, 8}, {proceed, 4},
-                                          {suspend, 12}, {await_call, 8}};
+        static constexpr weighted table[]{{set_argument, 6},  {set_result, 8},      {take_result, 5}, {set_other_result, 1},
+                                          {set_exception, 4}, {clear_exception, 6}, {throw_new, 9},   {throw_again, 3},
+                                          {set_kwarg, 3},     {set_text_kwarg, 1},  {erase_kwarg, 2}, {read_kwarg, 2},
+                                          {look, 1},          {call, 8},            {proceed, 4},     {suspend, 12},
+                                          {await_call, 8}};
         const std::span all(table);
         operation made;
         made.what = choose(can_suspend ? all : can_proceed ? all.first(all.size() - 2) : all.first(all.size() - 3));
@@ -362,9 +365,8 @@ inline std::string text_of_registration(const operation& o) {
     return text + options_of(o);
 }
 
-inline std::string text_of(const operation& o) {
+inline std::string text_of_world_operation(const operation& o) {
     const std::string slot = std::to_string(o.slot), other = std::to_string(o.other), value = std::to_string(o.value);
-    const auto arguments = [&] { return "(" + value + (o.flag_too ? ", k = 9)" : ")"); };
     switch (o.what) {
     case action::renew_registry: return "the registry is destroyed, and there is a new one";
     case action::seal: return "seal";
@@ -385,15 +387,19 @@ inline std::string text_of(const operation& o) {
     case action::release: return "handle " + other + " = scope " + slot + " released";
     case action::make_plugin:
         return "plugin " + slot + " is made" + (o.flag ? ", isolate" : "") + (o.flag_too ? ", reentrant = false" : "");
-    case action::destroy_plugin: return "destroy plugin " + slot;
-    case action::enable_plugin: return "enable plugin " + slot;
-    case action::disable_plugin: return "disable plugin " + slot;
-    case action::unload: return "unload plugin " + slot;
     case action::unload_for: return "unload plugin " + slot + " for no time";
     case action::move_plugin: return "plugin " + other + " = std::move(plugin " + slot + ")";
+    default: return std::string(action_names[static_cast<std::size_t>(o.what)]) + " " + slot;
+    }
+}
+
+inline std::string text_of_step(const operation& o) {
+    const std::string slot = std::to_string(o.slot), value = std::to_string(o.value);
+    const std::string arguments = "(" + value + (o.flag_too ? ", k = 9)" : ")"), kwarg(kwarg_names[o.slot % 2]);
+    switch (o.what) {
     case action::call:
-        return "call wrapper " + slot + arguments() + ", if awaited kept as " + other + (o.flag ? " and begun" : "") +
-               (o.flag ? "" : ", else what it throws let through");
+        return "call wrapper " + slot + arguments + ", if awaited kept as " + std::to_string(o.other) +
+               (o.flag ? " and begun" : ", else what it throws let through");
     case action::begin_kept: return "begin kept call " + slot;
     case action::go_on_suspended: return "go on with suspended coroutine " + slot;
     case action::drop_kept: return "destroy kept call " + slot;
@@ -405,21 +411,21 @@ inline std::string text_of(const operation& o) {
     case action::clear_exception: return "exception = none";
     case action::throw_new: return "throw t" + value;
     case action::throw_again: return "throw the exception of the call, if any";
-    case action::set_kwarg: return "kwarg " + std::string(kwarg_names[o.slot]) + " = " + value;
-    case action::set_text_kwarg: return "kwarg " + std::string(kwarg_names[o.slot]) + " = a text";
-    case action::erase_kwarg: return "erase kwarg " + std::string(kwarg_names[o.slot]);
-    case action::read_kwarg: return "read kwarg " + std::string(kwarg_names[o.slot]) + " as a number";
-    case action::look: return "look";
+    case action::set_kwarg: return "kwarg " + kwarg + " = " + value;
+    case action::set_text_kwarg: return "kwarg " + kwarg + " = a text";
+    case action::erase_kwarg: return "erase kwarg " + kwarg;
+    case action::read_kwarg: return "read kwarg " + kwarg + " as a number";
     case action::proceed: return "proceed";
     case action::suspend: return "suspend";
-    case action::await_call: return "await call of wrapper " + slot + arguments();
+    case action::await_call: return "await call of wrapper " + slot + arguments;
+    default: return "look";
     }
-    return "?";
 }
 
 inline void write(std::string& text, const script& program, int indent) {
     for (const operation& o : program) {
-        text += std::string(static_cast<std::size_t>(indent), ' ') + text_of(o) + "\n";
+        text += std::string(static_cast<std::size_t>(indent), ' ');
+        text += (o.what < action::call ? text_of_world_operation(o) : text_of_step(o)) + "\n";
         write(text, o.does, indent + 4);
     }
 }
