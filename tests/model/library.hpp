@@ -556,7 +556,8 @@ public:
             [this, stated = &o, captured = capture(alive_, o.label)](const ext::hook_error& error) {
                 const phase when = static_cast<phase>(error.phase);
                 const std::string thrown = text_of(error.exception);
-                scripts_.run_handler(*stated, text_of_error(error.function, when, error.hook, error.owner, thrown, error.displaced));
+                const std::string text = text_of_error(error.function, when, error.hook, error.owner, thrown, error.displaced);
+                scripts_.run_handler(*stated, text);
             });
     }
     void remove(int handle) override { handles_[index(handle)].remove(); }

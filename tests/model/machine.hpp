@@ -97,8 +97,8 @@ struct machine {
     virtual bool unload_for_no_time(int plugin) = 0;
     virtual void move_plugin(int from, int to) = 0;
 
-    /// Whether a suspended call can still run the hook, or one of the plugin: whoever waits for that waits for ever. Only the model
-    /// knows.
+    /// Whether a suspended call can still run the hook, or one of the plugin: whoever waits for that waits for ever. The model
+    /// decides that for both.
     virtual bool would_wait_for_hook(int handle) = 0;
     virtual bool would_wait_for_plugin(int plugin) = 0;
 
