@@ -3,6 +3,7 @@
 // In which order do hooks run? The rules of detail/order.hpp as plainly as they can be written: everything anew, and slow.
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>

@@ -25,7 +25,7 @@ struct comparison {
 inline comparison compare(const script& program) {
     trace expected;
     performer(expected, [](script_runner& scripts) { return std::make_unique<plain_model>(scripts); }).perform(program);
-    trace seen(expected);
+    trace seen(expected.lines());
     performer(seen, [](script_runner& scripts) { return std::make_unique<library>(scripts); }).perform(program);
     return {expected.lines(), seen.lines(), seen.differs()};
 }

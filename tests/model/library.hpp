@@ -9,13 +9,16 @@
 
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -312,7 +315,7 @@ struct hook_code {
         co_await scripts->run_hook(*stated, shape::later, true, view, &inside);
     }
 
-    // Only whether it is awaited counts.
+    // Only whether the function is awaited counts.
     static shape shape_called(any_view& view) {
         return view.call.signature().starts_with("tasks::") ? shape::later : shape::number;
     }

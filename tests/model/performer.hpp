@@ -24,7 +24,9 @@ namespace model {
 class trace {
 public:
     trace() = default;
-    explicit trace(const trace& expected) : expected_(&expected.lines_) {}
+    explicit trace(const std::vector<std::string>& expected) : expected_(&expected) {}
+    trace(const trace&) = delete;
+    trace& operator=(const trace&) = delete;
 
     void write(std::string line) {
         if (differs_) return;
