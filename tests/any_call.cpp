@@ -109,6 +109,44 @@ TEST_CASE("Arguments are not copied to be looked at") {
     CHECK(copies == 1);  // into the function, which must not take it from the end hooks
 }
 
+namespace {
+
+struct verdict {
+    bool bad;
+    friend bool failed(const verdict& of) { return of.bad; }
+};
+
+}  // namespace
+
+TEST_CASE("A hook for any function may ask of which types the arguments and the result are, and whether the call failed") {
+    ext::registry registry;
+    std::string text = "text";
+    ext::extensible judge{registry, "judge", [](const std::string&, int x) { return x < 0 ? throw x : verdict{x == 0}; }};
+    ext::extensible refer{registry, "refer", [&]() -> std::string& { return text; }};
+    ext::extensible nothing{registry, "nothing", [] {}};
+    std::string failures;
+    registry.on_end("judge", [&](ext::any_call& call) {
+        CHECK(call.arg_type(0) == "std::string");
+        CHECK(call.arg_type(1) == "int");
+        CHECK(call.arg_type(2).empty());
+        CHECK(call.returns<verdict>());
+        CHECK_FALSE(call.returns<int>());
+        failures += call.failed() ? 'f' : '-';
+    });
+    judge("", 0);
+    judge("", 1);
+    CHECK_THROWS_AS(judge("", -1), int);
+    CHECK(failures == "f-f");
+    registry.on_start("*", [&](ext::any_call& call) {
+        CHECK(call.returns<std::string>() == (call.name() == "refer"));
+        CHECK(call.returns<void>() == (call.name() == "nothing"));
+        CHECK_FALSE(call.failed());
+    });
+    refer();
+    nothing();
+    judge("", 0);
+}
+
 TEST_CASE("A hook for any function may replace arguments and the result") {
     ext::registry registry;
     ext::extensible join{registry, "join", [](std::string_view a, std::string b, int& n) { ++n; return std::string(a) + b; }};
@@ -265,35 +303,39 @@ TEST_CASE("A hook for any function may be registered on one, or by its name") {
     CHECK_THAT(l.heard, Equals<std::string>({"void()", "f", "f"}));
 }
 
-TEST_CASE("An id is unique among patterns, and in every function that a pattern applies to") {
+TEST_CASE("An id is unique under its pattern, and others may have it on functions and under other patterns") {
     ext::registry registry;
     ext::extensible f{registry, "net.f", [] {}};
-    const auto any = [](ext::any_call&) {};
-    const auto own = [](ext::call<void()>&) {};
-    registry.on_start("net.*", any, {.id = "trace"});
-    CHECK_THROWS_WITH(registry.on_start("disk.*", any, {.id = "trace"}), Contains("start hook 'trace' for 'net.*'"));
-    CHECK_THROWS_AS(f.on_start(own, {.id = "trace"}), ext::duplicate_hook);
-    CHECK_THROWS_AS(f.on_start(own, {.id = "trace", .replace = true}), ext::duplicate_hook);
-    f.on_start(own, {.id = "own"});
-    CHECK_THROWS_AS(registry.on_start("*", any, {.id = "own"}), ext::duplicate_hook);
-    CHECK_THROWS_AS(registry.on_start("*", any, {.id = "own", .replace = true}), ext::duplicate_hook);
-    registry.on_start("disk.*", any, {.id = "own"});  // no function has both
-    registry.on_end("net.*", any, {.id = "trace"});
+    std::string way;
+    const auto mark = [&](char c) { return [&way, c](ext::any_call&) { way += c; }; };
+    registry.on_start("net.*", mark('1'), {.id = "trace"});
+    CHECK_THROWS_WITH(registry.on_start("net.*", mark('x'), {.id = "trace"}), Contains("start hook 'trace' for 'net.*'"));
+    registry.on_start("*", mark('2'), {.id = "trace"});
+    f.on_start(mark('3'), {.id = "trace"});
+    registry.on_end("net.*", mark('4'), {.id = "trace"});
+    f.on_start(mark('5'), {.before = "trace"});
+    f();
+    CHECK(way == "51234");
 }
 
-TEST_CASE("A hook under a pattern replaces another in one step, with the other's rank") {
+TEST_CASE("A hook under a pattern runs in place of the one with its id under that pattern, for all functions in one step") {
     ext::registry registry;
     std::string way;
-    const auto mark = [&](const char* text) { return [&way, text](ext::any_call&) { way += text; }; };
+    const auto mark = [&](char c) { return [&way, c](ext::any_call&) { way += c; }; };
     ext::extensible f{registry, "net.f", [] {}};
-    ext::extensible g{registry, "disk.g", [] {}};
-    registry.on_start("*", mark("1"), {.id = "one"});
-    registry.on_start("*", mark("2"));
-    registry.on_start("net.*", mark("N"), {.id = "one", .replace = true});
+    registry.on_start("*", mark('1'), {.id = "one"});
+    registry.on_start("net.*", mark('2'), {.id = "one"});
+    f.on_start(mark('3'), {.id = "one"});
+    ext::hook replacing = registry.on_start("net.*", mark('N'), {.id = "one", .replace = true});
+    ext::extensible g{registry, "net.g", [] {}};
     f();
-    CHECK(way == "N2");
     g();
-    CHECK(way == "N22");
+    CHECK(way == "1N31N");
+    replacing.remove();
+    way.clear();
+    f();
+    g();
+    CHECK(way == "12312");
 }
 
 TEST_CASE("A registration under a pattern that fails changes nothing") {

@@ -190,6 +190,30 @@ TEST_CASE("A call that ends with neither a result nor an exception is an error t
     }
 }
 
+TEST_CASE("A call of a function that returns nothing returns where nothing is thrown") {
+    ext::registry registry;
+    int runs = 0;
+    ext::extensible handle{registry, "handle", [&](bool fails) {
+        ++runs;
+        if (fails) throw std::runtime_error("critical");
+    }};
+    SECTION("because an end hook cleared the exception") {
+        handle.on_end([](auto& call) { call.exception = nullptr; });
+        handle(true);
+        CHECK(runs == 1);
+    }
+    SECTION("because a start hook says that it has returned") {
+        handle.on_start([](auto& call) { call.result.emplace(); });
+        handle(true);
+        CHECK(runs == 0);
+    }
+    SECTION("though an around hook did not go on") {
+        handle.around([](auto&, auto&) {});
+        handle(true);
+        CHECK(runs == 0);
+    }
+}
+
 TEST_CASE("The kwargs of a call carry state from hook to hook where the function takes none") {
     doubling d;
     d.twice.on_start([](auto& call) { call.kwargs.set("begun", 7); });

@@ -51,6 +51,42 @@ file.size  around  plain (file.*)                  0  runs     int()
 )"));
 }
 
+TEST_CASE("describe() tells which hook runs in place of another") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [] {}};
+    ext::plugin user{registry, "user"};
+    f.on_start([](auto&) {}, {.id = "vault"});
+    f.on_start([](auto&) {}, {.id = "cache"});
+    f.on_start([](auto&) {}, {.id = "cache", .replace = true});
+    user.on_start(f, [](auto&) {}, {.id = "vault", .replace = true});
+    CHECK_THAT("\n" + ext::describe(registry), Equals(R"(
+FUNCTION  PHASE  HOOK   OWNER  PRIORITY  STATE                      SIGNATURE
+f         start  vault                0  replaced by vault of user  void()
+          start  vault  user          0  runs
+          start  cache                0  replaced by cache
+          start  cache                0  runs
+)"));
+}
+
+TEST_CASE("A hook that functions() lists can be disabled and removed") {
+    ext::registry registry;
+    int runs = 0;
+    ext::extensible f{registry, "f", [] {}};
+    f.on_start([&](auto&) { ++runs; }, {.id = "here"});
+    registry.on_start("nobody.*", [](ext::any_call&) {}, {.id = "waits"});
+    std::vector<ext::function_info> functions = registry.functions();
+    functions[0].hooks[0].handle.disable();
+    f();
+    CHECK(runs == 0);
+    functions[0].hooks[0].handle.enable();
+    f();
+    CHECK(runs == 1);
+    for (ext::function_info& function : functions) function.hooks[0].handle.remove();
+    f();
+    CHECK(runs == 1);
+    CHECK(registry.functions().size() == 1);
+}
+
 TEST_CASE("functions() lists every function with its signature and hooks") {
     ext::registry registry;
     CHECK(registry.functions().empty());

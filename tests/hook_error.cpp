@@ -1,5 +1,6 @@
 // Hooks that must not do harm, and where the exceptions go that no caller sees.
 #include "catch.hpp"
+#include "tasks.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -221,4 +222,33 @@ TEST_CASE("A hook that is not reentrant is not skipped on other threads, nor aft
     CHECK_THROWS(f(3));
     f(4);
     CHECK(runs == 4);
+}
+
+TEST_CASE("A handler may wait for an awaited call that its own thread is inside of") {
+    ext::registry registry;
+    ext::plugin plugin{registry, "plugin"};
+    ext::extensible f{registry, "f", [](int x) -> tasks::lazy<int> { co_return x < 0 ? throw std::runtime_error("negative") : x; }};
+    plugin.on_end(f, [](auto&) { throw std::logic_error("of the hook"); });
+    int told = 0;
+    registry.on_hook_error([&](const ext::hook_error&) {
+        plugin.unload();
+        ++told;
+    });
+    CHECK_THROWS_AS(f(-1).run(), std::logic_error);
+    CHECK(told == 1);
+    CHECK(f(1).run() == 1);
+}
+
+TEST_CASE("An exception of an awaited call is reported where the call is destroyed before it is done") {
+    ext::registry registry;
+    tasks::gate gate;
+    std::vector<std::string> reports;
+    registry.on_hook_error([&](const ext::hook_error& error) { reports.push_back(error.text()); });
+    ext::extensible f{registry, "f", [](int x) -> tasks::lazy<int> { co_return x < 0 ? throw std::runtime_error("failed") : x; }};
+    f.on_end([&](auto&) -> tasks::lazy<void> { co_await gate; }, {.id = "slow"});
+    {
+        auto task = f(-1);
+        task.start();
+    }
+    CHECK_THAT(reports, Catch::Matchers::Equals<std::string>({"f: the end hook 'slow' displaced: failed"}));
 }

@@ -37,13 +37,6 @@ hooks_in_order all(const hook_sequence& sequence) {
     return hooks;
 }
 
-hooks_in_order without(hooks_in_order hooks, const hook_record* hook) {
-    hooks_in_order others;
-    for (hook_record* other : hooks)
-        if (other != hook) others.push_back(other);
-    return others;
-}
-
 // A sequence, and what registers hooks in it.
 struct sequence {
     hook_sequence hooks;
@@ -55,35 +48,38 @@ struct sequence {
         int priority = 0;
         std::vector<std::string> before{}, after{};
         ext::phase when = ext::phase::start;
+        std::string pattern{};
+        bool replaces = false;
     };
     static hook_record* make(const stated& options, std::uint64_t number) {
-        auto* const hook = new hook_record;
-        hook->id = options.id;
+        auto* const hook = new hook_record(options.id, options.pattern);
         hook->priority = options.priority;
         hook->before = options.before;
         hook->after = options.after;
         hook->when = options.when;
         hook->number = number;
+        hook->replaces = options.replaces;
+        hook->takes_place = options.replaces && options.priority == 0 && options.before.empty() && options.after.empty();
         return hook;
     }
-    // With `leaving` as a replacement: it takes that one's number.
-    hook_record* add(const stated& options, hook_record* leaving = nullptr) {
-        const ext::detail::ref hook(make(options, leaving ? leaving->number : registrations + 1));
-        change(leaving, hook.get());
-        registrations += leaving ? 0 : 1;
+    hook_record* add(const stated& options) {
+        const ext::detail::ref hook(make(options, registrations + 1));
+        change(hooks.plan_with("f", *hook));
+        ++registrations;
         return hook.get();
     }
-    void remove(hook_record* hook) { change(hook, nullptr); }
-    void change(hook_record* leaving, hook_record* added) {
-        const ext::detail::ref<hook_record> kept(leaving);
+    void remove(hook_record* hook) {
+        const ext::detail::ref<hook_record> kept(hook);
+        change(hooks.plan_without("f", *hook));
+    }
+    void change(hook_sequence::edit planned) {
         const hooks_in_order before = all(hooks);
-        auto planned = hooks.plan("f", leaving, added);
-        require(all(hooks) == before);  // it is only planned
         moved_others = planned.moves_others;
-        hooks_in_order after = without(before, leaving);
+        hooks_in_order after = before;
         if (!moved_others) {
-            require(!leaving || before[planned.leaves_at] == leaving);
-            if (added) after.insert(after.begin() + static_cast<std::ptrdiff_t>(planned.added_at), added);
+            const auto place = after.begin() + static_cast<std::ptrdiff_t>(planned.at);
+            if (planned.added) after.insert(place, planned.added);
+            else require(*place == planned.leaving), after.erase(place);
         } else {
             after = all(planned.anew);
         }
@@ -119,7 +115,7 @@ TEST_CASE("Hooks that come and go one by one run as if all were put in order ane
             most = 1 + static_cast<unsigned>(below(step % 2000 == 0 ? 60 : 12));
             ids = 1 + static_cast<unsigned>(below(2 * most));
             often = 1 + static_cast<unsigned>(below(6));
-            auto none = s.hooks.plan_without("f", [&](const hook_record&) { return true; });
+            auto none = s.hooks.plan_without_any("f", [&](const hook_record&) { return true; });
             s.hooks.apply(none);
             REQUIRE(s.hooks.empty());
         }
@@ -130,24 +126,18 @@ TEST_CASE("Hooks that come and go one by one run as if all were put in order ane
             return names;
         };
         const hooks_in_order before = all(s.hooks);
-        hook_record* leaving = nullptr;
         bool added = false;
         try {
             if (before.size() >= most || (!before.empty() && below(3) == 0)) {
-                leaving = before[static_cast<std::size_t>(below(static_cast<unsigned>(before.size())))];
-                if (below(4) != 0) {
-                    s.remove(leaving);
-                } else {  // another one in its place
-                    added = true;
-                    const std::string id = below(3) == 0 ? "" : leaving->id;
-                    s.add({id, leaving->priority, some_names(), some_names(), leaving->when}, leaving);
-                }
+                s.remove(before[static_cast<std::size_t>(below(static_cast<unsigned>(before.size())))]);
             } else {
                 const auto when = static_cast<ext::phase>(below(5) == 0 ? below(3) : 0);
-                const std::string id = below(4) == 0 ? "" : name();
-                leaving = s.hooks.find(when, id);
+                sequence::stated options{below(4) == 0 ? "" : name(), below(3) - 1, some_names(), some_names(), when};
+                if (below(8) == 0) options.pattern = below(2) == 0 ? "a*" : "b*";
+                const ext::detail::ref like(sequence::make(options, 0));
+                options.replaces = s.hooks.find_original(*like) || below(6) == 0;
                 added = true;
-                s.add({id, below(3) - 1, some_names(), some_names(), when}, leaving);
+                s.add(options);
             }
             ++(s.moved_others ? moving : quick);
         } catch (const ext::order_cycle&) {
@@ -156,10 +146,10 @@ TEST_CASE("Hooks that come and go one by one run as if all were put in order ane
             continue;
         }
         const hooks_in_order after = all(s.hooks);
-        if (after != plainly_ordered(after) || after.size() != before.size() + added - (leaving ? 1 : 0))
+        if (after != plainly_ordered(after) || after.size() != before.size() + (added ? 1 : -1))
             FAIL("step " << step << " of " << s.order());
         for (hook_record* hook : after)
-            if (!hook->id.empty() && s.hooks.find(hook->when, hook->id) != hook) FAIL("step " << step << ": not found");
+            if (!hook->id.empty() && !hook->replaces && s.hooks.find_original(*hook) != hook) FAIL("step " << step << ": not found");
     }
     INFO(quick << " quick, " << moving << " moving, " << cycles << " cycles");
     if (std::getenv("HOOK_SEQUENCE_STEPS")) WARN(quick << " quick, " << moving << " moving, " << cycles << " cycles");
@@ -176,7 +166,7 @@ TEST_CASE("Of many hooks, each is put in its place without a look at what the ot
         for (int i = 0; i < 10'000; ++i) {
             const sequence::stated stated = options(i);
             const ext::detail::ref hook(sequence::make(stated, static_cast<std::uint64_t>(i + 1)));
-            auto planned = hooks.plan("f", nullptr, hook.get());
+            auto planned = hooks.plan_with("f", *hook);
             moving += planned.moves_others;
             hooks.apply(planned);
         }
@@ -269,21 +259,43 @@ TEST_CASE("A hook that is in another one's turn is early for those that come lat
     CHECK(s.order() == "mnblx");
 }
 
-TEST_CASE("A hook with the number of another one takes its rank, also where that was in other functions") {
+TEST_CASE("A hook that replaces another one has its place, whichever comes first") {
     sequence s;
-    s.registrations = 1;
-    s.add({.id = "b"});
-    s.add({.id = "a", .before = {"b"}});
-    const ext::detail::ref first(sequence::make({.id = "first", .before = {"b"}}, 1));
-    s.change(nullptr, first.get());
-    CHECK(all(s.hooks) == plainly_ordered(all(s.hooks)));
-    CHECK(s.order() == "firstab");
-    s.add({.id = "c", .when = ext::phase::end});
-    s.registrations += 1;
-    s.add({.id = "e", .before = {"c"}, .when = ext::phase::end});
-    const ext::detail::ref second(sequence::make({.id = "d", .before = {"c"}, .when = ext::phase::end}, s.registrations - 1));
-    s.change(nullptr, second.get());
-    CHECK(s.order() == "firstabdec");
+    s.add({.id = "last"});
+    s.add({.id = "middle"});
+    hook_record* const replacing = s.add({.id = "first", .replaces = true});
+    CHECK(s.order() == "lastmiddlefirst");
+    hook_record* const original = s.add({.id = "first", .priority = -1, .before = {"last"}});
+    CHECK(all(s.hooks) == hooks_in_order{replacing, original, &s.hooks[2], &s.hooks[3]});
+    const auto runs = [](const hook_record&) { return true; };
+    CHECK(s.hooks.find_replacing(*original, runs) == replacing);
+    CHECK(s.hooks.find_replacing(*replacing, runs) == nullptr);
+    hook_record* const later = s.add({.id = "first", .priority = 7, .replaces = true});
+    CHECK(s.order() == "firstfirstlastmiddlefirst");
+    CHECK(s.hooks.find_replacing(*replacing, runs) == later);
+    CHECK(s.hooks.find_replacing(*original, [&](const hook_record& hook) { return &hook != later; }) == replacing);
+    s.remove(original);
+    CHECK(s.order() == "lastmiddlefirstfirst");
+}
+
+TEST_CASE("An id under several patterns means all hooks that have it, and replaces none of another pattern") {
+    sequence s;
+    s.add({.id = "trace", .priority = 3, .pattern = "a*"});
+    s.add({.id = "trace", .pattern = "b*"});
+    s.add({.id = "trace", .priority = 1, .pattern = "b*", .replaces = true});
+    hook_record* const behind = s.add({.id = "x", .after = {"trace"}});
+    CHECK(&s.hooks[3] == behind);
+    hook_record* const own = s.add({.id = "trace", .priority = 5});
+    CHECK(&s.hooks[4] == behind);
+    CHECK(s.hooks.find_replacing(*own, [](const hook_record&) { return true; }) == nullptr);
+}
+
+TEST_CASE("Hooks that count alike run by their own priority") {
+    sequence s;
+    s.add({.id = "c"});
+    s.add({.id = "a", .priority = -1, .after = {"c"}});
+    s.add({.id = "d", .priority = -4, .after = {"c"}});
+    CHECK(s.order() == "cda");
 }
 
 TEST_CASE("An empty id is nobody's") {
@@ -293,7 +305,7 @@ TEST_CASE("An empty id is nobody's") {
     s.add({.before = {""}});
     s.add({});
     CHECK_FALSE(s.moved_others);
-    CHECK(s.hooks.find(ext::phase::start, "") == nullptr);
+    CHECK(s.hooks.find_original(s.hooks[0]) == nullptr);
     CHECK(all(s.hooks) == plainly_ordered(all(s.hooks)));
     CHECK(s.hooks[0].number == 1);
     CHECK(s.hooks[3].number == 4);
@@ -303,28 +315,12 @@ TEST_CASE("A sequence owns its hooks for as long as they are in it") {
     sequence s;
     const ext::detail::ref<hook_record> kept(s.add({.id = "a"}));
     const std::size_t held = kept->references;
-    auto dropped = s.hooks.plan("f", nullptr, kept.get());  // a plan that is not made changes nothing
+    auto dropped = s.hooks.plan_with("f", *kept);  // a plan that is not made changes nothing
     dropped = {};
     CHECK(kept->references == held);
     s.remove(kept.get());
     CHECK(kept->references == held - 1);
-    s.change(nullptr, kept.get());
+    s.change(s.hooks.plan_with("f", *kept));
     s.hooks = {};
     CHECK(kept->references == held - 1);
-}
-
-TEST_CASE("A hook that comes does not heed the one that leaves for it") {
-    sequence s;
-    hook_record* const leaving = s.add({.id = "leaving", .before = {"early"}});
-    hook_record* const early = s.add({.id = "early", .priority = -1});
-    hook_record* const other = s.add({.id = "other", .priority = -1});
-    CHECK(all(s.hooks) == hooks_in_order{leaving, early, other});
-    hook_record* const added = s.add({.before = {"leaving"}}, leaving);
-    CHECK(all(s.hooks) == hooks_in_order{early, other, added});
-
-    hook_record* const high = s.add({.id = "high", .priority = 5});
-    hook_record* const middle = s.add({.priority = 3});
-    const ext::detail::ref low(sequence::make({.after = {"high"}}, 10));
-    s.change(high, low.get());
-    CHECK(all(s.hooks) == hooks_in_order{early, other, added, low.get(), middle});
 }

@@ -67,7 +67,7 @@ TEST_CASE_METHOD(ordered, "A hook that must run after another counts with at lea
     add({.id = "h", .priority = -99, .after = {"late"}});
     add({.id = "m", .priority = 5});
     add({.id = "o", .priority = 10});
-    CHECK(run() == "mlatenho");
+    CHECK(run() == "mlatehno");
 }
 
 TEST_CASE_METHOD(ordered, "A hook that must run before another counts with at most its priority") {
@@ -76,7 +76,15 @@ TEST_CASE_METHOD(ordered, "A hook that must run before another counts with at mo
     add({.id = "m", .priority = -50});
     add({.id = "n", .priority = 0, .before = {"early"}});
     add({.id = "i", .after = {"h"}});
-    CHECK(run() == "mhnearlyi");
+    CHECK(run() == "mnhearlyi");
+}
+
+TEST_CASE_METHOD(ordered, "Of hooks that count alike the one whose own priority is smaller goes first") {
+    add({.id = "c"});
+    add({.id = "b"});
+    add({.id = "a", .priority = -1, .after = {"c"}});
+    add({.id = "d", .priority = -4, .after = {"c"}});
+    CHECK(run() == "cdab");
 }
 
 TEST_CASE_METHOD(ordered, "A constraint that holds already moves nothing") {

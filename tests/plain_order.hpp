@@ -5,26 +5,30 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 /// The `before` and `after` of hooks go round in a circle.
 struct plain_order_cycle {};
 
-/// Puts hooks of one phase in order. A Hook has `id`, `priority`, `before`, `after` and `number`.
+/// Puts hooks of one phase in order. A Hook has `id`, `pattern`, `priority`, `before`, `after`, `number`, `replaces` and `takes_place`:
+/// as a hook_record has them.
 template <class Hook>
 class plain_order {
 public:
     explicit plain_order(const std::vector<Hook*>& hooks) {
-        for (Hook* hook : hooks) nodes_.push_back({hook, hook->priority});
+        for (Hook* hook : hooks) {
+            const Hook* const place = place_of(*hook, hooks);
+            nodes_.push_back({hook, place, place->priority});
+        }
         for (node& n : nodes_) {
-            for (const std::string& id : n.hook->after)
+            for (const std::string& id : n.place->after)
                 for (node& earlier : nodes_)
                     if (!id.empty() && earlier.hook->id == id) {
                         n.runs_after.push_back(&earlier);
                         earlier.followers.push_back(&n);
                     }
-            for (const std::string& id : n.hook->before)
+            for (const std::string& id : n.place->before)
                 for (node& later : nodes_)
                     if (!id.empty() && later.hook->id == id) later.forerunners.push_back(&n);
         }
@@ -39,7 +43,7 @@ public:
         for (std::size_t at = sorted.size(); at-- > 0;)
             for (node* earlier : sorted[at]->forerunners) earlier->priority = std::min(earlier->priority, sorted[at]->priority);
         sort(sorted);
-        for (node& n : nodes_) sort(n.forerunners), sort(n.followers);
+        for (node& n : nodes_) sort(n.runs_after), sort(n.forerunners), sort(n.followers);
         for (node* n : sorted) place_when_due(*n);
         return placed_;
     }
@@ -47,16 +51,24 @@ public:
 private:
     struct node {
         Hook* hook;
-        int priority;  // what it counts with
+        const Hook* place;  // states its place: itself, or the one that it replaces
+        int priority;       // what it counts with
         std::vector<node*> runs_after{}, followers{}, forerunners{};
         enum { unseen, open, sorted } mark = unseen;
         bool due = false, placed = false;
     };
 
+    static const Hook* place_of(const Hook& hook, const std::vector<Hook*>& hooks) {
+        if (hook.takes_place && !hook.id.empty())
+            for (const Hook* other : hooks)
+                if (!other->replaces && other->id == hook.id && other->pattern == hook.pattern) return other;
+        return &hook;
+    }
     static void sort(std::vector<node*>& nodes) {
-        std::sort(nodes.begin(), nodes.end(), [](const node* a, const node* b) {
-            return std::pair(a->priority, a->hook->number) < std::pair(b->priority, b->hook->number);
-        });
+        const auto rank = [](const node* n) {
+            return std::tuple(n->priority, n->place->priority, n->place->number, n->hook->number);
+        };
+        std::sort(nodes.begin(), nodes.end(), [&](const node* a, const node* b) { return rank(a) < rank(b); });
     }
     static void sort_from(node& n, std::vector<node*>& sorted) {
         if (n.mark == node::sorted) return;

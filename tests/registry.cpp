@@ -104,7 +104,7 @@ TEST_CASE("An id is unique for its function and phase") {
     ext::hook first = f.on_start([&](auto&) { way += "1"; }, {.id = "mine"});
     CHECK_THROWS_AS(f.on_start([&](auto&) { way += "2"; }, {.id = "mine"}), ext::duplicate_hook);
     CHECK_THROWS_WITH(registry.on_start("f", [](echo_call&) {}, {.id = "mine"}),
-                      Equals("f: there is a start hook 'mine' already; remove it, or set .replace to take its place"));
+                      Equals("f: there is a start hook 'mine' already; remove it, or set .replace to run in its place"));
     f.on_end([&](auto&) { way += "e"; }, {.id = "mine"});
     f("x");
     CHECK(way == "1e");
@@ -116,49 +116,97 @@ TEST_CASE("An id is unique for its function and phase") {
     CHECK_THROWS_AS(registry.on_start<int()>("unborn", [](auto&) {}, {.id = "w"}), ext::duplicate_hook);
 }
 
-TEST_CASE("A replacement takes the place of the hook with its id") {
+TEST_CASE("A hook with replace runs in place of the one with its id") {
     ext::registry registry;
     ext::extensible f{registry, "f", echo};
     std::string way;
     const auto mark = [&](char c) { return [&way, c](auto&) { way += c; }; };
-    auto state = std::make_shared<int>(0);
+    const auto run = [&] {
+        way.clear();
+        f("x");
+        return way;
+    };
     f.on_start(mark('c'), {.id = "c", .priority = 5});
-    ext::hook replaced = f.on_start([&, state](auto&) { way += 'b'; }, {.id = "b", .priority = -5});
+    ext::hook replaced = f.on_start(mark('b'), {.id = "b", .priority = -5});
     f.on_start(mark('a'), {.id = "a", .priority = -5});
 
-    SECTION("rank and priority included") {
-        ext::hook replacement = f.on_start(mark('B'), {.id = "b", .replace = true});
-        f("x");
-        CHECK(way == "Bac");
-        CHECK(!replaced.active());
-        CHECK(replacement.active());
-        CHECK(state.use_count() == 1);
-        replaced.remove();
-        replaced.enable();
-        CHECK(replacement.active());
+    SECTION("in its place in the order") {
+        ext::hook replacing = f.on_start(mark('B'), {.id = "b", .replace = true});
+        CHECK(run() == "Bac");
+        CHECK(replaced.active());
     }
-    SECTION("but for a priority that is given") {
+    SECTION("unless it states a priority") {
         f.on_start(mark('B'), {.id = "b", .priority = 9, .replace = true});
-        f("x");
-        CHECK(way == "acB");
+        CHECK(run() == "acB");
     }
-    SECTION("also when that hook is disabled") {
-        replaced.disable();
-        f.on_start(mark('B'), {.id = "b", .replace = true});
-        f("x");
-        CHECK(way == "Bac");
-        CHECK(state.use_count() == 1);
+    SECTION("or another place") {
+        f.on_start(mark('B'), {.id = "b", .after = {"a"}, .replace = true});
+        CHECK(run() == "aBc");
     }
-    SECTION("or registers, where there is none") {
-        f.on_start(mark('d'), {.id = "d", .replace = true});
-        f("x");
-        CHECK(way == "badc");
-    }
-    SECTION("and the constraints, where none are given") {
+    SECTION("with the constraints of that one, where it states none") {
         f.on_start(mark('z'), {.id = "z", .after = {"c"}});
+        f.on_start(mark('y'));
         f.on_start(mark('Z'), {.id = "z", .replace = true});
-        f("x");
-        CHECK(way == "bacZ");
+        CHECK(run() == "baycZ");
+    }
+    SECTION("until it is disabled or removed") {
+        ext::hook replacing = f.on_start(mark('B'), {.id = "b", .replace = true});
+        replacing.disable();
+        CHECK(run() == "bac");
+        replacing.enable();
+        CHECK(run() == "Bac");
+        replacing.remove();
+        CHECK(run() == "bac");
+    }
+    SECTION("also when that one is disabled") {
+        replaced.disable();
+        ext::hook replacing = f.on_start(mark('B'), {.id = "b", .replace = true});
+        CHECK(run() == "Bac");
+        replacing.remove();
+        CHECK(run() == "ac");
+        replaced.enable();
+        CHECK(run() == "bac");
+    }
+    SECTION("and stays when that one is removed") {
+        ext::hook replacing = f.on_start(mark('B'), {.id = "b", .replace = true});
+        replaced.remove();
+        CHECK(run() == "aBc");
+        replacing.remove();
+        CHECK(run() == "ac");
+    }
+    SECTION("the last one registered of several") {
+        ext::hook first = f.on_start(mark('1'), {.id = "b", .replace = true});
+        ext::hook second = f.on_start(mark('2'), {.id = "b", .replace = true});
+        CHECK(run() == "2ac");
+        second.disable();
+        CHECK(run() == "1ac");
+        first.remove();
+        CHECK(run() == "bac");
+        second.enable();
+        CHECK(run() == "2ac");
+    }
+    SECTION("which may be registered later") {
+        f.on_start(mark('D'), {.id = "d", .replace = true});
+        CHECK(run() == "baDc");
+        ext::hook later = f.on_start(mark('d'), {.id = "d", .priority = -9});
+        CHECK(run() == "Dbac");
+        CHECK_THROWS_AS(f.on_start(mark('d'), {.id = "d"}), ext::duplicate_hook);
+        CHECK(run() == "Dbac");
+    }
+    SECTION("in its phase alone") {
+        f.on_end(mark('e'), {.id = "b", .replace = true});
+        CHECK(run() == "bace");
+    }
+    SECTION("for a function that nobody has wrapped yet") {
+        registry.on_start<void()>("g", mark('1'), {.id = "one"});
+        ext::plugin user{registry, "user"};
+        user.on_start<void()>("g", mark('2'), {.id = "one", .replace = true});
+        ext::extensible g{registry, "g", [] {}};
+        g();
+        CHECK(way == "2");
+        user.unload();
+        g();
+        CHECK(way == "21");
     }
 }
 

@@ -3,6 +3,7 @@
 #include <extensible/extensible.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -25,6 +26,47 @@ TEST_CASE("A result reads and writes like an optional") {
     CHECK(!result);
     result = std::nullopt;
     CHECK(result.value_or("none") == "none");
+}
+
+TEST_CASE("An empty optional can be the result of a function that returns one") {
+    ext::result<std::optional<int>> result;
+    result = std::nullopt;
+    REQUIRE(result);
+    CHECK(!result->has_value());
+    result.reset();
+    CHECK(!result);
+    ext::registry registry;
+    int runs = 0;
+    ext::extensible find{registry, "find", [&](int id) -> std::optional<int> { return ++runs, id; }};
+    ext::scoped_hook supplies = find.on_start([](auto& call) { call.result = std::nullopt; });
+    CHECK(!find(1));
+    CHECK(runs == 0);
+    supplies = find.on_end([](auto& call) { call.result = std::nullopt; });
+    CHECK(!find(1));
+    CHECK(runs == 1);
+}
+
+namespace {
+
+struct expected_int {
+    int held, code;
+    bool has_value() const { return code == 0; }
+    int error() const { return code; }
+};
+struct outcome {
+    bool bad;
+    friend bool failed(const outcome& of) { return of.bad; }
+};
+
+}  // namespace
+
+TEST_CASE("A result that is a value may say that the call failed") {
+    CHECK(ext::failed(expected_int{0, 7}));
+    CHECK_FALSE(ext::failed(expected_int{7, 0}));
+    CHECK(ext::failed(outcome{true}));
+    CHECK_FALSE(ext::failed(outcome{false}));
+    CHECK_FALSE(ext::failed(std::optional<int>()));
+    CHECK_FALSE(ext::failed(0));
 }
 
 TEST_CASE("A result that is a reference refers, and is rebound by assignment") {

@@ -237,6 +237,7 @@ TEST_CASE("Any thread may call, register, enable, disable, replace and remove at
     const auto changer = [&](int seed) {
         return [&, seed] {
             const std::string id = "id" + std::to_string(seed);
+            ext::scoped_hook replaced;
             for (int round = 0; round < 1100; ++round) {
                 auto state = std::make_unique<int>(1);
                 ext::hook hook = f.on_start(
@@ -249,6 +250,7 @@ TEST_CASE("Any thread may call, register, enable, disable, replace and remove at
                 hook.disable();
                 hook.enable();
                 if (round % 2) hook.remove_and_wait();
+                replaced = hook;
                 ext::extensible second{registry, "f", [](int x) { return x; }};
                 failed.expect(second(1) >= 1);
             }

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+using Catch::Matchers::Contains;
 using Catch::Matchers::Equals;
 
 namespace {
@@ -86,6 +87,20 @@ TEST_CASE("Functions of every kind can be wrapped, and are called as before") {
         CHECK(get(std::as_const(c)) == 6);
         ext::extensible<long(const counter*)> get_through_pointer{registry, "get_through_pointer", &counter::get};
         CHECK(get_through_pointer(&c) == 6);
+    }
+    SECTION("a function that is known at compile time") {
+        ext::extensible f{registry, "f", ext::fn<&twice>};
+        ext::extensible overloaded{registry, "overloaded", ext::fn<static_cast<int (*)(int)>(&twice)>};
+        ext::extensible add{registry, "add", ext::fn<&counter::add>};
+        STATIC_REQUIRE(std::is_same_v<decltype(add)::signature, long(counter&, int)>);
+        STATIC_REQUIRE(std::is_same_v<decltype(f), decltype(overloaded)>);
+        STATIC_REQUIRE(std::is_empty_v<std::remove_cvref_t<decltype(f.original())>>);
+        counter c;
+        CHECK(f(4) == 8);
+        CHECK(add(c, 2) == 2);
+        f.on_start([](auto& call) { call.result = 7; });
+        CHECK(f(4) == 7);
+        CHECK(f.original()(4) == 8);
     }
     SECTION("with its type erased") {
         auto owned = std::make_unique<int>(5);
@@ -235,6 +250,28 @@ TEST_CASE("A second wrapper of a name with another signature is refused, and cha
     ext::registry other;
     ext::extensible elsewhere{other, "shared", [](double x) { return x; }};
     CHECK(elsewhere(0.5) == 0.5);
+}
+
+namespace {
+
+std::string error_of_early_registration;
+extern ext::extensible<int(int)> constructed_later;
+const bool is_registered_early = [] {
+    try {
+        constructed_later.on_start([](auto&) {});
+    } catch (const ext::error& error) {
+        error_of_early_registration = error.what();
+    }
+    return true;
+}();
+ext::extensible<int(int)> constructed_later{"wrapper.constructed_later", twice};
+
+}  // namespace
+
+TEST_CASE("Registering on a wrapper that is not constructed yet is an error that names the way out") {
+    CHECK(is_registered_early);
+    CHECK_THAT(error_of_early_registration, Contains("is not constructed yet") && Contains("ext::on_start(\"name\", hook)"));
+    CHECK(constructed_later(2) == 4);
 }
 
 TEST_CASE("An empty name or function is refused") {

@@ -39,8 +39,10 @@ struct call_operations : function_type {
     const std::string_view* names;  // null where the parameters have none
     value_operations result;
     bool result_is_void;
+    bool (*failed)(call_fields* call);  // null where a result cannot say so
     bool (*has_result)(call_fields* call) noexcept;
     void (*reset_result)(call_fields* call) noexcept;
+    bool (*take_mark)(call_fields* call) noexcept;  // whether the result was written since this was called
 };
 
 // A reference as a result is set from this.
@@ -79,6 +81,11 @@ public:
         return operations().names && index < size() ? operations().names[index] : std::string_view();
     }
 
+    /// The type of the argument as one writes it, without `const` and reference: "std::string". Empty when there are fewer.
+    std::string_view arg_type(std::size_t index) const noexcept {
+        return index < size() ? operations().args[index].type->name : std::string_view();
+    }
+
     /// Replaces an argument, as assigning to an ext::arg does. A string literal is taken as a std::string where that fits.
     /// Throws signature_mismatch when the parameter has another type, or there is none of this number.
     template <class T>
@@ -96,6 +103,15 @@ public:
         if (!has_result() || !(*operations().result.type == type_of<T>())) return nullptr;
         return static_cast<const std::remove_cvref_t<T>*>(operations().result.get(call_));
     }
+
+    /// Whether the function returns a T, or a reference to one; where it returns an awaitable, whether awaiting that gives one.
+    template <class T>
+    bool returns() const noexcept {
+        return *operations().result.type == type_of<T>();
+    }
+
+    /// Whether the call has failed so far: something was thrown, or the result says so, see ext::failed.
+    bool failed() const { return exception() || (has_result() && operations().failed && operations().failed(call_)); }
 
     /// Whether there is a result, of whatever type; for a function that returns nothing, whether it counts as returned.
     bool has_result() const noexcept { return operations().has_result(call_); }
@@ -202,6 +218,11 @@ struct result_operations {
             call_from<Signature>(call).result = std::move(*static_cast<set_as*>(value)->object);
         else call_from<Signature>(call).result.emplace(std::move(*static_cast<set_as*>(value)));
     }
+    static bool has_failed(call_fields* call) { return ext::failed(*call_from<Signature>(call).result); }
+    static constexpr auto failed() noexcept -> bool (*)(call_fields*) {
+        if constexpr (failed_function::is_asked<object> || failed_function::is_expected<object>) return &has_failed;
+        else return nullptr;
+    }
 
     static constexpr value_operations table{&identity_of<object>(), &identity_of<set_as>(), &get, &set};
 };
@@ -209,6 +230,7 @@ template <class Signature>
 struct result_operations<void, Signature> {
     static const void* get(call_fields*) noexcept { return nullptr; }
     static void set(call_fields* call, void*) { call_from<Signature>(call).result.emplace(); }
+    static constexpr auto failed() noexcept -> bool (*)(call_fields*) { return nullptr; }
 
     static constexpr value_operations table{&identity_of<void>(), &identity_of<void>(), &get, &set};
 };
@@ -222,6 +244,7 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
 
     static bool has_result(call_fields* call) noexcept { return call_from<signature>(call).result.has_value(); }
     static void reset_result(call_fields* call) noexcept { call_from<signature>(call).result.reset(); }
+    static bool take_mark(call_fields* call) noexcept { return access::take_mark(call_from<signature>(call).result); }
 
     static constexpr value_operations args[sizeof...(Index) + 1]{  // an array cannot be empty
         argument_operations<signature, Index>::table..., value_operations{}};
@@ -236,8 +259,10 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
                                            Parameters::count != 0 ? static_cast<const std::string_view*>(Parameters::names) : nullptr,
                                            result_operations<outcome_of<R>, signature>::table,
                                            std::is_void_v<outcome_of<R>>,
+                                           result_operations<outcome_of<R>, signature>::failed(),
                                            &has_result,
-                                           &reset_result};
+                                           &reset_result,
+                                           &take_mark};
 };
 
 }  // namespace detail

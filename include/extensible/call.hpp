@@ -5,6 +5,7 @@
 #include <extensible/arg.hpp>
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/config.hpp>
+#include <extensible/detail/ends.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/kwargs.hpp>
 #include <extensible/params.hpp>
@@ -45,6 +46,10 @@ public:
     /// Whether the function underneath was called, also when it threw.
     bool original_ran = false;
 
+private:
+    call_ends ends_;
+
+public:
     call_fields(const call_fields&) = delete;
     call_fields& operator=(const call_fields&) = delete;
 

@@ -25,6 +25,8 @@ struct hook_info {
     int priority = 0;
     bool enabled = true;  ///< both the hook and its plugin are
     bool suits = true;    ///< false: skipped, because only one of hook and function is awaited
+    std::string replaced_by;  ///< "vault of openbao": the hook that runs in its place, empty where none does; see hook_options::replace
+    ext::hook handle;     ///< of the hook, which may be gone meanwhile
 };
 
 /// What registry::functions() tells about a function.
@@ -36,8 +38,8 @@ struct function_info {
 };
 
 /// What registry.functions() tells, as a table to be read: a line for each hook, in running order, under its function.
-/// A hook's state is `runs`, `disabled`, `waits` where nobody has wrapped the function, or `skipped` where only one of hook and
-/// function is awaited.
+/// A hook's state is `runs`, `disabled`, `replaced by ...`, `waits` where nobody has wrapped the function, or `skipped` where only one
+/// of hook and function is awaited.
 EXTENSIBLE_FUNCTION std::string describe(const registry& registry);
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -46,18 +48,21 @@ EXTENSIBLE_FUNCTION std::string describe(const registry& registry);
 
 namespace detail {
 
-EXTENSIBLE_FUNCTION hook_info info_of(const hook_record& hook) {
-    return {hook.when,     hook.id,    hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
-            hook.priority, hook.runs()};
+EXTENSIBLE_FUNCTION hook_info info_of(hook_record& hook) {
+    return {hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
+            hook.priority, hook.runs(), true, {}, access::make<ext::hook>(ref(&hook))};
 }
 
 EXTENSIBLE_FUNCTION function_info info_of(const function_record& function) {
     function_info info{function.name, {}, function.sites != nullptr, {}};
     if (info.wrapped) info.signature = function.sites->type->signature->name;
-    for (const hook_record& hook : function.hooks) {
+    for (hook_record& hook : function.hooks) {
         if (info.signature.empty() && hook.signature) info.signature = hook.signature->name;
         info.hooks.push_back(info_of(hook));
-        if (info.wrapped) info.hooks.back().suits = suits(hook, function.sites->type);
+        hook_info& added = info.hooks.back();
+        if (info.wrapped) added.suits = suits(hook, function.sites->type);
+        if (const hook_record* const other = running_instead(hook, function, function.hooks))
+            added.replaced_by = other->plugin ? join({other->id, " of ", other->plugin->name}) : other->id;
     }
     return info;
 }
@@ -89,7 +94,7 @@ EXTENSIBLE_FUNCTION std::vector<function_info> registry::functions() const {
     const detail::locked_registry locked(record());
     const detail::registry_contents& contents = *locked->contents;
     for (const auto& function : contents.functions) all.push_back(detail::info_of(*function));
-    for (const detail::hook_record& hook : contents.patterns) {
+    for (detail::hook_record& hook : contents.patterns) {
         bool applies = false;
         for (const auto& function : contents.functions) applies |= detail::matches(hook.pattern, function->name);
         if (!applies) all.push_back({hook.pattern, "", false, {detail::info_of(hook)}});
@@ -99,7 +104,8 @@ EXTENSIBLE_FUNCTION std::vector<function_info> registry::functions() const {
 
 EXTENSIBLE_FUNCTION std::string describe(const registry& registry) {
     const auto state_of = [](const function_info& function, const hook_info& hook) {
-        return !hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs";
+        if (hook.enabled && !hook.replaced_by.empty()) return "replaced by " + hook.replaced_by;
+        return std::string(!hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs");
     };
     std::vector<detail::row> rows{{"FUNCTION", "PHASE", "HOOK", "OWNER", "PRIORITY", "STATE", "SIGNATURE"}};
     for (const function_info& function : registry.functions()) {

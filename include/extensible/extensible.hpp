@@ -12,9 +12,11 @@
 #include <extensible/kwargs.hpp>    // ext::kwargs: which named arguments came beyond the parameters?
 #include <extensible/proceed.hpp>   // ext::proceed, ext::awaiting_proceed: how does an around hook go on to what is inside of it?
 #include <extensible/any_call.hpp>  // ext::any_call: what is a hook handed that is for any function?
+#include <extensible/adapters.hpp>  // ext::instead, ext::filter_result, ext::tap: how does a plain function become a hook?
 #include <extensible/options.hpp>   // ext::hook_options, ext::phase: when does a hook run, and what can be said of it?
 #include <extensible/hook.hpp>      // ext::hook, ext::scoped_hook: what can be done with a hook once it is registered?
 #include <extensible/registry.hpp>  // ext::registry, ext::on_start, ext::on_end, ext::around: how are hooks registered by name?
+#include <extensible/monitor.hpp>   // ext::hook_run: what is a monitor told of each run of a hook?
 #include <extensible/describe.hpp>  // ext::describe: which hooks are in place, and in which order do they run?
 #include <extensible/plugin.hpp>    // ext::plugin: how are the hooks of one owner disabled and unloaded together?
 #include <extensible/error.hpp>     // ext::error and the others, ext::hook_error: what can go wrong, and where is it told?

@@ -48,19 +48,22 @@ private:
 /// Owns a registration: removes the hook in its destructor, or when it is given another one. Movable.
 /// The destructor does not wait for calls on other threads; where the hook captured references to what goes out of scope
 /// next, call `get().remove_and_wait()` first. It ends the program where there is no memory to remove the hook.
-class scoped_hook {
+class [[nodiscard("the hook is removed where its ext::scoped_hook is destroyed: give it a name")]] scoped_hook {
 public:
     scoped_hook() noexcept = default;
     scoped_hook(ext::hook owned) noexcept : hook_(std::move(owned)) {}
     scoped_hook(scoped_hook&& other) noexcept : hook_(other.release()) {}
     scoped_hook& operator=(scoped_hook&& other) noexcept {
         if (this != &other) {
-            hook_.remove();
+            reset();
             hook_ = other.release();
         }
         return *this;
     }
-    ~scoped_hook() { hook_.remove(); }
+    ~scoped_hook() { reset(); }
+
+    /// Removes the hook now. As the destructor it ends the program where there is no memory for that.
+    void reset() noexcept { release().remove(); }
 
     /// The handle; the registration stays owned.
     const ext::hook& get() const noexcept { return hook_; }

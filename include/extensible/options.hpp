@@ -46,10 +46,11 @@ public:
 /// How a hook is registered: `{.id = "vault", .priority = 10, .before = "dotenv"}`. Each field may be left out; C++ wants
 /// those that are given in this order.
 struct hook_options {
-    /// A name for the hook, unique in its function and phase. Empty: none.
+    /// A name for the hook, unique in its phase on its function, or under its pattern. Empty: none.
     std::string id{};
 
-    /// Smaller runs first; hooks of one priority run in the order of their registration. Not given: 0.
+    /// Smaller runs first; hooks of one priority run in the order of their registration. Not given: 0. A hook that `before` or
+    /// `after` moves counts with the priority of the others; among hooks that count alike the smaller own priority goes first.
     std::optional<int> priority{};
 
     /// Hooks of the same function and phase that this one runs before or after, whether or not they are registered yet.
@@ -57,8 +58,9 @@ struct hook_options {
     hook_ids before{};
     hook_ids after{};
 
-    /// Takes the place of the hook that has this id, in one step: its rank, and its priority, `before` and `after` where
-    /// they are not given here. If there is no such hook, it is an ordinary registration.
+    /// Runs in place of the hook that has this id, registered before or after it: that one does not run while this one is
+    /// registered and enabled, and runs again afterwards. If this one states neither priority, `before` nor `after`, it has the
+    /// other's place in the order. Of several the last registered runs.
     bool replace = false;
 
     /// What the hook throws goes to the registry's error handler, and the call goes on as if the hook had returned; an
@@ -68,6 +70,13 @@ struct hook_options {
     /// False: while the hook is running on a thread, calls made beneath it on that thread skip it. Not given: true, or its
     /// plugin's default.
     std::optional<bool> reentrant{};
+
+    /// Runs only in calls that the registering thread makes, and is skipped in others: for a test double beside tests on other
+    /// threads. Not for hooks that are awaited, which may go on on any thread.
+    bool this_thread = false;
+
+    /// Removes itself when it has begun so many times; not more often, also where threads call at once. 0: no limit.
+    std::size_t times = 0;
 };
 
 namespace detail {

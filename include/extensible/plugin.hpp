@@ -27,7 +27,7 @@ struct plugin_options {
 
 /// Owns hooks, which are disabled, enabled and unloaded together: each in one step for all of them, so that no call that
 /// begins afterwards runs only some. Any thread may use it at any time, also from inside its hooks. Movable; one that was moved from
-/// is empty, and throws error where it is used.
+/// has no hooks, and throws error where it is to register one.
 ///
 ///     ext::plugin openbao{"openbao", {.isolate = true}};
 ///     openbao.on_start(get_api_key, supply_key, {.id = "openbao"});
@@ -85,10 +85,10 @@ public:
     }
 
     /// From the next call on none of its hooks runs. May throw std::bad_alloc, and then nothing has changed.
-    void disable() { detail::set_enabled(checked(), false); }
+    void disable() { detail::set_enabled(record_, false); }
 
     /// From the next call on its hooks run again, but for those that are disabled themselves.
-    void enable() { detail::set_enabled(checked(), true); }
+    void enable() { detail::set_enabled(record_, true); }
 
     /// Removes its hooks, and returns when no other thread is inside a call that can still run one of them and all that
     /// they captured is destroyed: the shared library that they came from may then be closed. Does not wait for calls that
@@ -112,7 +112,7 @@ public:
 
 private:
     EXTENSIBLE_HIDDEN const detail::ref<detail::plugin_record>& checked() const {
-        if (!record_) throw error("ext::plugin: this plugin was moved from, it can neither register nor change hooks");
+        if (!record_) throw error("ext::plugin: this plugin was moved from, no hook can be registered");
         record_->registry->checked();
         return record_;
     }

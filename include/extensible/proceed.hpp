@@ -5,8 +5,10 @@
 #include <extensible/any_call.hpp>
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/config.hpp>
+#include <extensible/detail/hazard.hpp>
 #include <extensible/detail/outcome.hpp>
 #include <extensible/detail/records.hpp>
+#include <extensible/detail/running.hpp>
 
 #include <optional>
 #include <utility>
@@ -21,6 +23,7 @@ template <class Result>
 struct inside_of_call {
     call_fields& call;
     Result (*run_function)(const inside_of_call& self);
+    const counting_guard* held = nullptr;  // of a call that is awaited
 };
 
 }  // namespace detail
@@ -44,7 +47,6 @@ private:
     proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
 
     EXTENSIBLE_CALL_FUNCTION static void run(const shared& call, const detail::hook_entry& hook);
-    EXTENSIBLE_CALL_FUNCTION static void run_guarded(void* hook_record, detail::call_fields* call, void* inside);
 
     const shared& call_;
     const detail::hook_entry& caller_;  // the hook that this is handed to; the next one is behind it
@@ -67,11 +69,23 @@ private:
     awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
 
     static Stage run(const shared& call, const detail::hook_entry& hook);
+    Stage go_on();
+    Stage go_on_watched();
 
     const shared& call_;
     const detail::hook_entry& caller_;
+    detail::hook_watch* watch_ = nullptr;  // of the hook that this is handed to; null where no monitor watches
     bool called_ = false;
 };
+
+namespace detail {
+
+/// Runs a hook that has options, or is watched by monitors; `object` is its hook_record.
+EXTENSIBLE_CALL_FUNCTION void run_guarded(void* object, call_fields* call, void* inside);
+
+struct watched_inside;
+
+}  // namespace detail
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -107,6 +121,18 @@ template <class Stage>
 Stage awaiting_proceed<Stage>::operator()() {
     called_ = true;
     if (call_.call.exception) detail::displace_exception(call_.call, *caller_.record);
+    return watch_ ? go_on_watched() : go_on();
+}
+
+template <class Stage>
+Stage awaiting_proceed<Stage>::go_on_watched() {
+    watch_->begin_inside();
+    co_await go_on();
+    watch_->end_inside();
+}
+
+template <class Stage>
+Stage awaiting_proceed<Stage>::go_on() {
     const detail::hook_entry& next = (&caller_)[1];
     if (!next.run) return call_.run_function(call_);
     detail::access::operations(call_.call).reset_result(&call_.call);
@@ -122,7 +148,7 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
     try {
         co_await detail::begin_hook<Stage>(hook, call.call, &inside);
     } catch (...) {
-        if (!detail::keep_or_isolate(call.call, *hook.record)) operations.reset_result(&call.call);
+        if (!detail::keep_or_isolate(call.call, *hook.record, *call.held)) operations.reset_result(&call.call);
         else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
     }
     if (skipped) co_await inside();
@@ -140,27 +166,36 @@ EXTENSIBLE_CALL_BODY void proceed::run(const shared& call, const detail::hook_en
     }
 }
 
-// Runs a hook that is registered with `.isolate` or `.reentrant = false`.
-EXTENSIBLE_CALL_BODY void proceed::run_guarded(void* hook_record, detail::call_fields* call, void* inside) {
-    const detail::hook_record& hook = *static_cast<detail::hook_record*>(hook_record);
-    std::optional<detail::running_hook::scope> running;
-    if (!hook.reentrant) {
-        if (detail::running_hook::is_running(hook)) {  // skipped
-            if (hook.when == phase::around) (*static_cast<proceed*>(inside))();
-            return;
-        }
-        running.emplace(hook);
+// What a watched around hook has inside: the proceed that it would have got otherwise, between two looks at the clock.
+struct detail::watched_inside : inside_of_call<void> {
+    hook_watch& watch;
+    proceed& next;
+
+    static void run(const inside_of_call<void>& erased) {
+        const auto& self = static_cast<const watched_inside&>(erased);
+        self.watch.begin_inside();
+        self.next();
+        self.watch.end_inside();
     }
-    if (!hook.isolate) return hook.erased.run(hook.erased.object, call, inside);
-    try {
-        hook.erased.run(hook.erased.object, call, inside);
-    } catch (...) {
-        detail::report_isolated(hook, call->name);
+};
+
+EXTENSIBLE_CALL_BODY void detail::run_guarded(void* object, call_fields* call, void* inside) {
+    hook_record& hook = *static_cast<hook_record*>(object);
+    proceed* const next = hook.when == phase::around ? static_cast<proceed*>(inside) : nullptr;
+    guarded_run guarded(hook, hook.when, *call);
+    bool runs_inside = !guarded.begins();
+    if (!runs_inside) {
+        const bool returned = guarded.run([&] {
+            if (!next || !guarded.watch()) return hook.erased.run(hook.object_to_run(), call, inside);
+            const hook_entry alone[2]{{nullptr, nullptr, &hook}, {}};
+            const watched_inside watched{{*call, &watched_inside::run}, guarded.watch(), *next};
+            proceed watched_next = access::make<proceed>(watched, alone[0]);
+            hook.erased.run(hook.object_to_run(), call, &watched_next);
+        });
         // An around hook that fails before it produces an outcome still has to let the function run.
-        if (hook.when != phase::around || detail::access::operations(*call).has_result(call) || call->exception) return;
-        proceed& next = *static_cast<proceed*>(inside);
-        if (!next.called_) next();
+        runs_inside = !returned && next && !access::was_called(*next) && !access::operations(*call).has_result(call) && !call->exception;
     }
+    if (runs_inside && next) (*next)();
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include <extensible/detail/records.hpp>
 #include <extensible/detail/system.hpp>
 #include <extensible/hook.hpp>
+#include <extensible/monitor.hpp>
 #include <extensible/options.hpp>
 
 #include <cstddef>
@@ -71,7 +72,16 @@ public:
     /// stderr; for silence, register one that does nothing. Throws sealed, or error for an empty handler.
     template <class Handler>
     EXTENSIBLE_HIDDEN hook on_hook_error(Handler&& handler) {
-        return detail::register_error_handler(record(), std::forward<Handler>(handler));
+        return detail::register_handler<hook_error>(record(), std::forward<Handler>(handler));
+    }
+
+    /// Has `monitor`, which takes a `const ext::hook_run&`, told of each run of each hook, behind it: which hook supplied the result,
+    /// and how long it took. It is called on the thread of the hook, by several at once; what it throws is dropped, and it is not told
+    /// of hooks that it causes to run itself. Several may be registered, and removed as hooks are. As long as there is one, calls of
+    /// all functions of the registry take longer. Throws sealed, or error for an empty monitor.
+    template <class Monitor>
+    EXTENSIBLE_HIDDEN hook on_hook_run(Monitor&& monitor) {
+        return detail::register_handler<hook_run>(record(), std::forward<Monitor>(monitor));
     }
 
     /// All functions in the order of their names, with their hooks; also those that hooks wait for and nobody has wrapped,

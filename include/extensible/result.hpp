@@ -4,6 +4,7 @@
 
 #include <extensible/detail/config.hpp>
 
+#include <concepts>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -26,6 +27,23 @@ constexpr decltype(auto) invoke(Function C::*member, Object&& object, A&&... arg
         return ((*std::forward<Object>(object)).*member)(std::forward<A>(args)...);
 }
 
+/// Tells that a result was written, since it was last asked. Assigning a result writes it.
+struct write_mark {
+    bool written = false;
+
+    constexpr write_mark() noexcept = default;
+    constexpr write_mark(const write_mark&) noexcept {}
+    constexpr write_mark& operator=(const write_mark&) noexcept {
+        written = true;
+        return *this;
+    }
+};
+
+template <class R>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+
 }  // namespace detail
 
 /// The result of one call, or nothing yet. Reads and writes as std::optional<R> does, for values, references and void.
@@ -41,9 +59,26 @@ public:
     template <class U>
         requires(std::is_assignable_v<base&, U &&> && !std::is_same_v<std::remove_cvref_t<U>, result>)
     result& operator=(U&& value) {
+        mark_.written = true;
         base::operator=(std::forward<U>(value));
         return *this;
     }
+    template <class... U>
+    auto& emplace(U&&... from) {
+        mark_.written = true;
+        return base::emplace(std::forward<U>(from)...);
+    }
+
+    /// Where the function returns a std::optional, an empty one is the result from now on. Otherwise as reset().
+    result& operator=(std::nullopt_t) noexcept {
+        if constexpr (detail::is_optional<R>) emplace(std::nullopt);
+        else base::reset();
+        return *this;
+    }
+
+private:
+    friend detail::access;
+    detail::write_mark mark_;
 };
 
 /// For a function that returns nothing: the result is that it returned.
@@ -51,14 +86,16 @@ template <>
 class result<void> {
 public:
     /// The function counts as having returned.
-    void emplace() noexcept { set_ = true; }
+    void emplace() noexcept { set_ = mark_.written = true; }
     void reset() noexcept { set_ = false; }
     bool has_value() const noexcept { return set_; }
     explicit operator bool() const noexcept { return set_; }
     void operator*() const noexcept {}
 
 private:
+    friend detail::access;
     bool set_ = false;
+    detail::write_mark mark_;
 };
 
 namespace detail {
@@ -72,7 +109,10 @@ public:
     reference_result() = default;
 
     /// Refers to `to` from now on. `to` is not copied and has to outlive the use that the caller makes of it.
-    void emplace(R to) noexcept { object_ = __builtin_addressof(to); }
+    void emplace(R to) noexcept {
+        mark_.written = true;
+        object_ = __builtin_addressof(to);
+    }
     void reset() noexcept { object_ = nullptr; }
     bool has_value() const noexcept { return object_ != nullptr; }
     explicit operator bool() const noexcept { return has_value(); }
@@ -82,7 +122,9 @@ public:
     object* operator->() const noexcept { return object_; }
 
 private:
+    friend access;
     object* object_ = nullptr;
+    write_mark mark_;
 };
 
 }  // namespace detail
@@ -117,6 +159,12 @@ void set_from(result<R>& result, Function&& function, A&&... args) {
     else result.emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
 }
 
+/// Whether the call cannot end without an exception. A function that returns nothing has returned then.
+template <class R>
+bool is_missing(const result<R>& result) noexcept {
+    return !std::is_void_v<R> && !result.has_value();
+}
+
 /// Gives the result away. There must be one.
 template <class R>
 R take(result<R>& result) {
@@ -124,6 +172,30 @@ R take(result<R>& result) {
     else if constexpr (!std::is_void_v<R>) return std::move(*result);
 }
 
+void failed() = delete;  // so that failed(result) below is looked up in the namespace of the result's type alone
+
+struct failed_function {
+    template <class R>
+    static constexpr bool is_asked = requires(const R& result) { { failed(result) } -> std::convertible_to<bool>; };
+    template <class R>
+    static constexpr bool is_expected = requires(const R& result) {
+        { result.has_value() } -> std::convertible_to<bool>;
+        result.error();
+    };
+
+    template <class R>
+    constexpr bool operator()(const R& result) const {
+        if constexpr (is_asked<R>) return failed(result);
+        else if constexpr (is_expected<R>) return !result.has_value();
+        else return false;
+    }
+};
+
 }  // namespace detail
+
+/// Whether a result that is a value says that the call failed: `ext::failed(parse(text))`. True for a std::expected, or a type like
+/// it (with has_value() and error()), that holds an error. An application's own type says so by a function beside it, in its
+/// namespace: `bool failed(const outcome& result)`. False for all others.
+inline constexpr detail::failed_function failed{};
 
 }  // namespace ext::inline EXTENSIBLE_ABI

@@ -12,6 +12,7 @@
 #include <extensible/detail/make_hook.hpp>
 #include <extensible/detail/outcome.hpp>
 #include <extensible/detail/records.hpp>
+#include <extensible/detail/running.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
@@ -32,7 +33,29 @@ namespace detail {
 
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_function(std::string_view name);
 
+/// What ext::fn is. It takes the arguments as they are given, so that it costs no move that the function itself does not.
+template <auto Function>
+struct constant_function {
+    static_assert(!std::is_member_object_pointer_v<decltype(Function)>,
+                  "ext::fn: a data member is no function; wrap a lambda that returns it");
+
+    template <class... A>
+    EXTENSIBLE_ALWAYS_INLINE constexpr decltype(auto) operator()(A&&... args) const {
+        return detail::invoke(Function, std::forward<A>(args)...);
+    }
+};
+template <auto Function>
+struct signature_from<constant_function<Function>> {
+    using type = signature_of<decltype(Function)>;
+};
+
 }  // namespace detail
+
+/// A function or member function that is known at compile time, as a function object: called directly, and not through a pointer.
+///
+///     ext::extensible get_api_key{"models.get_api_key", ext::fn<&read_api_key>};
+template <auto Function>
+inline constexpr detail::constant_function<Function> fn{};
 
 /// A function that can be extended: it is called as the function itself, and hooks registered on its name run at the start
 /// and at the end of each call.
@@ -183,7 +206,7 @@ private:
             else run_function(function);
         }
 
-        // 3. End hooks, always all of them.
+        // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
         for (const detail::hook_entry* hook = hooks->begin(phase::end); hook->run; ++hook) {
             try {
                 hook->run(hook->object, &call, nullptr);
@@ -191,9 +214,10 @@ private:
                 detail::keep_exception(call, *hook->record);
             }
         }
+        if (hooks->ends != 0) [[unlikely]] detail::run_ends(call);
 
         // 4. The outcome.
-        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
+        if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
         return detail::take(call.result);
     }
 
@@ -207,7 +231,7 @@ private:
                                  std::forward<decltype(passed)>(passed)...);
             });
         } catch (...) {
-            detail::keep_exception(call.exception);
+            detail::keep_exception(call);
         }
     }
 
@@ -227,37 +251,38 @@ private:
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
                 else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
-                if (!detail::keep_or_isolate(call, *hook->record)) break;
+                if (!detail::keep_or_isolate(call, *hook->record, held)) break;
             }
         }
 
         // 2. The function, unless they have settled the outcome, inside the around hooks.
         if (!call.result && !call.exception) {
             if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) {
-                const inside<stage> function{{call, &await_function}, self};
+                const inside<stage> function{{call, &await_function, &held}, self};
                 co_await detail::access::run<awaiting_proceed<stage>>(function, around);
             } else {  // here, because a stage of its own would be another coroutine
                 try {
                     if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
                     else call.result.emplace(co_await begin_function(call, self));
                 } catch (...) {
-                    detail::keep_exception(call.exception);
+                    detail::keep_exception(call);
                 }
             }
         }
 
-        // 3. End hooks, always all of them.
+        // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
         while (const detail::hook_entry* const hook = end_hooks.next()) {
             try {
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
                 else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
-                detail::keep_or_isolate(call, *hook->record);
+                detail::keep_or_isolate(call, *hook->record, held);
             }
         }
+        end_hooks.run_ends();
 
         // 4. The outcome.
-        if (call.exception || !call.result) [[unlikely]] detail::throw_outcome(call);
+        if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
         if constexpr (std::is_void_v<detail::outcome_of<R>>) co_return;
         else co_return detail::take(call.result);
     }
@@ -273,7 +298,7 @@ private:
             if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
             else call.result.emplace(co_await begin_function(call, self));
         } catch (...) {
-            detail::keep_exception(call.exception);
+            detail::keep_exception(call);
         }
     }
 

@@ -500,13 +500,11 @@ const scenario scenarios[] = {
                            unload_and_check({0});
                        }};
      }},
-    {"replace", "a hook takes the place of another", [] {
+    {"replace", "a hook runs in place of another, which then goes, and goes itself", [] {
          w->hooks[0] = w->f.on_start(w->watched(0), {.id = "a"});
          return bodies{[] { w->call(w->f), w->call(w->f); }, call_of_f(), [] {
-                           w->operate([] {
-                               w->hooks[1] = w->f.on_start(w->watched(1), {.id = "a", .replace = true});
-                               w->removed[0] = true;
-                           });
+                           w->operate([] { w->hooks[1] = w->f.on_start(w->watched(1), {.id = "a", .replace = true}); });
+                           w->remove(0);
                            w->remove_and_wait(1);
                        }};
      }},

@@ -18,6 +18,10 @@ endfunction()
 function(stamp_library name visibility says)
     add_library(stamp_${name} MODULE stamp/library.cpp)
     stamp_target(stamp_${name} ${visibility})
+    if(NOT says STREQUAL "done")
+        # In compiled mode too: what was compiled once is made for the others' layout.
+        target_compile_options(stamp_${name} PRIVATE -UEXTENSIBLE_COMPILED)
+    endif()
     test_stamp(${name} $<TARGET_FILE:stamp_${name}> ${says})
 endfunction()
 

@@ -42,6 +42,7 @@ public:
     EXTENSIBLE_FUNCTION void add(std::string_view name, hook_record& hook, const hook_options& options);
     EXTENSIBLE_FUNCTION void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
     EXTENSIBLE_FUNCTION void add_error_handler(hook_record& hook);
+    EXTENSIBLE_FUNCTION void add_monitor(hook_record& hook);
 
     /// Removes the hooks of the group, which can register no more.
     EXTENSIBLE_FUNCTION void remove(hook_group& group);
@@ -58,8 +59,9 @@ private:
     EXTENSIBLE_FUNCTION ref<function_record> find_or_make(std::string_view name);
     EXTENSIBLE_FUNCTION void forget_if_unused(function_record& function) noexcept;
     EXTENSIBLE_FUNCTION void add(function_record& function, hook_record& hook, const hook_options& options);
-    EXTENSIBLE_FUNCTION hook_record* hook_to_replace(std::string_view where, const hook_sequence& hooks, hook_record& hook,
-                                                     const hook_options& options) const;
+    EXTENSIBLE_FUNCTION void add_handler(site& place, std::string_view name, hook_record& hook);
+    EXTENSIBLE_FUNCTION void prepare(std::string_view where, const hook_sequence& hooks, hook_record& hook,
+                                     const hook_options& options) const;
 
     // Which hooks are meant: those of a group; without one those that were registered on an object, or all.
     struct selection {
@@ -111,6 +113,10 @@ inline bool is_active(const ref<hook_record>& hook) {
 /// plain one not around them. Hooks for any function may be under a pattern that matches others too.
 EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* function) noexcept;
 
+/// The hook of the function's that runs in place of this one, see hook_options::replace; null where none does.
+EXTENSIBLE_FUNCTION const hook_record* running_instead(const hook_record& hook, const function_record& function,
+                                                       const hook_sequence& hooks);
+
 // ---- The stamp ------------------------------------------------------------------------------------------------------
 
 EXTENSIBLE_HIDDEN inline constexpr std::string_view standard_library =
@@ -155,7 +161,7 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
 
 EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
     : stamp(make_stamp()), counted(initial_references), domain(&shared) {
-    errors.registry = this;
+    errors.registry = monitors.registry = this;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -172,6 +178,16 @@ EXTENSIBLE_FUNCTION registry_record& registry_record::checked() {
                                     "; compile both alike"}));
 }
 
+// Whether it runs in the function's calls, if no other runs in its place.
+EXTENSIBLE_FUNCTION bool runs_in(const hook_record& hook, const function_record& function) noexcept {
+    return hook.runs() && (!function.sites || suits(hook, function.sites->type));
+}
+
+EXTENSIBLE_FUNCTION const hook_record* running_instead(const hook_record& hook, const function_record& function,
+                                                       const hook_sequence& hooks) {
+    return hooks.find_replacing(hook, [&](const hook_record& other) { return runs_in(other, function); });
+}
+
 EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* function) noexcept {
     const type_identity* const stage = function ? function->stage : nullptr;
     if (hook.stage) return stage && *hook.stage == *stage;
@@ -182,7 +198,7 @@ EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* fun
 /// locked all the while. Everything that may throw does so before or in make(), and leaves everything as it was.
 class change {
 public:
-    explicit change(registry_record& registry) noexcept : registry_(registry) {}
+    explicit change(registry_record& registry) noexcept : registry_(registry), watched_(registry.watched) {}
     change(const change&) = delete;
     change& operator=(const change&) = delete;
     EXTENSIBLE_FUNCTION ~change();
@@ -196,6 +212,9 @@ public:
 
     /// The function's hooks stay, but some run no more, or run again; or its wrappers have changed.
     EXTENSIBLE_FUNCTION void refresh(function_record& function);
+
+    /// From then on all functions are watched by monitors; or no more.
+    EXTENSIBLE_FUNCTION void watch(bool watched);
 
     /// Makes the change, for all calls that begin afterwards.
     EXTENSIBLE_FUNCTION void make();
@@ -213,7 +232,7 @@ private:
         dropped_hook* dropped = nullptr;        // hooks that the published list has, and `next` has not
     };
 
-    EXTENSIBLE_FUNCTION void exchange_one(part& p);
+    EXTENSIBLE_FUNCTION void copy_list(part& p);
     EXTENSIBLE_FUNCTION const hook_record* running_before(const part& p) const noexcept;
     EXTENSIBLE_FUNCTION void list_anew(part& p);
     EXTENSIBLE_FUNCTION void compare(part& p, const std::vector<hook_record*>& running);
@@ -222,11 +241,8 @@ private:
     EXTENSIBLE_FUNCTION void publish(const function_record& function, hook_list* list) noexcept;
     EXTENSIBLE_FUNCTION void commit(part& p) noexcept;
 
-    static bool runs_in(const hook_record& hook, const function_record& function) noexcept {
-        return hook.runs() && suits(hook, function.sites->type);
-    }
-
     registry_record& registry_;
+    bool watched_;
     part* parts_ = nullptr;
     hook_record* added_ = nullptr;
     std::vector<ref<hook_record>> removed_;
@@ -248,7 +264,7 @@ EXTENSIBLE_FUNCTION void change::remove(hook_record& hook) { removed_.push_back(
 EXTENSIBLE_FUNCTION void change::edit(function_record& function, hook_sequence::edit planned) {
     const bool only_one = !planned.moves_others && function.sites;
     parts_ = new part{ref(&function), true, std::move(planned), parts_};
-    if (only_one) exchange_one(*parts_);
+    if (only_one) copy_list(*parts_);
     else list_anew(*parts_);
 }
 
@@ -257,42 +273,48 @@ EXTENSIBLE_FUNCTION void change::refresh(function_record& function) {
     list_anew(*parts_);
 }
 
-// One hook comes, or goes, or takes the place of another: the published list is copied with that difference.
-EXTENSIBLE_FUNCTION void change::exchange_one(part& p) {
-    function_record& function = *p.function;
-    hook_list* const published = function.published;
-    hook_record* const added = p.planned.added && runs_in(*p.planned.added, function) ? p.planned.added : nullptr;
-    hook_record* const leaving = p.planned.leaving && runs_in(*p.planned.leaving, function) ? p.planned.leaving : nullptr;
-    if (!added && !leaving) return;
-    p.publishes = true;
-    if (added) p.gained.push_back(added);
-    if (leaving) p.dropped = new dropped_hook{ref(leaving), nullptr};
-    if (!published) p.next = hook_list::make(function, p.gained);
-    else if (added || published->size > 1) p.next = published->copy(leaving, added, added ? running_before(p) : nullptr);
+EXTENSIBLE_FUNCTION void change::watch(bool watched) {
+    if (watched == watched_) return;
+    watched_ = watched;
+    for (const auto& function : registry_.contents->functions) refresh(*function);
 }
 
-// The hook that runs directly before the added one, by the order after the edit; null for the first of all.
+// One hook comes or goes: the published list is copied with that difference.
+EXTENSIBLE_FUNCTION void change::copy_list(part& p) {
+    function_record& function = *p.function;
+    const hook_list* const published = function.published;
+    const hook_sequence::edit& planned = p.planned;
+    if (planned.added && runs_in(*planned.added, function)) {
+        p.gained.push_back(planned.added);
+        p.next = published ? published->copy_with(*planned.added, running_before(p))
+                           : hook_list::make(function, p.gained, watched_);
+    } else if (planned.leaving && runs_in(*planned.leaving, function)) {
+        p.dropped = new dropped_hook{ref(const_cast<hook_record*>(planned.leaving)), nullptr};
+        if (published->size > 1) p.next = published->copy_without(*planned.leaving);
+    } else {
+        return;
+    }
+    p.publishes = true;
+}
+
+// The hook that runs directly before the added one; null for the first of all.
 EXTENSIBLE_FUNCTION const hook_record* change::running_before(const part& p) const noexcept {
     const function_record& function = *p.function;
-    for (std::size_t at = p.planned.added_at; at-- > 0;) {
-        const bool is_shifted = p.planned.leaving && at >= p.planned.leaves_at;
-        const hook_record& hook = function.hooks[is_shifted ? at + 1 : at];
-        if (runs_in(hook, function)) return &hook;
-    }
+    for (std::size_t at = p.planned.at; at-- > 0;)
+        if (const hook_record& hook = function.hooks[at];
+            runs_in(hook, function) && !running_instead(hook, function, function.hooks)) return &hook;
     return nullptr;
 }
 
 EXTENSIBLE_FUNCTION void change::list_anew(part& p) {
     function_record& function = *p.function;
+    const hook_sequence& hooks = p.edits ? p.planned.anew : function.hooks;
     std::vector<hook_record*> running;
-    const auto add_if_running = [&](hook_record& hook) {
-        if (runs_in(hook, function)) running.push_back(&hook);
-    };
-    // A function that nobody wraps publishes nothing.
-    if (function.sites && p.edits) for (hook_record& hook : p.planned.anew) add_if_running(hook);
-    else if (function.sites) for (hook_record& hook : function.hooks) add_if_running(hook);
+    if (function.sites)  // one that nobody wraps publishes nothing
+        for (hook_record& hook : hooks)
+            if (runs_in(hook, function) && !running_instead(hook, function, hooks)) running.push_back(&hook);
     compare(p, running);
-    if (p.publishes && !running.empty()) p.next = hook_list::make(function, running);
+    if (p.publishes && !running.empty()) p.next = hook_list::make(function, running, watched_);
 }
 
 // What the published list has that is not among `running`, and the other way round.
@@ -304,7 +326,7 @@ EXTENSIBLE_FUNCTION void change::compare(part& p, const std::vector<hook_record*
     if (published) {
         published->any_of([&](const hook_entry& entry) {
             entry.record->mark = here;
-            same &= listed < running.size() && running[listed] == entry.record;
+            same &= listed < running.size() && running[listed] == entry.record && published->watched == watched_;
             return ++listed, false;
         });
     }
@@ -329,6 +351,7 @@ EXTENSIBLE_FUNCTION void change::make() {
     const ref<change_step> step = sites > 1 ? prepare_step() : ref<change_step>();
 
     // Nothing fails from here on. A hook has its holders before a call can see it.
+    registry_.watched = watched_;
     hazard_domain& domain = *registry_.domain;
     if (added_) {
         domain.keep(*added_);
@@ -348,7 +371,7 @@ EXTENSIBLE_FUNCTION void change::make() {
 EXTENSIBLE_FUNCTION ref<change_step> change::prepare_step() {
     ref step(new change_step);
     for (part* p = parts_; p; p = p->next_part)
-        if (p->publishes && !p->function->published) p->placeholder = hook_list::make(*p->function, {});
+        if (p->publishes && !p->function->published) p->placeholder = hook_list::make(*p->function, {}, watched_);
     return step;
 }
 
@@ -398,12 +421,9 @@ EXTENSIBLE_FUNCTION std::string text_of(const hook_record& hook) {
     throw signature_mismatch(join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
 }
 
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first,
-                                                      const hook_record& second) {
-    // A hook of one function cannot take the place of one that other functions have too, nor the other way round.
-    const bool alike = first.pattern.empty() == second.pattern.empty();
-    throw duplicate_hook(join({function, ": there is ", article(first.when), text_of(first), " already; remove it, or ",
-                               alike ? "set .replace to take its place" : "choose another id"}));
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first) {
+    throw duplicate_hook(join({function, ": there is ", article(first.when), text_of(first),
+                               " already; remove it, or set .replace to run in its place"}));
 }
 
 EXTENSIBLE_FUNCTION void check_name(std::string_view name) {
@@ -512,43 +532,42 @@ EXTENSIBLE_FUNCTION void locked_registry::detach(site& place) {
 
 // ---- Hooks ----------------------------------------------------------------------------------------------------------
 
-// What a registration says of its hook. What is not said comes from a hook that it replaces, which may be null.
-EXTENSIBLE_FUNCTION void take_options(hook_record& hook, const hook_options& options, const hook_record* replaced) {
-    const std::vector<std::string>& before = replaced && options.before.empty() ? replaced->before : options.before;
-    const std::vector<std::string>& after = replaced && options.after.empty() ? replaced->after : options.after;
-    std::vector<std::string>(before).swap(hook.before);
-    std::vector<std::string>(after).swap(hook.after);
-    hook.priority = options.priority.value_or(replaced ? replaced->priority : 0);
-    if (replaced) hook.number = replaced->number;
-}
-
-// The hook that has the id already, null where there is none. Takes the options that cannot come from that one.
-EXTENSIBLE_FUNCTION hook_record* locked_registry::hook_to_replace(std::string_view where, const hook_sequence& hooks,
-                                                                  hook_record& hook, const hook_options& options) const {
-    check_registration(where, hook);
-    hook.registry = registry_;
+EXTENSIBLE_FUNCTION void take_options(hook_record& hook, const hook_options& options) {
+    std::vector<std::string>(options.before).swap(hook.before);
+    std::vector<std::string>(options.after).swap(hook.after);
+    hook.priority = options.priority.value_or(0);
+    hook.replaces = options.replace && !hook.id.empty();
+    hook.takes_place = hook.replaces && !options.priority && hook.before.empty() && hook.after.empty();
     hook.isolate = options.isolate.value_or(hook.plugin && hook.plugin->isolate);
     hook.reentrant = options.reentrant.value_or(!hook.plugin || hook.plugin->reentrant);
+    hook.only_thread = options.this_thread ? this_thread_id() : 0;
+    hook.times = options.times;
+}
+
+// Makes the hook ready to be registered among `hooks`, or throws.
+EXTENSIBLE_FUNCTION void locked_registry::prepare(std::string_view where, const hook_sequence& hooks, hook_record& hook,
+                                                  const hook_options& options) const {
+    check_registration(where, hook);
+    take_options(hook, options);
+    hook.registry = registry_;
     hook.number = registry_->registrations + 1;
-    if (hook.stage && !hook.reentrant)
-        throw error(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with "
-                                                          ".reentrant = false"}));
-    hook_record* const first = hooks.find(hook.when, hook.id);
-    if (first && (!options.replace || first->pattern.empty() != hook.pattern.empty())) throw_duplicate(where, *first, hook);
-    return first;
+    if (hook.stage && (!hook.reentrant || hook.only_thread))
+        throw error(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with ",
+                          hook.only_thread ? ".this_thread = true" : ".reentrant = false"}));
+    const hook_record* const first = hook.replaces ? nullptr : hooks.find_original(hook);
+    if (first) throw_duplicate(where, *first);
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::add(function_record& function, hook_record& hook, const hook_options& options) {
-    hook_record* const first = hook_to_replace(function.name, function.hooks, hook, options);
+    prepare(function.name, function.hooks, hook, options);
     if (hook.signature && function.sites && !(*function.sites->type->signature == *hook.signature))
         throw_signature_mismatch(function.name, *function.sites->type->signature, text_of(hook), *hook.signature);
-    take_options(hook, options, first);
     hook.function = ref(&function);
 
     change adding(*registry_);
-    adding.edit(function, function.hooks.plan(function.name, first, &hook));
+    adding.edit(function, function.hooks.plan_with(function.name, hook));
+    if (function.sites == &registry_->monitors) adding.watch(true);
     adding.add(hook);
-    if (first) adding.remove(*first);
     adding.make();
     ++registry_->registrations;
 }
@@ -571,37 +590,32 @@ EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record
 
 EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
     if (pattern.empty()) throw error("ext: a function's name must not be empty");
-    hook_record* const first = hook_to_replace(pattern, registry_->contents->patterns, hook, options);
-    take_options(hook, options, first);
+    prepare(pattern, registry_->contents->patterns, hook, options);
 
     // In one function that all patterns match these must have an order; then they have one in each.
-    hook_sequence::edit patterns = registry_->contents->patterns.plan(pattern, first, &hook);
+    hook_sequence::edit patterns = registry_->contents->patterns.plan_with(pattern, hook);
     change adding(*registry_);
-    for (const auto& function : registry_->contents->functions) {
-        hook_record* const added = matches(pattern, function->name) ? &hook : nullptr;
-        hook_record* const leaving = first && matches(first->pattern, function->name) ? first : nullptr;
-        const hook_record* const namesake = added ? function->hooks.find(hook.when, hook.id) : nullptr;
-        if (namesake && namesake != first) throw_duplicate(function->name, *namesake, hook);
-        if (added || leaving) adding.edit(*function, function->hooks.plan(function->name, leaving, added));
-    }
+    for (const auto& function : registry_->contents->functions)
+        if (matches(pattern, function->name)) adding.edit(*function, function->hooks.plan_with(function->name, hook));
     adding.add(hook);
-    if (first) adding.remove(*first);
     adding.make();
     registry_->contents->patterns.apply(patterns);
     ++registry_->registrations;
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) {
-    constexpr std::string_view name = "on_hook_error";  // of no function; for an error's text
+// The name is of no function; it is for an error's text.
+EXTENSIBLE_FUNCTION void locked_registry::add_handler(site& place, std::string_view name, hook_record& hook) {
     check_registration(name, hook);
-    site& errors = registry_->errors;
-    if (!errors.function) {
-        errors.function = ref(new function_record(name, registry_));
-        errors.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
-        errors.function->sites = &errors;
+    if (!place.function) {
+        place.function = ref(new function_record(name, registry_));
+        place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+        place.function->sites = &place;
     }
-    add(*errors.function, hook, no_options());
+    add(*place.function, hook, no_options());
 }
+
+EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) { add_handler(registry_->errors, "on_hook_error", hook); }
+EXTENSIBLE_FUNCTION void locked_registry::add_monitor(hook_record& hook) { add_handler(registry_->monitors, "on_hook_run", hook); }
 
 EXTENSIBLE_FUNCTION bool locked_registry::any_in(const hook_sequence& hooks, const selection& selected) noexcept {
     for (const hook_record& hook : hooks)
@@ -618,8 +632,8 @@ EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& functi
 
 EXTENSIBLE_FUNCTION hook_sequence::edit locked_registry::without(std::string_view where, hook_sequence& hooks,
                                                                  const selection& leaving) {
-    if (hook_record* const only = leaving.only_hook()) return hooks.plan(where, only, nullptr);
-    return hooks.plan_without(where, [&](const hook_record& hook) { return leaving.has(hook); });
+    if (const hook_record* const only = leaving.only_hook()) return hooks.plan_without(where, *only);
+    return hooks.plan_without_any(where, [&](const hook_record& hook) { return leaving.has(hook); });
 }
 
 // Removes hooks from one function, or from all functions and from the patterns if that is null.
@@ -632,6 +646,7 @@ EXTENSIBLE_FUNCTION void locked_registry::remove(const selection& leaving, funct
             for (hook_record& hook : function.hooks)
                 if (hook.function && leaving.has(hook)) removing.remove(hook);
         removing.edit(function, without(function.name, function.hooks, leaving));
+        if (function.sites == &registry_->monitors) removing.watch(function.hooks.size() > 1 && leaving.only_hook());
     };
     hook_sequence::edit patterns;
     const bool concerns_patterns = !from && any_in(contents.patterns, leaving);
@@ -673,8 +688,10 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::close() {
-    const ref<function_record> errors = std::exchange(registry_->errors.function, {});
-    if (errors) remove({nullptr, true}, errors.get());
+    for (site* handlers : {&registry_->errors, &registry_->monitors}) {
+        const ref<function_record> function = std::exchange(handlers->function, {});
+        if (function) remove({nullptr, true}, function.get());
+    }
     remove({nullptr, true}, nullptr);
     registry_->contents->functions.clear();
     registry_->closed = true;

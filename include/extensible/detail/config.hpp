@@ -111,10 +111,10 @@ struct access {
     EXTENSIBLE_HIDDEN static constexpr auto& record(auto& owner) { return owner.record(); }
     static constexpr auto& site(auto& wrapper) { return wrapper.site_; }
     static constexpr auto& operations(auto& call) { return call.operations_; }
-    template <class Proceed>
-    static constexpr auto* guarded_runner() noexcept {
-        return &Proceed::run_guarded;
-    }
+    static constexpr auto& ends(auto& call) { return call.ends_; }
+    static constexpr auto& was_called(auto& proceed) { return proceed.called_; }
+    static constexpr auto& watch(auto& proceed) { return proceed.watch_; }
+    static constexpr bool take_mark(auto& result) noexcept { return std::exchange(result.mark_.written, false); }
     template <class Proceed>
     static auto run(const auto& call, const auto& hook) {
         return Proceed::run(call, hook);

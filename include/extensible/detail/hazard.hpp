@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <utility>
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
@@ -299,17 +300,23 @@ public:
     /// for the call know whom they wait for.
     class on_this_thread {
     public:
-        EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held) : slot_(held.domain_.this_thread().free_slot()) {
+        /// May throw std::bad_alloc, as hazard_guard; or does without where there is no memory.
+        EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held) : slot_(&held.domain_.this_thread().free_slot()) {
             // Release: as in hazard_guard. That it is seen late does no harm: the count holds the list.
-            slot_.held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, std::memory_order_release);
+            slot_->held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, std::memory_order_release);
         }
+        EXTENSIBLE_FUNCTION on_this_thread(const counting_guard& held, std::nothrow_t) noexcept;
         on_this_thread(const on_this_thread&) = delete;
         on_this_thread& operator=(const on_this_thread&) = delete;
         // A flag may have been set here for a list that was in the slot before. It stays for the next call in the slot.
-        EXTENSIBLE_HIDDEN ~on_this_thread() { slot_.held.store(0, std::memory_order_release); }
+        EXTENSIBLE_HIDDEN ~on_this_thread() {
+            if (slot_) slot_->held.store(0, std::memory_order_release);
+        }
 
     private:
-        hazard_slot& slot_;
+        EXTENSIBLE_HIDDEN on_this_thread() noexcept = default;
+
+        hazard_slot* slot_ = nullptr;
     };
 
 private:
@@ -370,6 +377,16 @@ EXTENSIBLE_FUNCTION void hazard_guard::leave_slowly(hazard_slot& slot) noexcept 
     slot.thread->domain->reclaim();
 }
 
+EXTENSIBLE_FUNCTION counting_guard::on_this_thread::on_this_thread(const counting_guard& held, std::nothrow_t) noexcept
+    : on_this_thread() {
+    try {
+        on_this_thread here(held);
+        std::swap(slot_, here.slot_);
+    } catch (const std::bad_alloc&) {
+        // Threads that wait for the call do not know then that it is on this one.
+    }
+}
+
 // ---- Slots of threads -----------------------------------------------------------------------------------------------
 
 EXTENSIBLE_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool asymmetric) noexcept : domain(&home) {
@@ -386,7 +403,9 @@ EXTENSIBLE_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcep
 // More slots, behind the last one.
 EXTENSIBLE_FUNCTION hazard_slot* thread_hazards::grow(hazard_slot& last) {
     hazard_slot* const added = adopt(new hazard_slot[further_slots], further_slots);
-    last.next.store(added, std::memory_order_release);  // pairs with the load in any_slot()
+    // Sequentially consistent, as the load in any_slot(): a look that comes after a list was replaced, in the one order of such
+    // accesses, then finds the slot that holds the list.
+    last.next.store(added, std::memory_order_seq_cst);
     return added;
 }
 
@@ -612,7 +631,7 @@ EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
 template <class Visitor>
 EXTENSIBLE_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
     for (thread_hazards* thread = threads_; thread; thread = thread->next)
-        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(std::memory_order_acquire))
+        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(std::memory_order_seq_cst))
             if (const std::uintptr_t held = slot->held.load(std::memory_order_seq_cst); held != 0 && visit(*slot, held)) return true;
     return false;
 }

@@ -7,10 +7,13 @@
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
+#include <extensible/detail/ends.hpp>
 #include <extensible/detail/records.hpp>
+#include <extensible/detail/running.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
+#include <extensible/monitor.hpp>
 #include <extensible/options.hpp>
 #include <extensible/params.hpp>
 #include <extensible/proceed.hpp>
@@ -36,6 +39,10 @@ struct hook_place {
 EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
                                               const type_identity* signature, const type_identity* stage,
                                               const hook_options& options);
+
+/// The registry of a wrapped function. Throws error where the wrapper is not constructed yet, and so is zero: it is in static storage
+/// of a source file whose turn is still to come.
+EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function);
 
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when);
 
@@ -70,55 +77,107 @@ struct hook_result<phase::around, Hook, Call, Proceed> {
 
 // ---- The code of a hook ---------------------------------------------------------------------------------------------
 
+// A start hook that returns the end of its call. An empty one, as of a std::function, is none.
+template <class Call, class Hook>
+void run_start(void* object, call_fields* erased_call, void*) {
+    hook_record& record = *static_cast<hook_record*>(object);
+    call_ends& ends = access::ends(*erased_call);
+    auto&& call = Call::from(erased_call);
+    const auto& end = ends.add<Call>(record, [&]() -> decltype(auto) {
+        return detail::invoke(*static_cast<Hook*>(record.erased.object), call);
+    });
+    if (!is_null(end)) return;
+    call_end* const empty = ends.take_last();
+    empty->destroy(empty);
+}
+
 template <phase When, class Call, class Hook>
 void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] void* inside) {
     auto&& call = Call::from(erased_call);
     if constexpr (When == phase::around)
-        static_cast<void>(detail::invoke(*static_cast<Hook*>(object), call, *static_cast<proceed*>(inside)));
+        detail::invoke(*static_cast<Hook*>(object), call, *static_cast<proceed*>(inside));
     else
-        static_cast<void>(detail::invoke(*static_cast<Hook*>(object), call));
+        detail::invoke(*static_cast<Hook*>(object), call);
 }
 
 // The coroutine that awaits a hook.
 template <phase When, class Call, class Stage, class Hook>
-Stage await_hook(Hook& hook, call_fields* erased_call, [[maybe_unused]] awaiting_proceed<Stage>* inside) {
-    auto&& call = Call::from(erased_call);
-    if constexpr (When == phase::around) static_cast<void>(co_await detail::invoke(hook, call, *inside));
-    else static_cast<void>(co_await detail::invoke(hook, call));
+Stage await_hook(hook_record& record, call_fields* erased_call, [[maybe_unused]] awaiting_proceed<Stage>* inside) {
+    awaited_run run(record, *erased_call);
+    Hook& hook = *static_cast<Hook*>(record.erased.object);
+    if (run.begins()) {
+        auto&& call = Call::from(erased_call);
+        if constexpr (When == phase::around) {
+            access::watch(*inside) = run.watch();
+            static_cast<void>(co_await detail::invoke(hook, call, *inside));
+        } else {
+            static_cast<void>(co_await detail::invoke(hook, call));
+        }
+        run.done();
+    } else if constexpr (When == phase::around) {
+        co_await (*inside)();
+    }
 }
 
 template <phase When, class Call, class Stage, class Hook>
 void begin_awaited(void* object, call_fields* erased_call, void* inside) {
     auto& place = *static_cast<place_for_stage<Stage>*>(inside);
-    place.begun.emplace(await_hook<When, Call, Stage>(*static_cast<Hook*>(object), erased_call, place.inside));
+    place.begun.emplace(await_hook<When, Call, Stage, Hook>(*static_cast<hook_record*>(object), erased_call, place.inside));
 }
 
-template <class Handler>
-void run_error_handler(void* object, call_fields*, void* error) {
-    static_cast<void>(detail::invoke(*static_cast<Handler*>(object), *static_cast<const hook_error*>(error)));
+// A handler or monitor, which is told Event.
+template <class Event, class Handler>
+void run_handler(void* object, call_fields*, void* event) {
+    static_cast<void>(detail::invoke(*static_cast<Handler*>(object), *static_cast<const Event*>(event)));
 }
 
 template <class Hook>
-erased_hook erase(run_hook* run, Hook&& hook) {
+erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
     using stored = std::decay_t<Hook>;
-    return {new stored(std::forward<Hook>(hook)), run, access::guarded_runner<proceed>(),
-            [](void* object) noexcept { delete static_cast<stored*>(object); }};
+    return {new stored(std::forward<Hook>(hook)), run, guarded, [](void* object) noexcept { delete static_cast<stored*>(object); }};
 }
 
 // ---- Registering ----------------------------------------------------------------------------------------------------
 
-/// Registers a plain hook, which is handed what `Call` makes of the call; or one that is awaited.
-template <phase When, class Call, class Hook>
+// Whether what a start hook returns is the end of its call.
+template <class End, class Call>
+constexpr bool is_end() {
+    using call = decltype(Call::from(nullptr));
+    if constexpr (std::is_void_v<End> || !std::is_invocable_v<std::remove_cvref_t<End>&, call&>) {
+        return false;
+    } else {
+        using result = std::invoke_result_t<std::remove_cvref_t<End>&, call&>;
+        static_assert(std::is_void_v<result>, "ext: the end that a start hook returns must return nothing, it is not awaited either");
+        return true;
+    }
+}
+
+/// Registers a plain hook that returns Result, which is handed what `Call` makes of the call; or one that is awaited.
+template <phase When, class Call, class Result, class Hook>
 ext::hook register_plain(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
+    using stored = std::decay_t<Hook>;
     if (is_null(hook)) throw_empty_hook(place.name, When);
-    return register_erased(place, When, erase(&run_plain<When, Call, std::decay_t<Hook>>, std::forward<Hook>(hook)), signature,
-                           nullptr, options);
+    if constexpr (std::is_void_v<Result>) {
+        const erased_hook erased = erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
+        return register_erased(place, When, erased, signature, nullptr, options);
+    } else {
+        constexpr bool is_right = When == phase::start && is_end<Result, Call>();
+        static_assert(is_right, "ext: a hook must return nothing; a start hook may return the end of its call, which can be called "
+                                "with the call, and a hook of a function that is awaited may return an awaitable");
+        if constexpr (is_right) {
+            erased_hook erased = erase(&run_start<Call, stored>, &run_guarded, std::forward<Hook>(hook));
+            erased.takes_record = erased.returns_end = true;
+            return register_erased(place, When, erased, signature, nullptr, options);
+        }
+        return {};
+    }
 }
 template <phase When, class Call, class Stage, class Hook>
 ext::hook register_awaited(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
     if (is_null(hook)) throw_empty_hook(place.name, When);
-    return register_erased(place, When, erase(&begin_awaited<When, Call, Stage, std::decay_t<Hook>>, std::forward<Hook>(hook)),
-                           signature, &identity_of<Stage>(), options);
+    erased_hook erased = erase(&begin_awaited<When, Call, Stage, std::decay_t<Hook>>, &run_guarded, std::forward<Hook>(hook));
+    erased.takes_record = true;
+    return register_erased(place, When, erased, signature, &identity_of<Stage>(), options);
 }
 
 // What goes on to the inside of calls of functions that return R.
@@ -154,7 +213,7 @@ ext::hook register_suitable(const hook_place& place, const type_identity* signat
         static_assert(When != phase::around || !is_awaited,
                       "ext: an around hook of a function that returns an awaitable has to return one too, and to await what it "
                       "goes on to: co_await proceed()");
-        return register_plain<When, Call>(place, signature, std::forward<Hook>(hook), options);
+        return register_plain<When, Call, result>(place, signature, std::forward<Hook>(hook), options);
     }
 }
 
@@ -204,7 +263,7 @@ ext::hook register_any(const hook_place& place, Hook&& hook, const hook_options&
         using own_stage = std::conditional_t<coroutine_type<result>, stage_for<result>, std::type_identity<stage>>;
         return register_awaited<When, any, typename own_stage::type>(place, nullptr, std::forward<Hook>(hook), options);
     } else {
-        return register_plain<When, any>(place, nullptr, std::forward<Hook>(hook), options);
+        return register_plain<When, any, typename given::type>(place, nullptr, std::forward<Hook>(hook), options);
     }
 }
 
@@ -212,7 +271,8 @@ ext::hook register_any(const hook_place& place, Hook&& hook, const hook_options&
 template <phase When, class Signature, class Parameters, class Hook>
 EXTENSIBLE_HIDDEN ext::hook register_hook(const site& place, Hook&& hook, const hook_options& options,
                                           plugin_record* plugin = nullptr) {
-    return register_typed<When, Signature, Parameters>({&place, place.registry->checked(), place.function->name, false, plugin},
+    registry_record& registry = registry_of(place);
+    return register_typed<When, Signature, Parameters>({&place, registry, place.function->name, false, plugin},
                                                        std::forward<Hook>(hook), options);
 }
 
@@ -227,16 +287,19 @@ ext::hook register_hook(registry_record& registry, std::string_view name, Hook&&
     else return register_typed<When, signature, parameters<>>(place, std::forward<Hook>(hook), options);
 }
 
-EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased);
+EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors);
 
-/// Registers a handler for on_hook_error(), which is a hook without a call.
-template <class Handler>
-ext::hook register_error_handler(registry_record& registry, Handler&& handler) {
-    constexpr bool takes_the_error = std::is_invocable_v<std::decay_t<Handler>&, const hook_error&>;
-    static_assert(takes_the_error, "ext: a handler for on_hook_error must be callable with a const ext::hook_error&");
-    if constexpr (takes_the_error) {
-        if (is_null(handler)) throw_empty_hook("on_hook_error", phase::start);
-        return register_erased_handler(registry, erase(&run_error_handler<std::decay_t<Handler>>, std::forward<Handler>(handler)));
+/// Registers a handler for on_hook_error(), or a monitor for on_hook_run(): a hook without a call, which is told Event.
+template <class Event, class Handler>
+ext::hook register_handler(registry_record& registry, Handler&& handler) {
+    constexpr bool monitors = std::is_same_v<Event, hook_run>;
+    constexpr bool takes_the_event = std::is_invocable_v<std::decay_t<Handler>&, const Event&>;
+    static_assert(takes_the_event || monitors, "ext: a handler for on_hook_error() must be callable with a const ext::hook_error&");
+    static_assert(takes_the_event || !monitors, "ext: a monitor for on_hook_run() must be callable with a const ext::hook_run&");
+    if constexpr (takes_the_event) {
+        if (is_null(handler)) throw_empty_hook(monitors ? "on_hook_run" : "on_hook_error", phase::start);
+        run_hook* const run = &run_handler<Event, std::decay_t<Handler>>;
+        return register_erased_handler(registry, erase(run, nullptr, std::forward<Handler>(handler)), monitors);
     } else {
         return {};
     }
@@ -245,6 +308,12 @@ ext::hook register_error_handler(registry_record& registry, Handler&& handler) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function) {
+    if (function.registry) return function.registry->checked();
+    throw error("ext: this ext::extensible is not constructed yet, because its source file is initialized later; register the hook by "
+                "the function's name, as in ext::on_start(\"name\", hook), which waits for the function");
+}
 
 EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when) {
     throw error(join({function, ": ", article(when), to_string(when), " hook was expected, an empty one was given: a null pointer or an "
@@ -282,9 +351,13 @@ EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase whe
     return access::make<ext::hook>(std::move(record));
 }
 
-EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased) {
+EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors) {
     ref record = make_record(erased, phase::start, "", "");
-    locked_registry(registry).add_error_handler(*record);
+    {
+        locked_registry locked(registry);
+        if (monitors) locked.add_monitor(*record);
+        else locked.add_error_handler(*record);
+    }
     return access::make<ext::hook>(std::move(record));
 }
 

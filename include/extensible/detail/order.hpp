@@ -4,11 +4,14 @@
 //
 // 1. Each hook counts with a priority, at first its own. A hook that must run after others then counts with at least what each
 //    of those counts with; after that, a hook that must run before others counts with at most what each of those counts with.
-// 2. Hooks take their turns by the priority that they count with, smaller first; of equals the one registered first.
+// 2. Hooks take their turns by the priority that they count with, smaller first; of equals the one whose own priority is smaller,
+//    then the one registered first.
 // 3. Where its turn does not satisfy a `before` or `after`, the hook that states it moves: later, directly behind the last
 //    hook that it must run after; or earlier, directly before the first hook that it must run before. If both together leave
-//    it no room, the hooks that it must run after move with it.
-// 4. Ids that no registered hook has are ignored. A cycle is an error.
+//    it no room, the hooks that it must run after move with it. Those that move together do so in their turns.
+// 4. Ids that no registered hook has are ignored; one that several have, under different patterns, means all of them. A cycle is
+//    an error.
+// 5. A hook with `.replace` counts as if it stated what the hook of its id states, unless it states something itself.
 //
 // And which names does a pattern match?
 
@@ -27,7 +30,7 @@
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
 template <class Predicate>
-hook_sequence::edit hook_sequence::plan_without(std::string_view function, Predicate leaves) const {
+hook_sequence::edit hook_sequence::plan_without_any(std::string_view function, Predicate leaves) const {
     std::vector<hook_record*> staying;
     for (hook_record& hook : *this)
         if (!leaves(std::as_const(hook))) staying.push_back(&hook);
@@ -60,51 +63,122 @@ constexpr bool matches(std::string_view pattern, std::string_view name) noexcept
 
 #if EXTENSIBLE_BODIES
 
-/// Finds hooks in a sequence, and tells whether one may come or go while the others stay as they are.
+EXTENSIBLE_FUNCTION hook_sequence::entry::entry(hook_record& of)
+    : hook(&of), place(&of), name{of.when, of.id, of.pattern, 0, 0, of.number}, raised(of.priority) {}
+
+EXTENSIBLE_FUNCTION void hook_sequence::entry::set_turn() noexcept {
+    turn = {hook->when, {}, {}, counts, place->priority, place->number, hook->number};
+}
+
+// The place of the first of the sorted items that does not come before `wanted`.
+EXTENSIBLE_FUNCTION std::size_t hook_sequence::first(const entries& items, key entry::* by, const key& wanted) noexcept {
+    std::size_t from = 0;
+    for (std::size_t to = items.size(); from != to;) {
+        const std::size_t middle = (from + to) / 2;
+        if (items[middle]->*by < wanted) from = middle + 1;
+        else to = middle;
+    }
+    return from;
+}
+
+// A heap sort: no item before `end` is larger than its parent, and the items from there on are in their places.
+EXTENSIBLE_FUNCTION void hook_sequence::sort(entries& items, key entry::* by) noexcept {
+    for (std::size_t top = items.size() / 2, end = items.size(); end > 1;) {
+        if (top > 0) --top;
+        else std::swap(items[0], items[--end]);
+        for (std::size_t at = top, child = 0; (child = 2 * at + 1) < end; at = child) {
+            if (child + 1 < end && items[child]->*by < items[child + 1]->*by) ++child;
+            if (items[child]->*by < items[at]->*by) break;
+            std::swap(items[at], items[child]);
+        }
+    }
+}
+
+template <class Visitor>
+EXTENSIBLE_FUNCTION void hook_sequence::for_each_named(phase when, std::string_view id, Visitor visit) const {
+    if (id.empty()) return;
+    for (std::size_t at = first(by_name_, &entry::name, {when, id}); at != by_name_.size(); ++at) {
+        if (by_name_[at]->name.when != when || by_name_[at]->name.id != id) return;
+        visit(*by_name_[at]);
+    }
+}
+
+template <class Predicate>
+EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_replacing(const hook_record& replaced, Predicate runs) const {
+    if (replaced.id.empty()) return nullptr;
+    const key behind_all{replaced.when, replaced.id, replaced.pattern, 0, 0, static_cast<std::uint64_t>(-1)};
+    for (std::size_t at = first(by_name_, &entry::name, behind_all); at-- > 0;) {  // from the last registered one on
+        const hook_record& hook = *by_name_[at]->hook;
+        if (hook.when != replaced.when || hook.id != replaced.id || hook.pattern != replaced.pattern) break;
+        if (&hook == &replaced && replaced.replaces) break;
+        if (hook.replaces && runs(hook)) return &hook;
+    }
+    return nullptr;
+}
+
+// Finds the registered hooks whose ids an entry states.
+EXTENSIBLE_FUNCTION void hook_sequence::resolve(entry& stating) const {
+    const auto resolve_ids = [&](const std::vector<std::string>& ids, entries& named) {
+        for (const std::string& id : ids) {
+            const std::size_t before = named.size();
+            for_each_named(stating.hook->when, id, [&](entry& other) { named.push_back(&other); });
+            if (named.size() == before) ++stating.unresolved;
+        }
+    };
+    resolve_ids(stating.place->after, stating.runs_after);
+    resolve_ids(stating.place->before, stating.runs_before);
+}
+
+/// Tells whether one hook may come or go while the others stay as they are.
 class hook_sequence::planning {
 public:
-    /// A heap sort: no item before `end` is larger than its parent, and the items from there on are in their places.
-    EXTENSIBLE_FUNCTION static void sort(entries& items, key entry::* by) noexcept {
-        for (std::size_t top = items.size() / 2, end = items.size(); end > 1;) {
-            if (top > 0) --top;
-            else std::swap(items[0], items[--end]);
-            for (std::size_t at = top, child = 0; (child = 2 * at + 1) < end; at = child) {
-                if (child + 1 < end && items[child]->*by < items[child + 1]->*by) ++child;
-                if (items[child]->*by < items[at]->*by) break;
-                std::swap(items[at], items[child]);
-            }
+    /// Whether the others surely stay as they are when `added` comes. If so, sets its place.
+    EXTENSIBLE_FUNCTION static bool joins_alone(const hook_sequence& in, edit& planned) {
+        hook_record& added = *planned.added;
+        if (concerns_ids(in, added)) return false;
+        entry& joining = planned.anew.append(added);
+        in.resolve(joining);
+        for (const entry* earlier : joining.runs_after)
+            if (joining.raised < earlier->raised) joining.raised = earlier->raised;
+        joining.counts = joining.raised;
+        for (const entry* later : joining.runs_before)
+            if (later->counts < joining.counts) joining.counts = later->counts;
+        joining.set_turn();
+
+        const key own = joining.turn;
+        planned.at = first(in.order_, &entry::turn, own);
+        for (const entry* later : joining.runs_before) {
+            if (own < later->turn) continue;
+            // All others that must run before that one come first: they count with no more, and have no larger priority or number.
+            if (later->counts != own.counts || !(in.last_ < rank{added.priority, added.number})) return false;
+            const std::size_t at = index(in, later->hook.get());
+            if (at >= planned.at) continue;
+            planned.at = at;
+            joining.turn = later->turn;
         }
+        for (const entry* earlier : joining.runs_after)
+            if (index(in, earlier->hook.get()) >= planned.at) return false;
+        return true;
     }
-    /// The place of the first of the sorted items that does not come before `wanted`.
-    EXTENSIBLE_FUNCTION static std::size_t first(const entries& items, key entry::* by, const key& wanted) noexcept {
-        std::size_t from = 0;
-        for (std::size_t to = items.size(); from != to;) {
-            const std::size_t middle = (from + to) / 2;
-            if (items[middle]->*by < wanted) from = middle + 1;
-            else to = middle;
-        }
-        return from;
+    /// The same for `leaving`. If it states both, hooks that it runs after may have moved with it.
+    EXTENSIBLE_FUNCTION static bool leaves_alone(const hook_sequence& in, edit& planned) noexcept {
+        const entry& gone = *in.order_[planned.at = index(in, planned.leaving)];
+        return gone.referred == 0 && (gone.runs_after.empty() || gone.runs_before.empty()) && !has_namesake(in, *planned.leaving);
     }
-    EXTENSIBLE_FUNCTION static entry* find(const hook_sequence& in, phase when, std::string_view id) noexcept {
-        const std::size_t at = first(in.by_id_, &entry::name, {when, id});
-        return at != in.by_id_.size() && in.by_id_[at]->name == key{when, id} ? in.by_id_[at] : nullptr;
-    }
+
+private:
     EXTENSIBLE_FUNCTION static std::size_t index(const hook_sequence& in, const hook_record* hook) noexcept {
         std::size_t at = 0;
         while (&in[at] != hook) ++at;
         return at;
     }
-    EXTENSIBLE_FUNCTION static entry* append(hook_sequence& to, hook_record& hook) {
-        to.order_.push_back(none);
-        return to.order_.back() = new entry{ref(&hook), {hook.when, hook.id}, {hook.when, {}, 0, hook.number}, hook.priority};
-    }
-    EXTENSIBLE_FUNCTION static void resolve(entry* stating, const hook_sequence& in) {
-        const hook_record& hook = *stating->hook;
-        for (const std::string& id : hook.after)
-            if (entry* const earlier = find(in, hook.when, id)) stating->runs_after.push_back(earlier);
-        for (const std::string& id : hook.before)
-            if (entry* const later = find(in, hook.when, id)) stating->runs_before.push_back(later);
-        stating->unresolved = hook.after.size() + hook.before.size() - stating->runs_after.size() - stating->runs_before.size();
+    // Whether another hook has the id, of which one replaces the other.
+    EXTENSIBLE_FUNCTION static bool has_namesake(const hook_sequence& in, const hook_record& hook) noexcept {
+        bool found = false;
+        in.for_each_named(hook.when, hook.id, [&](const entry& other) {
+            found |= other.hook.get() != &hook && other.hook->pattern == hook.pattern;
+        });
+        return found;
     }
     EXTENSIBLE_FUNCTION static bool states(const hook_record& hook, const std::string& id) noexcept {
         for (const auto* ids : {&hook.before, &hook.after})
@@ -112,47 +186,14 @@ public:
                 if (stated == id) return true;
         return false;
     }
-
-    /// Whether the hook that comes states its own id, or that of the one that leaves, or another hook states its id.
-    EXTENSIBLE_FUNCTION static bool concerns_ids(const hook_sequence& in, const edit& planned) noexcept {
-        const hook_record& added = *planned.added;
-        if (states(added, added.id) || (planned.leaving && states(added, planned.leaving->id))) return true;
+    // Whether the hook that comes states its own id, replaces another or is replaced, or another hook states its id.
+    EXTENSIBLE_FUNCTION static bool concerns_ids(const hook_sequence& in, const hook_record& added) noexcept {
+        if (states(added, added.id) || has_namesake(in, added)) return true;
+        bool is_stated = false;
+        in.for_each_named(added.when, added.id, [&](const entry& other) { is_stated |= other.referred != 0; });
         if (in.unresolved_ != 0 && !added.id.empty())  // otherwise no other hook can
-            for (const hook_record& hook : in)
-                if (states(hook, added.id)) return true;
-        return false;
-    }
-    /// Whether the others surely stay as they are when `added` comes. If so, sets its place; `leaving` still counts in that.
-    EXTENSIBLE_FUNCTION static bool joins_alone(const hook_sequence& in, edit& planned) {
-        if (concerns_ids(in, planned)) return false;
-        const hook_record& added = *planned.added;
-        entry* const joining = append(planned.anew, *planned.added);
-        resolve(joining, in);
-        for (const entry* earlier : joining->runs_after)
-            if (joining->raised < earlier->raised) joining->raised = earlier->raised;
-        joining->counts = joining->raised;
-        for (const entry* later : joining->runs_before)
-            if (later->counts < joining->counts) joining->counts = later->counts;
-
-        const key own = joining->turn = {added.when, {}, joining->counts, added.number};
-        planned.added_at = first(in.order_, &entry::turn, own);
-        for (const entry* later : joining->runs_before) {
-            if (own < later->turn) continue;
-            // All others that must run before that one come first: they count with no more, and are not as new.
-            if (later->counts != own.counts || added.number <= in.newest_) return false;
-            const std::size_t at = index(in, later->hook.get());
-            if (at >= planned.added_at) continue;
-            planned.added_at = at;
-            joining->turn = later->turn;
-        }
-        for (const entry* earlier : joining->runs_after)
-            if (index(in, earlier->hook.get()) >= planned.added_at) return false;
-        return true;
-    }
-    /// The same for `leaving`. If it states both, hooks that it runs after may have moved with it.
-    EXTENSIBLE_FUNCTION static bool leaves_alone(const hook_sequence& in, edit& planned) noexcept {
-        const entry& gone = *in.order_[planned.leaves_at = index(in, planned.leaving)];
-        return gone.referred == 0 && (gone.runs_after.empty() || gone.runs_before.empty());
+            for (const hook_record& hook : in) is_stated |= states(hook, added.id);
+        return is_stated;
     }
 };
 
@@ -161,7 +202,7 @@ class hook_sequence::arrangement {
 public:
     EXTENSIBLE_FUNCTION arrangement(std::string_view function, hook_sequence& sequence) : function_(function) {
         for (entry* e : sequence.order_) {
-            planning::resolve(e, sequence);
+            sequence.resolve(*e);
             sequence.unresolved_ += e->unresolved;
             for (entry* earlier : e->runs_after) earlier->followers.push_back(e);
             for (entry* later : e->runs_before) later->forerunners.push_back(e);
@@ -169,16 +210,14 @@ public:
         for (entry* e : sequence.order_) sort_from(e);
         for (std::size_t at = sorted_.size(); at-- > 0;) {  // rule 1 for `before`, from the last one on
             entry* const e = sorted_[at];
-            e->turn.counts = e->counts;
+            e->set_turn();
             e->referred = e->forerunners.size() + e->followers.size();
             for (entry* earlier : e->forerunners)
                 if (e->counts < earlier->counts) earlier->counts = e->counts;
         }
-        planning::sort(sorted_, &entry::turn);
-        for (entry* e : sorted_) {
-            planning::sort(e->forerunners, &entry::turn);
-            planning::sort(e->followers, &entry::turn);
-        }
+        sort(sorted_, &entry::turn);
+        for (entry* e : sorted_)
+            for (entries* others : {&e->runs_after, &e->forerunners, &e->followers}) sort(*others, &entry::turn);
         for (entry* e : sorted_) {
             turn_ = e->turn;  // its own, unless it is placed already
             place_when_due(e);
@@ -243,33 +282,44 @@ private:
 
 EXTENSIBLE_FUNCTION hook_sequence& hook_sequence::operator=(hook_sequence other) noexcept {
     order_.swap(other.order_);
-    by_id_.swap(other.by_id_);
+    by_name_.swap(other.by_name_);
     unresolved_ = other.unresolved_;
-    newest_ = other.newest_;
+    last_ = other.last_;
     return *this;
 }
 
-EXTENSIBLE_FUNCTION hook_record* hook_sequence::find(phase when, std::string_view id) const noexcept {
-    const entry* const found = planning::find(*this, when, id);
-    return found ? found->hook.get() : nullptr;
+EXTENSIBLE_FUNCTION hook_sequence::entry& hook_sequence::append(hook_record& hook) {
+    order_.push_back(nullptr);
+    return *(order_.back() = new entry(hook));
 }
 
-EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan(std::string_view function, hook_record* leaving,
-                                                            hook_record* added) {
-    edit planned{leaving, 0, added};
-    if ((!leaving || planning::leaves_alone(*this, planned)) && (!added || planning::joins_alone(*this, planned))) {
-        if (leaving && planned.leaves_at < planned.added_at) --planned.added_at;
-        for (entries* items : {&order_, &by_id_}) {
-            items->push_back(none);  // so that apply() has room
+EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_original(const hook_record& like) const noexcept {
+    const hook_record* found = nullptr;
+    for_each_named(like.when, like.id, [&](const entry& other) {
+        if (!other.hook->replaces && other.hook->pattern == like.pattern) found = other.hook.get();
+    });
+    return found;
+}
+
+EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_with(std::string_view function, hook_record& added) {
+    edit planned{&added};
+    if (planning::joins_alone(*this, planned)) {
+        for (entries* items : {&order_, &by_name_}) {
+            items->push_back(nullptr);  // so that apply() has room
             items->pop_back();
         }
         return planned;
     }
     std::vector<hook_record*> hooks;
-    for (hook_record& hook : *this)
-        if (&hook != leaving) hooks.push_back(&hook);
-    if (added) hooks.push_back(added);
+    for (hook_record& hook : *this) hooks.push_back(&hook);
+    hooks.push_back(&added);
     return plan_all(function, hooks);
+}
+
+EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_without(std::string_view function, const hook_record& leaving) {
+    edit planned{nullptr, &leaving};
+    if (planning::leaves_alone(*this, planned)) return planned;
+    return plan_without_any(function, [&](const hook_record& hook) { return &hook == &leaving; });
 }
 
 EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_all(std::string_view function,
@@ -278,11 +328,16 @@ EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_all(std::string_view
     planned.moves_others = true;
     hook_sequence& anew = planned.anew;
     for (hook_record* hook : hooks) {
-        entry* const e = planning::append(anew, *hook);
-        if (!hook->id.empty()) anew.by_id_.push_back(e);
-        if (anew.newest_ < hook->number) anew.newest_ = hook->number;
+        entry& added = anew.append(*hook);
+        if (!hook->id.empty()) anew.by_name_.push_back(&added);
+        if (const rank its{hook->priority, hook->number}; anew.last_ < its) anew.last_ = its;
     }
-    planning::sort(anew.by_id_, &entry::name);
+    sort(anew.by_name_, &entry::name);
+    for (entry* e : anew.by_name_) {
+        const hook_record* const original = e->hook->takes_place ? anew.find_original(*e->hook) : nullptr;
+        if (original) e->place = original;
+        e->raised = e->place->priority;
+    }
     const arrangement arranged(function, anew);
     return planned;
 }
@@ -290,25 +345,27 @@ EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_all(std::string_view
 EXTENSIBLE_FUNCTION void hook_sequence::apply(edit& planned) noexcept {
     if (planned.moves_others) return void(*this = std::move(planned.anew));
     const auto place = [](entries& items, std::size_t at) { return items.begin() + static_cast<std::ptrdiff_t>(at); };
+    const auto refer = [](const entry& stating, std::size_t difference) {
+        for (const entries* named : {&stating.runs_after, &stating.runs_before})
+            for (entry* e : *named) e->referred += difference;
+    };
     if (planned.leaving) {
-        const entry* const gone = order_[planned.leaves_at];
-        for (entry* named : gone->runs_after) --named->referred;
-        for (entry* named : gone->runs_before) --named->referred;
+        const entry* const gone = order_[planned.at];
+        refer(*gone, static_cast<std::size_t>(-1));
         unresolved_ -= gone->unresolved;
-        if (!gone->name.id.empty()) by_id_.erase(place(by_id_, planning::first(by_id_, &entry::name, gone->name)));
-        order_.erase(place(order_, planned.leaves_at));
+        if (!gone->name.id.empty()) by_name_.erase(place(by_name_, first(by_name_, &entry::name, gone->name)));
+        order_.erase(place(order_, planned.at));
         delete gone;
     }
     if (planned.added) {
         entry* const joining = planned.anew.order_.back();
         planned.anew.order_.clear();
-        for (entry* named : joining->runs_after) ++named->referred;
-        for (entry* named : joining->runs_before) ++named->referred;
+        refer(*joining, 1);
         unresolved_ += joining->unresolved;
-        if (newest_ < planned.added->number) newest_ = planned.added->number;
         const key& name = joining->name;
-        if (!name.id.empty()) by_id_.insert(place(by_id_, planning::first(by_id_, &entry::name, name)), joining);
-        order_.insert(place(order_, planned.added_at), joining);
+        if (const rank its{planned.added->priority, planned.added->number}; last_ < its) last_ = its;
+        if (!name.id.empty()) by_name_.insert(place(by_name_, first(by_name_, &entry::name, name)), joining);
+        order_.insert(place(order_, planned.at), joining);
     }
 }
 

@@ -20,7 +20,8 @@
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
 /// In a catch-all block: keeps what it has caught. What is no C++ exception cannot be kept and goes on: a thread that is cancelled.
-EXTENSIBLE_FUNCTION void keep_exception(std::exception_ptr& exception);
+/// The ends that start hooks returned are destroyed then.
+EXTENSIBLE_FUNCTION void keep_exception(call_fields& call);
 
 /// As above, for what `hook` threw in this call. If it displaces another exception, that is reported.
 EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& hook);
@@ -35,37 +36,15 @@ EXTENSIBLE_FUNCTION void report(const hook_record& hook, std::string_view functi
 /// In a catch-all block: reports what it has caught, which the isolated `hook` threw.
 EXTENSIBLE_FUNCTION void report_isolated(const hook_record& hook, std::string_view function);
 
+/// Hands `what` to a handler or monitor. False where it throws, or is running on this thread already: one that causes such an event
+/// itself must not be told of that, for it might never end.
+EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what);
+
 /// Before the around hook `caller` goes on once more: the exception that the inside left before, and nobody cleared, is displaced.
 EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller);
 
 /// Throws what the call ended with, when that is no result.
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call);
-
-/// Runs a hook that is not awaited, in a call that is.
-EXTENSIBLE_CALL_FUNCTION void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
-
-/// The end hooks of a call that is awaited, one by one. Where the call is destroyed before they have all run, the others run then,
-/// but for those that would have to be awaited: they find ext::abandoned in `call.exception`.
-class awaited_end_hooks {
-public:
-    awaited_end_hooks(call_fields& call, const counting_guard& held) noexcept
-        : next_(held.list()->begin(phase::end)), call_(call), held_(held) {}
-    awaited_end_hooks(const awaited_end_hooks&) = delete;
-    awaited_end_hooks& operator=(const awaited_end_hooks&) = delete;
-    ~awaited_end_hooks() {
-        if (next_->run) abandon();
-    }
-
-    /// The next one to run; null behind the last.
-    const hook_entry* next() noexcept { return next_->run ? next_++ : nullptr; }
-
-private:
-    EXTENSIBLE_FUNCTION void abandon() noexcept;
-
-    const hook_entry* next_;
-    call_fields& call_;
-    const counting_guard& held_;
-};
 
 /// On the stack while a hook runs that must not run beneath itself: tells whether one is running on this thread, further out.
 class EXTENSIBLE_HIDDEN running_hook {
@@ -110,15 +89,18 @@ inline bool running_hook::is_running(const hook_record& hook) noexcept {
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION void keep_exception(std::exception_ptr& exception) {
+EXTENSIBLE_FUNCTION void keep_exception(call_fields& call) {
     std::exception_ptr caught = std::current_exception();
-    if (!caught) throw;
-    exception = std::move(caught);
+    if (!caught) {
+        while (call_end* const end = access::ends(call).take_last()) end->destroy(end);
+        throw;
+    }
+    call.exception = std::move(caught);
 }
 
 EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& hook) {
     std::exception_ptr before = call.exception;
-    keep_exception(call.exception);
+    keep_exception(call);
     if (before && before != call.exception) report(hook, call.name, std::move(before), true);
 }
 
@@ -137,28 +119,6 @@ EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call) {
     throw no_result(join({call.name, ": the call ended with neither a result nor an exception"}));
 }
 
-EXTENSIBLE_CALL_BODY void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held) {
-    const counting_guard::on_this_thread here(held);
-    hook.run(hook.object, &call, nullptr);
-}
-
-EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
-    try {
-        if (call_.exception) displace_exception(call_, *next_->record);
-        call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
-        while (const hook_entry* const hook = next()) {
-            if (hook->record->stage) continue;
-            try {
-                run_on_this_thread(*hook, call_, held_);
-            } catch (...) {
-                report(*hook->record, call_.name, std::current_exception(), true);
-            }
-        }
-    } catch (...) {
-        // No memory for an exception: there is nobody left to tell.
-    }
-}
-
 EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
     try {
         std::fputs(join({"extensible: ", error.text(), "\n"}).c_str(), stderr);
@@ -167,15 +127,15 @@ EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
     }
 }
 
-EXTENSIBLE_FUNCTION void report_to(const hook_entry& handler, hook_error& error) {
-    // A handler that causes an error itself must not be handed that: it might never end.
-    if (running_hook::is_running(*handler.record)) return write_to_stderr(error);
+EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what) {
+    if (running_hook::is_running(*handler.record)) return false;
     const running_hook::scope running(*handler.record);
     try {
-        handler.run(handler.object, nullptr, &error);
+        handler.run(handler.object, nullptr, what);
+        return true;
     } catch (...) {
         if (!std::current_exception()) throw;  // the thread is being cancelled
-        write_to_stderr(error);
+        return false;
     }
 }
 
@@ -185,7 +145,8 @@ EXTENSIBLE_FUNCTION void report(const hook_record& hook, std::string_view functi
     try {
         const hazard_guard held(hook.registry->errors);
         if (!held.list()) return write_to_stderr(error);
-        for (const hook_entry* handler = held.list()->begin(); handler->run; ++handler) report_to(*handler, error);
+        for (const hook_entry* handler = held.list()->begin(); handler->run; ++handler)
+            if (!tell(*handler, &error)) write_to_stderr(error);
     } catch (const std::bad_alloc&) {  // of the guard: the call that is reported of goes on all the same
         write_to_stderr(error);
     }

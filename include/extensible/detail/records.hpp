@@ -91,8 +91,10 @@ using run_hook = void(void* object, call_fields* call, void* inside);
 struct erased_hook {
     void* object;
     run_hook* run;
-    run_hook* run_guarded;  // for hooks with `.isolate` or `.reentrant = false`; its object is the hook_record
+    run_hook* run_guarded;  // for hooks with options, and where monitors watch; its object is the hook_record; null for handlers
     void (*destroy)(void* object) noexcept;
+    bool takes_record = false;  // `run` is handed the hook_record, in which the object is
+    bool returns_end = false;   // a start hook that returns the end of its call
 };
 
 /// One hook, or all hooks of a plugin: what is disabled, enabled, removed and waited for together.
@@ -136,10 +138,16 @@ struct hook_record : hook_group {
     bool on_object = false;  // registered on the function itself: removed with its last wrapper
     bool isolate = false;
     bool reentrant = true;
+    thread_id only_thread = 0;  // 0: any
+    std::size_t times = 0;      // 0: without limit
     std::string id;
     int priority = 0;
     std::vector<std::string> before, after;
-    std::uint64_t number = 0;  // the order of registration; a hook that replaces another takes its number
+    std::uint64_t number = 0;   // the order of registration
+    bool replaces = false;      // the hook that has its id in the same phase, on the same function or under the same pattern
+    bool takes_place = false;   // of that hook in the order; it states none of its own
+
+    atomic<std::size_t> begun{0};  // counted where `times` has a limit
 
     // Guarded by the registration lock.
     std::uint64_t mark = 0;  // of the change that has looked at it last
@@ -156,6 +164,9 @@ struct hook_record : hook_group {
     hook_record(const hook_record&) = delete;
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_FUNCTION ~hook_record();
+
+    /// What `erased.run` is handed.
+    void* object_to_run() noexcept { return erased.takes_record ? this : erased.object; }
 
     /// Runs foreign code: not to be called under a lock.
     void destroy_object() noexcept {
@@ -177,19 +188,23 @@ public:
     EXTENSIBLE_FUNCTION hook_sequence& operator=(hook_sequence other) noexcept;
     EXTENSIBLE_FUNCTION ~hook_sequence();
 
-    /// Works out what happens when `leaving` (null, or one of these) goes and `added` (null, or a new one) comes. Throws
-    /// order_cycle and std::bad_alloc; nothing has changed then. Quick where it is plain that no other hook moves.
-    EXTENSIBLE_FUNCTION edit plan(std::string_view function, hook_record* leaving, hook_record* added);
+    /// Works out what happens when a hook comes, or one of these goes. Throws order_cycle and std::bad_alloc; nothing has changed
+    /// then. Quick where it is plain that no other hook moves.
+    EXTENSIBLE_FUNCTION edit plan_with(std::string_view function, hook_record& added);
+    EXTENSIBLE_FUNCTION edit plan_without(std::string_view function, const hook_record& leaving);
     /// The same, when every hook goes for which `leaves(const hook_record&)` is true.
     template <class Predicate>
-    edit plan_without(std::string_view function, Predicate leaves) const;
+    edit plan_without_any(std::string_view function, Predicate leaves) const;
     /// For a new sequence: these hooks, in any order.
     EXTENSIBLE_FUNCTION static edit plan_all(std::string_view function, const std::vector<hook_record*>& hooks);
     /// Makes the change, which must be the last one planned. A hook that leaves must still have another owner.
     EXTENSIBLE_FUNCTION void apply(edit& planned) noexcept;
 
-    /// The hook of this phase and id; null where there is none or the id is empty.
-    EXTENSIBLE_FUNCTION hook_record* find(phase when, std::string_view id) const noexcept;
+    /// The hook that such a one would replace, or be a duplicate of; null where there is none or the id is empty.
+    EXTENSIBLE_FUNCTION const hook_record* find_original(const hook_record& like) const noexcept;
+    /// The hook that runs in place of this one, of those for which `runs(const hook_record&)` is true; null where none does.
+    template <class Predicate>
+    EXTENSIBLE_FUNCTION const hook_record* find_replacing(const hook_record& replaced, Predicate runs) const;
 
     struct iterator {
         const hook_sequence* sequence;
@@ -209,20 +224,29 @@ private:
     class arrangement;
     struct entry;
     using entries = std::vector<entry*>;
-    EXTENSIBLE_HIDDEN static constexpr entry* none = nullptr;
-
-    struct key {  // what hooks are sorted by: their ids, or their turns
+    struct key {  // what hooks are sorted by: their names, or their turns
         phase when{};
-        std::string_view id{};
-        int counts = 0;  // the priority that it counts with
+        std::string_view id{}, pattern{};
+        int counts = 0;    // the priority that it counts with
+        int priority = 0;  // its own
         std::uint64_t number = 0;
+        std::uint64_t own_number = 0;  // where it takes the place of another, which has the number above
         auto operator<=>(const key&) const = default;
     };
+    struct rank {  // of hooks that count alike
+        int priority = 0;
+        std::uint64_t number = 0;
+        auto operator<=>(const rank&) const = default;
+    };
     struct entry {
+        EXTENSIBLE_FUNCTION explicit entry(hook_record& of);
+        EXTENSIBLE_FUNCTION void set_turn() noexcept;
+
         ref<hook_record> hook;
+        const hook_record* place;             // the hook that states its place in the order: itself, or one that it replaces
         key name;
-        key turn;                             // of the hook in whose turn it was placed: mostly its own
-        int raised;                           // the priority that it counts with by its `after` alone
+        key turn{};                           // of the hook in whose turn it was placed: mostly its own
+        int raised = 0;                       // the priority that it counts with by its `after` alone
         int counts = 0;                       // the priority that it counts with
         entries runs_after{}, runs_before{};  // the registered hooks whose ids it states
         std::size_t unresolved = 0;           // how many ids it states that no registered hook has
@@ -233,20 +257,26 @@ private:
         entries forerunners{}, followers{};  // those that state that they run before it, or after it
     };
 
+    EXTENSIBLE_FUNCTION static void sort(entries& items, key entry::* by) noexcept;
+    EXTENSIBLE_FUNCTION static std::size_t first(const entries& items, key entry::* by, const key& wanted) noexcept;
+    template <class Visitor>
+    EXTENSIBLE_FUNCTION void for_each_named(phase when, std::string_view id, Visitor visit) const;
+    EXTENSIBLE_FUNCTION entry& append(hook_record& hook);
+    EXTENSIBLE_FUNCTION void resolve(entry& stating) const;
+
     entries order_;               // owns them
-    entries by_id_;               // those with an id, by phase and id
+    entries by_name_;             // those with an id, by phase, id, pattern and number
     std::size_t unresolved_ = 0;  // the sum over all
-    std::uint64_t newest_ = 0;    // no hook has a larger number
+    rank last_{};                 // no hook has a larger one
 };
 
 /// A change that has been worked out and not made yet.
 struct hook_sequence::edit {
-    hook_record* leaving = nullptr;  // null: none leaves
-    std::size_t leaves_at = 0;       // its place before the edit
-    hook_record* added = nullptr;    // null: none is added
-    std::size_t added_at = 0;        // its place after the edit
-    bool moves_others = false;       // then `anew` is the sequence after the edit, and nothing else is set
-    hook_sequence anew{};            // otherwise it owns the added hook's entry until apply() takes it
+    hook_record* added = nullptr;
+    const hook_record* leaving = nullptr;  // one of the two is null, or both
+    std::size_t at = 0;                    // the place of the one that leaves before the edit, or of the added one after it
+    bool moves_others = false;             // then `anew` is the sequence after the edit, and nothing else is set
+    hook_sequence anew{};                  // otherwise it owns the added hook's entry until apply() takes it
 };
 
 /// The part of a wrapper that the registry writes to. A call without hooks reads the first member, and nothing else. The second
@@ -311,8 +341,10 @@ struct registry_record : stamp, counted {
     bool sealed = false;
     bool closed = false;  // the ext::registry is gone
 
-    // The handlers of on_hook_error(): hooks of a function that has no name, called from this site.
-    site errors;
+    bool watched = false;  // there are monitors
+
+    // The handlers of on_hook_error() and on_hook_run(): hooks of functions that have no name, called from these sites.
+    site errors, monitors;
 
     EXTENSIBLE_HIDDEN constexpr explicit registry_record(hazard_domain& shared, std::size_t initial_references = 0) noexcept;
     EXTENSIBLE_FUNCTION ~registry_record();
@@ -329,10 +361,11 @@ struct hook_entry {
     void* object;   // what `run` is handed
     hook_record* record;
 
-    static hook_entry of(hook_record& hook) noexcept {
-        // What an awaited hook throws is caught where it is awaited.
-        if (!hook.stage && (hook.isolate || !hook.reentrant)) return {hook.erased.run_guarded, &hook, &hook};
-        return {hook.erased.run, hook.erased.object, &hook};
+    // A hook that is awaited is guarded where that is done.
+    static hook_entry of(hook_record& hook, bool watched) noexcept {
+        const bool guarded = watched || hook.isolate || !hook.reentrant || hook.only_thread != 0 || hook.times != 0;
+        if (guarded && hook.erased.run_guarded && !hook.stage) return {hook.erased.run_guarded, &hook, &hook};
+        return {hook.erased.run, hook.object_to_run(), &hook};
     }
 };
 
@@ -354,7 +387,9 @@ struct hook_list {
     const std::string_view name;             // the function's
     const std::size_t size;                  // the number of hooks
     const hook_entry* first[phase_count]{};  // of each phase; the entry behind the last of a phase has no `run`
-    bool only_start_hooks = true;
+    const std::size_t ends;                  // how many of them return the end of their call
+    const bool watched;                      // by monitors
+    bool only_start_hooks = true;            // and `ends` is 0
 
     // Calls that hold the list without a hazard slot, each counted as `one_call`. And whether the last of them looks after it.
     static constexpr std::size_t left_to_calls = 1, one_call = 2;
@@ -371,10 +406,11 @@ struct hook_list {
     bool in_slot = false;                            // at the last look
 
     /// A list for these hooks of the function.
-    EXTENSIBLE_FUNCTION static hook_list* make(function_record& function, const std::vector<hook_record*>& hooks);
+    EXTENSIBLE_FUNCTION static hook_list* make(function_record& function, const std::vector<hook_record*>& hooks, bool watched);
 
-    /// A copy, without `leaving`, and with `added` behind `before`, or as the first of its phase. Each of them may be null.
-    EXTENSIBLE_FUNCTION hook_list* copy(const hook_record* leaving, hook_record* added, const hook_record* before) const;
+    /// Copies: with a hook directly behind `before`, or as the first of its phase if that is null; without a hook.
+    EXTENSIBLE_FUNCTION hook_list* copy_with(hook_record& added, const hook_record* before) const;
+    EXTENSIBLE_FUNCTION hook_list* copy_without(const hook_record& leaving) const;
 
     EXTENSIBLE_FUNCTION static void free(hook_list* list) noexcept;
 
@@ -396,11 +432,12 @@ struct hook_list {
     }
 
 private:
-    hook_list(function_record& of, std::size_t count) noexcept : function(&of), name(of.name), size(count) {}
+    hook_list(function_record& of, std::size_t count, std::size_t with_end, bool is_watched) noexcept
+        : function(&of), name(of.name), size(count), ends(with_end), watched(is_watched) {}
     ~hook_list() = default;
 
-    EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t size);
-    EXTENSIBLE_FUNCTION hook_entry* end_phase(hook_entry* behind_last, std::size_t phase) noexcept;
+    template <class Writer>
+    static hook_list* make(function_record& function, std::size_t size, std::size_t ends, bool watched, Writer write);
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -434,57 +471,56 @@ EXTENSIBLE_FUNCTION bool function_record::is_wanted() const noexcept {
     return false;
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, std::size_t size) {
+// Writes the phases one after the other: `write(phase, place)` writes the hooks of one, and gives the place behind them.
+template <class Writer>
+hook_list* hook_list::make(function_record& function, std::size_t size, std::size_t ends, bool watched, Writer write) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     // Of few different sizes, because each list replaces one that is a little shorter or longer: its memory can be used again.
     std::size_t step = 1;
     while (step * 8 < size) step *= 2;
     const std::size_t capacity = (size / step + 1) * step + phase_count;
     void* const memory = ::operator new(sizeof(hook_list) + capacity * sizeof(hook_entry));
-    return new (memory) hook_list(function, size);
-}
-
-// The entries of one phase end before `behind_last`; gives the place of the next phase's first.
-EXTENSIBLE_FUNCTION hook_entry* hook_list::end_phase(hook_entry* behind_last, std::size_t ended) noexcept {
-    new (behind_last) hook_entry{};
-    if (ended + 1 < phase_count) first[ended + 1] = behind_last + 1;
-    else only_start_hooks = !first[1]->run && !first[2]->run;
-    return behind_last + 1;
-}
-
-EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks) {
-    hook_list* const list = allocate(function, hooks.size());
+    hook_list* const list = new (memory) hook_list(function, size, ends, watched);
     auto* at = reinterpret_cast<hook_entry*>(list + 1);
-    list->first[0] = at;
+    for (std::size_t p = 0; p < phase_count; ++p) {
+        list->first[p] = at;
+        at = write(p, at);
+        new (at++) hook_entry{};
+    }
+    list->only_start_hooks = !list->first[1]->run && !list->first[2]->run && ends == 0;
+    return list;
+}
+
+EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks, bool watched) {
+    std::size_t ends = 0;
+    for (const hook_record* hook : hooks) ends += hook->erased.returns_end;
     auto hook = hooks.begin();
-    for (std::size_t p = 0; p < phase_count; ++p) {
-        for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook) new (at++) hook_entry(hook_entry::of(**hook));
-        at = list->end_phase(at, p);
-    }
-    return list;
+    return make(function, hooks.size(), ends, watched, [&](std::size_t p, hook_entry* at) {
+        for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook)
+            new (at++) hook_entry(hook_entry::of(**hook, watched));
+        return at;
+    });
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::copy(const hook_record* leaving, hook_record* added, const hook_record* before) const {
-    hook_list* const list = allocate(*function, size - (leaving != nullptr) + (added != nullptr));
-    auto* at = reinterpret_cast<hook_entry*>(list + 1);
-    list->first[0] = at;
-    bool is_due = before == nullptr;
-    for (std::size_t p = 0; p < phase_count; ++p) {
-        const auto add_when_due = [&] {
-            if (!added || !is_due || static_cast<std::size_t>(added->when) != p) return;
-            new (at++) hook_entry(hook_entry::of(*std::exchange(added, nullptr)));
-        };
-        add_when_due();
-        for (const hook_entry* entry = first[p]; entry->run; ++entry) {
-            if (entry->record == leaving) continue;
-            new (at++) hook_entry(*entry);
-            if (entry->record != before) continue;
-            is_due = true;
-            add_when_due();
+EXTENSIBLE_FUNCTION hook_list* hook_list::copy_with(hook_record& added, const hook_record* before) const {
+    return make(*function, size + 1, ends + added.erased.returns_end, watched, [&](std::size_t p, hook_entry* at) {
+        const hook_entry* entry = first[p];
+        if (static_cast<std::size_t>(added.when) == p) {
+            const bool is_first = !before || before->when != added.when;
+            if (!is_first) do new (at++) hook_entry(*entry); while (entry++->record != before);
+            new (at++) hook_entry(hook_entry::of(added, watched));
         }
-        at = list->end_phase(at, p);
-    }
-    return list;
+        for (; entry->run; ++entry) new (at++) hook_entry(*entry);
+        return at;
+    });
+}
+
+EXTENSIBLE_FUNCTION hook_list* hook_list::copy_without(const hook_record& leaving) const {
+    return make(*function, size - 1, ends - leaving.erased.returns_end, watched, [&](std::size_t p, hook_entry* at) {
+        for (const hook_entry* entry = first[p]; entry->run; ++entry)
+            if (entry->record != &leaving) new (at++) hook_entry(*entry);
+        return at;
+    });
 }
 
 EXTENSIBLE_FUNCTION void hook_list::free(hook_list* list) noexcept {

@@ -162,8 +162,8 @@ inline thread_id this_thread_id() noexcept {
 template <class T, T& Initial>
 class thread_pointer {
 public:
-    static T* get() noexcept { return value_; }
-    static void set(T* value) noexcept { value_ = value; }
+    EXTENSIBLE_HIDDEN static T* get() noexcept { return value_; }
+    EXTENSIBLE_HIDDEN static void set(T* value) noexcept { value_ = value; }
 
 private:
     EXTENSIBLE_THREAD_POINTER static inline constinit thread_local T* value_ = &Initial;

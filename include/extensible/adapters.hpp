@@ -1,0 +1,80 @@
+#pragma once
+
+// How does a plain function become a hook? By an adapter that hands it the arguments, or the result, and nothing of the library.
+
+#include <extensible/call.hpp>
+#include <extensible/detail/awaitable.hpp>
+#include <extensible/detail/config.hpp>
+#include <extensible/detail/signature.hpp>
+#include <extensible/result.hpp>
+
+#include <type_traits>
+#include <utility>
+
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+// A hook gets an ext::call, or one with the names of the parameters.
+template <class Signature>
+ext::call<Signature>& plain_call(ext::call<Signature>& call) noexcept {
+    return call;
+}
+template <class Signature, class Parameters>
+ext::call<Signature>& plain_call(named_call<Signature, Parameters>& call) noexcept {
+    return call.call;
+}
+
+template <class Function, class R, class... A>
+void answer_with(Function& function, ext::call<R(A...)>& call) {
+    pass_on<true>(call, [&]<class... Passed>(Passed&&... passed) {
+        constexpr bool fits = std::is_invocable_r_v<outcome_of<R>, Function&, Passed...>;
+        static_assert(fits, "ext::instead: the function must take the arguments of the wrapped function, and return what that returns");
+        if constexpr (fits) set_from(call.result, function, std::forward<Passed>(passed)...);
+    });
+}
+
+template <class Function, class R, class... A>
+void filter_with(Function& function, ext::call<R(A...)>& call) {
+    using result = outcome_of<R>;
+    static_assert(!std::is_void_v<result>, "ext::filter_result: the wrapped function returns nothing");
+    if constexpr (!std::is_void_v<result>) {
+        constexpr bool fits = std::is_invocable_r_v<result, Function&, result>;
+        static_assert(fits, "ext::filter_result: the function must take the result of the wrapped function, and return one");
+        if constexpr (fits)
+            if (call.result && !call.exception) set_from(call.result, function, take(call.result));
+    }
+}
+
+template <class Function, class Signature>
+void show_to(Function& function, ext::call<Signature>& call) {
+    pass_on<true>(call, [&]<class... Passed>(Passed&&... passed) {
+        constexpr bool fits = std::is_invocable_v<Function&, const std::remove_reference_t<Passed>&...>;
+        static_assert(fits, "ext::tap: the function must take the arguments of the wrapped function, by value or const reference");
+        if constexpr (fits) static_cast<void>(detail::invoke(function, std::as_const(passed)...));
+    });
+}
+
+}  // namespace detail
+
+/// A start hook that answers the call with `function`, which gets the arguments, instead of the wrapped function: what it returns is
+/// the result. `search.on_start(ext::instead(search_v2))`. The function is moved or copied in, and called by several threads at once.
+template <class Function>
+auto instead(Function function) {
+    return [function = std::move(function)](auto& call) mutable { detail::answer_with(function, detail::plain_call(call)); };
+}
+
+/// An end hook that puts the result through `function`, where there is one and nothing was thrown:
+/// `search.on_end(ext::filter_result([](std::string found) { return found + "!"; }))`.
+template <class Function>
+auto filter_result(Function function) {
+    return [function = std::move(function)](auto& call) mutable { detail::filter_with(function, detail::plain_call(call)); };
+}
+
+/// A hook that shows the arguments to `function`: `search.on_start(ext::tap([](std::string_view what) { log(what); }))`.
+template <class Function>
+auto tap(Function function) {
+    return [function = std::move(function)](auto& call) mutable { detail::show_to(function, detail::plain_call(call)); };
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI

@@ -1,0 +1,317 @@
+#pragma once
+
+// How does a hook run that has options or is watched by monitors, or is in a call that is awaited? And the ends that start hooks
+// returned?
+
+#include <extensible/any_call.hpp>
+#include <extensible/call.hpp>
+#include <extensible/detail/bookkeeping.hpp>
+#include <extensible/detail/config.hpp>
+#include <extensible/detail/ends.hpp>
+#include <extensible/detail/hazard.hpp>
+#include <extensible/detail/outcome.hpp>
+#include <extensible/detail/records.hpp>
+#include <extensible/detail/system.hpp>
+#include <extensible/error.hpp>
+#include <extensible/monitor.hpp>
+#include <extensible/options.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <new>
+#include <optional>
+#include <utility>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+/// Watches one run of a hook for the monitors of its registry, if there are any. In a coroutine's frame, which GCC does not hide: so
+/// its functions are hidden, and not the class.
+class hook_watch {
+public:
+    enum class ending { returned, threw, skipped };
+
+    EXTENSIBLE_FUNCTION hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept;
+    hook_watch(const hook_watch&) = delete;
+    hook_watch& operator=(const hook_watch&) = delete;
+    EXTENSIBLE_FUNCTION ~hook_watch();
+
+    explicit operator bool() const noexcept { return watching_; }
+
+    /// Around what an around hook has inside: that is not its doing, and the time counts apart.
+    EXTENSIBLE_FUNCTION void begin_inside() noexcept;
+    EXTENSIBLE_FUNCTION void end_inside() noexcept;
+
+    /// Tells the monitors. What they throw is dropped.
+    EXTENSIBLE_FUNCTION void tell(ending how);
+
+private:
+    EXTENSIBLE_FUNCTION void look() noexcept;
+
+    const hook_record& hook_;
+    call_fields& call_;
+    const phase when_;
+    const bool watching_;
+
+    // Where it is watching.
+    bool had_result_ = false;
+    std::exception_ptr exception_{};
+    time_point since_ = 0, inside_since_ = 0, inside_ = 0;
+};
+
+/// Whether the hook begins on this thread, which counts then. One that has begun as often as it may is removed.
+EXTENSIBLE_FUNCTION bool begins(hook_record& hook);
+
+/// The run of a hook that is awaited, from when it is begun until it is destroyed.
+class awaited_run {
+public:
+    EXTENSIBLE_FUNCTION awaited_run(hook_record& hook, call_fields& call);
+    awaited_run(const awaited_run&) = delete;
+    awaited_run& operator=(const awaited_run&) = delete;
+    EXTENSIBLE_FUNCTION ~awaited_run();
+
+    /// Whether the hook is to run. If not, it is skipped.
+    bool begins() const noexcept { return begins_; }
+    void done() noexcept { ending_ = hook_watch::ending::returned; }
+
+    /// Null where no monitor watches.
+    hook_watch* watch() noexcept { return watch_ ? &watch_ : nullptr; }
+
+private:
+    hook_watch watch_;
+    const bool begins_;
+    hook_watch::ending ending_;
+};
+
+/// Runs the ends that start hooks returned in this call, the last one first.
+EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call);
+
+/// Runs a hook that is not awaited, in a call that is.
+EXTENSIBLE_CALL_FUNCTION void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
+
+/// As keep_or_isolate(), in a call that is awaited: what it reports is told on a thread that counts as inside of the call.
+EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held);
+
+/// The end hooks of a call that is awaited, one by one, and then the ends that start hooks returned. Where the call is destroyed before
+/// they have all run, the others run then, but for those that would have to be awaited: they find ext::abandoned in
+/// `call.exception`.
+class awaited_end_hooks {
+public:
+    awaited_end_hooks(call_fields& call, const counting_guard& held) noexcept
+        : next_(held.list()->begin(phase::end)), call_(call), held_(held) {}
+    awaited_end_hooks(const awaited_end_hooks&) = delete;
+    awaited_end_hooks& operator=(const awaited_end_hooks&) = delete;
+    ~awaited_end_hooks() {
+        if (!done_) abandon();
+    }
+
+    /// The next one to run; null behind the last.
+    const hook_entry* next() noexcept { return next_->run ? next_++ : nullptr; }
+
+    /// Behind the last one.
+    void run_ends() {
+        if (held_.list()->ends != 0) run_ends_on_this_thread();
+        done_ = true;
+    }
+
+private:
+    EXTENSIBLE_FUNCTION void run_ends_on_this_thread();
+    EXTENSIBLE_FUNCTION void abandon() noexcept;
+    EXTENSIBLE_FUNCTION void run_abandoned();
+
+    const hook_entry* next_;
+    bool done_ = false;
+    call_fields& call_;
+    const counting_guard& held_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+// ---- Monitors -------------------------------------------------------------------------------------------------------
+
+// Acquire, as the load of a call that looks for hooks: see extensible::operator().
+EXTENSIBLE_FUNCTION hook_watch::hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept
+    : hook_(hook), call_(call), when_(when), watching_(hook.registry->monitors.hooks.load(std::memory_order_acquire) != nullptr) {
+    if (!watching_) return;
+    look();
+    since_ = now();
+}
+
+EXTENSIBLE_FUNCTION hook_watch::~hook_watch() = default;
+
+// From here on what changes is the hook's doing.
+EXTENSIBLE_FUNCTION void hook_watch::look() noexcept {
+    const call_operations& operations = access::operations(call_);
+    had_result_ = operations.has_result(&call_);
+    operations.take_mark(&call_);
+    exception_ = call_.exception;
+}
+
+EXTENSIBLE_FUNCTION void hook_watch::begin_inside() noexcept { inside_since_ = now(); }
+
+EXTENSIBLE_FUNCTION void hook_watch::end_inside() noexcept {
+    inside_ += now() - inside_since_;
+    look();
+}
+
+EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
+    if (!watching_) return;
+    const time_point took = now() - since_;
+    const call_operations& operations = access::operations(call_);
+    const auto effect_of = [](bool before, bool after, bool written) {
+        return before && !after ? effect::taken_away : !before && after ? effect::set : written ? effect::replaced : effect::nothing;
+    };
+    hook_run run{call_.name, when_, hook_.id, hook_.plugin ? std::string_view(hook_.plugin->name) : std::string_view()};
+    run.skipped = how == ending::skipped;
+    run.threw = how == ending::threw;
+    run.took = nanoseconds(took);
+    run.took_inside = nanoseconds(inside_);
+    const bool has_result = operations.has_result(&call_);
+    run.result = effect_of(had_result_, has_result, operations.take_mark(&call_) && has_result);
+    run.exception = effect_of(exception_ != nullptr, call_.exception != nullptr, exception_ != call_.exception);
+    try {
+        const hazard_guard held(hook_.registry->monitors);
+        for (const hook_entry* monitor = held.list() ? held.list()->begin() : nullptr; monitor && monitor->run; ++monitor)
+            static_cast<void>(detail::tell(*monitor, &run));
+    } catch (const std::bad_alloc&) {
+        // Of the guard: nobody is told.
+    }
+}
+
+// ---- Options --------------------------------------------------------------------------------------------------------
+
+EXTENSIBLE_FUNCTION bool begins(hook_record& hook) {
+    if (hook.only_thread != 0 && hook.only_thread != this_thread_id()) return false;
+    if (hook.times == 0) return true;
+    const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
+    try {
+        if (before + 1 == hook.times) remove(ref(&hook));
+    } catch (const std::bad_alloc&) {
+        // It stays registered, and is skipped.
+    }
+    return before < hook.times;
+}
+
+/// A run of a hook that has options or is watched, or of the end that it returned.
+class EXTENSIBLE_HIDDEN guarded_run {
+public:
+    guarded_run(hook_record& hook, phase when, call_fields& call) noexcept : hook_(hook), call_(call), watch_(hook, when, call) {}
+
+    /// Whether the hook is to run. If not, it is skipped, and the monitors have been told.
+    bool begins() {
+        const bool runs = (hook_.reentrant || !running_hook::is_running(hook_)) && detail::begins(hook_);
+        if (!runs) watch_.tell(hook_watch::ending::skipped);
+        return runs;
+    }
+
+    /// Runs it. False where it threw and is isolated: that is reported. What any other throws goes on.
+    template <class Run>
+    bool run(Run run) {
+        std::optional<running_hook::scope> running;
+        if (!hook_.reentrant) running.emplace(hook_);
+        try {
+            run();
+        } catch (...) {
+            if (!std::current_exception()) throw;  // the thread is being cancelled
+            watch_.tell(hook_watch::ending::threw);
+            if (!hook_.isolate) throw;
+            report_isolated(hook_, call_.name);
+            return false;
+        }
+        watch_.tell(hook_watch::ending::returned);
+        return true;
+    }
+
+    hook_watch& watch() noexcept { return watch_; }
+
+private:
+    hook_record& hook_;
+    call_fields& call_;
+    hook_watch watch_;
+};
+
+EXTENSIBLE_FUNCTION awaited_run::awaited_run(hook_record& hook, call_fields& call)
+    : watch_(hook, hook.when, call),
+      begins_(detail::begins(hook)),
+      ending_(begins_ ? hook_watch::ending::threw : hook_watch::ending::skipped) {}
+
+EXTENSIBLE_FUNCTION awaited_run::~awaited_run() { watch_.tell(ending_); }
+
+// ---- Ends -----------------------------------------------------------------------------------------------------------
+
+// Runs one, and destroys it.
+EXTENSIBLE_FUNCTION void run_end(call_end* end, call_fields& call) {
+    const struct destroyer {
+        call_end* end;
+        ~destroyer() { end->destroy(end); }
+    } at_end{end};
+    guarded_run(*end->hook, phase::end, call).run([&] { end->run(end, &call); });
+}
+
+EXTENSIBLE_CALL_BODY void run_ends(call_fields& call) {
+    while (call_end* const end = access::ends(call).take_last()) {
+        const hook_record& hook = *end->hook;
+        try {
+            run_end(end, call);
+        } catch (...) {
+            keep_exception(call, hook);
+        }
+    }
+}
+
+// ---- Awaited calls --------------------------------------------------------------------------------------------------
+
+EXTENSIBLE_CALL_BODY void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held) {
+    const counting_guard::on_this_thread here(held);
+    hook.run(hook.object, &call, nullptr);
+}
+
+EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {
+    const counting_guard::on_this_thread here(held, std::nothrow);
+    return keep_or_isolate(call, hook);
+}
+
+EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends_on_this_thread() {
+    const counting_guard::on_this_thread here(held_, std::nothrow);
+    detail::run_ends(call_);
+}
+
+EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
+    try {
+        const counting_guard::on_this_thread here(held_, std::nothrow);
+        run_abandoned();
+    } catch (...) {
+        // No memory for an exception: there is nobody left to tell.
+    }
+    while (call_end* const end = access::ends(call_).take_last()) end->destroy(end);
+}
+
+EXTENSIBLE_FUNCTION void awaited_end_hooks::run_abandoned() {
+    const auto run = [&](const hook_record& hook, auto run_it) {
+        try {
+            run_it();
+        } catch (...) {
+            report(hook, call_.name, std::current_exception(), true);
+        }
+    };
+    if (call_.exception) {
+        const hook_record* nearest = nullptr;  // the next one, or the last one
+        held_.list()->any_of([&](const hook_entry& entry) {
+            nearest = entry.record;
+            return &entry == next_;
+        });
+        displace_exception(call_, *nearest);
+    }
+    call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
+    while (const hook_entry* const hook = next())
+        if (!hook->record->stage) run(*hook->record, [&] { hook->run(hook->object, &call_, nullptr); });
+    while (call_end* const end = access::ends(call_).take_last()) {
+        const hook_record& hook = *end->hook;
+        run(hook, [&] { run_end(end, call_); });
+    }
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -1,0 +1,67 @@
+#include "catch.hpp"
+#include "tasks.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+using namespace ext::literals;
+
+TEST_CASE("instead() answers with a plain function, which gets the arguments") {
+    ext::registry registry;
+    SECTION("of a function that returns a value") {
+        ext::extensible search{registry, "search", [](std::string_view what, int) { return "v1 " + std::string(what); }};
+        search.on_start(ext::instead([](std::string_view what, int n) { return "v2 " + std::string(what) + std::to_string(n); }));
+        search.on_start([](auto& call) { CHECK(*call.result == "v2 x3"); });
+        CHECK(search("x", 3) == "v2 x3");
+    }
+    SECTION("of one that returns nothing, or takes what can only be moved") {
+        int taken = 0;
+        ext::extensible take{registry, "take", [](std::unique_ptr<int>) { FAIL("not called"); }};
+        take.on_start(ext::instead([&](std::unique_ptr<int> given) { taken = *given; }));
+        take(std::make_unique<int>(5));
+        CHECK(taken == 5);
+    }
+    SECTION("of one that returns a reference") {
+        int one = 1, two = 2;
+        ext::extensible refer{registry, "refer", [&]() -> int& { return one; }};
+        refer.on_start(ext::instead([&]() -> int& { return two; }));
+        CHECK(&refer() == &two);
+    }
+    SECTION("with named parameters and kwargs") {
+        ext::extensible fetch{registry, "fetch", ext::params("url"_kw, "retries"_kw = 3),
+                              [](std::string_view, int, const ext::kwargs&) { return std::string(); }};
+        fetch.on_start(ext::instead([](std::string_view url, int retries, const ext::kwargs& extra) {
+            return std::string(url) + std::to_string(retries) + extra.value_or("tenant", std::string());
+        }));
+        CHECK(fetch("url", "tenant"_kw = "acme") == "url3acme");
+    }
+    SECTION("by name, and of one that is awaited") {
+        registry.on_start<tasks::lazy<int>(int)>("twice", ext::instead([](int x) { return 20 * x; }));
+        ext::extensible twice{registry, "twice", [](int x) -> tasks::lazy<int> { co_return 2 * x; }};
+        CHECK(twice(1).run() == 20);
+    }
+}
+
+TEST_CASE("filter_result() puts the result through a plain function") {
+    ext::registry registry;
+    int filtered = 0;
+    ext::extensible half{registry, "half", [](int x) { return x % 2 ? throw std::runtime_error("odd") : std::make_unique<int>(x / 2); }};
+    half.on_end(ext::filter_result([&](std::unique_ptr<int> result) { return ++filtered, std::make_unique<int>(*result + 100); }));
+    CHECK(*half(4) == 102);
+    CHECK_THROWS_AS(half(3), std::runtime_error);
+    CHECK(filtered == 1);
+}
+
+TEST_CASE("tap() shows the arguments to a plain function, and changes none") {
+    ext::registry registry;
+    std::string seen;
+    ext::extensible store{registry, "store", [](std::unique_ptr<int> value, std::string name) { return name + std::to_string(*value); }};
+    const auto look = [&](const std::unique_ptr<int>& value, std::string_view name) { seen += std::string(name) + std::to_string(*value); };
+    store.on_start(ext::tap(look));
+    CHECK(store(std::make_unique<int>(1), "a") == "a1");
+    CHECK(seen == "a1");
+}

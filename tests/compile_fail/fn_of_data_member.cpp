@@ -1,0 +1,13 @@
+// A data member is no function.
+// expect-first: ext::fn: a data member is no function
+#include <extensible/extensible.hpp>
+
+struct account {
+    int cents;
+    int get() const { return cents; }
+};
+#ifdef FIXED
+ext::extensible get{"account.get", ext::fn<&account::get>};
+#else
+ext::extensible get{"account.get", ext::fn<&account::cents>};
+#endif

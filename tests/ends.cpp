@@ -1,0 +1,188 @@
+// Start hooks that return the end of their call.
+#include "catch.hpp"
+#include "tasks.hpp"
+#include "text_of.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <array>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Equals;
+using tasks::gate;
+using tasks::lazy;
+
+namespace {
+
+// A function whose hooks write down the way of its calls.
+struct fixture {
+    ext::registry registry;
+    std::string way;
+    ext::extensible<int(int)> f{registry, "f", [this](int x) {
+        way += 'f';
+        if (x < 0) throw std::runtime_error("negative");
+        return x;
+    }};
+
+    // A start hook that writes one letter, and whose end writes another.
+    auto pair(char begin, char end) {
+        return [this, begin, end](auto&) {
+            way += begin;
+            return [this, end](auto&) { way += end; };
+        };
+    }
+    std::string run(int x) {
+        way.clear();
+        try {
+            f(x);
+        } catch (const std::exception&) {
+            way += '!';
+        }
+        return way;
+    }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(fixture, "A start hook returns the end of its call, and the last one returned runs first, behind the end hooks") {
+    f.on_start(pair('1', 'a'));
+    f.on_start([this](auto&) { way += '2'; });
+    f.on_start(pair('3', 'c'));
+    f.on_end([this](auto&) { way += 'e'; });
+    SECTION("where the function returns") { CHECK(run(1) == "123feca"); }
+    SECTION("where it throws") { CHECK(run(-1) == "123feca!"); }
+    SECTION("where a start hook supplies the result") {
+        f.on_start([](auto& call) { call.result = 5; });
+        CHECK(run(1) == "123eca");
+    }
+    SECTION("where an around hook does not go on") {
+        f.around([this](auto& call, auto&) { way += '-', call.result = 5; });
+        CHECK(run(1) == "123-eca");
+    }
+    SECTION("where a start hook throws, those that have been returned") {
+        f.on_start([](auto&) { throw std::logic_error("no"); }, {.priority = -1}).disable();
+        f.on_start([](auto&) { throw std::logic_error("no"); }, {.id = "throws"});
+        f.on_start(pair('4', 'd'), {.after = "throws"});
+        CHECK(run(1) == "123eca!");
+    }
+}
+
+TEST_CASE_METHOD(fixture, "An end carries state by capture, which is destroyed behind its run, once") {
+    const auto state = std::make_shared<int>(0);
+    const std::weak_ptr<int> hooks_own = state;
+    std::vector<long> alive;
+    f.on_start([this, state](auto&) {
+        return [own = std::make_unique<std::shared_ptr<int>>(state)](auto&) { ++**own; };
+    });
+    f.on_start([&](auto&) { return [&alive, &state](auto&) { alive.push_back(state.use_count()); }; }, {.priority = -1});
+    for (int i = 0; i < 3; ++i) f(1);
+    CHECK(*state == 3);
+    CHECK(alive == std::vector<long>{2, 2, 2});  // the test's and the hook's: the end that ran before is gone
+}
+
+TEST_CASE_METHOD(fixture, "An end may change the outcome, as end hooks may") {
+    ext::hook changes = f.on_start([](auto&) {
+        return [](auto& call) {
+            if (call.exception) call.exception = nullptr, call.result = 0;
+            else call.result = *call.result + 1;
+        };
+    });
+    CHECK(f(1) == 2);
+    CHECK(f(-1) == 0);
+    changes.remove();
+    f.on_start([](auto&) { return [](auto&) { throw std::logic_error("of the end"); }; });
+    CHECK_THROWS_WITH(f(1), Equals("of the end"));
+}
+
+TEST_CASE_METHOD(fixture, "What an end throws is reported where the hook is isolated, and displaces as what an end hook throws") {
+    std::vector<std::string> reports;
+    registry.on_hook_error([&](const ext::hook_error& error) { reports.push_back(error.text()); });
+    const auto throwing = [](auto&) { return [](auto&) { throw std::runtime_error("of the end"); }; };
+    f.on_start(throwing, {.id = "loose"});
+    f.on_start(throwing, {.id = "isolated", .isolate = true});
+    CHECK_THROWS_WITH(f(-1), Equals("of the end"));
+    CHECK_THAT(reports, Catch::Matchers::Equals<std::string>({"f: the isolated start hook 'isolated' threw: of the end",
+                                                              "f: the start hook 'loose' displaced: negative"}));
+}
+
+TEST_CASE_METHOD(fixture, "An end that is empty is none") {
+    f.on_start([this](auto& call) -> std::function<void(ext::call<int(int)>&)> {
+        if (*std::get<0>(call.args) == 0) return nullptr;
+        return [this](auto&) { way += 'a'; };
+    });
+    CHECK(run(0) == "f");
+    CHECK(run(1) == "fa");
+}
+
+TEST_CASE_METHOD(fixture, "An end runs though its hook was removed or disabled meanwhile") {
+    ext::hook hook = f.on_start(pair('1', 'a'));
+    f.around([&](auto&, auto& proceed) {
+        hook.remove();
+        proceed();
+    });
+    CHECK(run(1) == "1fa");
+    CHECK(run(1) == "f");
+}
+
+TEST_CASE("A hook for any function returns ends for functions of every kind") {
+    ext::registry registry;
+    std::vector<std::string> seen;
+    registry.on_start("*", [&](ext::any_call& call) {
+        return [&seen, name = std::string(call.name())](ext::any_call& ended) {
+            seen.push_back(name + (ended.exception() ? " failed" : " done"));
+        };
+    });
+    ext::extensible plain{registry, "plain", [](int x) { return x < 0 ? throw x : x; }};
+    ext::extensible awaited{registry, "awaited", [](int x) -> lazy<int> { co_return x < 0 ? throw x : x; }};
+    plain(1);
+    CHECK_THROWS_AS(plain(-1), int);
+    awaited(1).run();
+    CHECK_THROWS_AS(awaited(-1).run(), int);
+    { auto never_begun = awaited(1); }
+    CHECK_THAT(seen, Catch::Matchers::Equals<std::string>({"plain done", "plain failed", "awaited done", "awaited failed"}));
+}
+
+TEST_CASE("A call that is destroyed while it is suspended runs its ends, which find that it was abandoned") {
+    ext::registry registry;
+    gate middle;
+    ext::extensible f{registry, "f", [&]() -> lazy<int> {
+        co_await middle;
+        co_return 1;
+    }};
+    std::vector<std::string> seen;
+    f.on_start([&](auto&) { return [&](auto& call) { seen.push_back("first: " + text_of(call.exception)); }; });
+    f.on_start([&](auto&) { return [&](auto& call) { seen.push_back("second: " + text_of(call.exception)); }; });
+    SECTION("without end hooks") {}
+    SECTION("with one, which runs before") { f.on_end([&](auto&) { seen.push_back("end"); }); }
+    const bool has_end_hook = registry.functions()[0].hooks.size() == 3;
+    {
+        auto task = f();
+        task.start();
+    }
+    if (has_end_hook) CHECK(seen.at(0) == "end");
+    const std::string abandoned = "f: the call was destroyed while it was suspended";
+    CHECK(seen.size() == (has_end_hook ? 3u : 2u));
+    CHECK(seen[seen.size() - 2] == "second: " + abandoned);
+    CHECK(seen.back() == "first: " + abandoned);
+}
+
+TEST_CASE("While an end runs whose hook is not reentrant, calls beneath it skip the hook") {
+    ext::registry registry;
+    int begun = 0, ended = 0;
+    ext::extensible<void()> f{registry, "f", [] {}};
+    f.on_start([&](auto&) { return ++begun, [&](auto&) {
+        ++ended;
+        if (ended < 5) f();
+    }; }, {.reentrant = false});
+    f();
+    CHECK(begun == 1);
+    CHECK(ended == 1);
+}
