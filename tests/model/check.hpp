@@ -32,10 +32,10 @@ inline comparison compare(const script& program) {
 
 // ---- Shrinking ------------------------------------------------------------------------------------------------------------
 
-/// All scripts of a program: itself, and what its hooks and functions do, at any depth.
+/// All scripts of a program: itself, and what its hooks, ends and functions do, at any depth.
 inline void collect(script& program, std::vector<script*>& scripts) {
     scripts.push_back(&program);
-    for (operation& o : program) collect(o.does, scripts);
+    for (operation& o : program) collect(o.does, scripts), collect(o.at_end, scripts);
 }
 
 /// Deletes operations as long as the program still differs. Tells whether it has deleted any.
@@ -65,6 +65,8 @@ inline void delete_options(script& program) {
                                      [](operation& o) { o.id = 0; },           [](operation& o) { o.priority.reset(); },
                                      [](operation& o) { o.replaces = false; }, [](operation& o) { o.isolate.reset(); },
                                      [](operation& o) { o.reentrant.reset(); }, [](operation& o) { o.plugin = -1; },
+                                     [](operation& o) { o.times = 0; },        [](operation& o) { o.this_thread = false; },
+                                     [](operation& o) { o.returns_end = false; },
                                      [](operation& o) { o.awaited = false; },  [](operation& o) { o.takes_any = false; },
                                      [](operation& o) { o.flag = true; },      [](operation& o) { o.flag_too = false; }};
     std::vector<script*> scripts;

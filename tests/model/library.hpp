@@ -7,12 +7,14 @@
 
 #include <extensible/extensible.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -36,6 +38,25 @@ inline int number_in(std::string_view text) {
     return number;
 }
 
+/// The result of a shape::now.
+struct reply {
+    int number;
+    friend bool failed(const reply& of) { return says_failed(of.number); }
+};
+
+// Results as numbers, and the other way round.
+inline int number_of(int result) { return result; }
+inline int number_of(const std::string& result) { return number_in(result); }
+inline int number_of(const std::optional<int>& result) { return result.value_or(no_number); }
+inline int number_of(const reply& result) { return result.number; }
+
+template <class Result>
+Result result_of(int number) {
+    if constexpr (std::is_same_v<Result, std::string>) return std::to_string(number);
+    else if constexpr (std::is_same_v<Result, std::optional<int>>) return number == no_number ? std::nullopt : std::optional(number);
+    else return Result{number};
+}
+
 // ---- Shapes -----------------------------------------------------------------------------------------------------------
 
 template <shape Of>
@@ -55,12 +76,20 @@ struct shape_of<shape::change> : shape_of<shape::number> {
     using signature = void(int&);
 };
 template <>
+struct shape_of<shape::maybe> : shape_of<shape::number> {
+    using signature = std::optional<int>(int);
+};
+template <>
 struct shape_of<shape::later> : shape_of<shape::number> {
     using signature = lazy<int>(int);
 };
 template <>
 struct shape_of<shape::now> : shape_of<shape::number> {
-    using signature = eager<int>(int);
+    using signature = eager<reply>(int);
+};
+template <>
+struct shape_of<shape::silent> : shape_of<shape::number> {
+    using signature = lazy<void>(int);
 };
 
 // ---- Views of a call --------------------------------------------------------------------------------------------------
@@ -123,15 +152,17 @@ struct typed_view final : view_of_call {
     std::optional<int> result() override {
         if (!call.result) return std::nullopt;
         if constexpr (is_void) return 0;
-        else if constexpr (is_text) return number_in(*call.result);
-        else return *call.result;
+        else return number_of(*call.result);
     }
     void set_result(int value) override {
         if constexpr (is_void) call.result.emplace();
-        else if constexpr (is_text) call.result = std::to_string(value);
-        else call.result = value;
+        else call.result = result_of<typename result_type::value_type>(value);
     }
     void take_result() override { call.result.reset(); }
+    void set_no_number() override {
+        if constexpr (is_void) call.result.reset();
+        else call.result = std::nullopt;
+    }
     void set_other_result() override {}
     std::exception_ptr* exception() override { return &call.exception; }
     bool original_ran() override { return call.original_ran; }
@@ -153,24 +184,33 @@ struct any_view final : view_of_call {
         else call.set_arg(0, value);
     }
     std::optional<int> result() override {
-        if (!call.has_result()) return std::nullopt;
-        if (const std::string* text = call.result<std::string>()) return number_in(*text);
-        const int* const number = call.result<int>();
-        return number ? *number : 0;
+        if (const int* number = call.result<int>()) return *number;
+        if (const std::string* text = call.result<std::string>()) return number_of(*text);
+        if (const std::optional<int>* number = call.result<std::optional<int>>()) return number_of(*number);
+        if (const reply* number = call.result<reply>()) return number_of(*number);
+        return call.has_result() ? std::optional(0) : std::nullopt;
     }
     void set_result(int value) override {
-        if (call.signature().starts_with("void")) call.set_result();
-        else if (call.arg<std::string>(0)) call.set_result(std::to_string(value));
+        if (call.returns<void>()) call.set_result();
+        else if (call.returns<std::string>()) call.set_result(result_of<std::string>(value));
+        else if (call.returns<std::optional<int>>()) call.set_result(result_of<std::optional<int>>(value));
+        else if (call.returns<reply>()) call.set_result(reply{value});
         else call.set_result(value);
     }
     void take_result() override {}
+    void set_no_number() override { call.set_result(std::optional<int>()); }
     void set_other_result() override { call.set_result(1.5); }
     std::exception_ptr* exception() override { return &call.exception(); }
     bool original_ran() override { return call.original_ran(); }
     std::string types() override {
-        std::string text = " " + std::string(call.signature());
+        std::string text = " " + std::string(call.signature()) + " takes " + std::string(call.arg_type(0)) + " returns";
+        if (call.returns<int>()) text += " int";
+        if (call.returns<std::string>()) text += " std::string";
+        if (call.returns<std::optional<int>>()) text += " std::optional<int>";
+        if (call.returns<reply>()) text += " model::reply";
+        if (call.returns<void>()) text += " void";
         if (!call.arg_name(0).empty()) (text += " ") += call.arg_name(0);
-        return text;
+        return text += call.failed() ? " failed" : "";
     }
 };
 
@@ -200,6 +240,7 @@ struct function_view final : seen_call {
     std::optional<int> result() override { return std::nullopt; }
     void set_result(int) override {}
     void take_result() override {}
+    void set_no_number() override {}
     void set_other_result() override {}
     std::exception_ptr* exception() override { return nullptr; }
     bool original_ran() override { return false; }
@@ -222,7 +263,9 @@ struct function {
     template <class Task>
     static Task run_awaited(function self, int argument) {
         function_view<int> view(self.name(), argument);
-        co_return co_await self.scripts->run_function(*self.stated, view);
+        const int number = co_await self.scripts->run_function(*self.stated, view);
+        if constexpr (std::is_same_v<Task, eager<reply>>) co_return reply{number};
+        else co_return number;
     }
 };
 struct number_function : function<shape::number> {
@@ -236,19 +279,28 @@ struct text_function : function<shape::text> {
 struct change_function : function<shape::change> {
     void operator()(int& argument) const { run(argument); }
 };
+struct maybe_function : function<shape::maybe> {
+    std::optional<int> operator()(int argument) const { return run(argument); }
+};
 struct later_function : function<shape::later> {
     lazy<int> operator()(int argument) const { return run_awaited<lazy<int>>(*this, argument); }
 };
 struct now_function : function<shape::now> {
-    eager<int> operator()(int argument) const { return run_awaited<eager<int>>(*this, argument); }
+    eager<reply> operator()(int argument) const { return run_awaited<eager<reply>>(*this, argument); }
+};
+struct silent_function : function<shape::silent> {
+    lazy<void> operator()(int argument) const { return run_silently(run_awaited<lazy<int>>(*this, argument)); }
+    static lazy<void> run_silently(lazy<int> number) { co_await std::move(number); }
 };
 inline number_function function_of(function<shape::number> f) { return {f}; }
 inline text_function function_of(function<shape::text> f) { return {f}; }
 inline change_function function_of(function<shape::change> f) { return {f}; }
+inline maybe_function function_of(function<shape::maybe> f) { return {f}; }
 inline later_function function_of(function<shape::later> f) { return {f}; }
 inline now_function function_of(function<shape::now> f) { return {f}; }
+inline silent_function function_of(function<shape::silent> f) { return {f}; }
 
-/// What a hook captures: tells by its label how many there are.
+/// What a hook or end captures: tells by the hook's label how many there are.
 class capture {
 public:
     capture(std::vector<int>& counts, int label) : counts_(&counts), label_(static_cast<std::size_t>(label)) {
@@ -284,7 +336,7 @@ template <class Call>
 inline constexpr bool is_awaited_call = false;  // also for those with names, because no function that is awaited has any
 template <class Result, class... A>
 inline constexpr bool is_awaited_call<ext::call<Result(A...)>> =
-    std::is_same_v<Result, lazy<int>> || std::is_same_v<Result, eager<int>>;
+    std::is_same_v<Result, lazy<int>> || std::is_same_v<Result, eager<reply>> || std::is_same_v<Result, lazy<void>>;
 
 /// The script of a hook, as the function objects below run it.
 struct hook_code {
@@ -302,6 +354,11 @@ struct hook_code {
     void run(Call& call, inside_of_hook* inside = nullptr) const {
         auto view = view_of(call);
         scripts->run_hook(*stated, shape_called(view), false, view, inside).run();
+    }
+    template <class Call>
+    void run_end(Call& call) const {
+        auto view = view_of(call);
+        scripts->run_end(*stated, shape_called(view), view);
     }
     template <class Call>
     static lazy<void> run_awaited(script_runner* scripts, const operation* stated, Call& call) {
@@ -328,6 +385,13 @@ struct hook_code {
 inline auto plain_hook_for_any(const hook_code& code) {
     return [code](ext::any_call& call) { code.run(call); };
 }
+inline auto hook_with_end_for_any(const hook_code& code) {
+    return [code](ext::any_call& call) -> std::function<void(ext::any_call&)> {
+        code.run(call);
+        if (any_view(call).argument() % 2 != 0) return nullptr;
+        return [code](ext::any_call& ended) { code.run_end(ended); };
+    };
+}
 inline auto plain_around_hook_for_any(const hook_code& code) {
     return [code](ext::any_call& call, ext::proceed& proceed) {
         plain_inside inside(proceed);
@@ -345,6 +409,12 @@ inline auto awaited_around_hook_for_any(const hook_code& code) {
 // On the function itself the arguments have names, if it has any.
 inline auto plain_hook(const hook_code& code) {
     return [code](auto& call) { code.run(call); };
+}
+inline auto hook_with_end(const hook_code& code) {
+    return [code](auto& call) {
+        code.run(call);
+        return [own = std::make_unique<hook_code>(code)](auto& ended) { own->run_end(ended); };
+    };
 }
 inline auto plain_around_hook(const hook_code& code) {
     return [code](auto& call, auto& proceed) {
@@ -374,6 +444,8 @@ inline ext::hook_options options_for(const operation& o) {
     options.replace = o.replaces;
     options.isolate = o.isolate;
     options.reentrant = o.reentrant;
+    options.this_thread = o.this_thread;
+    options.times = static_cast<std::size_t>(o.times);
     return options;
 }
 
@@ -387,34 +459,43 @@ struct place_to_add {
 template <class Start, class Around, class End>
 place_to_add(Start, Around, End) -> place_to_add<Start, Around, End>;
 
-/// Registers a hook for calls of any function.
+/// Registers a plain hook for calls of any function, at their start or end.
+template <class Place>
+ext::hook add_plain_for_any(const Place& place, const hook_code& code) {
+    if (code.stated->when == phase::end) return place.on_end(plain_hook_for_any(code));
+    return code.stated->returns_end ? place.on_start(hook_with_end_for_any(code)) : place.on_start(plain_hook_for_any(code));
+}
+/// The same for one that is awaited.
+template <class Place>
+ext::hook add_awaited_for_any(const Place& place, const hook_code& code) {
+    if (code.stated->when == phase::around) return place.around(awaited_around_hook_for_any(code));
+    if (code.stated->when == phase::end) return place.on_end(awaited_hook_for_any(code));
+    return place.on_start(awaited_hook_for_any(code));
+}
+/// The same for each.
 template <class Place>
 ext::hook add_for_any(const Place& place, const hook_code& code, bool awaited) {
-    const phase when = code.stated->when;
-    if (awaited) {
-        if (when == phase::around) return place.around(awaited_around_hook_for_any(code));
-        return when == phase::start ? place.on_start(awaited_hook_for_any(code)) : place.on_end(awaited_hook_for_any(code));
-    }
-    if (when == phase::around) return place.around(plain_around_hook_for_any(code));
-    return when == phase::start ? place.on_start(plain_hook_for_any(code)) : place.on_end(plain_hook_for_any(code));
+    if (awaited) return add_awaited_for_any(place, code);
+    return code.stated->when == phase::around ? place.around(plain_around_hook_for_any(code)) : add_plain_for_any(place, code);
 }
 
-/// Registers a hook on a function of this shape, as an ext::any_call where `any` is true.
+/// Registers a hook on a function of this shape, as an ext::any_call where it wants one.
 template <shape Of, class Place>
-ext::hook add_for(const Place& place, const hook_code& code, bool awaited, bool any) {
+ext::hook add_for(const Place& place, const hook_code& code, bool awaited) {
     const phase when = code.stated->when;
     if constexpr (is_awaited(Of)) {
-        if (when == phase::around)
-            return any ? place.around(awaited_around_hook_for_any(code)) : place.around(awaited_around_hook(code));
-        if (awaited && any)
-            return when == phase::start ? place.on_start(awaited_hook_for_any(code)) : place.on_end(awaited_hook_for_any(code));
-        if (awaited)
+        if (awaited) {
+            if (code.stated->takes_any) return add_awaited_for_any(place, code);
+            if (when == phase::around) return place.around(awaited_around_hook(code));
             return when == phase::start ? place.on_start(awaited_hook(code)) : place.on_end(awaited_hook(code));
-    } else if (when == phase::around) {
-        return any ? place.around(plain_around_hook_for_any(code)) : place.around(plain_around_hook(code));
+        }
+    } else {
+        if (when == phase::around && code.stated->takes_any) return place.around(plain_around_hook_for_any(code));
+        if (when == phase::around) return place.around(plain_around_hook(code));
     }
-    if (any) return when == phase::start ? place.on_start(plain_hook_for_any(code)) : place.on_end(plain_hook_for_any(code));
-    return when == phase::start ? place.on_start(plain_hook(code)) : place.on_end(plain_hook(code));
+    if (code.stated->takes_any) return add_plain_for_any(place, code);
+    if (when == phase::end) return place.on_end(plain_hook(code));
+    return code.stated->returns_end ? place.on_start(hook_with_end(code)) : place.on_start(plain_hook(code));
 }
 
 struct any_wrapper {
@@ -436,11 +517,11 @@ public:
             [&](auto hook) { return owner ? owner->on_start(function_, hook, options) : function_.on_start(hook, options); },
             [&](auto hook) { return owner ? owner->around(function_, hook, options) : function_.around(hook, options); },
             [&](auto hook) { return owner ? owner->on_end(function_, hook, options) : function_.on_end(hook, options); }};
-        return add_for<Of>(place, code, awaited, code.stated->takes_any);
+        return add_for<Of>(place, code, awaited);
     }
     int call(std::optional<int> value, bool with_kwarg) override {
-        if constexpr (Of == shape::number) {
-            return function_(*value);
+        if constexpr (Of == shape::number || Of == shape::maybe) {
+            return number_of(function_(*value));
         } else if constexpr (Of == shape::change) {
             int argument = *value;
             function_(argument);
@@ -455,14 +536,24 @@ public:
     }
     lazy<int> call_later(int value) override {
         if constexpr (Of == shape::later) return function_(value);
+        else if constexpr (Of == shape::silent) return number_later(function_(value));
         else std::abort();
     }
     eager<int> call_now(int value) override {
-        if constexpr (Of == shape::now) return function_(value);
+        if constexpr (Of == shape::now) return number_now(function_(value));
         else std::abort();
     }
 
 private:
+    static lazy<int> number_later(lazy<void> silent) {
+        co_await std::move(silent);
+        co_return 0;
+    }
+    static eager<int> number_now(eager<reply> replies) {
+        const reply given = co_await std::move(replies);
+        co_return given.number;
+    }
+
     using held = decltype(function_of(std::declval<function<Of>>()));
     ext::extensible<typename shape_of<Of>::signature, held, decltype(shape_of<Of>::parameters())> function_;
 };
@@ -520,8 +611,10 @@ public:
         case shape::number: return void(place = std::make_unique<wrapped<shape::number>>(*home_, scripts_, o));
         case shape::text: return void(place = std::make_unique<wrapped<shape::text>>(*home_, scripts_, o));
         case shape::change: return void(place = std::make_unique<wrapped<shape::change>>(*home_, scripts_, o));
+        case shape::maybe: return void(place = std::make_unique<wrapped<shape::maybe>>(*home_, scripts_, o));
         case shape::later: return void(place = std::make_unique<wrapped<shape::later>>(*home_, scripts_, o));
         case shape::now: return void(place = std::make_unique<wrapped<shape::now>>(*home_, scripts_, o));
+        case shape::silent: return void(place = std::make_unique<wrapped<shape::silent>>(*home_, scripts_, o));
         }
     }
     void unwrap(int wrapper) override { wrappers_[index(wrapper)].reset(); }
@@ -563,11 +656,24 @@ public:
                 scripts_.run_handler(*stated, text);
             });
     }
+    void add_monitor(const operation& o) override {
+        handles_[index(o.slot)] = home_->on_hook_run([this, stated = &o, captured = capture(alive_, o.label)](const ext::hook_run& run) {
+            const int result = static_cast<int>(run.result), exception = static_cast<int>(run.exception);
+            scripts_.run_handler(*stated, text_of_run({run.function, static_cast<phase>(run.phase), run.id, run.owner, run.skipped,
+                                                       run.threw, result, exception}));
+        });
+    }
     void remove(int handle) override { handles_[index(handle)].remove(); }
     void remove_and_wait(int handle) override { handles_[index(handle)].remove_and_wait(); }
     void set_enabled(int handle, bool enabled) override {
         if (enabled) handles_[index(handle)].enable();
         else handles_[index(handle)].disable();
+    }
+    void find_handle(int number, int to) override {
+        std::vector<ext::hook> all;
+        for (const ext::function_info& f : home_->functions())
+            for (const ext::hook_info& h : f.hooks) all.push_back(h.handle);
+        handles_[index(to)] = all.empty() ? ext::hook() : all[index(number) % all.size()];
     }
     void copy_handle(int from, int to) override { handles_[index(to)] = handles_[index(from)]; }
     void drop_handle(int handle) override { handles_[index(handle)] = ext::hook(); }
@@ -600,8 +706,11 @@ public:
         std::string text;
         for (const ext::function_info& f : home_->functions()) {
             write_function(text, f.name, f.signature, f.wrapped);
-            for (const ext::hook_info& h : f.hooks)
-                write_hook(text, static_cast<phase>(h.phase), h.id, h.owner, h.pattern, h.priority, h.enabled, h.suits);
+            for (const ext::hook_info& h : f.hooks) {
+                const auto handle = static_cast<std::size_t>(std::find(handles_.begin(), handles_.end(), h.handle) - handles_.begin());
+                write_hook(text, {static_cast<phase>(h.phase), h.id, h.owner, h.pattern, h.replaced_by, h.priority, h.enabled, h.suits,
+                                  handle});
+            }
         }
         return text;
     }
@@ -653,7 +762,7 @@ private:
     ext::hook add_by_name(const operation& o, const hook_code& code, bool awaited, ext::plugin* owner,
                           const ext::hook_options& options) {
         using signature = typename shape_of<Of>::signature;
-        return add_for<Of>(by_name<signature>(function_names[o.name], owner, options), code, awaited, o.takes_any);
+        return add_for<Of>(by_name<signature>(function_names[o.name], owner, options), code, awaited);
     }
     ext::hook add_by_name(const operation& o, const hook_code& code, bool awaited, ext::plugin* owner,
                           const ext::hook_options& options) {
@@ -661,8 +770,10 @@ private:
         case shape::number: return add_by_name<shape::number>(o, code, awaited, owner, options);
         case shape::text: return add_by_name<shape::text>(o, code, awaited, owner, options);
         case shape::change: return add_by_name<shape::change>(o, code, awaited, owner, options);
+        case shape::maybe: return add_by_name<shape::maybe>(o, code, awaited, owner, options);
         case shape::later: return add_by_name<shape::later>(o, code, awaited, owner, options);
         case shape::now: return add_by_name<shape::now>(o, code, awaited, owner, options);
+        case shape::silent: return add_by_name<shape::silent>(o, code, awaited, owner, options);
         }
         std::abort();
     }

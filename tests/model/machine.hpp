@@ -6,6 +6,7 @@
 #include "../tasks.hpp"
 #include "program.hpp"
 
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <string>
@@ -24,6 +25,12 @@ struct scripted : std::exception {
     const char* what() const noexcept override { return text.c_str(); }
 };
 
+/// The result of a shape::maybe that is an empty std::optional.
+inline constexpr int no_number = -1;
+
+/// Which results of a shape::now say themselves that the call failed.
+constexpr bool says_failed(int result) { return result % 2 != 0; }
+
 /// One call, as a hook or the function sees it.
 struct seen_call {
     virtual std::string_view function() = 0;
@@ -39,6 +46,7 @@ struct seen_call {
     virtual std::optional<int> result() = 0;
     virtual void set_result(int value) = 0;
     virtual void take_result() = 0;  // does nothing for an ext::any_call
+    virtual void set_no_number() = 0;  // where the result is no std::optional: throws for an ext::any_call, or takes the result away
     virtual void set_other_result() = 0;  // throws for an ext::any_call, and does nothing else
     virtual std::exception_ptr* exception() = 0;
     virtual bool original_ran() = 0;
@@ -62,8 +70,11 @@ protected:
 struct script_runner {
     /// `awaited` tells whether the hook may be suspended; `of` is the function's. `inside` is null but for an around hook.
     virtual lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call, inside_of_hook* inside) = 0;
+    /// The end that a start hook returned.
+    virtual void run_end(const operation& hook, shape of, seen_call& call) = 0;
     virtual lazy<int> run_function(const operation& wraps, seen_call& call) = 0;
-    virtual void run_handler(const operation& handler, const std::string& error) = 0;
+    /// An error handler, or a monitor.
+    virtual void run_handler(const operation& handler, const std::string& event) = 0;
 
 protected:
     ~script_runner() = default;
@@ -80,9 +91,11 @@ struct machine {
 
     virtual void add(const operation& o, bool awaited) = 0;
     virtual void add_handler(const operation& o) = 0;
+    virtual void add_monitor(const operation& o) = 0;
     virtual void remove(int handle) = 0;
     virtual void remove_and_wait(int handle) = 0;
     virtual void set_enabled(int handle, bool enabled) = 0;
+    virtual void find_handle(int number, int to) = 0;  // of the hook of this number in functions()
     virtual void copy_handle(int from, int to) = 0;
     virtual void drop_handle(int handle) = 0;
     virtual void own_handle(int handle, int scope) = 0;
@@ -104,7 +117,7 @@ struct machine {
 
     /// Calls a wrapper whose shape is known. No value: the default.
     virtual int call(int wrapper, std::optional<int> value, bool with_kwarg) = 0;
-    virtual lazy<int> call_later(int wrapper, int value) = 0;
+    virtual lazy<int> call_later(int wrapper, int value) = 0;  // of the shapes later and silent
     virtual eager<int> call_now(int wrapper, int value) = 0;
 
     /// What registry.functions() lists; which handles are active; which hooks' captures are alive; what was written to stderr.
@@ -123,14 +136,23 @@ inline void write_function(std::string& to, std::string_view name, std::string_v
     ((to += "; ") += name) += wrapped ? " is " : " waits ";
     to += signature;
 }
-inline void write_hook(std::string& to, phase when, std::string_view id, std::string_view owner, std::string_view pattern,
-                       int priority, bool enabled, bool suits) {
-    ((to += ", ") += name_of(when)) += " '";
-    ((to += id) += "' ") += std::to_string(priority);
-    if (!pattern.empty()) (to += " for ") += pattern;
-    if (!owner.empty()) (to += " of ") += owner;
-    if (!enabled) to += " disabled";
-    if (!suits) to += " skipped";
+/// What registry.functions() tells of a hook, and the first handle of it.
+struct hook_line {
+    phase when;
+    std::string_view id, owner, pattern, replaced_by;
+    int priority;
+    bool enabled, suits;
+    std::size_t handle;  // model::handles where there is none
+};
+inline void write_hook(std::string& to, const hook_line& h) {
+    ((to += ", ") += name_of(h.when)) += " '";
+    ((to += h.id) += "' ") += std::to_string(h.priority);
+    if (!h.pattern.empty()) (to += " for ") += h.pattern;
+    if (!h.owner.empty()) (to += " of ") += h.owner;
+    if (!h.enabled) to += " disabled";
+    if (!h.suits) to += " skipped";
+    if (!h.replaced_by.empty()) (to += " replaced by ") += h.replaced_by;
+    if (h.handle != model::handles) (to += " handle ") += std::to_string(h.handle);
 }
 
 inline std::string text_of_error(std::string_view function, phase when, std::string_view id, std::string_view owner,
@@ -140,6 +162,27 @@ inline std::string text_of_error(std::string_view function, phase when, std::str
     if (!id.empty()) ((text += " '") += id) += "'";
     if (!owner.empty()) (text += " of ") += owner;
     return (text += displaced ? " displaced: " : " threw: ") += thrown;
+}
+
+/// What a monitor is told of one run of a hook. The effects are numbers of ext::effect.
+struct run_line {
+    std::string_view function;
+    phase when;
+    std::string_view id, owner;
+    bool skipped, threw;
+    int result, exception;
+};
+inline std::string text_of_run(const run_line& run) {
+    static constexpr std::string_view effects[]{"", " set", " replaced", " taken away"};
+    std::string text(run.function);
+    ((text += ": ") += name_of(run.when)) += " hook";
+    if (!run.id.empty()) ((text += " '") += run.id) += "'";
+    if (!run.owner.empty()) (text += " of ") += run.owner;
+    if (run.skipped) text += ", skipped";
+    if (run.threw) text += ", threw";
+    if (run.result != 0) (text += ", result") += effects[run.result];
+    if (run.exception != 0) (text += ", exception") += effects[run.exception];
+    return text;
 }
 
 /// What the library's own exceptions say in a line on stderr is not compared.

@@ -76,16 +76,22 @@ public:
         trace_.write("hook " + std::to_string(hook.label) + ": " + seen(call));
         return run(hook.does, {&call, inside, awaited, own});
     }
+    void run_end(const operation& hook, shape of, seen_call& call) override {
+        frame* const own = is_awaited(of) ? nullptr : frames_.back();
+        if (own) own->past = true;
+        trace_.write("end of hook " + std::to_string(hook.label) + ": " + seen(call));
+        run(hook.at_end, {&call, nullptr, false, own}).run();
+    }
     lazy<int> run_function(const operation& wraps, seen_call& call) override {
         if (!is_awaited(wraps.of)) frames_.back()->past = true;
         trace_.write("function " + std::to_string(wraps.label) + ": " + std::to_string(call.argument()) + call.kwargs());
         co_await run(wraps.does, {&call, nullptr, is_awaited(wraps.of), nullptr});
-        if (wraps.of != shape::change) co_return call.argument() + wraps.value;
-        call.set_argument(call.argument() + wraps.value);
-        co_return 0;
+        const int result = call.argument() + wraps.value;
+        if (wraps.of == shape::change) call.set_argument(result);
+        co_return is_void(wraps.of) ? 0 : result;
     }
-    void run_handler(const operation& handler, const std::string& error) override {
-        trace_.write("handler " + std::to_string(handler.label) + ": " + error);
+    void run_handler(const operation& handler, const std::string& event) override {
+        trace_.write("handler " + std::to_string(handler.label) + ": " + event);
         run(handler.does, {}).run();
     }
 
@@ -174,7 +180,7 @@ private:
                 trace_.write("back: " + seen(*here.call));
             } else if (o.what < action::set_argument) {
                 perform(o, here);
-            } else if (here.call && !(o.what == action::take_result && is_gone)) {
+            } else if (here.call && !(is_gone && takes_result_away(o.what))) {
                 change(o, *here.call);
             } else if (o.what == action::throw_new) {
                 throw scripted(o.value);
@@ -182,12 +188,15 @@ private:
         }
     }
 
+    static bool takes_result_away(action what) { return what == action::take_result || what == action::set_no_number; }
+
     void change(const operation& o, seen_call& call) {
         const std::string_view name = kwarg_names[o.slot % 2];
         switch (o.what) {
         case action::set_argument: return call.set_argument(o.value);
         case action::set_result: return call.set_result(o.value);
         case action::take_result: return call.take_result();
+        case action::set_no_number: return call.set_no_number();
         case action::set_other_result: return call.set_other_result();
         case action::set_exception:
             if (call.exception()) *call.exception() = std::make_exception_ptr(scripted(o.value));
@@ -232,7 +241,7 @@ private:
         if (thrown && !o.flag) std::rethrow_exception(thrown);
     }
     lazy<int> begin(const instance& called, const operation& o) {
-        if (called.of == shape::later) {
+        if (called.of != shape::now) {
             lazy<int> task = machine_->call_later(o.slot, o.value);
             co_return co_await std::move(task);
         }
@@ -267,12 +276,14 @@ private:
         case action::unwrap: return unwrap(o.slot, here);
         case action::add: return add(o);
         case action::add_handler: return machine_->add_handler(o), "done";
+        case action::add_monitor: return machine_->add_monitor(o), "done";
         case action::remove: return machine_->remove(o.slot), "done";
         case action::remove_and_wait:
             if (trace_.decide(machine_->would_wait_for_hook(o.slot))) return not_done;
             return machine_->remove_and_wait(o.slot), "done";
         case action::enable: return machine_->set_enabled(o.slot, true), "done";
         case action::disable: return machine_->set_enabled(o.slot, false), "done";
+        case action::find_handle: return machine_->find_handle(o.value, o.slot), "done";
         case action::copy_handle: return machine_->copy_handle(o.other, o.slot), "done";
         case action::drop_handle: return machine_->drop_handle(o.slot), "done";
         case action::own_handle: return machine_->own_handle(o.other, o.slot), "done";
@@ -371,7 +382,7 @@ private:
         const int number = kept.number = ++calls_;
         {
             const on_stack here(*this, number);
-            if (called->of == shape::later) kept.task.emplace(watch(kept, machine_->call_later(o.slot, o.value)));
+            if (called->of != shape::now) kept.task.emplace(watch(kept, machine_->call_later(o.slot, o.value)));
             else kept.task.emplace(watch(kept, machine_->call_now(o.slot, o.value)));
         }
         if (o.flag) begin_kept(o.other);

@@ -16,11 +16,14 @@ namespace model {
 
 enum class phase { start, around, end };
 
-/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&), void(int&), and two that are
-/// awaited: lazy<int>(int) and eager<int>(int). Arguments and results are numbers everywhere else in the model.
-enum class shape { number, text, change, later, now };
+/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&), void(int&), std::optional<int>(int), and
+/// three that are awaited: lazy<int>(int), eager<reply>(int), where a reply may say that the call failed, and lazy<void>(int).
+/// Arguments and results are numbers everywhere else in the model.
+enum class shape { number, text, change, maybe, later, now, silent };
+inline constexpr int shapes = 7;
 
-constexpr bool is_awaited(shape of) { return of == shape::later || of == shape::now; }
+constexpr bool is_awaited(shape of) { return of >= shape::later; }
+constexpr bool is_void(shape of) { return of == shape::change || of == shape::silent; }
 
 enum class action {
     // On a registry and what is in it.
@@ -30,10 +33,12 @@ enum class action {
     unwrap,
     add,
     add_handler,
+    add_monitor,
     remove,
     remove_and_wait,
     enable,
     disable,
+    find_handle,
     copy_handle,
     drop_handle,
     own_handle,  // by a scoped hook
@@ -57,6 +62,7 @@ enum class action {
     set_argument,
     set_result,
     take_result,
+    set_no_number,     // the empty std::optional
     set_other_result,  // of a type that no function has
     set_exception,
     clear_exception,
@@ -73,18 +79,19 @@ enum class action {
 };
 
 inline constexpr std::string_view action_names[]{
-    "renew_registry", "seal",        "wrap",           "unwrap",         "add",           "add_handler",   "remove",
-    "remove_and_wait", "enable",     "disable",        "copy_handle",    "drop_handle",   "own_handle",    "end_scope",
-    "release",        "make_plugin", "destroy_plugin", "enable_plugin",  "disable_plugin", "unload",       "unload_for",
-    "move_plugin"};
+    "renew_registry", "seal",           "wrap",          "unwrap",         "add",        "add_handler",    "add_monitor",
+    "remove",         "remove_and_wait", "enable",       "disable",        "find_handle", "copy_handle",   "drop_handle",
+    "own_handle",     "end_scope",      "release",       "make_plugin",    "destroy_plugin", "enable_plugin", "disable_plugin",
+    "unload",         "unload_for",     "move_plugin"};
 static_assert(std::size(action_names) == static_cast<std::size_t>(action::call));
 
 enum class place { on_object, by_name, for_any };
 
 inline constexpr int wrappers = 4, handles = 6, scopes = 2, plugins = 3, kept_calls = 3;
-inline constexpr std::string_view function_names[]{"a", "ab", "b", "c", "ba", "d", "", "a*"};  // the last two are refused
-inline constexpr shape usual_shapes[]{shape::number, shape::number, shape::later,  shape::text,
-                                      shape::change, shape::now,    shape::number, shape::number};
+inline constexpr int good_names = 8;  // the last two are refused
+inline constexpr std::string_view function_names[]{"a", "ab", "b", "c", "ba", "d", "cb", "ac", "", "a*"};
+inline constexpr shape usual_shapes[]{shape::number, shape::number, shape::later,  shape::text,   shape::change,
+                                      shape::now,    shape::maybe,  shape::silent, shape::number, shape::number};
 inline constexpr std::string_view patterns[]{"*", "a*", "*b", "ab", "e*", ""};
 inline constexpr std::string_view ids[]{"", "x", "y", "z"};
 inline constexpr std::string_view kwarg_names[]{"k", "m"};
@@ -110,11 +117,13 @@ struct operation {
     int id = 0;
     std::optional<int> priority{};
     unsigned before = 0, after = 0;  // bits, in the order of `ids`
-    bool replaces = false;
+    bool replaces = false, this_thread = false;
     std::optional<bool> isolate{}, reentrant{};
+    int times = 0;
+    bool returns_end = false;  // a start hook that is not awaited
 
-    // What the hook or function does.
-    std::vector<operation> does{};
+    // What the hook or function does; and the end that the hook returns, which is empty for an ext::any_call with an odd argument.
+    std::vector<operation> does{}, at_end{};
 };
 
 using script = std::vector<operation>;
@@ -180,8 +189,9 @@ private:
     operation world_operation(int depth) {
         using enum action;
         static constexpr weighted table[]{
-            {call, 60},          {add, 60},        {wrap, 10},          {add_handler, 8},    {remove, 8},
-            {remove_and_wait, 6}, {enable, 8},      {disable, 8},        {copy_handle, 2},    {drop_handle, 2},
+            {call, 54},          {add, 60},        {wrap, 10},          {add_handler, 6},    {remove, 8},
+            {remove_and_wait, 6}, {enable, 8},      {disable, 8},        {copy_handle, 1},    {drop_handle, 1},
+            {add_monitor, 6},    {find_handle, 4},
             {own_handle, 3},     {end_scope, 3},   {release, 2},        {make_plugin, 8},    {destroy_plugin, 3},
             {enable_plugin, 4},  {disable_plugin, 4}, {unload, 3},      {unload_for, 2},     {move_plugin, 2},
             {begin_kept, 8},     {go_on_suspended, 12}, {drop_kept, 6}, {unwrap, 6},         {renew_registry, 1},
@@ -192,10 +202,11 @@ private:
         if (made.what == add) return registration(depth);
         made.slot = below(slots_of(made.what));
         if (made.what == make_plugin) made.slot = made.slot % 4 % plugins;
-        if (made.what == add_handler) made.label = ++labels_, made.does = steps(depth, false, false);
+        if (made.what == add_handler || made.what == add_monitor) made.label = ++labels_, made.does = steps(depth, false, false);
         else if (made.what == make_plugin) made.flag = one_in(4), made.flag_too = one_in(4);
         else if (made.what == call) finish_call(made);
         else if (uses_two_slots(made.what)) made.other = below(made.what == move_plugin ? plugins : handles);
+        else if (made.what == find_handle) made.value = below(8);
         return made;
     }
 
@@ -237,9 +248,9 @@ private:
         return made;
     }
     void name_function(operation& made) {
-        static constexpr int often[]{0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 5};
-        made.name = one_in(24) ? 6 + below(2) : likes(name) ? liked_name_ : often[below(12)];
-        made.of = one_in(8) ? static_cast<shape>(below(5)) : usual_shapes[made.name];
+        static constexpr int often[]{0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 7};
+        made.name = one_in(24) ? good_names + below(2) : likes(name) ? liked_name_ : often[below(14)];
+        made.of = one_in(8) ? static_cast<shape>(below(shapes)) : usual_shapes[made.name];
     }
 
     operation registration(int depth) {
@@ -260,6 +271,8 @@ private:
         state_options(made);
         const bool may_be_awaited = made.where == place::on_object || made.awaited || is_awaited(made.of);
         made.does = steps(depth, may_be_awaited, made.when == phase::around);
+        made.returns_end = made.when == phase::start && one_in(3);
+        if (made.returns_end) made.at_end = steps(depth, false, false);
         return made;
     }
     void state_options(operation& made) {
@@ -269,10 +282,12 @@ private:
         if ((has & 24) == 24) made.before = some_ids();
         if ((has & 96) == 96) made.after = some_ids();
         if ((has & 128) == 0) return;
-        const int rest = below(27);
-        made.replaces = rest % 3 == 2;
+        const int rest = below(27 * 8);
+        made.replaces = rest % 3 == 2 && made.id != 0;
         if (rest / 3 % 3 != 0) made.isolate = rest / 3 % 3 == 1;
-        if (rest / 9 != 0) made.reentrant = rest / 9 == 2 || (made.awaited && !one_in(8));
+        if (rest / 9 % 3 != 0) made.reentrant = rest / 9 % 3 == 2 || (made.awaited && !one_in(8));
+        if (rest / 27 < 3) made.times = 1 + rest / 27 % 2;
+        made.this_thread = rest / 27 == 4 && (!made.awaited || one_in(8));
     }
     unsigned some_ids() {
         const int which = below(16);
@@ -295,6 +310,7 @@ private:
         using enum action;
         if (depth < 2 && one_in(5)) return world_operation(depth + 1);
         static constexpr weighted table[]{{set_argument, 6},  {set_result, 8},      {take_result, 5}, {set_other_result, 1},
+                                          {set_no_number, 2},
                                           {set_exception, 4}, {clear_exception, 6}, {throw_new, 9},   {throw_again, 3},
                                           {set_kwarg, 3},     {set_text_kwarg, 1},  {erase_kwarg, 2}, {read_kwarg, 2},
                                           {look, 1},          {call, 8},            {proceed, 4},     {suspend, 12},
@@ -328,7 +344,7 @@ inline script decode(std::span<const std::uint8_t> bytes) { return decoder(bytes
 // ---- As text --------------------------------------------------------------------------------------------------------------
 
 inline constexpr std::string_view phase_names[]{"start", "around", "end"};
-inline constexpr std::string_view shape_names[]{"number", "text", "change", "later", "now"};
+inline constexpr std::string_view shape_names[]{"number", "text", "change", "maybe", "later", "now", "silent"};
 
 constexpr std::string_view name_of(phase when) { return phase_names[static_cast<int>(when)]; }
 constexpr std::string_view name_of(shape of) { return shape_names[static_cast<int>(of)]; }
@@ -351,6 +367,8 @@ inline std::string options_of(const operation& o) {
     if (o.replaces) text += ", replace";
     if (o.isolate) text += *o.isolate ? ", isolate" : ", isolate = false";
     if (o.reentrant) text += *o.reentrant ? ", reentrant" : ", reentrant = false";
+    if (o.this_thread) text += ", this thread";
+    if (o.times != 0) text += ", times " + std::to_string(o.times);
     return text;
 }
 
@@ -376,10 +394,12 @@ inline std::string text_of_world_operation(const operation& o) {
     case action::unwrap: return "destroy wrapper " + slot;
     case action::add: return text_of_registration(o);
     case action::add_handler: return "handle " + slot + " = error handler " + std::to_string(o.label);
+    case action::add_monitor: return "handle " + slot + " = monitor " + std::to_string(o.label);
     case action::remove: return "remove by handle " + slot;
     case action::remove_and_wait: return "remove by handle " + slot + ", and wait";
     case action::enable: return "enable by handle " + slot;
     case action::disable: return "disable by handle " + slot;
+    case action::find_handle: return "handle " + slot + " = that of hook number " + value;
     case action::copy_handle: return "handle " + slot + " = handle " + other;
     case action::drop_handle: return "drop handle " + slot;
     case action::own_handle: return "scope " + slot + " owns handle " + other;
@@ -406,6 +426,7 @@ inline std::string text_of_step(const operation& o) {
     case action::set_argument: return "argument = " + value;
     case action::set_result: return "result = " + value;
     case action::take_result: return "take the result away";
+    case action::set_no_number: return "result = std::nullopt";
     case action::set_other_result: return "result = something of another type";
     case action::set_exception: return "exception = t" + value;
     case action::clear_exception: return "exception = none";
@@ -427,6 +448,8 @@ inline void write(std::string& text, const script& program, int indent) {
         text += std::string(static_cast<std::size_t>(indent), ' ');
         text += (o.what < action::call ? text_of_world_operation(o) : text_of_step(o)) + "\n";
         write(text, o.does, indent + 4);
+        if (o.returns_end) text += std::string(static_cast<std::size_t>(indent + 2), ' ') + "and the end that it returns\n";
+        write(text, o.at_end, indent + 4);
     }
 }
 
