@@ -53,7 +53,8 @@ inline int number_of(const reply& result) { return result.number; }
 template <class Result>
 Result result_of(int number) {
     if constexpr (std::is_same_v<Result, std::string>) return std::to_string(number);
-    else if constexpr (std::is_same_v<Result, std::optional<int>>) return number == no_number ? std::nullopt : std::optional(number);
+    else if constexpr (std::is_same_v<Result, std::optional<int>>)
+        return number == no_number ? std::nullopt : std::optional(number);
     else return Result{number};
 }
 
@@ -657,11 +658,13 @@ public:
             });
     }
     void add_monitor(const operation& o) override {
-        handles_[index(o.slot)] = home_->on_hook_run([this, stated = &o, captured = capture(alive_, o.label)](const ext::hook_run& run) {
+        const auto tell = [this, stated = &o, captured = capture(alive_, o.label)](const ext::hook_run& run) {
             const int result = static_cast<int>(run.result), exception = static_cast<int>(run.exception);
-            scripts_.run_handler(*stated, text_of_run({run.function, static_cast<phase>(run.phase), run.id, run.owner, run.skipped,
-                                                       run.threw, result, exception}));
-        });
+            const phase when = static_cast<phase>(run.phase);
+            const run_line line{run.function, when, run.id, run.owner, run.skipped, run.threw, result, exception};
+            scripts_.run_handler(*stated, text_of_run(line));
+        };
+        handles_[index(o.slot)] = home_->on_hook_run(tell);
     }
     void remove(int handle) override { handles_[index(handle)].remove(); }
     void remove_and_wait(int handle) override { handles_[index(handle)].remove_and_wait(); }
@@ -707,9 +710,9 @@ public:
         for (const ext::function_info& f : home_->functions()) {
             write_function(text, f.name, f.signature, f.wrapped);
             for (const ext::hook_info& h : f.hooks) {
-                const auto handle = static_cast<std::size_t>(std::find(handles_.begin(), handles_.end(), h.handle) - handles_.begin());
-                write_hook(text, {static_cast<phase>(h.phase), h.id, h.owner, h.pattern, h.replaced_by, h.priority, h.enabled, h.suits,
-                                  handle});
+                const auto handle = std::find(handles_.begin(), handles_.end(), h.handle) - handles_.begin();
+                write_hook(text, {static_cast<phase>(h.phase), h.id, h.owner, h.pattern, h.replaced_by, h.priority, h.enabled,
+                                  h.suits, static_cast<std::size_t>(handle)});
             }
         }
         return text;

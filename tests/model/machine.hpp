@@ -46,7 +46,7 @@ struct seen_call {
     virtual std::optional<int> result() = 0;
     virtual void set_result(int value) = 0;
     virtual void take_result() = 0;  // does nothing for an ext::any_call
-    virtual void set_no_number() = 0;  // where the result is no std::optional: throws for an ext::any_call, or takes the result away
+    virtual void set_no_number() = 0;  // with another type of result: throws for an ext::any_call, or takes the result away
     virtual void set_other_result() = 0;  // throws for an ext::any_call, and does nothing else
     virtual std::exception_ptr* exception() = 0;
     virtual bool original_ran() = 0;

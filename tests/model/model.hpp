@@ -1,7 +1,7 @@
 #pragma once
 
-// What should a call do? Step by step, as plainly as it can be written, with the hooks that world.hpp says would run. First one call,
-// then one hook, then what handlers and monitors are told.
+// What should a call do? Step by step, as plainly as it can be written, with the hooks that world.hpp says would run. First one
+// call, then one hook, then what handlers and monitors are told.
 
 #include "machine.hpp"
 #include "program.hpp"
@@ -18,7 +18,8 @@
 
 namespace model {
 
-inline constexpr std::string_view result_names[]{"int", "std::string", "void", "std::optional<int>", "int", "model::reply", "void"};
+inline constexpr std::string_view result_names[]{"int", "std::string",  "void", "std::optional<int>",
+                                                 "int", "model::reply", "void"};
 
 class plain_model final : public world {
 public:
@@ -119,8 +120,8 @@ private:
         co_return !thrown;
     }
 
-    /// The end hooks, always all of them; then the ends that start hooks returned, the last one first. Where the call is destroyed
-    /// while it is suspended they run then, but for those that would have to be awaited.
+    /// The end hooks, always all of them; then the ends that start hooks returned, the last one first. Where the call is
+    /// destroyed while it is suspended they run then, but for those that would have to be awaited.
     struct end_hooks {
         plain_model& in;
         call_data& call;
@@ -354,21 +355,24 @@ private:
             if (outside) outside->look();
         }
     };
-    // A call that began without monitors tells those that have come meanwhile only of hooks with options, hooks that are awaited, and
-    // ends.
+    // A call that began without monitors tells those that have come meanwhile only of hooks with options, hooks that are
+    // awaited, and ends.
     static bool watches(const hook& h, phase when, const call_data& call) {
         const bool has_options = h.isolate || !h.reentrant || h.stated->this_thread || h.times != 0;
         return !enabled(h.home->monitors).empty() && (call.is_watched || has_options || h.awaited || when != h.when);
     }
 
     void tell_monitors(const watch& run) {
-        const auto effect = [](bool before, bool after, bool changed) { return before && !after ? 3 : !before && after ? 1 : changed ? 2 : 0; };
+        const auto effect = [](bool before, bool after, bool changed) {
+            return before && !after ? 3 : !before && after ? 1 : changed ? 2 : 0;
+        };
         const call_data& call = run.call;
         const int result = effect(run.had_result, call.result.has_value(), call.is_written && call.result);
         const int exception = effect(run.before != nullptr, call.exception != nullptr, run.before != call.exception);
         const on_this_thread here(run.call.held, true);
         const std::string owner = run.h.owner ? run.h.owner->name : "";
-        const std::string text = text_of_run({call.name, run.when, run.h.id, owner, run.skipped, run.threw, result, exception});
+        const run_line line{call.name, run.when, run.h.id, owner, run.skipped, run.threw, result, exception};
+        const std::string text = text_of_run(line);
         const holder monitors(*this, enabled(run.h.home->monitors));
         for (const hook_ref& monitor : monitors.held) tell(*monitor, text);
     }
@@ -424,10 +428,11 @@ private:
         std::string types() override {
             if (h.of) return "";
             const bool has_failed = call.exception || (call.of == shape::now && call.result && says_failed(*call.result));
-            const std::string of(signature_of(call.of)), returned(result_names[static_cast<int>(call.of)]);
             const bool is_text = call.of == shape::text;
-            return " " + of + " takes " + (is_text ? "std::string" : "int") + " returns " + returned + (is_text ? " text" : "") +
-                   (has_failed ? " failed" : "");
+            std::string text = " " + std::string(signature_of(call.of)) + " takes " + (is_text ? "std::string" : "int");
+            (text += " returns ") += result_names[static_cast<int>(call.of)];
+            if (is_text) text += " text";
+            return text += has_failed ? " failed" : "";
         }
 
         void put(std::string_view name, std::optional<int> value) {

@@ -16,9 +16,9 @@ namespace model {
 
 enum class phase { start, around, end };
 
-/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&), void(int&), std::optional<int>(int), and
-/// three that are awaited: lazy<int>(int), eager<reply>(int), where a reply may say that the call failed, and lazy<void>(int).
-/// Arguments and results are numbers everywhere else in the model.
+/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&), void(int&), std::optional<int>(int),
+/// and three that are awaited: lazy<int>(int), eager<reply>(int), where a reply may say that the call failed, and
+/// lazy<void>(int). Arguments and results are numbers everywhere else in the model.
 enum class shape { number, text, change, maybe, later, now, silent };
 inline constexpr int shapes = 7;
 
@@ -122,7 +122,8 @@ struct operation {
     int times = 0;
     bool returns_end = false;  // a start hook that is not awaited
 
-    // What the hook or function does; and the end that the hook returns, which is empty for an ext::any_call with an odd argument.
+    // What the hook or function does; and the end that the hook returns, which is empty for an ext::any_call with an odd
+    // argument.
     std::vector<operation> does{}, at_end{};
 };
 
@@ -202,7 +203,8 @@ private:
         if (made.what == add) return registration(depth);
         made.slot = below(slots_of(made.what));
         if (made.what == make_plugin) made.slot = made.slot % 4 % plugins;
-        if (made.what == add_handler || made.what == add_monitor) made.label = ++labels_, made.does = steps(depth, false, false);
+        const bool is_handler = made.what == add_handler || made.what == add_monitor;
+        if (is_handler) made.label = ++labels_, made.does = steps(depth, false, false);
         else if (made.what == make_plugin) made.flag = one_in(4), made.flag_too = one_in(4);
         else if (made.what == call) finish_call(made);
         else if (uses_two_slots(made.what)) made.other = below(made.what == move_plugin ? plugins : handles);

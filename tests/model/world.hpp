@@ -1,7 +1,7 @@
 #pragma once
 
-// What is registered, and which hooks would a call run? The model of a registry, as plainly as it can be written: everything is a
-// vector, everything is worked out anew from what is registered, and nothing of the library is used.
+// What is registered, and which hooks would a call run? The model of a registry, as plainly as it can be written: everything is
+// a vector, everything is worked out anew from what is registered, and nothing of the library is used.
 
 #include "../plain_order.hpp"
 #include "machine.hpp"
