@@ -1,0 +1,477 @@
+#pragma once
+
+// What should a call do? Step by step, as plainly as it can be written, with the hooks that world.hpp says would run. First one
+// call, then one hook, then what handlers and monitors are told.
+
+#include "machine.hpp"
+#include "program.hpp"
+#include "world.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace model {
+
+inline constexpr std::string_view result_names[]{"int", "std::string",  "void", "std::optional<int>",
+                                                 "int", "model::reply", "void"};
+
+class plain_model final : public world {
+public:
+    explicit plain_model(script_runner& scripts) : scripts_(scripts) {}
+
+    int call(int slot, std::optional<int> value, bool with_kwarg) override {
+        const wrapper called = *wrappers_[index(slot)];  // as it is now: a hook may destroy it
+        int argument = value.value_or(7);
+        named_values kwargs;
+        if (with_kwarg && called.of == shape::text) kwargs.emplace_back("k", 9);
+        const int result = walk(called, argument, std::move(kwargs)).run();
+        return called.of == shape::change ? 1000 * argument + result : result;  // the caller's object, too
+    }
+    // Without hooks, the function's own object is returned.
+    lazy<int> call_later(int slot, int value) override { return call_awaited<lazy<int>>(*wrappers_[index(slot)], value); }
+    eager<int> call_now(int slot, int value) override { return call_awaited<eager<int>>(*wrappers_[index(slot)], value); }
+
+    std::string take_stderr() override { return std::exchange(stderr_, {}); }
+
+    std::string text_of(const std::exception_ptr& exception) override {
+        try {
+            std::rethrow_exception(exception);
+        } catch (const scripted& thrown) {
+            return thrown.text;
+        } catch (const refusal& thrown) {
+            return thrown.type;
+        }
+    }
+
+private:
+    // ---- One call -------------------------------------------------------------------------------------------------------
+
+    using named_values = std::vector<std::pair<std::string, std::optional<int>>>;  // null: a text
+
+    /// What hooks are handed; and what else there is to one call.
+    struct call_data {
+        const std::shared_ptr<registry> home;
+        const std::string_view name;
+        const shape of;
+        int& argument;
+        holder& held;
+        const bool is_watched;  // there were monitors when it began
+        named_values kwargs{};
+        std::optional<int> result{};
+        bool is_written = false;  // the result, since a monitor's watch has looked
+        std::exception_ptr exception{};
+        bool original_ran = false;
+    };
+
+    template <class Task>
+    Task call_awaited(const wrapper& called, int value) {
+        if (running_hooks(called).empty()) return function_alone<Task>(called, value);
+        return walk_owning<Task>(called, value);
+    }
+    template <class Task>
+    Task function_alone(wrapper called, int value) {
+        co_return co_await run_function(called, value, {});
+    }
+    template <class Task>
+    Task walk_owning(wrapper called, int value) {
+        co_return co_await walk(called, value, {});
+    }
+
+    /// The way of one call, with the hooks that are registered and enabled when it begins.
+    lazy<int> walk(wrapper called, int& argument, named_values kwargs) {
+        holder held(*this, running_hooks(called), is_awaited(called.of));
+        if (held.held.empty()) co_return co_await run_function(called, argument, std::move(kwargs));
+        call_data call{called.home, called.name, called.of, argument, held, !called.home->monitors.empty(), std::move(kwargs)};
+        end_hooks ends(*this, call);
+
+        co_await run_start_hooks(call);
+        // Start hooks may have settled the outcome.
+        const hooks arounds = of_phase(held, phase::around);
+        around inside{*this, called, call, arounds, 0};
+        if (!call.result && !call.exception) co_await inside.run();
+        co_await ends.run();
+
+        if (call.exception) std::rethrow_exception(call.exception);
+        if (!call.result && !is_void(call.of)) throw refusal("no_result");
+        co_return call.result.value_or(0);
+    }
+    static hooks of_phase(const holder& held, phase when) {
+        hooks some;
+        for (const hook_ref& h : held.held)
+            if (h->when == when) some.push_back(h);
+        return some;
+    }
+
+    // Each sees what the ones before it did. One that throws ends this.
+    lazy<void> run_start_hooks(call_data& call) {
+        for (const hook_ref& h : of_phase(call.held, phase::start))
+            if (!co_await run_and_keep(h, call)) co_return;
+    }
+    // What the hook throws, the call has thrown. False where it throws.
+    lazy<bool> run_and_keep(hook_ref h, call_data& call) {
+        const std::exception_ptr thrown = co_await run_and_catch(h, call, nullptr);
+        if (thrown) keep(thrown, call, *h);
+        co_return !thrown;
+    }
+
+    /// The end hooks, always all of them; then the ends that start hooks returned, the last one first. Where the call is
+    /// destroyed while it is suspended they run then, but for those that would have to be awaited.
+    struct end_hooks {
+        plain_model& in;
+        call_data& call;
+        const hooks all = of_phase(call.held, phase::end);
+        std::size_t next = 0;
+        bool done = false;
+        end_hooks(plain_model& model, call_data& of) : in(model), call(of) {}
+        end_hooks(const end_hooks&) = delete;
+        ~end_hooks() {
+            if (!done) run_abandoned();
+        }
+
+        lazy<void> run() {
+            while (next < all.size()) co_await in.run_and_keep(all[next++], call);
+            while (!call.held.ends.empty()) {
+                const hook_ref h = call.held.ends.back();
+                if (const std::exception_ptr thrown = in.run_end(*h, call)) in.keep(thrown, call, *h);
+            }
+            done = true;
+        }
+        void run_abandoned() {
+            const on_this_thread here(call.held, true);
+            const hook& nearest = next < all.size() ? *all[next] : *call.held.held.back();
+            if (call.exception) in.report(nearest, call, call.exception, true);
+            call.exception = std::make_exception_ptr(refusal("abandoned"));
+            for (; next < all.size(); ++next) {
+                if (all[next]->awaited) continue;
+                const std::exception_ptr thrown = in.run_and_catch(all[next], call, nullptr).run();
+                if (thrown) in.report(*all[next], call, thrown, true);
+            }
+            while (!call.held.ends.empty()) {
+                const hook_ref h = call.held.ends.back();
+                if (const std::exception_ptr thrown = in.run_end(*h, call)) in.report(*h, call, thrown, true);
+            }
+        }
+    };
+
+    struct watch;
+
+    /// The inside of an around hook: the next one of them, and last the function.
+    struct around final : inside_of_hook {
+        plain_model& in;
+        const wrapper& called;
+        call_data& call;
+        const hooks& all;
+        const std::size_t at;
+        watch* outside = nullptr;  // of the hook outside
+        bool went_on = false;      // that has come here
+        around(plain_model& model, const wrapper& w, call_data& c, const hooks& arounds, std::size_t first)
+            : in(model), called(w), call(c), all(arounds), at(first) {}
+
+        // What the hook outside has left is displaced. What happens in here is not its doing.
+        lazy<void> run() override {
+            went_on = true;
+            if (call.exception) in.report(*all[at - 1], call, std::exchange(call.exception, nullptr), true);
+            const looks_anew at_end{outside};
+            call.result.reset();
+            if (at == all.size()) co_await in.run_function(called, call);
+            else co_await run_hook();
+        }
+        // What it throws counts for the hooks outside as the function having thrown.
+        lazy<void> run_hook() {
+            around inside(in, called, call, all, at + 1);
+            const std::exception_ptr thrown = co_await in.run_and_catch(all[at], call, &inside);
+            if (!thrown) co_return;
+            in.keep(thrown, call, *all[at]);
+            call.result.reset();
+        }
+    };
+
+    // In a call: its outcome is left there. End hooks see the arguments that the function was called with.
+    lazy<void> run_function(const wrapper& called, call_data& call) {
+        call.original_ran = true;
+        int copy = call.argument;
+        int& argument = call.of == shape::change ? call.argument : copy;
+        try {
+            call.result = co_await run_function(called, argument, call.kwargs);
+        } catch (...) {
+            call.exception = std::current_exception();
+        }
+    }
+    lazy<int> run_function(const wrapper& called, int& argument, named_values kwargs) {
+        function_view view(called.name, called.of, argument, std::move(kwargs));
+        co_return co_await scripts_.run_function(*called.stated, view);
+    }
+
+    // ---- One hook -------------------------------------------------------------------------------------------------------
+
+    // What it throws. One that is skipped, or isolated and fails before it produces an outcome, lets the inside run.
+    lazy<std::exception_ptr> run_and_catch(hook_ref h, call_data& call, around* inside) {
+        const on_this_thread here(call.held, call.held.is_awaited && !h->awaited);
+        std::exception_ptr thrown;
+        bool lets_run = true;
+        if (begins(h, call)) {
+            const running mark(*this, h->reentrant ? nullptr : h.get());
+            thrown = co_await run_watched(h, call, inside);
+            lets_run = thrown && h->isolate && inside && !inside->went_on && !call.result && !call.exception;
+            if (thrown && h->isolate) report(*h, call, std::exchange(thrown, nullptr), false);
+        }
+        if (lets_run && inside) co_await inside->run();
+        co_return thrown;
+    }
+    // One is skipped beneath itself if it is not reentrant, or where it has begun as often as it may.
+    bool begins(const hook_ref& h, call_data& call) {
+        watch watched(*this, *h, h->when, call);
+        watched.skipped = !(h->reentrant || !is_running(*h)) || !counts_and_begins(h);
+        if (!watched.skipped) watched.forget();
+        return !watched.skipped;
+    }
+    lazy<std::exception_ptr> run_watched(hook_ref h, call_data& call, around* inside) {
+        watch watched(*this, *h, h->when, call);
+        if (inside) inside->outside = &watched;
+        hook_view view(call, *h);
+        std::exception_ptr thrown;
+        try {
+            co_await scripts_.run_hook(*h->stated, call.of, h->awaited, view, inside);
+            // What a hook for any function returns is empty where the argument is odd.
+            if (returns_end(*h) && (h->of || call.argument % 2 == 0)) call.held.ends.push_back(h);
+        } catch (...) {
+            thrown = std::current_exception();
+            watched.threw = true;
+        }
+        if (inside) inside->outside = nullptr;
+        co_return thrown;
+    }
+    static bool returns_end(const hook& h) { return h.when == phase::start && !h.awaited && h.stated->returns_end; }
+
+    // Runs the last end that a start hook returned, which is destroyed then; gives what it throws.
+    std::exception_ptr run_end(const hook& h, call_data& call) {
+        const on_this_thread here(call.held, call.held.is_awaited);
+        const running mark(*this, h.reentrant ? nullptr : &h);
+        std::exception_ptr thrown = run_end_watched(h, call);
+        if (thrown && h.isolate) report(h, call, std::exchange(thrown, nullptr), false);
+        call.held.ends.pop_back();
+        return thrown;
+    }
+    std::exception_ptr run_end_watched(const hook& h, call_data& call) {
+        watch watched(*this, h, phase::end, call);
+        hook_view view(call, h);
+        try {
+            scripts_.run_end(*h.stated, call.of, view);
+        } catch (...) {
+            watched.threw = true;
+            return std::current_exception();
+        }
+        return nullptr;
+    }
+
+    // Hooks that must not run beneath themselves, while they run.
+    struct running {
+        plain_model& in;
+        bool marks;
+        running(plain_model& model, const hook* h) : in(model), marks(h != nullptr) {
+            if (marks) in.running_.push_back(h);
+        }
+        running(const running&) = delete;
+        ~running() {
+            if (marks) in.running_.pop_back();
+        }
+    };
+    bool is_running(const hook& h) const { return std::count(running_.begin(), running_.end(), &h) != 0; }
+
+    // ---- Exceptions that no caller sees -----------------------------------------------------------------------------------
+
+    // The hook has thrown. If that displaces another exception, it is reported.
+    void keep(const std::exception_ptr& thrown, call_data& call, const hook& h) {
+        const std::exception_ptr displaced = std::exchange(call.exception, thrown);
+        if (displaced && displaced != thrown) report(h, call, displaced, true);
+    }
+
+    // The thread counts as being inside of the call meanwhile.
+    void report(const hook& h, call_data& call, const std::exception_ptr& exception, bool displaced) {
+        const on_this_thread here(call.held, true);
+        const std::string owner = h.owner ? h.owner->name : "", thrown = text_of(exception);
+        const std::string text = text_of_error(call.name, h.when, h.id, owner, thrown, displaced);
+        const std::string line = text_of_error(call.name, h.when, h.id, owner, shown_on_stderr(thrown), displaced) + "\n";
+        const holder handlers(*this, enabled(h.home->handlers));
+        if (handlers.held.empty()) stderr_ += line;
+        for (const hook_ref& handler : handlers.held)
+            if (!tell(*handler, text)) stderr_ += line;
+    }
+    static hooks enabled(const hooks& all) {
+        hooks some;
+        for (const hook_ref& h : all)
+            if (h->enabled) some.push_back(h);
+        return some;
+    }
+    // One that causes an event itself is not told of that. False then, and where it throws, which is dropped.
+    bool tell(const hook& handler, const std::string& event) {
+        if (is_running(handler)) return false;
+        const running mark(*this, &handler);
+        try {
+            scripts_.run_handler(*handler.stated, event);
+            return true;
+        } catch (...) {
+            return false;
+        }
+    }
+
+    // ---- Monitors -----------------------------------------------------------------------------------------------------------
+
+    /// What a hook does in one run, for the monitors that there are at its beginning and its end.
+    struct watch {
+        plain_model& in;
+        const hook& h;
+        const phase when;
+        call_data& call;
+        bool is_watching;
+        bool had_result = false, skipped = false, threw = false;
+        std::exception_ptr before{};
+        watch(plain_model& model, const hook& of, phase in_phase, call_data& c)
+            : in(model), h(of), when(in_phase), call(c), is_watching(watches(of, in_phase, c)) {
+            look();
+        }
+        watch(const watch&) = delete;
+        ~watch() {
+            if (is_watching) in.tell_monitors(*this);
+        }
+        void forget() { is_watching = false; }
+
+        // From here on what changes is the hook's doing.
+        void look() {
+            had_result = call.result.has_value();
+            call.is_written = false;
+            before = call.exception;
+        }
+    };
+    struct looks_anew {
+        watch* outside;
+        ~looks_anew() {
+            if (outside) outside->look();
+        }
+    };
+    // A call that began without monitors tells those that have come meanwhile only of hooks with options, hooks that are
+    // awaited, and ends.
+    static bool watches(const hook& h, phase when, const call_data& call) {
+        const bool has_options = h.isolate || !h.reentrant || h.stated->this_thread || h.times != 0;
+        return !enabled(h.home->monitors).empty() && (call.is_watched || has_options || h.awaited || when != h.when);
+    }
+
+    void tell_monitors(const watch& run) {
+        const auto effect = [](bool before, bool after, bool changed) {
+            return before && !after ? 3 : !before && after ? 1 : changed ? 2 : 0;
+        };
+        const call_data& call = run.call;
+        const int result = effect(run.had_result, call.result.has_value(), call.is_written && call.result);
+        const int exception = effect(run.before != nullptr, call.exception != nullptr, run.before != call.exception);
+        const on_this_thread here(run.call.held, true);
+        const std::string owner = run.h.owner ? run.h.owner->name : "";
+        const run_line line{call.name, run.when, run.h.id, owner, run.skipped, run.threw, result, exception};
+        const std::string text = text_of_run(line);
+        const holder monitors(*this, enabled(run.h.home->monitors));
+        for (const hook_ref& monitor : monitors.held) tell(*monitor, text);
+    }
+
+    // ---- Views of a call --------------------------------------------------------------------------------------------------
+
+    static std::string kwargs_text(const named_values& kwargs) {
+        std::string text;
+        for (const auto& [name, value] : kwargs) ((text += " ") += name) += "=" + (value ? std::to_string(*value) : "text");
+        return text;
+    }
+
+    struct hook_view final : seen_call {
+        call_data& call;
+        const hook& h;
+        hook_view(call_data& c, const hook& of) : call(c), h(of) {}
+
+        std::string_view function() override { return call.name; }
+        int argument() override { return call.argument; }
+        void set_argument(int value) override { call.argument = value; }
+        std::string kwargs() override { return kwargs_text(call.kwargs); }
+        void set_kwarg(std::string_view name, int value) override { put(name, value); }
+        void set_text_kwarg(std::string_view name) override { put(name, std::nullopt); }
+        void erase_kwarg(std::string_view name) override {
+            std::erase_if(call.kwargs, [&](const auto& entry) { return entry.first == name; });
+        }
+        std::string read_kwarg(std::string_view name) override {
+            for (const auto& [known, value] : call.kwargs) {
+                if (known != name) continue;
+                if (!value) throw refusal("bad_kwarg");
+                return std::to_string(*value);
+            }
+            return "none";
+        }
+        std::optional<int> result() override { return call.result; }
+        void set_result(int value) override {
+            call.result = is_void(call.of) ? 0 : value;
+            call.is_written = true;
+        }
+        void take_result() override {
+            if (h.of) call.result.reset();
+        }
+        void set_no_number() override {
+            if (call.of == shape::maybe) return set_result(no_number);
+            if (!h.of) throw refusal("signature_mismatch");
+            call.result.reset();
+        }
+        void set_other_result() override {
+            if (!h.of) throw refusal("signature_mismatch");
+        }
+        std::exception_ptr* exception() override { return &call.exception; }
+        bool original_ran() override { return call.original_ran; }
+        std::string types() override {
+            if (h.of) return "";
+            const bool has_failed = call.exception || (call.of == shape::now && call.result && says_failed(*call.result));
+            const bool is_text = call.of == shape::text;
+            std::string text = " " + std::string(signature_of(call.of)) + " takes " + (is_text ? "std::string" : "int");
+            (text += " returns ") += result_names[static_cast<int>(call.of)];
+            if (is_text) text += " text";
+            return text += has_failed ? " failed" : "";
+        }
+
+        void put(std::string_view name, std::optional<int> value) {
+            for (auto& [known, held] : call.kwargs)
+                if (known == name) return void(held = value);
+            call.kwargs.emplace_back(name, value);
+        }
+    };
+
+    // The function's own parameters: where they are no references, changes stay inside.
+    struct function_view final : seen_call {
+        std::string_view name;
+        shape of;
+        int& passed;
+        named_values given;
+        function_view(std::string_view called, shape as, int& argument, named_values kwargs)
+            : name(called), of(as), passed(argument), given(std::move(kwargs)) {}
+
+        std::string_view function() override { return name; }
+        int argument() override { return passed; }
+        void set_argument(int value) override { passed = value; }
+        std::string kwargs() override { return of == shape::text ? kwargs_text(given) : ""; }
+        void set_kwarg(std::string_view, int) override {}
+        void set_text_kwarg(std::string_view) override {}
+        void erase_kwarg(std::string_view) override {}
+        std::string read_kwarg(std::string_view) override { return "none"; }
+        std::optional<int> result() override { return std::nullopt; }
+        void set_result(int) override {}
+        void take_result() override {}
+        void set_no_number() override {}
+        void set_other_result() override {}
+        std::exception_ptr* exception() override { return nullptr; }
+        bool original_ran() override { return false; }
+        std::string types() override { return ""; }
+    };
+
+    script_runner& scripts_;
+    std::vector<const hook*> running_;
+    std::string stderr_;
+};
+
+}  // namespace model

@@ -1,0 +1,490 @@
+#pragma once
+
+// What is registered, and which hooks would a call run? The model of a registry, as plainly as it can be written: everything is
+// a vector, everything is worked out anew from what is registered, and nothing of the library is used.
+
+#include "../plain_order.hpp"
+#include "machine.hpp"
+#include "program.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace model {
+
+/// What the model throws where the library throws an exception of its own.
+struct refusal : std::exception {
+    const char* type;
+    explicit refusal(const char* name) : type(name) {}
+    const char* what() const noexcept override { return type; }
+};
+
+/// Whether a name is what a pattern says, where each '*' stands for any run of characters.
+inline bool matches(std::string_view pattern, std::string_view name) {
+    if (pattern.empty()) return name.empty();
+    if (pattern[0] != '*') return !name.empty() && pattern[0] == name[0] && matches(pattern.substr(1), name.substr(1));
+    return matches(pattern.substr(1), name) || (!name.empty() && matches(pattern, name.substr(1)));
+}
+
+inline bool is_pattern(std::string_view name) { return name.find('*') != std::string_view::npos; }
+
+inline constexpr std::string_view signatures[]{
+    "int(int)",
+    "std::string(std::string, const ext::kwargs&)",
+    "void(int&)",
+    "std::optional<int>(int)",
+    "tasks::task<int, true>(int)",
+    "tasks::task<model::reply, false>(int)",
+    "tasks::task<void, true>(int)"};
+constexpr std::string_view signature_of(shape of) { return signatures[static_cast<int>(of)]; }
+
+class world : public machine {
+public:
+    // ---- Records --------------------------------------------------------------------------------------------------------
+
+    struct registry;
+
+    struct plugin {
+        std::string name;
+        bool isolate, reentrant;  // defaults for its hooks
+        std::shared_ptr<registry> home;
+        bool enabled = true, unloaded = false;
+    };
+
+    struct hook {
+        // plain_order uses these.
+        std::string id;
+        int priority;
+        std::vector<std::string> before, after;
+        std::uint64_t number;  // the order of registration
+        bool replaces, takes_place;
+        std::string pattern;   // what it is registered under
+
+        const operation* stated;
+        phase when;
+        std::string name;         // the function's, or empty
+        std::optional<shape> of;  // null for functions of any signature
+        bool on_object, awaited, isolate, reentrant;
+        int times, begun = 0;  // no limit: 0
+        std::shared_ptr<plugin> owner;
+        std::shared_ptr<registry> home;
+        bool enabled = true, registered = false;
+
+        bool runs() const { return enabled && (!owner || owner->enabled); }
+        bool concerns(std::string_view function) const {
+            return pattern.empty() ? name == function : matches(pattern, function);
+        }
+        // One that is awaited runs in awaited calls only, and a plain one not around them.
+        bool suits(shape function) const {
+            return awaited ? is_awaited(function) : when != phase::around || !is_awaited(function);
+        }
+    };
+    using hook_ref = std::shared_ptr<hook>;
+    using hooks = std::vector<hook_ref>;
+
+    struct wrapper {
+        const operation* stated;
+        std::string_view name;
+        shape of;
+        std::shared_ptr<registry> home;
+    };
+
+    struct registry {
+        std::uint64_t registrations = 0;
+        bool sealed = false, closed = false;
+        world::hooks registered;  // on functions and under patterns, the oldest first
+        world::hooks handlers, monitors;
+        std::vector<const wrapper*> wrapped;
+    };
+
+    /// Hooks that may not be destroyed, because a call that is going on may still run them; or a report, its handlers.
+    struct holder {
+        world& in;
+        const hooks held;
+        hooks ends{};  // that were returned in the call and have not run to their end
+        const bool is_awaited;
+        bool on_this_thread = false;  // an awaited call: one of its hooks that are not awaited runs, or is reported of
+        holder(world& model, hooks these, bool awaited = false) : in(model), held(std::move(these)), is_awaited(awaited) {
+            in.holders_.push_back(this);
+        }
+        holder(const holder&) = delete;
+        ~holder() { std::erase(in.holders_, this); }
+    };
+
+    struct on_this_thread {
+        holder& call;
+        const bool before;
+        on_this_thread(holder& of, bool is_here) : call(of), before(std::exchange(of.on_this_thread, is_here)) {}
+        on_this_thread(const on_this_thread&) = delete;
+        ~on_this_thread() { call.on_this_thread = before; }
+    };
+
+    // ---- Registries and wrappers ----------------------------------------------------------------------------------------
+
+    void renew_registry() override {
+        for (const hook_ref& h : hooks(home_->registered)) take_away(h);
+        for (const hook_ref& h : hooks(home_->handlers)) take_away(h);
+        for (const hook_ref& h : hooks(home_->monitors)) take_away(h);
+        home_->closed = true;
+        home_ = std::make_shared<registry>();
+    }
+    void seal() override { home_->sealed = true; }
+
+    void wrap(const operation& o) override {
+        const std::string_view name = function_names[o.name];
+        check_name(name);
+        for (const wrapper* w : home_->wrapped)
+            if (w->name == name && w->of != o.of) throw refusal("signature_mismatch");
+        for (const hook_ref& h : home_->registered)
+            if (h->concerns(name) && h->of && *h->of != o.of) throw refusal("signature_mismatch");
+        wrappers_[index(o.slot)].emplace(wrapper{&o, name, o.of, home_});
+        home_->wrapped.push_back(&*wrappers_[index(o.slot)]);
+    }
+    // Hooks that were registered on the object go with the last wrapper of the name.
+    void unwrap(int slot) override {
+        const wrapper& leaving = *wrappers_[index(slot)];
+        const std::shared_ptr<registry> home = leaving.home;
+        std::erase(home->wrapped, &leaving);
+        if (!is_wrapped(*home, leaving.name))
+            for (const hook_ref& h : hooks(home->registered))
+                if (h->on_object && h->name == leaving.name) take_away(h);
+        wrappers_[index(slot)].reset();
+    }
+
+    // ---- Registering ----------------------------------------------------------------------------------------------------
+
+    void add(const operation& o, bool awaited) override {
+        const std::shared_ptr<plugin> owner = o.plugin >= 0 ? plugins_[index(o.plugin)] : nullptr;
+        if (o.plugin >= 0 && !owner) throw refusal("error");  // it was moved from
+        const wrapper* const on = o.where == place::on_object ? &*wrappers_[index(o.slot)] : nullptr;
+        const hook_ref added = std::make_shared<hook>();
+        added->stated = &o;
+        added->when = o.when;
+        added->id = ids[o.id];
+        added->awaited = awaited;
+        added->owner = owner;
+        added->home = on ? on->home : owner ? owner->home : home_;
+        added->on_object = on != nullptr;
+        if (o.where == place::for_any) added->pattern = patterns[o.name];
+        else added->name = on ? on->name : function_names[o.name];
+        if (o.where == place::by_name && !o.takes_any) added->of = o.of;
+        if (on && !o.takes_any) added->of = on->of;
+        add(added, o);
+        handles_[index(o.other)] = added;
+    }
+
+    // What can be wrong is looked at in this order. What throws has changed nothing.
+    void add(const hook_ref& added, const operation& o) {
+        registry& home = *added->home;
+        check_registration(*added, o);
+        state_options(*added, o);
+        if (added->awaited && (!added->reentrant || o.this_thread)) throw refusal("error");
+        for (const hook_ref& h : home.registered)
+            if (!added->replaces && !h->replaces && is_namesake(*h, *added)) throw refusal("duplicate_hook");
+        for (const wrapper* w : home.wrapped)
+            if (w->name == added->name && added->of && *added->of != w->of) throw refusal("signature_mismatch");
+
+        hooks after = home.registered;
+        after.push_back(added);
+        if (added->pattern.empty()) in_order(of_function(after, added->name));
+        else check_pattern(home, after, *added);
+        home.registered = after;
+        ++home.registrations;
+        take_in(added);
+    }
+    static void check_registration(const hook& added, const operation& o) {
+        const std::shared_ptr<plugin> owner = added.owner;
+        if (o.where == place::by_name) check_name(added.name);
+        if (o.where == place::for_any && added.pattern.empty()) throw refusal("error");
+        if (added.home->closed) throw refusal("error");
+        if (added.home->sealed) throw refusal("sealed");
+        if (owner && owner->home != added.home) throw refusal("error");
+        if (owner && owner->unloaded) throw refusal("error");
+    }
+
+    void add_handler(const operation& o) override { add_handler(o, home_->handlers); }
+    void add_monitor(const operation& o) override { add_handler(o, home_->monitors); }
+    void add_handler(const operation& o, hooks& to) {
+        if (home_->sealed) throw refusal("sealed");
+        const hook_ref added = std::make_shared<hook>();
+        added->stated = &o;
+        added->home = home_;
+        to.push_back(added);
+        take_in(added);
+        handles_[index(o.slot)] = added;
+    }
+
+    // ---- Handles --------------------------------------------------------------------------------------------------------
+
+    void remove(int handle) override { take_away(handles_[index(handle)]); }
+    void remove_and_wait(int handle) override { remove(handle); }
+    void set_enabled(int handle, bool enabled) override {
+        const hook_ref h = handles_[index(handle)];
+        if (h && h->registered) h->enabled = enabled;
+    }
+    void find_handle(int number, int to) override {
+        const hooks all = list().second;
+        handles_[index(to)] = all.empty() ? nullptr : all[index(number) % all.size()];
+    }
+    void copy_handle(int from, int to) override { handles_[index(to)] = handles_[index(from)]; }
+    void drop_handle(int handle) override { handles_[index(handle)] = nullptr; }
+    void own_handle(int handle, int scope) override {
+        take_away(scopes_[index(scope)]);
+        scopes_[index(scope)] = handles_[index(handle)];
+    }
+    void end_scope(int scope) override {
+        take_away(scopes_[index(scope)]);
+        scopes_[index(scope)] = nullptr;
+    }
+    void release(int scope, int handle) override { handles_[index(handle)] = std::exchange(scopes_[index(scope)], nullptr); }
+
+    // ---- Plugins --------------------------------------------------------------------------------------------------------
+
+    bool has_plugin(int slot) override { return has_plugin_[index(slot)]; }
+    void make_plugin(int slot, bool isolate, bool reentrant) override {
+        plugins_[index(slot)] = std::make_shared<plugin>(plugin{"p" + std::to_string(slot), isolate, reentrant, home_});
+        has_plugin_[index(slot)] = true;
+    }
+    void destroy_plugin(int slot) override {
+        unload(slot);
+        plugins_[index(slot)] = nullptr;
+        has_plugin_[index(slot)] = false;
+    }
+    void set_plugin_enabled(int slot, bool enabled) override {
+        if (!plugins_[index(slot)]) return;  // it was moved from
+        if (!plugins_[index(slot)]->unloaded) plugins_[index(slot)]->enabled = enabled;
+    }
+    void unload(int slot) override {
+        const std::shared_ptr<plugin> unloaded = plugins_[index(slot)];
+        if (!unloaded) return;
+        for (const hook_ref& h : hooks(unloaded->home->registered))
+            if (h->owner == unloaded) take_away(h);
+        unloaded->unloaded = true;
+    }
+    bool unload_for_no_time(int slot) override {
+        unload(slot);
+        return !would_wait_for_plugin(slot);
+    }
+    void move_plugin(int from, int to) override {
+        if (from == to) return;
+        unload(to);
+        plugins_[index(to)] = std::exchange(plugins_[index(from)], nullptr);
+    }
+
+    bool would_wait_for_hook(int handle) override {
+        const hook_ref h = handles_[index(handle)];
+        return h && any_suspended([&](const hook_ref& held) { return held == h; });
+    }
+    bool would_wait_for_plugin(int slot) override {
+        const std::shared_ptr<plugin> waited = plugins_[index(slot)];
+        return waited && any_suspended([&](const hook_ref& held) { return held->owner == waited; });
+    }
+
+    // ---- What can be seen from outside --------------------------------------------------------------------------------------
+
+    std::string functions() override { return list().first; }
+
+    /// The functions that are wrapped, or that a hook of their own waits for, by name; then patterns that match none of them.
+    /// And the hooks that are listed, in the order of the text.
+    std::pair<std::string, hooks> list() const {
+        std::vector<std::string> names;
+        for (const wrapper* w : home_->wrapped) names.emplace_back(w->name);
+        for (const hook_ref& h : home_->registered)
+            if (h->pattern.empty()) names.push_back(h->name);
+        std::sort(names.begin(), names.end());
+        names.erase(std::unique(names.begin(), names.end()), names.end());
+        std::pair<std::string, hooks> listed;
+        for (const std::string& name : names) list(listed, name);
+        for (const hook_ref& h : in_order(under_patterns(home_->registered))) {
+            if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return h->concerns(name); })) continue;
+            write_function(listed.first, h->pattern, "", false);
+            list(listed, h, true, nullptr);
+        }
+        return listed;
+    }
+    void list(std::pair<std::string, hooks>& to, const std::string& name) const {
+        const wrapper* wrapped = nullptr;
+        for (const wrapper* w : home_->wrapped)
+            if (w->name == name) wrapped = w;
+        const hooks all = in_order(of_function(home_->registered, name));
+        std::string_view signature = wrapped ? signature_of(wrapped->of) : "";
+        for (const hook_ref& h : all)
+            if (signature.empty() && h->of) signature = signature_of(*h->of);
+        write_function(to.first, name, signature, wrapped != nullptr);
+        const auto of = wrapped ? std::optional(wrapped->of) : std::nullopt;
+        for (const hook_ref& h : all) list(to, h, !of || h->suits(*of), running_instead(*h, all, of));
+    }
+    void list(std::pair<std::string, hooks>& to, const hook_ref& h, bool suits, const hook_ref& instead) const {
+        const std::string owner = h->owner ? h->owner->name : "";
+        const std::string other = !instead ? "" : instead->owner ? instead->id + " of " + instead->owner->name : instead->id;
+        const auto handle = static_cast<std::size_t>(std::find(handles_.begin(), handles_.end(), h) - handles_.begin());
+        write_hook(to.first, {h->when, h->id, owner, h->pattern, other, h->priority, h->runs(), suits, handle});
+        to.second.push_back(h);
+    }
+
+    std::string active() override {
+        std::string text = " active ";
+        for (const hook_ref& h : handles_) text += h && h->registered && h->runs() ? '1' : '0';
+        return text;
+    }
+
+    /// What a hook captured lives while it is registered, and while a call is going on that began with it; an end that it
+    /// returned lives until that has run.
+    std::string alive() override {
+        std::vector<int> labels;
+        for (const hook_ref& h : all_) {
+            bool is_held = h->registered;
+            for (const holder* each : holders_) is_held |= std::count(each->held.begin(), each->held.end(), h) != 0;
+            if (is_held) labels.push_back(h->stated->label);
+        }
+        for (const holder* each : holders_)
+            for (const hook_ref& h : each->ends) labels.push_back(h->stated->label);
+        std::sort(labels.begin(), labels.end());
+        std::string text = " alive";
+        for (const int label : labels) (text += " ") += std::to_string(label);
+        return text;
+    }
+
+protected:
+    // ---- Which hooks, in which order --------------------------------------------------------------------------------------
+
+    static hooks of_function(const hooks& all, std::string_view name) {
+        hooks some;
+        for (const hook_ref& h : all)
+            if (h->concerns(name)) some.push_back(h);
+        return some;
+    }
+    static hooks under_patterns(const hooks& all) {
+        hooks some;
+        for (const hook_ref& h : all)
+            if (!h->pattern.empty()) some.push_back(h);
+        return some;
+    }
+    /// Phase by phase.
+    static hooks in_order(const hooks& all) {
+        hooks ordered;
+        for (const phase when : {phase::start, phase::around, phase::end}) {
+            std::vector<hook*> part;
+            for (const hook_ref& h : all)
+                if (h->when == when) part.push_back(h.get());
+            try {
+                part = plain_order<hook>(part).run();
+            } catch (const plain_order_cycle&) {
+                throw refusal("order_cycle");
+            }
+            for (const hook* h : part)
+                for (const hook_ref& other : all)
+                    if (other.get() == h) ordered.push_back(other);
+        }
+        return ordered;
+    }
+    /// What a call of the wrapper runs if it begins now.
+    static hooks running_hooks(const wrapper& called) {
+        const hooks all = in_order(of_function(called.home->registered, called.name));
+        hooks running;
+        for (const hook_ref& h : all)
+            if (h->runs() && h->suits(called.of) && !running_instead(*h, all, called.of)) running.push_back(h);
+        return running;
+    }
+    /// The hook of these, the function's, that runs in place of this one: the last registered with `replace` that could run.
+    static hook_ref running_instead(const hook& h, const hooks& all, std::optional<shape> of) {
+        hook_ref last;
+        for (const hook_ref& other : all) {
+            const bool may_replace = other->replaces && is_namesake(*other, h) && (!h.replaces || other->number > h.number);
+            if (!may_replace || !other->runs() || (of && !other->suits(*of))) continue;
+            if (!last || other->number > last->number) last = other;
+        }
+        return last;
+    }
+    /// Whether two hooks have the same id in the same phase and place: on one function, or under the same pattern.
+    static bool is_namesake(const hook& one, const hook& other) {
+        const bool same_place = one.name == other.name && one.pattern == other.pattern;
+        return !one.id.empty() && one.id == other.id && one.when == other.when && same_place;
+    }
+
+    static void check_name(std::string_view name) {
+        if (name.empty() || is_pattern(name)) throw refusal("error");
+    }
+    static bool is_wrapped(const registry& home, std::string_view name) {
+        return std::any_of(home.wrapped.begin(), home.wrapped.end(), [&](const wrapper* w) { return w->name == name; });
+    }
+    static bool is_known(const registry& home, std::string_view name) {
+        if (is_wrapped(home, name)) return true;
+        return std::any_of(home.registered.begin(), home.registered.end(),
+                           [&](const hook_ref& h) { return h->pattern.empty() && h->name == name; });
+    }
+
+    static void state_options(hook& added, const operation& o) {
+        for (std::size_t i = 0; i < std::size(ids); ++i) {
+            if (o.before >> i & 1) added.before.emplace_back(ids[i]);
+            if (o.after >> i & 1) added.after.emplace_back(ids[i]);
+        }
+        added.priority = o.priority.value_or(0);
+        added.number = added.home->registrations + 1;
+        added.replaces = o.replaces && !added.id.empty();
+        added.takes_place = added.replaces && !o.priority && added.before.empty() && added.after.empty();
+        added.isolate = o.isolate.value_or(added.owner && added.owner->isolate);
+        added.reentrant = o.reentrant.value_or(!added.owner || added.owner->reentrant);
+        added.times = o.times;
+    }
+
+    // A hook under a pattern must find an order among all that are under patterns, and then in each function that it is for.
+    static void check_pattern(const registry& home, const hooks& after, const hook& added) {
+        in_order(under_patterns(after));
+        for (const std::string_view name : function_names)
+            if (is_known(home, name) && added.concerns(name)) in_order(of_function(after, name));
+    }
+
+    void take_in(const hook_ref& added) {
+        added->registered = true;
+        all_.push_back(added);
+    }
+    static void take_away(const hook_ref& leaving) {
+        if (!leaving || !leaving->registered) return;
+        const hook_ref kept = leaving;
+        kept->registered = false;
+        std::erase(kept->home->registered, kept);
+        std::erase(kept->home->handlers, kept);
+        std::erase(kept->home->monitors, kept);
+    }
+
+    /// Whether the hook begins. One that has begun as often as it may is removed.
+    static bool counts_and_begins(const hook_ref& h) {
+        if (h->times == 0) return true;
+        if (++h->begun == h->times) take_away(h);
+        return h->begun <= h->times;
+    }
+
+    // Whether a call is suspended that may still run such a hook.
+    template <class Predicate>
+    bool any_suspended(Predicate concerned) const {
+        for (const holder* each : holders_) {
+            if (!each->is_awaited || each->on_this_thread) continue;
+            if (std::any_of(each->held.begin(), each->held.end(), concerned)) return true;
+        }
+        return false;
+    }
+
+    static std::size_t index(int slot) { return static_cast<std::size_t>(slot); }
+
+    std::shared_ptr<registry> home_ = std::make_shared<registry>();
+    std::array<std::optional<wrapper>, model::wrappers> wrappers_;
+    std::array<hook_ref, model::handles> handles_;
+    std::array<hook_ref, model::scopes> scopes_;
+    std::array<std::shared_ptr<plugin>, model::plugins> plugins_;  // null where it was moved from
+    std::array<bool, model::plugins> has_plugin_{};
+    hooks all_;  // that ever were registered
+    std::vector<holder*> holders_;
+};
+
+}  // namespace model
