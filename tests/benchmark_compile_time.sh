@@ -5,8 +5,8 @@
 #     ENTT=.../src EVENTPP=.../include SIGSLOT=.../include tests/benchmark_compile_time.sh [--csv] [<compiler>...]
 #
 # Times are the least CPU time of several runs, memory is GCC's -ftime-report. Of the object file, `code` is the bytes of the
-# sections .text*, and `tables` those of .rodata*, .data*, .gcc_except_table* and .eh_frame*. The bounds are GCC's; for Clang those
-# of bytes are 1.3 times as high. The exit status is 0 whatever was measured.
+# sections .text*, and `tables` those of .rodata*, .data*, .gcc_except_table* and .eh_frame*. The bounds are GCC's; for Clang
+# those of bytes are 1.3 times as high. The exit status is 0 whatever was measured.
 set -euo pipefail
 
 include=$(cd "$(dirname "$0")/../include" && pwd)
@@ -173,7 +173,8 @@ table() {
     rows 'extensible compiled' compiled '' 90 4000
     row_of_each 'extensible compiled' 'each start lambda registered' compiled.lambdas '' '' 350
     local source=compiled.source
-    row 'extensible compiled' 'extensible.cpp once' "${time[$source]}" "${memory[$source]}" "${code[$source]}" "${tables[$source]}"
+    row 'extensible compiled' 'extensible.cpp once' \
+        "${time[$source]}" "${memory[$source]}" "${code[$source]}" "${tables[$source]}"
     local library
     for library in EnTT eventpp sigslot; do
         if [ -v "time[${library,,}.alone]" ]; then rows $library ${library,,}; fi
@@ -182,10 +183,18 @@ table() {
 
 # ---- One compiler after another --------------------------------------------------------------------------------------
 
+# peer <name> <include folder>: with its version, where that is the folder of a checkout.
+peer() {
+    if [ -n "$2" ]; then echo "# peers: $1 $(if [ -e "$2/../.git" ]; then git -C "$2" describe --tags | sed 's/^v//'; fi)"; fi
+}
+
 if [ $csv ]; then
     echo "# machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
-    for cxx in "${compilers[@]}"; do echo "# compiler: $cxx: $("$cxx" --version | head -n 1)"; done
+    for cxx in "${compilers[@]}"; do echo "# compiler: $("$cxx" --version | head -n 1)"; done
     echo "# date: $(date -u +%F)"
+    peer sigslot "${SIGSLOT:-}"
+    peer eventpp "${EVENTPP:-}"
+    peer EnTT "${ENTT:-}"
     echo compiler,library,what,cpu_ms,memory_mb,code_bytes,tables_bytes
 fi
 for cxx in "${compilers[@]}"; do

@@ -1,5 +1,6 @@
 // How does a call with hooks compare with what others take for the same, and how do calls on several threads? As CSV:
-// cmake -S . -B build -DEXTENSIBLE_BENCHMARK_PEERS=ON && cmake --build build --target benchmark_peers && build/tests/benchmark_peers
+// cmake -S . -B build -DEXTENSIBLE_BENCHMARK_PEERS=ON && cmake --build build --target benchmark_peers
+// build/tests/benchmark_peers
 //
 // Each candidate calls one function int(int) and runs a number of listeners, each of which adds the argument to a counter.
 // A number as the argument says how many seconds each of the two parts takes. `.github/charts/make.sh` draws what comes out.
@@ -36,6 +37,7 @@
 #include <ctime>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -46,6 +48,10 @@
 #include <tuple>
 #include <utility>
 #include <vector>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 namespace {
 
@@ -84,7 +90,7 @@ struct plain_call {
 class extensible_call {
 public:
     explicit extensible_call(int hooks) : function_("benchmark." + std::to_string(hooks), plain_call()) {
-        add_listeners(hooks, [&]<auto heard> { function_.on_start([](auto& call) { heard(*std::get<0>(call.args)); }); });
+        add_listeners(hooks, [&]<auto listener> { function_.on_start([](auto& call) { listener(*std::get<0>(call.args)); }); });
     }
     int operator()(int x) const { return function_(x); }
 
@@ -97,7 +103,7 @@ class map_call {
 public:
     explicit map_call(int hooks) {
         for (char last = 'a'; last < 'a' + 15; ++last) hooks_[std::string("models.get_") + last].push_back(&heard<0>);
-        add_listeners(hooks, [&]<auto heard> { hooks_[name_].push_back([](int x) { heard(x); }); });
+        add_listeners(hooks, [&]<auto listener> { hooks_[name_].push_back([](int x) { listener(x); }); });
     }
     int operator()(int x) {
         run_hooks(x);
@@ -121,7 +127,7 @@ template <class Signal>
 class signal_call {
 public:
     explicit signal_call(int hooks) {
-        add_listeners(hooks, [&]<auto heard> { signal_.connect([](int x) { heard(x); }); });
+        add_listeners(hooks, [&]<auto listener> { signal_.connect([](int x) { listener(x); }); });
     }
     int operator()(int x) {
         signal_(x);
@@ -136,7 +142,7 @@ private:
 class eventpp_call {
 public:
     explicit eventpp_call(int hooks) {
-        add_listeners(hooks, [&]<auto heard> { list_.append([](int x) { heard(x); }); });
+        add_listeners(hooks, [&]<auto listener> { list_.append([](int x) { listener(x); }); });
     }
     int operator()(int x) {
         list_(x);
@@ -152,7 +158,7 @@ private:
 class entt_call {
 public:
     explicit entt_call(int hooks) {
-        add_listeners(hooks, [&]<auto heard> { entt::sink{signal_}.template connect<heard>(); });
+        add_listeners(hooks, [&]<auto listener> { entt::sink{signal_}.template connect<listener>(); });
     }
     int operator()(int x) {
         signal_.publish(x);
@@ -246,6 +252,16 @@ void measure_calls(double seconds) {
 
 // ---- One hook, on several threads -----------------------------------------------------------------------------------
 
+// Each thread on a core of its own, while there are enough: else two may share one, when other programs have the other.
+void stay_on_core([[maybe_unused]] unsigned number) {
+#ifdef __linux__
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(number % std::max(1u, std::thread::hardware_concurrency()), &cores);
+    sched_setaffinity(0, sizeof(cores), &cores);  // where that is forbidden, they run anywhere
+#endif
+}
+
 struct alignas(64) progress {
     std::atomic<long> calls{0};
 };
@@ -256,7 +272,8 @@ double calls_per_us(const candidate& each, int threads) {
     std::vector<progress> made(static_cast<std::size_t>(threads));
     std::vector<std::thread> running;
     for (progress& own : made)
-        running.emplace_back([&] {
+        running.emplace_back([&, number = static_cast<unsigned>(running.size())] {
+            stay_on_core(number);
             for (constexpr int batch = 100; !stop; own.calls += batch) each.call(batch);
         });
     const auto all = [&] {
@@ -278,19 +295,27 @@ double calls_per_us(const candidate& each, int threads) {
 struct threads_result {
     const candidate* of;
     int threads;
-    double best = 0;
+    std::vector<double> samples;
 };
 
+// Again in turns. The best sample would be one in which a single core ran all threads one after the other, so that they were
+// spared each other's locks: the median counts, and the machine has to be quiet.
 std::vector<threads_result> measure_threads(double seconds) {
     std::vector<threads_result> results;
     std::set<int> thread_counts{1, 2, 4};
     thread_counts.insert(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
     for (const candidate& each : candidates)
         for (const int threads : thread_counts)
-            if (each.for_threads && (each.hooks == 1 || each.name == "plain call")) results.push_back({&each, threads});
+            if (each.for_threads && (each.hooks == 1 || each.name == "plain call")) results.push_back({&each, threads, {}});
     for (const auto start = clock::now(); ns_since(start) < seconds * 1e9;)
-        for (auto& result : results) result.best = std::max(result.best, calls_per_us(*result.of, result.threads));
+        for (auto& [of, threads, samples] : results) samples.push_back(calls_per_us(*of, threads));
     return results;
+}
+
+double median(std::vector<double> samples) {
+    const auto middle = samples.begin() + std::ssize(samples) / 2;
+    std::nth_element(samples.begin(), middle, samples.end());
+    return *middle;
 }
 
 // ---- What came out --------------------------------------------------------------------------------------------------
@@ -307,11 +332,11 @@ void print_head() {
     std::array<char, 20> date{};
     const std::time_t now = std::time(nullptr);
     std::strftime(date.data(), date.size(), "%Y-%m-%d", std::gmtime(&now));
-    std::printf("# machine: %s\n# compiler: %s\n# date: %s\n# peers: ", machine().c_str(), EXTENSIBLE_BUILD, date.data());
+    std::printf("# machine: %s\n# compiler: %s\n# date: %s\n", machine().c_str(), EXTENSIBLE_BUILD, date.data());
 #ifdef EXTENSIBLE_HAS_BOOST_SIGNALS2
-    std::printf("Boost %d.%d, ", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000);
+    std::printf("# peers: Boost %d.%d\n", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000);
 #endif
-    std::printf("%s\n", EXTENSIBLE_PEERS);
+    if (*EXTENSIBLE_PEERS) std::printf("# peers: %s\n", EXTENSIBLE_PEERS);
 }
 
 void print_row(const char* part, const std::string& name, int hooks, int threads, double ns, double plain_ns) {
@@ -330,6 +355,6 @@ int main(int argc, char** argv) {
     std::printf("part,candidate,hooks,threads,ns_per_call,to_plain,calls_per_us\n");
     const double plain_ns = candidates.front().best_ns;
     for (const candidate& each : candidates) print_row("calls", each.name, each.hooks, 1, each.best_ns, plain_ns);
-    for (const auto& [of, threads, best] : on_threads)
-        print_row("threads", of->name, of->hooks, threads, threads * 1000 / best, plain_ns);
+    for (const auto& [of, threads, samples] : on_threads)
+        print_row("threads", of->name, of->hooks, threads, threads * 1000 / median(samples), plain_ns);
 }
