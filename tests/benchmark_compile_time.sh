@@ -2,15 +2,18 @@
 # What does the library cost a compiler, and an object file? Beside standard headers, and beside other libraries where their
 # include folders are given:
 #
-#     CXX=clang++ ENTT=.../single_include EVENTPP=.../include SIGSLOT=.../include tests/benchmark_compile_time.sh
+#     ENTT=.../src EVENTPP=.../include SIGSLOT=.../include tests/benchmark_compile_time.sh [--csv] [<compiler>...]
 #
-# Times are the CPU time of the median of several runs, memory is GCC's -ftime-report. Of the object file, `code` is the bytes
-# of the sections .text*, and `tables` those of .rodata*, .data*, .gcc_except_table* and .eh_frame*. The bounds are GCC's; for
-# Clang those of bytes are 1.3 times as high. The exit status is 0 whatever was measured.
+# Times are the least CPU time of several runs, memory is GCC's -ftime-report. Of the object file, `code` is the bytes of the
+# sections .text*, and `tables` those of .rodata*, .data*, .gcc_except_table* and .eh_frame*. The bounds are GCC's; for Clang
+# those of bytes are 1.3 times as high. The exit status is 0 whatever was measured.
 set -euo pipefail
 
 include=$(cd "$(dirname "$0")/../include" && pwd)
-cxx=${CXX:-c++}
+csv=
+if [ "${1:-}" = --csv ]; then csv=yes; shift; fi
+compilers=("$@")
+if [ $# = 0 ]; then compilers=("${CXX:-c++}"); fi
 runs=${RUNS:-5}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -18,9 +21,6 @@ trap 'rm -rf "$work"' EXIT
 # more there is, so beside the first ones the code of everything else shrinks.
 declare -A few=([functions]=1 [lambdas]=60) many=([functions]=11 [lambdas]=90)
 declare -A time memory code tables options
-
-"$cxx" --version | head -n 1
-if "$cxx" --version | grep -qi clang; then scale=1.3 report=; else scale=1 report=-ftime-report; fi
 
 # ---- What is compiled ------------------------------------------------------------------------------------------------
 
@@ -100,20 +100,22 @@ bytes_of() {  # <name> <sections>
     size -A "$work/$1.o" | awk -v wanted="^\\.($2)" '$1 ~ wanted { sum += $2 } END { print sum + 0 }'
 }
 
-for name in "${sources[@]}"; do  # once not timed, to see errors and to have the files read
-    compile "$name" $report 2> "$work/report" || { cat "$work/report"; exit 1; }
-    memory[$name]=$(awk '$1 == "TOTAL" { print $NF / ($NF ~ /k$/ ? 1000 : 1) }' "$work/report")
-    code[$name]=$(bytes_of "$name" text)
-    tables[$name]=$(bytes_of "$name" 'rodata|data|gcc_except_table|eh_frame')
-done
-for ((run = 0; run < runs; ++run)); do  # in turns, so that what else the machine does falls on all
-    for name in "${sources[@]}"; do milliseconds "$name" >> "$work/$name.times"; done
-done
-for name in "${sources[@]}"; do time[$name]=$(sort -n "$work/$name.times" | sed -n "$(((runs + 1) / 2))p"); done
+measure() {
+    local name run report=
+    if ! "$cxx" --version | grep -qi clang; then report=-ftime-report; fi
+    for name in "${sources[@]}"; do  # once not timed, to see errors and to have the files read
+        compile "$name" $report 2> "$work/report" || { cat "$work/report"; exit 1; }
+        memory[$name]=$(awk '$1 == "TOTAL" { print $NF / ($NF ~ /k$/ ? 1000 : 1) }' "$work/report")
+        code[$name]=$(bytes_of "$name" text)
+        tables[$name]=$(bytes_of "$name" 'rodata|data|gcc_except_table|eh_frame')
+    done
+    for ((run = 0; run < runs; ++run)); do  # in turns, so that what else the machine does falls on all
+        for name in "${sources[@]}"; do milliseconds "$name" >> "$work/$name.times"; done
+    done
+    for name in "${sources[@]}"; do time[$name]=$(sort -n "$work/$name.times" | head -n 1); rm "$work/$name.times"; done
+}
 
 # ---- The table -------------------------------------------------------------------------------------------------------
-
-line='%-44s %7s %7s %7s %7s   %s\n'
 
 # judged <value> <bound> <what>: says whether it is met, where there are both.
 judged() {
@@ -122,15 +124,25 @@ judged() {
             printf "%s <= %d: %s  ", what, bound, value <= bound ? "met" : "not met" }'
     fi
 }
-of_bytes() { awk -v bound="$1" -v scale=$scale 'BEGIN { if (bound) print bound * scale }'; }
+of_bytes() {
+    local scale=1
+    if "$cxx" --version | grep -qi clang; then scale=1.3; fi
+    awk -v bound="$1" -v scale=$scale 'BEGIN { if (bound) print bound * scale }'
+}
 
-# row <what> <ms> <MB> <code> <tables> [<bounds of MB, of code, of both>]
+# line <library> <what> <CPU ms> <MB> <code> <tables> <verdict>
+line() {
+    if [ $csv ]; then
+        (IFS=,; echo "$cxx,${*:1:6}")
+    else
+        printf '%-20s %-28s %7s %7s %7s %7s   %s\n' "$1" "$2" "${3:--}" "${4:--}" "${5:--}" "${6:--}" "$7"
+    fi
+}
+
+# row <library> <what> <ms> <MB> <code> <tables> [<bounds of MB, of code, of both>]
 row() {
-    local verdict
-    verdict=$(judged "$3" "${6:-}" MB; judged "$4" "$(of_bytes "${7:-}")" code
-        judged "$((${4:-0} + ${5:-0}))" "$(of_bytes "${8:-}")" 'code and tables')
-    # shellcheck disable=SC2059  # the format is ours
-    printf "$line" "$1" "$2" "${3:--}" "${4:--}" "${5:--}" "$verdict"
+    line "${@:1:6}" "$(judged "$4" "${7:-}" MB; judged "$5" "$(of_bytes "${8:-}")" code
+        judged "$((${5:-0} + ${6:-0}))" "$(of_bytes "${9:-}")" 'code and tables')"
 }
 
 # each <array> <name> [<format>]
@@ -142,28 +154,54 @@ each() {
             -v format="${3:-%d}" 'BEGIN { printf format, (more - some) / count }'
     fi
 }
-row_of_each() {  # <title> <name> [<bounds>]
-    row "$1" "$(each time "$2")" "$(each memory "$2" %.1f)" "$(each code "$2")" "$(each tables "$2")" "${@:3}"
+row_of_each() {  # <library> <what> <name> [<bounds>]
+    row "$1" "$2" "$(each time "$3")" "$(each memory "$3" %.1f)" "$(each code "$3")" "$(each tables "$3")" "${@:4}"
 }
 
-# rows <name> [<bounds: MB alone, MB of one, code of one, MB of each further, code of each further>]
+# rows <library> <name> [<bounds: MB alone, MB of one, code of one, MB of each further, code of each further>]
 rows() {
-    row "$1: include alone" "${time[$1.alone]}" "${memory[$1.alone]}" '' '' "${2:-}"
-    local one=$1.functions.few
-    row "$1: one function" "${time[$one]}" "${memory[$one]}" "${code[$one]}" "${tables[$one]}" "${3:-}" "${4:-}"
-    row_of_each "$1: each further function" "$1.functions" "${5:-}" "${6:-}"
+    row "$1" 'include alone' "${time[$2.alone]}" "${memory[$2.alone]}" '' '' "${3:-}"
+    local one=$2.functions.few
+    row "$1" 'one function' "${time[$one]}" "${memory[$one]}" "${code[$one]}" "${tables[$one]}" "${4:-}" "${5:-}"
+    row_of_each "$1" 'each further function' "$2.functions" "${6:-}" "${7:-}"
 }
 
-# shellcheck disable=SC2059
-printf "$line" '-O2 -c' 'CPU ms' MB code tables 'bounds'
-row '<string> <vector> <functional>' "${time[standard]}" "${memory[standard]}" '' ''
-for mode in header_only compiled; do
-    if [ $mode = header_only ]; then bounds=(100 150 30000 10 1500); else bounds=('' 90 4000); fi
-    rows $mode "${bounds[@]}"
-    row_of_each "$mode: each start lambda registered" $mode.lambdas '' '' 350
-done
-row 'compiled: extensible.cpp, once in a module' "${time[compiled.source]}" "${memory[compiled.source]}" \
-    "${code[compiled.source]}" "${tables[compiled.source]}"
-for library in entt eventpp sigslot; do
-    if [ -v "time[$library.alone]" ]; then rows $library; fi
+table() {
+    row 'standard headers' 'include alone' "${time[standard]}" "${memory[standard]}" '' ''
+    rows extensible header_only 100 150 30000 10 1500
+    row_of_each extensible 'each start lambda registered' header_only.lambdas '' '' 350
+    rows 'extensible compiled' compiled '' 90 4000
+    row_of_each 'extensible compiled' 'each start lambda registered' compiled.lambdas '' '' 350
+    local source=compiled.source
+    row 'extensible compiled' 'extensible.cpp once' \
+        "${time[$source]}" "${memory[$source]}" "${code[$source]}" "${tables[$source]}"
+    local library
+    for library in EnTT eventpp sigslot; do
+        if [ -v "time[${library,,}.alone]" ]; then rows $library ${library,,}; fi
+    done
+}
+
+# ---- One compiler after another --------------------------------------------------------------------------------------
+
+# peer <name> <include folder>: with its version, where that is the folder of a checkout.
+peer() {
+    if [ -n "$2" ]; then echo "# peers: $1 $(if [ -e "$2/../.git" ]; then git -C "$2" describe --tags | sed 's/^v//'; fi)"; fi
+}
+
+if [ $csv ]; then
+    echo "# machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
+    for cxx in "${compilers[@]}"; do echo "# compiler: $("$cxx" --version | head -n 1)"; done
+    echo "# date: $(date -u +%F)"
+    peer sigslot "${SIGSLOT:-}"
+    peer eventpp "${EVENTPP:-}"
+    peer EnTT "${ENTT:-}"
+    echo compiler,library,what,cpu_ms,memory_mb,code_bytes,tables_bytes
+fi
+for cxx in "${compilers[@]}"; do
+    if [ ! $csv ]; then
+        "$cxx" --version | head -n 1
+        line '-O2 -c' '' 'CPU ms' MB code tables bounds
+    fi
+    measure
+    table
 done
