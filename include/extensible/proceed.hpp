@@ -103,14 +103,15 @@ namespace detail {
 /// A hook that is begun leaves its stage here, and finds what it goes on to.
 template <class Stage>
 struct place_for_stage {
+    const counting_guard& held;       // of the call
     awaiting_proceed<Stage>* inside;  // null but for an around hook
     std::optional<Stage> begun{};
 };
 
 /// Begins a hook whose stages are of this type. What it throws is thrown when the stage is awaited.
 template <class Stage>
-Stage begin_hook(const hook_entry& hook, call_fields& call, awaiting_proceed<Stage>* inside = nullptr) {
-    place_for_stage<Stage> place{inside};
+Stage begin_hook(const hook_entry& hook, call_fields& call, const counting_guard& held, awaiting_proceed<Stage>* inside = nullptr) {
+    place_for_stage<Stage> place{held, inside};
     hook.run(hook.object, &call, &place);
     return std::move(*place.begun);
 }
@@ -146,7 +147,7 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
     awaiting_proceed inside(call, hook);
     bool skipped = false;
     try {
-        co_await detail::begin_hook<Stage>(hook, call.call, &inside);
+        co_await detail::begin_hook<Stage>(hook, call.call, *call.held, &inside);
     } catch (...) {
         if (!detail::keep_or_isolate(call.call, *hook.record, *call.held)) operations.reset_result(&call.call);
         else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;

@@ -251,7 +251,7 @@ private:
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
         for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
             try {
-                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
+                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
                 else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
                 if (!detail::keep_or_isolate(call, *hook->record, held)) break;
@@ -276,7 +276,7 @@ private:
         // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
         while (const detail::hook_entry* const hook = end_hooks.next()) {
             try {
-                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call);
+                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
                 else detail::run_on_this_thread(*hook, call, held);
             } catch (...) {
                 detail::keep_or_isolate(call, *hook->record, held);

@@ -102,18 +102,23 @@ void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] void* in
 
 // The coroutine that awaits a hook.
 template <phase When, class Call, class Stage, class Hook>
-Stage await_hook(hook_record& record, call_fields* erased_call, [[maybe_unused]] awaiting_proceed<Stage>* inside) {
-    awaited_run run(record, *erased_call);
+Stage await_hook(hook_record& record, call_fields* erased_call, const counting_guard& held,
+                 [[maybe_unused]] awaiting_proceed<Stage>* inside) {
+    awaited_run run(record, *erased_call, held);
     Hook& hook = *static_cast<Hook*>(record.erased.object);
     if (run.begins()) {
         auto&& call = Call::from(erased_call);
-        if constexpr (When == phase::around) {
-            access::watch(*inside) = run.watch();
-            static_cast<void>(co_await detail::invoke(hook, call, *inside));
-        } else {
-            static_cast<void>(co_await detail::invoke(hook, call));
+        try {
+            if constexpr (When == phase::around) {
+                access::watch(*inside) = run.watch();
+                static_cast<void>(co_await detail::invoke(hook, call, *inside));
+            } else {
+                static_cast<void>(co_await detail::invoke(hook, call));
+            }
+        } catch (...) {
+            run.threw();
+            throw;
         }
-        run.done();
     } else if constexpr (When == phase::around) {
         co_await (*inside)();
     }
@@ -122,7 +127,7 @@ Stage await_hook(hook_record& record, call_fields* erased_call, [[maybe_unused]]
 template <phase When, class Call, class Stage, class Hook>
 void begin_awaited(void* object, call_fields* erased_call, void* inside) {
     auto& place = *static_cast<place_for_stage<Stage>*>(inside);
-    place.begun.emplace(await_hook<When, Call, Stage, Hook>(*static_cast<hook_record*>(object), erased_call, place.inside));
+    place.begun.emplace(await_hook<When, Call, Stage, Hook>(*static_cast<hook_record*>(object), erased_call, place.held, place.inside));
 }
 
 // A handler or monitor, which is told Event.

@@ -61,22 +61,23 @@ private:
 /// Whether the hook begins on this thread, which counts then. One that has begun as often as it may is removed.
 EXTENSIBLE_FUNCTION bool begins(hook_record& hook);
 
-/// The run of a hook that is awaited, from when it is begun until it is destroyed.
+/// The run of a hook that is awaited, from when it is begun until it is destroyed: also where the call is, while it is suspended.
 class awaited_run {
 public:
-    EXTENSIBLE_FUNCTION awaited_run(hook_record& hook, call_fields& call);
+    EXTENSIBLE_FUNCTION awaited_run(hook_record& hook, call_fields& call, const counting_guard& held);
     awaited_run(const awaited_run&) = delete;
     awaited_run& operator=(const awaited_run&) = delete;
     EXTENSIBLE_FUNCTION ~awaited_run();
 
     /// Whether the hook is to run. If not, it is skipped.
     bool begins() const noexcept { return begins_; }
-    void done() noexcept { ending_ = hook_watch::ending::returned; }
+    void threw() noexcept { ending_ = hook_watch::ending::threw; }
 
     /// Null where no monitor watches.
     hook_watch* watch() noexcept { return watch_ ? &watch_ : nullptr; }
 
 private:
+    const counting_guard& held_;
     hook_watch watch_;
     const bool begins_;
     hook_watch::ending ending_;
@@ -231,12 +232,17 @@ private:
     hook_watch watch_;
 };
 
-EXTENSIBLE_FUNCTION awaited_run::awaited_run(hook_record& hook, call_fields& call)
-    : watch_(hook, hook.when, call),
+EXTENSIBLE_FUNCTION awaited_run::awaited_run(hook_record& hook, call_fields& call, const counting_guard& held)
+    : held_(held),
+      watch_(hook, hook.when, call),
       begins_(detail::begins(hook)),
-      ending_(begins_ ? hook_watch::ending::threw : hook_watch::ending::skipped) {}
+      ending_(begins_ ? hook_watch::ending::returned : hook_watch::ending::skipped) {}
 
-EXTENSIBLE_FUNCTION awaited_run::~awaited_run() { watch_.tell(ending_); }
+EXTENSIBLE_FUNCTION awaited_run::~awaited_run() {
+    if (!watch_) return;
+    const counting_guard::on_this_thread here(held_, std::nothrow);
+    watch_.tell(ending_);
+}
 
 // ---- Ends -----------------------------------------------------------------------------------------------------------
 
