@@ -217,6 +217,50 @@ TEST_CASE("A registration that runs out of memory changes nothing") {
 }
 
 #ifndef _GLIBCXX_DEBUG  // whose containers are larger
+TEST_CASE("The end that a start hook returns is kept in the call where it is small and the first") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    int ends = 0;
+    const auto returns_end = [&]<std::size_t Size>(const char (&)[Size]) {
+        return [&ends](auto&) {
+            struct state {
+                int* ends;
+                char more[Size];
+            };
+            return [kept = state{&ends, {}}](auto&) { ++*kept.ends; };
+        };
+    };
+    const char small[4 * sizeof(void*)]{}, large[4 * sizeof(void*) + 1]{};
+    SECTION("of five pointers") {
+        f.on_start(returns_end(small));
+        f(1);
+        CHECK(allocations_of([&] { f(1); }) == 0);
+        CHECK(ends == 2);
+    }
+    SECTION("not if it is larger") {
+        f.on_start(returns_end(large));
+        f(1);
+        CHECK(allocations_of([&] { f(1); }) == 1);
+        CHECK(ends == 2);
+    }
+    SECTION("not if it is the second") {
+        f.on_start(returns_end(small));
+        f.on_start(returns_end(small));
+        f(1);
+        CHECK(allocations_of([&] { f(1); }) == 1);
+        CHECK(ends == 4);
+    }
+    SECTION("and where there is no memory for it, its hook does not begin") {
+        f.on_start(returns_end(large));
+        f(1);
+        fail_in = 1;
+        CHECK_THROWS_AS(f(1), std::bad_alloc);
+        fail_in = 0;
+        CHECK(f(1) == 1);
+        CHECK(ends == 2);
+    }
+}
+
 TEST_CASE("A wrapper without hooks takes no more than 256 bytes beyond its name") {
     ext::extensible f{"allocation.size", [](int x) { return x; }};
     CHECK(sizeof f + sizeof(ext::detail::function_record) + sizeof(void*) +

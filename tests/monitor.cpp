@@ -190,3 +190,11 @@ TEST_CASE("A monitor's state is destroyed when it is removed") {
     registry.seal();
     CHECK_THROWS_AS(registry.on_hook_run([](const ext::hook_run&) {}), ext::sealed);
 }
+
+TEST_CASE_METHOD(fixture, "An isolated hook that throws before it goes on is told of as that, and the inside runs") {
+    ext::scoped_hook quiet = registry.on_hook_error([](const ext::hook_error&) {});
+    ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return x; }};
+    f.around([](auto&, auto& proceed) -> lazy<void> { throw 1; co_await proceed(); }, {.id = "throws", .isolate = true});
+    CHECK(f(1).run() == 1);
+    check({"f around throws threw"});
+}

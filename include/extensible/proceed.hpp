@@ -121,15 +121,14 @@ Stage begin_hook(const hook_entry& hook, call_fields& call, const counting_guard
 template <class Stage>
 Stage awaiting_proceed<Stage>::operator()() {
     called_ = true;
-    if (call_.call.exception) detail::displace_exception(call_.call, *caller_.record);
+    if (call_.call.exception) detail::displace_exception(call_.call, *caller_.record, *call_.held);
     return watch_ ? go_on_watched() : go_on();
 }
 
 template <class Stage>
 Stage awaiting_proceed<Stage>::go_on_watched() {
-    watch_->begin_inside();
+    const detail::hook_watch::inside inside(*watch_);
     co_await go_on();
-    watch_->end_inside();
 }
 
 template <class Stage>
@@ -152,6 +151,7 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
         if (!detail::keep_or_isolate(call.call, *hook.record, *call.held)) operations.reset_result(&call.call);
         else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
     }
+    inside.watch_ = nullptr;  // the hook's run is over
     if (skipped) co_await inside();
 }
 
@@ -174,9 +174,8 @@ struct detail::watched_inside : inside_of_call<void> {
 
     static void run(const inside_of_call<void>& erased) {
         const auto& self = static_cast<const watched_inside&>(erased);
-        self.watch.begin_inside();
+        const hook_watch::inside inside(self.watch);
         self.next();
-        self.watch.end_inside();
     }
 };
 

@@ -152,6 +152,9 @@ public:
 
     /// Registers `hook` to run at the start of each call, by any thread that calls, by several at once. It is handed the
     /// ext::call and is moved or copied in. It lives until it is removed or the last wrapper of the name is destroyed.
+    /// It returns nothing, or the end of its call: a function object that can be called with the ext::call, which runs behind the end
+    /// hooks of this call, the last one returned first, and is destroyed then. It may be move-only. The first end of a call takes no
+    /// allocation if what it captures is no larger than five pointers and no more aligned.
     /// Throws duplicate_hook, order_cycle, or error for an empty hook or when the registry is gone; then nothing has changed.
     template <class Hook>
     EXTENSIBLE_ALWAYS_INLINE hook on_start(Hook&& hook, const hook_options& options = detail::no_options()) const {

@@ -737,6 +737,22 @@ const scenario all[] = {
                            w->remove_and_wait(1);
                        }};
      }},
+    {"times", "a hook for one time removes itself while others call, and begins once", [] {
+         w->hooks[0] = w->f.on_start([captured = w->capture(0), begun = std::make_unique<int>(0)](auto&) {
+             mc::check(captured->hook == 0 && ++*begun == 1, "a hook for one time begins twice");
+             seen.remove(0);
+         }, {.times = 1});
+         return bodies{call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }};
+     }},
+    {"ends", "a hook goes while a call has the end that it returned", [] {
+         w->hooks[0] = w->f.on_start([captured = w->capture(0)](auto&) {
+             return [captured = captured.get()](auto&) {
+                 mc::point();
+                 mc::check(captured->hook == 0 && !seen.goes[0], "a capture goes while the end of its hook has it");
+             };
+         });
+         return bodies{[] { w->f(1); }, [] { w->f(1); }, [] { w->remove_and_wait(0); }};
+     }},
     {"handles", "the last of several handles of a hook frees what the others' threads have used", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->hooks[0];

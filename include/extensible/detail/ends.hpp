@@ -43,10 +43,11 @@ public:
             auto&& call = Call::from(erased);
             detail::invoke(static_cast<node*>(self)->end, call);
         };
-        node* added;
-        if (fits && !last_)
-            added = new (room_) node{{nullptr, &hook, run, [](call_end* self) noexcept { static_cast<node*>(self)->~node(); }}, make()};
-        else
+        node* added = nullptr;
+        if constexpr (fits)
+            if (!last_)
+                added = new (room_) node{{nullptr, &hook, run, [](call_end* self) noexcept { static_cast<node*>(self)->~node(); }}, make()};
+        if (!added)
             added = new node{{last_, &hook, run, [](call_end* self) noexcept { delete static_cast<node*>(self); }}, make()};
         last_ = added;
         return added->end;

@@ -37,9 +37,18 @@ public:
 
     explicit operator bool() const noexcept { return watching_; }
 
-    /// Around what an around hook has inside: that is not its doing, and the time counts apart.
-    EXTENSIBLE_FUNCTION void begin_inside() noexcept;
-    EXTENSIBLE_FUNCTION void end_inside() noexcept;
+    /// Lives while what an around hook has inside runs: that is not its doing, and the time counts apart.
+    class inside {
+    public:
+        EXTENSIBLE_FUNCTION explicit inside(hook_watch& watch) noexcept;
+        inside(const inside&) = delete;
+        inside& operator=(const inside&) = delete;
+        EXTENSIBLE_FUNCTION ~inside();
+
+    private:
+        hook_watch& watch_;
+        const time_point since_ = now();
+    };
 
     /// Tells the monitors. What they throw is dropped.
     EXTENSIBLE_FUNCTION void tell(ending how);
@@ -55,7 +64,7 @@ private:
     // Where it is watching.
     bool had_result_ = false;
     std::exception_ptr exception_{};
-    time_point since_ = 0, inside_since_ = 0, inside_ = 0;
+    time_point since_ = 0, inside_ = 0;
 };
 
 /// Whether the hook begins on this thread, which counts then. One that has begun as often as it may is removed.
@@ -89,8 +98,9 @@ EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call);
 /// Runs a hook that is not awaited, in a call that is.
 EXTENSIBLE_CALL_FUNCTION void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
 
-/// As keep_or_isolate(), in a call that is awaited: what it reports is told on a thread that counts as inside of the call.
+/// As those in outcome.hpp, in a call that is awaited: what they report is told on a thread that counts as inside of the call.
 EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held);
+EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller, const counting_guard& held);
 
 /// The end hooks of a call that is awaited, one by one, and then the ends that start hooks returned. Where the call is destroyed before
 /// they have all run, the others run then, but for those that would have to be awaited: they find ext::abandoned in
@@ -149,11 +159,11 @@ EXTENSIBLE_FUNCTION void hook_watch::look() noexcept {
     exception_ = call_.exception;
 }
 
-EXTENSIBLE_FUNCTION void hook_watch::begin_inside() noexcept { inside_since_ = now(); }
+EXTENSIBLE_FUNCTION hook_watch::inside::inside(hook_watch& watch) noexcept : watch_(watch) {}
 
-EXTENSIBLE_FUNCTION void hook_watch::end_inside() noexcept {
-    inside_ += now() - inside_since_;
-    look();
+EXTENSIBLE_FUNCTION hook_watch::inside::~inside() {
+    watch_.inside_ += now() - since_;
+    watch_.look();
 }
 
 EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
@@ -276,6 +286,11 @@ EXTENSIBLE_CALL_BODY void run_on_this_thread(const hook_entry& hook, call_fields
 EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {
     const counting_guard::on_this_thread here(held, std::nothrow);
     return keep_or_isolate(call, hook);
+}
+
+EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller, const counting_guard& held) {
+    const counting_guard::on_this_thread here(held, std::nothrow);
+    displace_exception(call, caller);
 }
 
 EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends_on_this_thread() {
