@@ -69,7 +69,7 @@ public:
     /// The number of arguments, without a last ext::kwargs.
     std::size_t size() const noexcept { return operations().size; }
 
-    /// The argument number `index`, counted from 0, where it now stands. Null when it is no T, or there are fewer.
+    /// The argument number `index`, counted from 0, as it is now. Null when it is no T, or there are fewer.
     template <class T>
     const std::remove_cvref_t<T>* arg(std::size_t index) const noexcept {
         if (index >= size() || !(*operations().args[index].type == type_of<T>())) return nullptr;

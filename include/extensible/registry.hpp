@@ -47,7 +47,7 @@ public:
     /// then nothing has changed.
     ///
     /// A hook that takes an `ext::any_call&` is for functions of any signature, and `function` may then be a pattern, in
-    /// which `*` stands for any run of characters: it runs for all functions that it matches, wrapped now or later.
+    /// which `*` is any run of characters: it runs for all functions that it matches, wrapped now or later.
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook,
                                     const hook_options& options = detail::no_options()) {

@@ -1,5 +1,5 @@
 // Positional arguments come first.
-// expect-first: a positional argument stands behind a named one
+// expect-first: a positional argument comes behind a named one
 #include <extensible/extensible.hpp>
 
 #include <string_view>

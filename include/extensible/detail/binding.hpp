@@ -132,7 +132,7 @@ class binding {
 
     template <std::size_t... Parameter, std::size_t... Index>
     static consteval bool check(std::index_sequence<Parameter...>, std::index_sequence<Index...>) {
-        static_assert(positional_first, "ext: a positional argument stands behind a named one");
+        static_assert(positional_first, "ext: a positional argument comes behind a named one");
         static_assert(positional_count <= parameter_count, "ext: too many arguments for this function");
         constexpr bool keywords_fine = (keyword_is_fine<Index>() && ... && true);
         if constexpr (positional_first && positional_count <= parameter_count && keywords_fine)

@@ -35,7 +35,7 @@ struct hook_place {
     plugin_record* plugin;       // null without one
 };
 
-/// Registers a hook, which is destroyed where that fails. A null signature stands for any, a null stage for a plain hook.
+/// Registers a hook, which is destroyed where that fails. A null signature means any, a null stage a plain hook.
 EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
                                               const type_identity* signature, const type_identity* stage,
                                               const hook_options& options);
