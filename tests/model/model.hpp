@@ -226,10 +226,10 @@ private:
     }
     // One is skipped beneath itself if it is not reentrant, or where it has begun as often as it may.
     bool begins(const hook_ref& h, call_data& call) {
-        watch watched(*this, *h, h->when, call);
-        watched.skipped = !(h->reentrant || !is_running(*h)) || !counts_and_begins(h);
-        if (!watched.skipped) watched.forget();
-        return !watched.skipped;
+        if ((h->reentrant || !is_running(*h)) && counts_and_begins(h)) return true;
+        watch skipped(*this, *h, h->when, call);
+        skipped.skipped = true;
+        return false;
     }
     lazy<std::exception_ptr> run_watched(hook_ref h, call_data& call, around* inside) {
         watch watched(*this, *h, h->when, call);
@@ -329,7 +329,7 @@ private:
         const hook& h;
         const phase when;
         call_data& call;
-        bool is_watching;
+        const bool is_watching;
         bool had_result = false, skipped = false, threw = false;
         std::exception_ptr before{};
         watch(plain_model& model, const hook& of, phase in_phase, call_data& c)
@@ -340,7 +340,6 @@ private:
         ~watch() {
             if (is_watching) in.tell_monitors(*this);
         }
-        void forget() { is_watching = false; }
 
         // From here on what changes is the hook's doing.
         void look() {

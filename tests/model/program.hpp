@@ -79,10 +79,10 @@ enum class action {
 };
 
 inline constexpr std::string_view action_names[]{
-    "renew_registry", "seal",           "wrap",          "unwrap",         "add",        "add_handler",    "add_monitor",
-    "remove",         "remove_and_wait", "enable",       "disable",        "find_handle", "copy_handle",   "drop_handle",
-    "own_handle",     "end_scope",      "release",       "make_plugin",    "destroy_plugin", "enable_plugin", "disable_plugin",
-    "unload",         "unload_for",     "move_plugin"};
+    "renew_registry",  "seal",            "wrap",            "unwrap",          "add",             "add_handler",
+    "add_monitor",     "remove",          "remove_and_wait", "enable",          "disable",         "find_handle",
+    "copy_handle",     "drop_handle",     "own_handle",      "end_scope",       "release",         "make_plugin",
+    "destroy_plugin",  "enable_plugin",   "disable_plugin",  "unload",          "unload_for",      "move_plugin"};
 static_assert(std::size(action_names) == static_cast<std::size_t>(action::call));
 
 enum class place { on_object, by_name, for_any };
@@ -190,13 +190,12 @@ private:
     operation world_operation(int depth) {
         using enum action;
         static constexpr weighted table[]{
-            {call, 54},          {add, 60},        {wrap, 10},          {add_handler, 6},    {remove, 8},
-            {remove_and_wait, 6}, {enable, 8},      {disable, 8},        {copy_handle, 1},    {drop_handle, 1},
-            {add_monitor, 6},    {find_handle, 4},
-            {own_handle, 3},     {end_scope, 3},   {release, 2},        {make_plugin, 8},    {destroy_plugin, 3},
-            {enable_plugin, 4},  {disable_plugin, 4}, {unload, 3},      {unload_for, 2},     {move_plugin, 2},
-            {begin_kept, 8},     {go_on_suspended, 12}, {drop_kept, 6}, {unwrap, 6},         {renew_registry, 1},
-            {seal, 1}};
+            {call, 54},            {add, 60},             {wrap, 10},            {add_handler, 6},      {remove, 8},
+            {remove_and_wait, 6},  {enable, 8},           {disable, 8},          {copy_handle, 1},      {drop_handle, 1},
+            {add_monitor, 6},      {find_handle, 4},      {own_handle, 3},       {end_scope, 3},        {release, 2},
+            {make_plugin, 8},      {destroy_plugin, 3},   {enable_plugin, 4},    {disable_plugin, 4},   {unload, 3},
+            {unload_for, 2},       {move_plugin, 2},      {begin_kept, 8},       {go_on_suspended, 12}, {drop_kept, 6},
+            {unwrap, 6},           {renew_registry, 1},   {seal, 1}};
         operation made;
         made.what = choose(table);
         if (made.what == wrap) return wrapping(depth);
@@ -204,7 +203,7 @@ private:
         made.slot = below(slots_of(made.what));
         if (made.what == make_plugin) made.slot = made.slot % 4 % plugins;
         const bool is_handler = made.what == add_handler || made.what == add_monitor;
-        if (is_handler) made.label = ++labels_, made.does = steps(depth, false, false);
+        if (is_handler) made.label = ++labels_, made.does = steps_of_handler(depth);
         else if (made.what == make_plugin) made.flag = one_in(4), made.flag_too = one_in(4);
         else if (made.what == call) finish_call(made);
         else if (uses_two_slots(made.what)) made.other = below(made.what == move_plugin ? plugins : handles);
@@ -308,15 +307,24 @@ private:
         }
         return made;
     }
+    // A handler or monitor has no call that it could change.
+    script steps_of_handler(int depth) {
+        script made;
+        for (int left = 1 + below(2); left > 0 && depth < 2; --left) made.push_back(world_operation(depth + 1));
+        if (!one_in(4)) return made;
+        made.emplace_back();
+        made.back().what = action::throw_new;
+        made.back().value = below(10);
+        return made;
+    }
     operation step(int depth, bool can_suspend, bool can_proceed) {
         using enum action;
         if (depth < 2 && one_in(5)) return world_operation(depth + 1);
-        static constexpr weighted table[]{{set_argument, 6},  {set_result, 8},      {take_result, 5}, {set_other_result, 1},
-                                          {set_no_number, 2},
-                                          {set_exception, 4}, {clear_exception, 6}, {throw_new, 9},   {throw_again, 3},
-                                          {set_kwarg, 3},     {set_text_kwarg, 1},  {erase_kwarg, 2}, {read_kwarg, 2},
-                                          {look, 1},          {call, 8},            {proceed, 4},     {suspend, 12},
-                                          {await_call, 8}};
+        static constexpr weighted table[]{
+            {set_argument, 6},     {set_result, 8},       {take_result, 5},      {set_other_result, 1}, {set_no_number, 2},
+            {set_exception, 4},    {clear_exception, 6},  {throw_new, 9},        {throw_again, 3},      {set_kwarg, 3},
+            {set_text_kwarg, 1},   {erase_kwarg, 2},      {read_kwarg, 2},       {look, 1},             {call, 8},
+            {proceed, 4},          {suspend, 12},         {await_call, 8}};
         const std::span all(table);
         operation made;
         made.what = choose(can_suspend ? all : can_proceed ? all.first(all.size() - 2) : all.first(all.size() - 3));
