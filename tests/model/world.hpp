@@ -308,7 +308,7 @@ public:
         for (const hook_ref& h : in_order(under_patterns(home_->registered))) {
             if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return h->concerns(name); })) continue;
             write_function(listed.first, h->pattern, "", false);
-            list(listed, h, true, nullptr);
+            list(listed, h, true, nullptr);  // there the library does not say who is replaced
         }
         return listed;
     }
