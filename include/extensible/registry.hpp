@@ -78,7 +78,7 @@ public:
     /// Has `monitor`, which takes a `const ext::hook_run&`, told of each run of each hook, behind it: which hook supplied the result,
     /// and how long it took. It is called on the thread of the hook, by several at once; what it throws is dropped, and it is not told
     /// of hooks that it causes to run itself. Several may be registered, and removed as hooks are. As long as there is one, calls of
-    /// all functions of the registry take longer. Throws sealed, or error for an empty monitor.
+    /// all functions of the registry take longer. One that is registered during a call is told of some of that call's hooks only. Throws sealed, or error for an empty monitor.
     template <class Monitor>
     EXTENSIBLE_HIDDEN hook on_hook_run(Monitor&& monitor) {
         return detail::register_handler<hook_run>(record(), std::forward<Monitor>(monitor));

@@ -78,18 +78,20 @@ public:
     awaited_run& operator=(const awaited_run&) = delete;
     EXTENSIBLE_FUNCTION ~awaited_run();
 
-    /// Whether the hook is to run. If not, it is skipped.
+    /// Whether the hook is to run. If not, it is skipped, and the monitors have been told.
     bool begins() const noexcept { return begins_; }
-    void threw() noexcept { ending_ = hook_watch::ending::threw; }
+    void threw() noexcept { ending_ = hook_watch::ending::threw; }  // otherwise it has returned
 
     /// Null where no monitor watches.
     hook_watch* watch() noexcept { return watch_ ? &watch_ : nullptr; }
 
 private:
+    EXTENSIBLE_FUNCTION void tell();
+
     const counting_guard& held_;
     hook_watch watch_;
     const bool begins_;
-    hook_watch::ending ending_;
+    hook_watch::ending ending_ = hook_watch::ending::returned;
 };
 
 /// Runs the ends that start hooks returned in this call, the last one first.
@@ -243,12 +245,17 @@ private:
 };
 
 EXTENSIBLE_FUNCTION awaited_run::awaited_run(hook_record& hook, call_fields& call, const counting_guard& held)
-    : held_(held),
-      watch_(hook, hook.when, call),
-      begins_(detail::begins(hook)),
-      ending_(begins_ ? hook_watch::ending::returned : hook_watch::ending::skipped) {}
+    : held_(held), watch_(hook, hook.when, call), begins_(detail::begins(hook)) {
+    if (begins_) return;
+    ending_ = hook_watch::ending::skipped;
+    tell();  // before an around hook's inside, which is not its doing
+}
 
 EXTENSIBLE_FUNCTION awaited_run::~awaited_run() {
+    if (begins_) tell();
+}
+
+EXTENSIBLE_FUNCTION void awaited_run::tell() {
     if (!watch_) return;
     const counting_guard::on_this_thread here(held_, std::nothrow);
     watch_.tell(ending_);
