@@ -37,6 +37,19 @@ hook_sequence::edit hook_sequence::plan_without_any(std::string_view function, P
     return plan_all(function, staying);
 }
 
+template <class Predicate>
+EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_replacing(const hook_record& replaced, Predicate runs) const {
+    if (replaced.id.empty()) return nullptr;
+    const key behind_all{replaced.when, replaced.id, replaced.pattern, 0, 0, static_cast<std::uint64_t>(-1)};
+    for (std::size_t at = first(by_name_, &entry::name, behind_all); at-- > 0;) {  // from the last registered one on
+        const hook_record& hook = *by_name_[at]->hook;
+        if (hook.when != replaced.when || hook.id != replaced.id || hook.pattern != replaced.pattern) break;
+        if (&hook == &replaced && replaced.replaces) break;
+        if (hook.replaces && runs(hook)) return &hook;
+    }
+    return nullptr;
+}
+
 constexpr bool is_pattern(std::string_view name) noexcept { return name.find('*') != std::string_view::npos; }
 
 /// Whether `name` is what `pattern` says, where each `*` matches any run of characters, an empty one too.
@@ -101,19 +114,6 @@ EXTENSIBLE_FUNCTION void hook_sequence::for_each_named(phase when, std::string_v
         if (by_name_[at]->name.when != when || by_name_[at]->name.id != id) return;
         visit(*by_name_[at]);
     }
-}
-
-template <class Predicate>
-EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_replacing(const hook_record& replaced, Predicate runs) const {
-    if (replaced.id.empty()) return nullptr;
-    const key behind_all{replaced.when, replaced.id, replaced.pattern, 0, 0, static_cast<std::uint64_t>(-1)};
-    for (std::size_t at = first(by_name_, &entry::name, behind_all); at-- > 0;) {  // from the last registered one on
-        const hook_record& hook = *by_name_[at]->hook;
-        if (hook.when != replaced.when || hook.id != replaced.id || hook.pattern != replaced.pattern) break;
-        if (&hook == &replaced && replaced.replaces) break;
-        if (hook.replaces && runs(hook)) return &hook;
-    }
-    return nullptr;
 }
 
 // Finds the registered hooks whose ids an entry states.
