@@ -322,11 +322,11 @@ EXTENSIBLE_FUNCTION void change::compare(part& p, const std::vector<hook_record*
     const hook_list* const published = p.function->published;
     const std::uint64_t here = ++registry_.marks, here_and_there = ++registry_.marks;
     std::size_t listed = 0;
-    bool same = true;  // so far, in the same places
+    bool same = !published || published->watched == watched_;  // so far, in the same places
     if (published) {
         published->any_of([&](const hook_entry& entry) {
             entry.record->mark = here;
-            same &= listed < running.size() && running[listed] == entry.record && published->watched == watched_;
+            same &= listed < running.size() && running[listed] == entry.record;
             return ++listed, false;
         });
     }
