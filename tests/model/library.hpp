@@ -217,7 +217,7 @@ struct any_view final : view_of_call {
 
 // The function's own parameters.
 template <class Parameter>
-struct function_view final : seen_call {
+struct function_view final : seen_arguments {
     std::string_view name;
     Parameter& passed;  // an int, or a text
     const ext::kwargs* given;
@@ -234,18 +234,6 @@ struct function_view final : seen_call {
         else passed = std::to_string(value);
     }
     std::string kwargs() override { return given ? model::text_of(*given) : std::string(); }
-    void set_kwarg(std::string_view, int) override {}
-    void set_text_kwarg(std::string_view) override {}
-    void erase_kwarg(std::string_view) override {}
-    std::string read_kwarg(std::string_view) override { return "none"; }
-    std::optional<int> result() override { return std::nullopt; }
-    void set_result(int) override {}
-    void take_result() override {}
-    void set_no_number() override {}
-    void set_other_result() override {}
-    std::exception_ptr* exception() override { return nullptr; }
-    bool original_ran() override { return false; }
-    std::string types() override { return ""; }
 };
 
 // ---- Functions and hooks ------------------------------------------------------------------------------------------------

@@ -42,7 +42,6 @@ struct seen_call {
     virtual void erase_kwarg(std::string_view name) = 0;
     virtual std::string read_kwarg(std::string_view name) = 0;  // throws where it is no number
 
-    // Null and the like in a function.
     virtual std::optional<int> result() = 0;
     virtual void set_result(int value) = 0;
     virtual void take_result() = 0;  // does nothing for an ext::any_call
@@ -56,6 +55,25 @@ struct seen_call {
 
 protected:
     ~seen_call() = default;
+};
+
+/// What a function sees: its arguments, and nothing of the call.
+struct seen_arguments : seen_call {
+    void set_kwarg(std::string_view, int) override {}
+    void set_text_kwarg(std::string_view) override {}
+    void erase_kwarg(std::string_view) override {}
+    std::string read_kwarg(std::string_view) override { return "none"; }
+    std::optional<int> result() override { return std::nullopt; }
+    void set_result(int) override {}
+    void take_result() override {}
+    void set_no_number() override {}
+    void set_other_result() override {}
+    std::exception_ptr* exception() override { return nullptr; }
+    bool original_ran() override { return false; }
+    std::string types() override { return ""; }
+
+protected:
+    ~seen_arguments() = default;
 };
 
 /// What an around hook goes on to.

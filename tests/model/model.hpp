@@ -442,7 +442,7 @@ private:
     };
 
     // The function's own parameters: where they are no references, changes stay inside.
-    struct function_view final : seen_call {
+    struct function_view final : seen_arguments {
         std::string_view name;
         shape of;
         int& passed;
@@ -454,18 +454,6 @@ private:
         int argument() override { return passed; }
         void set_argument(int value) override { passed = value; }
         std::string kwargs() override { return of == shape::text ? kwargs_text(given) : ""; }
-        void set_kwarg(std::string_view, int) override {}
-        void set_text_kwarg(std::string_view) override {}
-        void erase_kwarg(std::string_view) override {}
-        std::string read_kwarg(std::string_view) override { return "none"; }
-        std::optional<int> result() override { return std::nullopt; }
-        void set_result(int) override {}
-        void take_result() override {}
-        void set_no_number() override {}
-        void set_other_result() override {}
-        std::exception_ptr* exception() override { return nullptr; }
-        bool original_ran() override { return false; }
-        std::string types() override { return ""; }
     };
 
     script_runner& scripts_;
