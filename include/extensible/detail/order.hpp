@@ -226,55 +226,94 @@ public:
     }
 
 private:
+    // A hook on the way down to those that must run before it. No recursion: chains may be longer than a stack is deep.
+    struct step {
+        entry* hook;
+        std::size_t next = 0;    // of those that it looks at
+        bool is_placed = false;  // by this step, which then looks at the followers
+
+        EXTENSIBLE_FUNCTION entry* next_before() {
+            const std::size_t at = next++, after = hook->runs_after.size();
+            if (at < after) return hook->runs_after[at];
+            return at - after < hook->forerunners.size() ? hook->forerunners[at - after] : nullptr;
+        }
+        EXTENSIBLE_FUNCTION entry* next_follower() { return next < hook->followers.size() ? hook->followers[next++] : nullptr; }
+    };
+
     // Sorts a hook in, behind all that must run before it. What its `after` make it count with is known then.
-    EXTENSIBLE_FUNCTION void sort_from(entry* e) {
-        if (e->state == entry::sorted) return;
-        path_.push_back(e);
+    EXTENSIBLE_FUNCTION void sort_from(entry* first) {
+        if (first->state == entry::sorted) return;
+        go_down_to(first);
+        while (!path_.empty()) {
+            if (entry* const earlier = path_.back().next_before()) {
+                if (earlier->state != entry::sorted) go_down_to(earlier);
+                continue;
+            }
+            entry* const e = path_.back().hook;
+            for (const entry* earlier : e->runs_after)
+                if (e->raised < earlier->raised) e->raised = earlier->raised;
+            e->state = entry::sorted;
+            e->counts = e->raised;
+            path_.pop_back();
+            sorted_.push_back(e);
+        }
+    }
+    EXTENSIBLE_FUNCTION void go_down_to(entry* e) {
+        path_.push_back({e});
         if (e->state == entry::open) throw_cycle();
         e->state = entry::open;
-        for (entry* earlier : e->runs_after) {
-            sort_from(earlier);
-            if (e->raised < earlier->raised) e->raised = earlier->raised;
-        }
-        for (entry* earlier : e->forerunners) sort_from(earlier);
-        e->state = entry::sorted;
-        e->counts = e->raised;
-        path_.pop_back();
-        sorted_.push_back(e);
     }
     // Places a hook whose turn has come, unless it has to wait for one that it must run after. That one will come back to it.
     EXTENSIBLE_FUNCTION void place_when_due(entry* e) {
         if (e->state == entry::placed) return;
         e->state = entry::due;
-        for (const entry* earlier : e->runs_after)
-            if (earlier->state != entry::placed) return;
-        place(e);
+        if (waits_for_none(*e)) place(e);
     }
-    // Places a hook now, behind all that must run before it.
-    EXTENSIBLE_FUNCTION void place(entry* e) {
-        if (e->state == entry::placed) return;
-        for (entry* earlier : e->runs_after) place(earlier);
-        for (entry* earlier : e->forerunners) place(earlier);
-        if (e->state == entry::placed) return;  // a follower of one of those
-        e->state = entry::placed;
-        e->turn = turn_;
-        placed_.push_back(e);
-        for (entry* follower : e->followers)
-            if (follower->state == entry::due) place_when_due(follower);
+    EXTENSIBLE_FUNCTION static bool waits_for_none(const entry& e) {
+        for (const entry* earlier : e.runs_after)
+            if (earlier->state != entry::placed) return false;
+        return true;
+    }
+    // Places a hook now, behind all that must run before it, and then the followers that have waited for it.
+    EXTENSIBLE_FUNCTION void place(entry* first) {
+        path_.push_back({first});
+        while (!path_.empty()) {
+            step& at = path_.back();
+            if (!at.is_placed) {
+                if (entry* const earlier = at.next_before()) {
+                    if (earlier->state != entry::placed) path_.push_back({earlier});
+                    continue;
+                }
+                if (at.hook->state == entry::placed) {  // a follower of one of those
+                    path_.pop_back();
+                    continue;
+                }
+                at.hook->state = entry::placed;
+                at.hook->turn = turn_;
+                placed_.push_back(at.hook);
+                at.is_placed = true;
+                at.next = 0;
+            }
+            if (entry* const follower = at.next_follower()) {
+                if (follower->state == entry::due && waits_for_none(*follower)) path_.push_back({follower});
+            } else {
+                path_.pop_back();
+            }
+        }
     }
     [[noreturn]] EXTENSIBLE_FUNCTION void throw_cycle() const {
-        std::string text = join({function_, ": the ", to_string(path_.back()->name.when), " hooks cannot be put in order: "});
+        std::string text = join({function_, ": the ", to_string(path_.back().hook->name.when), " hooks cannot be put in order: "});
         for (std::size_t at = path_.size(); at-- > 0;) {
-            const std::string_view id = path_[at]->name.id;
-            const bool is_last = at + 1 < path_.size() && path_[at] == path_.back();
-            text = join({text, id.empty() ? "(a hook without id)" : "'", id, id.empty() ? "" : "'", is_last ? "" : " before "});
+            const std::string_view id = path_[at].hook->name.id;
+            const bool is_last = at + 1 < path_.size() && path_[at].hook == path_.back().hook;
+            text += join({id.empty() ? "(a hook without id)" : "'", id, id.empty() ? "" : "'", is_last ? "" : " before "});
             if (is_last) break;
         }
         throw order_cycle(text);
     }
 
     std::string_view function_;  // for the text of an error
-    entries path_;    // of sort_from()
+    std::vector<step> path_;
     entries sorted_;  // each behind all that must run before it; later by their own turns
     key turn_;        // the present one
     entries placed_;
