@@ -1,0 +1,75 @@
+// The heap of a test program: it counts, and fails where it is told to. In a file of its own, since GCC would see free() with
+// memory from operator new and warn.
+#include "heap.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#if defined(__linux__)
+#include <malloc.h>
+#endif
+
+namespace {
+
+std::atomic<std::size_t> used_blocks{0}, used_bytes{0}, most_bytes{0};
+
+// What malloc() gave, which may be a little more than was asked for. 0 where nobody tells.
+std::size_t size_of([[maybe_unused]] void* memory) noexcept {
+#if defined(__linux__)
+    return malloc_usable_size(memory);
+#else
+    return 0;
+#endif
+}
+
+// Null where it fails.
+void* obtain(std::size_t size, std::size_t alignment) noexcept {
+    ++heap::allocations;
+    if (heap::fail_in != 0 && --heap::fail_in == 0) return nullptr;
+    const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
+    void* const memory = alignment <= alignof(std::max_align_t) ? std::malloc(size ? size : 1)
+                                                                 : std::aligned_alloc(alignment, rounded ? rounded : alignment);
+    if (!memory) return nullptr;
+    used_blocks.fetch_add(1, std::memory_order_relaxed);
+    const std::size_t more = size_of(memory);
+    const std::size_t now = used_bytes.fetch_add(more, std::memory_order_relaxed) + more;
+    for (std::size_t most = most_bytes.load(std::memory_order_relaxed);
+         most < now && !most_bytes.compare_exchange_weak(most, now, std::memory_order_relaxed);) {}
+    return memory;
+}
+
+void* obtain_or_throw(std::size_t size, std::size_t alignment) {
+    if (void* const memory = obtain(size, alignment)) return memory;
+    throw std::bad_alloc();
+}
+
+void give_back(void* memory) noexcept {
+    if (!memory) return;
+    used_blocks.fetch_sub(1, std::memory_order_relaxed);
+    used_bytes.fetch_sub(size_of(memory), std::memory_order_relaxed);
+    std::free(memory);
+}
+
+}  // namespace
+
+std::size_t heap::blocks() noexcept { return used_blocks.load(std::memory_order_relaxed); }
+std::size_t heap::bytes() noexcept { return used_bytes.load(std::memory_order_relaxed); }
+std::size_t heap::take_most_bytes() noexcept { return most_bytes.exchange(bytes(), std::memory_order_relaxed); }
+
+// All of them, because those of a sanitizer do not call each other as the standard library's do.
+void* operator new(std::size_t size) { return obtain_or_throw(size, 1); }
+void* operator new[](std::size_t size) { return obtain_or_throw(size, 1); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return obtain(size, 1); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return obtain(size, 1); }
+void* operator new(std::size_t size, std::align_val_t to) { return obtain_or_throw(size, static_cast<std::size_t>(to)); }
+void* operator new[](std::size_t size, std::align_val_t to) { return obtain_or_throw(size, static_cast<std::size_t>(to)); }
+void operator delete(void* memory) noexcept { give_back(memory); }
+void operator delete[](void* memory) noexcept { give_back(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
+void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { give_back(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { give_back(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
