@@ -120,7 +120,6 @@ Stage begin_hook(const hook_entry& hook, call_fields& call, const counting_guard
 
 template <class Stage>
 Stage awaiting_proceed<Stage>::operator()() {
-    called_ = true;
     if (call_.call.exception) detail::displace_exception(call_.call, *caller_.record, *call_.held);
     return watch_ ? go_on_watched() : go_on();
 }
@@ -134,9 +133,10 @@ Stage awaiting_proceed<Stage>::go_on_watched() {
 template <class Stage>
 Stage awaiting_proceed<Stage>::go_on() {
     const detail::hook_entry& next = (&caller_)[1];
-    if (!next.run) return call_.run_function(call_);
-    detail::access::operations(call_.call).reset_result(&call_.call);
-    return run(call_, next);
+    if (next.run) detail::access::operations(call_.call).reset_result(&call_.call);
+    Stage begun = next.run ? run(call_, next) : call_.run_function(call_);
+    called_ = true;  // not where there is no memory for the stage
+    return begun;
 }
 
 // Runs an around hook. For those outside what it throws counts as the inside having thrown.

@@ -263,16 +263,17 @@ private:
 
         // 2. The function, unless they have settled the outcome, inside the around hooks.
         if (!call.result && !call.exception) {
-            if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) {
-                const inside<stage> function{{call, &await_function, &held}, self};
-                co_await detail::access::run<awaiting_proceed<stage>>(function, around);
-            } else {  // here, because a stage of its own would be another coroutine
-                try {
-                    if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
-                    else call.result.emplace(co_await begin_function(call, self));
-                } catch (...) {
-                    detail::keep_exception(call);
+            try {
+                if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) {
+                    const inside<stage> function{{call, &await_function, &held}, self};
+                    co_await detail::access::run<awaiting_proceed<stage>>(function, around);
+                } else if constexpr (std::is_void_v<detail::outcome_of<R>>) {  // here: a stage of its own would be another coroutine
+                    co_await begin_function(call, self), call.result.emplace();
+                } else {
+                    call.result.emplace(co_await begin_function(call, self));
                 }
+            } catch (...) {  // of the function; or there is no memory for a stage
+                detail::keep_exception(call);
             }
         }
 
@@ -280,7 +281,7 @@ private:
         while (const detail::hook_entry* const hook = end_hooks.next()) {
             try {
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
-                else detail::run_on_this_thread(*hook, call, held);
+                else end_hooks.run(*hook);
             } catch (...) {
                 detail::keep_or_isolate(call, *hook->record, held);
             }

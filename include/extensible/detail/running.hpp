@@ -97,7 +97,7 @@ private:
 /// Runs the ends that start hooks returned in this call, the last one first.
 EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call);
 
-/// Runs a hook that is not awaited, in a call that is.
+/// Runs a start hook that is not awaited, in a call that is.
 EXTENSIBLE_CALL_FUNCTION void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
 
 /// As those in outcome.hpp, in a call that is awaited: what they report is told on a thread that counts as inside of the call.
@@ -119,6 +119,9 @@ public:
 
     /// The next one to run; null behind the last.
     const hook_entry* next() noexcept { return next_->run ? next_++ : nullptr; }
+
+    /// Runs one that is not awaited, also on a thread that has no memory for its slots.
+    EXTENSIBLE_CALL_FUNCTION void run(const hook_entry& hook);
 
     /// Behind the last one.
     void run_ends() {
@@ -199,9 +202,9 @@ EXTENSIBLE_FUNCTION bool begins(hook_record& hook) {
     if (hook.times == 0) return true;
     const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
     try {
-        if (before + 1 == hook.times) remove(ref(&hook));
+        if (before + 1 >= hook.times) remove(ref(&hook));
     } catch (const std::bad_alloc&) {
-        // It stays registered, and is skipped.
+        // It stays registered, and is skipped; the next call tries again.
     }
     return before < hook.times;
 }
@@ -298,6 +301,11 @@ EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& h
 EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller, const counting_guard& held) {
     const counting_guard::on_this_thread here(held, std::nothrow);
     displace_exception(call, caller);
+}
+
+EXTENSIBLE_CALL_BODY void awaited_end_hooks::run(const hook_entry& hook) {
+    const counting_guard::on_this_thread here(held_, std::nothrow);
+    hook.run(hook.object, &call_, nullptr);
 }
 
 EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends_on_this_thread() {
