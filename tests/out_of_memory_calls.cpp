@@ -217,6 +217,16 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
         watched.around([](auto&, auto& proceed) { proceed(); });
         CHECK(fail_each_allocation_beside_others([&] { expect(watched(1) == 1); }) == 0);
     }
+    SECTION("where a monitor is told that an assignment which threw has replaced nothing") {
+        std::atomic<int> wrong{0};
+        registry.on_hook_run([&](const ext::hook_run& run) {
+            if (run.id == "assigns") wrong += run.threw && run.result != ext::effect::nothing;
+        });
+        f.on_start([](auto& call) { call.result = "short"; });
+        f.on_start([](auto& call) { call.result = long_text; }, {.id = "assigns"});
+        CHECK(fail_each_allocation_beside_others([&] { expect(f("t") == long_text); }) > 0);
+        CHECK(wrong == 0);
+    }
     SECTION("where exceptions displace each other") {
         std::atomic<int> told{0};
         registry.on_hook_error([&](const ext::hook_error& error) { told += error.displaced; });

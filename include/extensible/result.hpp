@@ -59,14 +59,15 @@ public:
     template <class U>
         requires(std::is_assignable_v<base&, U &&> && !std::is_same_v<std::remove_cvref_t<U>, result>)
     result& operator=(U&& value) {
-        mark_.written = true;
         base::operator=(std::forward<U>(value));
+        mark_.written = true;
         return *this;
     }
     template <class... U>
     auto& emplace(U&&... from) {
+        auto& made = base::emplace(std::forward<U>(from)...);
         mark_.written = true;
-        return base::emplace(std::forward<U>(from)...);
+        return made;
     }
 
     /// Where the function returns a std::optional, an empty one is the result from now on. Otherwise as reset().
