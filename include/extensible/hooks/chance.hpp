@@ -1,0 +1,37 @@
+#pragma once
+
+// Where do the ready-made hooks have their chances from? Numbers of a fixed sequence for each seed.
+
+#include <extensible/detail/config.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <random>
+
+namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+
+/// Numbers in [0, 1). Any thread may draw, and each number is drawn by one.
+///
+/// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. Its state is a counter, so one
+/// atomic addition draws a number.
+class chance {
+public:
+    /// With seed 0 the sequence is another one each time.
+    explicit chance(std::uint64_t seed) : drawn_(seed ? seed : (std::uint64_t{std::random_device()()} << 32) + std::random_device()()) {}
+    chance(const chance& other) noexcept : drawn_(other.drawn_.load(std::memory_order_relaxed)) {}
+    chance& operator=(const chance&) = delete;
+
+    double draw() noexcept {
+        std::uint64_t x = drawn_.fetch_add(step, std::memory_order_relaxed) + step;  // relaxed: nothing else is handed over
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+        x ^= x >> 31;
+        return static_cast<double>(x >> 11) * 0x1p-53;
+    }
+
+private:
+    static constexpr std::uint64_t step = 0x9E3779B97F4A7C15u;
+    std::atomic<std::uint64_t> drawn_;
+};
+
+}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail

@@ -1,0 +1,26 @@
+#pragma once
+
+// What do the ready-made hooks know of time? A clock that is handed to them, so that a test can make up its own.
+
+#include <extensible/detail/config.hpp>
+
+#include <chrono>
+#include <functional>
+#include <thread>
+
+namespace ext::inline EXTENSIBLE_ABI::hooks {
+
+using duration = std::chrono::nanoseconds;
+using time_point = std::chrono::time_point<std::chrono::steady_clock, duration>;
+
+/// Tells the time and lets it pass, on any thread. A test or a simulation hands over functions of its own:
+///
+///     fetch.around(ext::hooks::retry({.clock = {.now = [] { return simulation.now(); }, .sleep = [](auto time) { simulation.pass(time); }}}));
+struct clock {
+    /// Never goes back. Throws nothing.
+    std::function<time_point()> now = [] { return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now()); };
+    /// Blocks the calling thread for that long, which is more than 0.
+    std::function<void(duration)> sleep = [](duration time) { std::this_thread::sleep_for(time); };
+};
+
+}  // namespace ext::inline EXTENSIBLE_ABI::hooks

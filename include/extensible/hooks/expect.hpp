@@ -1,0 +1,33 @@
+#pragma once
+
+// What does a ready-made hook say of an option that cannot be meant?
+
+#include <extensible/detail/config.hpp>
+#include <extensible/error.hpp>
+
+#include <chrono>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+
+template <class T>
+std::string option_text(const T& given) {
+    std::ostringstream text;
+    if constexpr (std::is_arithmetic_v<T> || std::is_convertible_v<T, std::string_view>) text << given;
+    else text << std::chrono::nanoseconds(given).count() << " ns";
+    return text.str();
+}
+
+/// Throws an ext::error unless `holds`: "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given". `holds` is false
+/// for a NaN where it is a comparison that the value has to fulfil.
+template <class T>
+void expect(bool holds, std::string_view hook, std::string_view option, std::string_view expected, const T& given) {
+    if (holds) return;
+    throw error(std::string("ext::hooks::").append(hook).append(": ").append(option).append(" was expected to be ").append(expected) +
+                ", " + option_text(given) + " was given");
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
