@@ -5,18 +5,13 @@
 //     c++ -std=c++20 -fvisibility=hidden -pthread -Iinclude examples/plugin/host.cpp -o host -ldl &&
 //     OPENAI_API_KEY=sk-from-the-environment ./host ./vault_plugin.so
 
-#include "plugin_api.hpp"
-
 #include <extensible/extensible.hpp>
-
-#include <dlfcn.h>
+#include <extensible/library.hpp>
 
 #include <atomic>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -61,43 +56,6 @@ private:
     std::vector<std::thread> threads_;
 };
 
-// ---- Shared libraries: the part that another platform has other functions for ---------------------------------------
-
-// A plugin that is loaded as long as this lives.
-class loaded_plugin {
-public:
-    explicit loaded_plugin(const std::string& file) : library_(dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-        if (!library_) throw std::runtime_error(dlerror());
-        const auto load = find<decltype(load_plugin)>("load_plugin");
-        unload_ = find<decltype(unload_plugin)>("unload_plugin");
-        if (std::string error; !load(registry, error)) throw std::runtime_error(file + ": " + error);
-    }
-
-    // First the hooks, for which it waits, and then, with the member, the library that they are code of.
-    ~loaded_plugin() { unload_(); }
-
-private:
-    struct closer {
-        void operator()(void* library) const { dlclose(library); }
-    };
-
-    template <class Function>
-    Function* find(const char* name) {
-        void* const symbol = dlsym(library_.get(), name);
-        if (!symbol) throw std::runtime_error(dlerror());
-        return reinterpret_cast<Function*>(symbol);
-    }
-
-    std::unique_ptr<void, closer> library_;
-    decltype(unload_plugin)* unload_ = nullptr;
-};
-
-bool is_in_memory(const std::string& file) {
-    void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD);
-    if (library) dlclose(library);
-    return library != nullptr;
-}
-
 // ---- The command line -----------------------------------------------------------------------------------------------
 
 void run(const std::string& file, const std::string& environment_key) {
@@ -108,13 +66,12 @@ void run(const std::string& file, const std::string& environment_key) {
     for (const char* const time : {"", " again"}) {
         callers::wait_for_more(threads.from_environment);
         {
-            const loaded_plugin plugin(file);
+            const ext::library plugin{registry, file, {.name = "vault"}};
             std::cout << "\nThe plugin is loaded" << time << ".\n" << ext::describe(registry);
             show();
             callers::wait_for_more(threads.from_plugin);
         }
-        std::cout << "\nThe plugin is unloaded" << time << ". Is its library still in memory? "
-                  << (is_in_memory(file) ? "yes" : "no") << '\n';
+        std::cout << "\nThe plugin is unloaded, and its library closed" << time << ".\n";
         show();
     }
     callers::wait_for_more(threads.from_environment);

@@ -1,6 +1,6 @@
 #pragma once
 
-// How are the hooks of one owner disabled and unloaded together?
+// How are the hooks of one owner disabled and unloaded together? And how does a shared library bring some?
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
@@ -13,6 +13,22 @@
 
 #include <string_view>
 #include <utility>
+
+/// Defines the entry point of a plugin in a shared library, which ext::library loads (see library.hpp); once in each library.
+/// What follows is the body of a function that is handed the library's ext::plugin, to register hooks with:
+///
+///     EXTENSIBLE_PLUGIN(self) {
+///         self.on_start("models.get_api_key", [](ext::call<std::string(std::string_view)>& call) { call.result = "sk"; });
+///     }
+///
+/// A reference to `self` may be kept until the library is unloaded, for hooks that come later. The body may throw: its hooks are
+/// then removed, and whoever loads the library gets the text. Exports the function `extensible_plugin`, and what is read before that
+/// is called: `extensible_plugin_stamp`, in every version of the library 256 characters that tell what it was compiled with.
+#define EXTENSIBLE_PLUGIN(self)                                                                        \
+    extern "C" EXTENSIBLE_EXPORT const ::ext::detail::stamp extensible_plugin_stamp;                   \
+    constexpr ::ext::detail::stamp extensible_plugin_stamp = ::ext::detail::make_stamp();              \
+    extern "C" EXTENSIBLE_EXPORT void extensible_plugin(::ext::plugin&);                               \
+    void extensible_plugin([[maybe_unused]] ::ext::plugin& self)
 
 namespace ext::inline EXTENSIBLE_ABI {
 
@@ -111,6 +127,9 @@ public:
     std::string_view name() const noexcept { return record_ ? std::string_view(record_->name) : std::string_view(); }
 
 private:
+    friend detail::access;
+    explicit plugin(detail::ref<detail::plugin_record> record) noexcept : record_(std::move(record)) {}
+
     EXTENSIBLE_HIDDEN const detail::ref<detail::plugin_record>& checked() const {
         if (!record_) throw error("ext::plugin: this plugin was moved from, no hook can be registered");
         record_->registry->checked();

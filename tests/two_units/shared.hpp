@@ -1,6 +1,7 @@
 #pragma once
 
 #include <extensible/extensible.hpp>
+#include <extensible/library.hpp>  // which the umbrella leaves out
 
 #include <string>
 #include <string_view>

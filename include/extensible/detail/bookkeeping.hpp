@@ -159,6 +159,10 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
     return made;
 }
 
+/// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text begins with
+/// `where`, and names both sides: this module, and `whose`.
+EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose);
+
 EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
     : stamp(make_stamp()), counted(initial_references), domain(&shared) {
     errors.registry = monitors.registry = this;
@@ -168,14 +172,19 @@ EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shar
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION registry_record& registry_record::checked() {
+EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose) {
     static constexpr stamp own = make_stamp();
     const std::string_view mine = own.text;
-    std::string_view other(text, sizeof text);
-    other = other.substr(0, other.find('\0'));
-    if (mine.substr(0, mine.find(';')) == other.substr(0, other.find(';'))) return *this;
-    throw incompatible_module(join({"ext: this module was compiled with ", mine, "; the module of the registry with ", other,
-                                    "; compile both alike"}));
+    std::string_view its(other.text, sizeof other.text);
+    its = its.substr(0, its.find('\0'));
+    if (mine.substr(0, mine.find(';')) == its.substr(0, its.find(';'))) return;
+    throw incompatible_module(
+        join({where, ": this module was compiled with ", mine, "; ", whose, " with ", its, "; compile both alike"}));
+}
+
+EXTENSIBLE_FUNCTION registry_record& registry_record::checked() {
+    check_stamp(*this, "ext", "the module of the registry");
+    return *this;
 }
 
 // Whether it runs in the function's calls, if no other runs in its place.

@@ -36,6 +36,13 @@
 #define EXTENSIBLE_VISIBLE
 #endif
 
+// EXTENSIBLE_EXPORT: whoever opens this module as a shared library finds this by its name.
+#if defined(_WIN32)
+#define EXTENSIBLE_EXPORT __declspec(dllexport)
+#else
+#define EXTENSIBLE_EXPORT EXTENSIBLE_VISIBLE
+#endif
+
 // EXTENSIBLE_SHARED_VARIABLE: all modules that can see each other's have this variable in common. It is not `inline`, because GCC
 // would then mark it as unique, and a library that had to use its own could never be unloaded; but weak, so that every
 // translation unit may have it all the same.

@@ -118,6 +118,9 @@ public:
     /// is let through. Gives up at `until`, if that is not null; tells whether it did not have to.
     EXTENSIBLE_FUNCTION bool wait_until_unused(const hook_group& hooks, const time_point* until = nullptr);
 
+    /// Whether what one of these hooks captured is not destroyed yet.
+    EXTENSIBLE_FUNCTION bool is_alive(const hook_group& hooks) noexcept;
+
     /// A call leaves that was counted in the list. As reclaim().
     EXTENSIBLE_FUNCTION void leave_counted(const hook_list& list) noexcept;
 
@@ -754,6 +757,11 @@ EXTENSIBLE_FUNCTION bool hazard_domain::wait_until_unused(const hook_group& hook
         if (until) self.change.wait_until(lock.held(), *until);
         else self.change.wait(lock.held());
     }
+}
+
+EXTENSIBLE_FUNCTION bool hazard_domain::is_alive(const hook_group& hooks) noexcept {
+    const mutex_lock lock(mutex_);
+    return hooks.alive != 0;
 }
 
 // Who can still run one of the waiter's hooks, or is destroying what it captured: `others`, if another thread does for which

@@ -1,0 +1,106 @@
+#pragma once
+
+// How does the operating system open a shared library, find a name in it, and close it? What differs between systems is here.
+
+#include <extensible/detail/config.hpp>
+#include <extensible/error.hpp>
+
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#if defined(_WIN32)
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#endif
+#if !defined(WIN32_LEAN_AND_MEAN)
+#define WIN32_LEAN_AND_MEAN
+#endif
+#include <windows.h>
+
+#include <system_error>
+#else
+#include <dlfcn.h>
+#endif
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+/// A path as text, in UTF-8 on Windows.
+EXTENSIBLE_HIDDEN inline std::string text_of(const std::filesystem::path& path) {
+    const auto text = path.u8string();
+    return std::string(text.begin(), text.end());
+}
+
+/// Whether files of this name are shared libraries that a program may open.
+EXTENSIBLE_HIDDEN inline bool is_library_name(const std::filesystem::path& file) {
+#if defined(_WIN32)
+    return file.extension() == ".dll";
+#elif defined(__APPLE__)
+    return file.extension() == ".dylib" || file.extension() == ".so";
+#else
+    return file.extension() == ".so";
+#endif
+}
+
+/// An open shared library, which is closed at the end. Movable.
+class EXTENSIBLE_HIDDEN shared_library {
+public:
+    /// Opens the file at this absolute path, or throws error, whose text begins with `name`. A file that is open already is not
+    /// read again.
+    shared_library(const std::filesystem::path& path, const std::string& name);
+    shared_library(shared_library&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    shared_library& operator=(shared_library&&) = delete;
+    ~shared_library();
+
+    /// What it exports by this name; null where it does not.
+    template <class T>
+    T* find(const char* name) const noexcept {
+#if defined(_WIN32)
+        return reinterpret_cast<T*>(reinterpret_cast<void*>(::GetProcAddress(static_cast<HMODULE>(handle_), name)));
+#else
+        return reinterpret_cast<T*>(::dlsym(handle_, name));
+#endif
+    }
+
+    /// It will not be closed.
+    void keep_open() noexcept { handle_ = nullptr; }
+
+private:
+    void* handle_;
+};
+
+#if defined(_WIN32)
+
+inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name) {
+    // Backslashes, or the search path is not altered: to where what the library itself needs is looked for beside it first.
+    const std::filesystem::path native = std::filesystem::path(path).make_preferred();
+    DWORD before = 0;
+    ::SetThreadErrorMode(SEM_FAILCRITICALERRORS, &before);  // an error is thrown, and not shown in a window
+    handle_ = ::LoadLibraryExW(native.c_str(), nullptr, LOAD_WITH_ALTERED_SEARCH_PATH);
+    const DWORD code = ::GetLastError();
+    ::SetThreadErrorMode(before, nullptr);
+    if (!handle_)
+        throw error(join({name, ": it cannot be opened as a shared library: ",
+                          std::system_category().message(static_cast<int>(code))}));
+}
+
+inline shared_library::~shared_library() {
+    if (handle_) ::FreeLibrary(static_cast<HMODULE>(handle_));
+}
+
+#else
+
+inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name)
+    : handle_(::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    if (handle_) return;
+    const char* const reason = ::dlerror();
+    throw error(join({name, ": it cannot be opened as a shared library: ", reason ? reason : "the system does not say why"}));
+}
+
+inline shared_library::~shared_library() {
+    if (handle_) ::dlclose(handle_);
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

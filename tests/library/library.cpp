@@ -1,0 +1,450 @@
+// Plugins that are loaded from shared libraries, and closed again.
+#include "half_way.hpp"
+
+#include "../catch.hpp"
+
+#include <extensible/extensible.hpp>
+#include <extensible/library.hpp>
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <latch>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::function<void()> in_the_middle;
+
+struct hooked {
+    ext::registry registry;
+    ext::extensible<int(int)> first{registry, "host.first", [](int x) { return x; }};
+    ext::extensible<int(int)> second{registry, "host.second", [](int x) { return x; }};
+    ext::extensible<int(int)> failing{registry, "other.failing", [](int x) { return x; }};
+
+    // 0 without hooks; 10101 and 10000 with those of version 1, and so on.
+    std::pair<int, int> added() const { return {first(0), second(0)}; }
+};
+constexpr std::pair none{0, 0}, version_1{10101, 10000}, version_2{20202, 20000};
+
+// A folder of the test's own with copies of libraries, so that no other test has opened the same files.
+class folder {
+public:
+    folder() {
+        static int number = 0;
+        path_ = fs::temp_directory_path() / ("extensible-" + std::to_string(::getpid()) + "-" + std::to_string(++number));
+        fs::create_directory(path_);
+    }
+    folder(const folder&) = delete;
+    folder& operator=(const folder&) = delete;
+    ~folder() { fs::remove_all(path_); }
+
+    const fs::path& path() const { return path_; }
+
+    // A copy of one of the libraries. It takes the place of a file of its name, which goes on as it is where it is open.
+    fs::path copy(const std::string& library, const std::string& name) const {
+        fs::remove(path_ / name);
+        fs::copy_file(fs::path(LIBRARIES) / (library + ".so"), path_ / name);
+        return path_ / name;
+    }
+    fs::path copy(const std::string& library) const { return copy(library, library + ".so"); }
+    fs::path write(const std::string& name, const std::string& text) const {
+        std::ofstream(path_ / name) << text;
+        return path_ / name;
+    }
+
+private:
+    fs::path path_;
+};
+
+bool is_in_memory(const fs::path& file) {
+    void* const library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD);
+    if (library) ::dlclose(library);
+    return library != nullptr;
+}
+
+std::string owner_of_hooks(const ext::registry& registry) {
+    for (const ext::function_info& function : registry.functions())
+        for (const ext::hook_info& hook : function.hooks) return hook.owner;
+    return "";
+}
+
+std::size_t number_of_hooks(const ext::registry& registry) {
+    std::size_t number = 0;
+    for (const ext::function_info& function : registry.functions()) number += function.hooks.size();
+    return number;
+}
+
+}  // namespace
+
+extern "C" EXTENSIBLE_EXPORT void half_way() {
+    if (in_the_middle) in_the_middle();
+}
+
+// ---- One library ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("A library's hooks run as long as it is loaded, and then it is closed") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1");
+    for (int round = 0; round < 3; ++round) {
+        const ext::library library{h.registry, file};
+        CHECK(h.added() == version_1);
+        CHECK(is_in_memory(file));
+        CHECK(library.file() == file);
+    }
+    CHECK(h.added() == none);
+    CHECK(number_of_hooks(h.registry) == 0);
+    CHECK_FALSE(is_in_memory(file));
+}
+
+TEST_CASE("All hooks of a library are enabled in one step, when its entry has returned") {
+    hooked h;
+    const folder plugins;
+    std::size_t registered = 0;
+    std::pair<int, int> half_way{1, 1};
+    in_the_middle = [&] {
+        registered = number_of_hooks(h.registry);
+        half_way = h.added();
+    };
+    const ext::library library{h.registry, plugins.copy("version_1")};
+    in_the_middle = nullptr;
+    CHECK(registered == 1);
+    CHECK(half_way == none);
+    CHECK(h.added() == version_1);
+}
+
+TEST_CASE("A library's plugin is called as its file, or as it is told") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "libvault.so");
+    {
+        const ext::library library{h.registry, file};
+        CHECK(library.plugin().name() == "libvault");
+        CHECK(owner_of_hooks(h.registry) == "libvault");
+    }
+    const ext::library library{h.registry, file, {.name = "vault"}};
+    CHECK(library.plugin().name() == "vault");
+    CHECK(owner_of_hooks(h.registry) == "vault");
+}
+
+TEST_CASE("A library's hooks get its defaults") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1");
+    std::string told;
+    h.registry.on_hook_error([&](const ext::hook_error& error) { told = error.text(); });
+    {
+        const ext::library library{h.registry, file};
+        CHECK_THROWS_WITH(h.failing(1), "version 1");
+    }
+    const ext::library library{h.registry, file, {.isolate = true}};
+    CHECK(h.failing(1) == 1);
+    CHECK(told == "other.failing: the isolated start hook of version_1 threw: version 1");
+}
+
+TEST_CASE("A library's plugin can be disabled, and be given hooks of the host") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1");
+    {
+        const ext::library library{h.registry, file};
+        library.plugin().disable();
+        CHECK(h.added() == none);
+        library.plugin().enable();
+        library.plugin().on_start(h.second, [](auto& call) { call.result = 5; });
+        CHECK(h.added() == std::pair(10101, 10005));
+        ext::plugin taken = std::move(library.plugin());
+        CHECK(h.added() == std::pair(10101, 10005));
+    }
+    CHECK(h.added() == none);
+    CHECK_FALSE(is_in_memory(file));
+}
+
+TEST_CASE("A library of the default registry") {
+    const ext::extensible first{"host.first", [](int x) { return x; }};
+    const folder plugins;
+    plugins.copy("version_1");
+    {
+        const ext::library library{plugins.path() / "version_1.so"};
+        CHECK(first(0) == 10101);
+    }
+    {
+        const auto loaded = ext::load_folder(plugins.path());
+        CHECK(first(0) == 10101);
+    }
+    CHECK(first(0) == 0);
+}
+
+TEST_CASE("A library's file is looked for where its path says, and not among the system's libraries") {
+    hooked h;
+    const folder plugins;
+    plugins.copy("version_1");
+    const fs::path before = fs::current_path();
+    fs::current_path(plugins.path());
+    CHECK_THROWS_AS(ext::library(h.registry, "libc.so.6"), ext::error);
+    {
+        const ext::library library{h.registry, "version_1.so"};
+        CHECK(h.added() == version_1);
+    }
+    fs::current_path(before);
+}
+
+TEST_CASE("One file can be loaded into two registries, and is closed when both have let it go") {
+    hooked h, other;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1");
+    {
+        std::optional<ext::library> library(std::in_place, h.registry, file);
+        const ext::library second{other.registry, file};
+        CHECK((h.added() == version_1 && other.added() == version_1));
+        library.reset();
+        CHECK((h.added() == none && other.added() == version_1));
+    }
+    CHECK(other.added() == none);
+    CHECK_FALSE(is_in_memory(file));
+}
+
+TEST_CASE("A library can be moved, and its plugin stays where it is") {
+    hooked h, other;
+    const folder plugins;
+    const fs::path one = plugins.copy("version_1"), two = plugins.copy("version_2");
+    ext::library library{h.registry, one};
+    ext::plugin* const plugin = &library.plugin();
+    ext::library moved{std::move(library)};
+    CHECK(&moved.plugin() == plugin);
+    CHECK(h.added() == version_1);
+    CHECK_THROWS_WITH(library.plugin(), Contains("moved from"));  // NOLINT
+
+    library = std::move(moved);
+    CHECK(&library.plugin() == plugin);
+    CHECK(h.added() == version_1);
+    library = ext::library(other.registry, two);  // what it had is unloaded
+    CHECK((h.added() == none && other.added() == version_2));
+    CHECK(library.file() == two);
+    CHECK(is_in_memory(two));
+    CHECK_FALSE(is_in_memory(one));
+}
+
+TEST_CASE("A library outlives its registry") {
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1");
+    std::optional<hooked> h(std::in_place);
+    {
+        const ext::library library{h->registry, file};
+        h.reset();
+        CHECK(is_in_memory(file));
+    }
+    CHECK_FALSE(is_in_memory(file));
+}
+
+TEST_CASE("A library waits for calls that are inside of its hooks before it is closed") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1");
+    std::optional<ext::library> library(std::in_place, h.registry, file);
+    std::latch inside(1), go_on(1);
+    ext::extensible<int(int)> slow{h.registry, "host.slow", [&](int x) {
+        inside.count_down();
+        go_on.wait();
+        return x;
+    }};
+    int result = 0;
+    std::thread caller([&] { result = slow(0); });
+    inside.wait();
+    std::atomic<bool> closed{false};
+    std::thread closer([&] {
+        library.reset();
+        closed = true;
+    });
+    while (h.second(0) != 0) std::this_thread::yield();  // its hooks are removed
+    CHECK(is_in_memory(file));
+    CHECK_FALSE(closed);
+    go_on.count_down();
+    caller.join();
+    closer.join();
+    CHECK(result == 10000);
+    CHECK_FALSE(is_in_memory(file));
+}
+
+TEST_CASE("A library that is destroyed inside of its own hooks stays in memory") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1");
+    std::optional<ext::library> library(std::in_place, h.registry, file);
+    ext::extensible<int(int)> ending{h.registry, "host.ending", [&](int x) {
+        library.reset();
+        return x;
+    }};
+    CHECK(ending(0) == 10000);  // the call runs its hooks to their end
+    CHECK(ending(0) == 0);
+    CHECK(is_in_memory(file));
+}
+
+// ---- Broken ones ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("A file that is no shared library is an error that names it") {
+    hooked h;
+    const folder plugins;
+    const auto opened = [&](const fs::path& file) { const ext::library library{h.registry, file}; };
+    const fs::path missing = plugins.path() / "missing.so", text = plugins.write("text.so", "no library");
+    const std::string reason = ": it cannot be opened as a shared library: ";
+    CHECK_THROWS_WITH(opened(missing), StartsWith(missing.string() + reason) && Contains("No such file"));
+    CHECK_THROWS_WITH(opened(text), StartsWith(text.string() + reason));
+    CHECK_THROWS_WITH(opened(plugins.path()), StartsWith(plugins.path().string() + reason));
+    CHECK_THROWS_AS(opened(""), ext::error);
+    CHECK(h.added() == none);
+}
+
+TEST_CASE("A library without an entry, or without a stamp, is an error that says what to write") {
+    hooked h;
+    const folder plugins;
+    for (const auto& [name, says] : {std::pair("no_plugin", ": it exports no extensible_plugin; "),
+                                     std::pair("without_stamp",
+                                               ": it exports no extensible_plugin_stamp beside its extensible_plugin; ")}) {
+        const fs::path file = plugins.copy(name);
+        CHECK_THROWS_WITH(ext::library(h.registry, file),
+                          file.string() + says + "define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both");
+        CHECK_FALSE(is_in_memory(file));
+    }
+}
+
+TEST_CASE("A library with another stamp is refused before its entry is called, and both sides are named") {
+    hooked h;
+    const folder plugins;
+    for (const auto& [name, says] : {std::pair("other_layout", "; the library with extensible with layout abi_"),
+                                     std::pair("other_version", "; the library with extensible with layout abi_9")}) {
+        const fs::path file = plugins.copy(name);
+        const std::string mine =
+            file.string() + ": this module was compiled with extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ";
+        CHECK_THROWS_AS(ext::library(h.registry, file), ext::incompatible_module);
+        CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(mine) && Contains(says) && Contains("; compile both alike"));
+        CHECK_FALSE(is_in_memory(file));
+    }
+}
+
+TEST_CASE("An entry that throws half-way leaves nothing but the text of what it threw") {
+    hooked h;
+    const folder plugins;
+    std::size_t registered = 0;
+    in_the_middle = [&] { registered = number_of_hooks(h.registry); };
+    for (const auto& [name, says] : {std::pair("throwing", "the vault is locked"),
+                                     std::pair("throwing_int", "something that is no std::exception")}) {
+        const fs::path file = plugins.copy(name);
+        std::optional<ext::error> thrown;
+        try {
+            const ext::library library{h.registry, file};
+        } catch (const ext::error& error) {
+            thrown = error;
+        }
+        REQUIRE(thrown);
+        CHECK_FALSE(is_in_memory(file));
+        CHECK(thrown->what() == file.string() + ": its entry threw: " + says);
+        CHECK(registered == 3);
+        CHECK(number_of_hooks(h.registry) == 0);
+        CHECK(h.added() == none);
+    }
+    in_the_middle = nullptr;
+}
+
+TEST_CASE("An entry that cannot register a hook says why") {
+    hooked h;
+    const folder plugins;
+    const ext::library library{h.registry, plugins.copy("version_1")};
+    CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("version_2")),
+                      Contains("version_2.so: its entry threw: host.first: there is a start hook 'first' of version_1 already"));
+    CHECK(h.added() == version_1);
+    h.registry.seal();
+    CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("throwing")), Contains("the registry is sealed"));
+    CHECK(h.added() == version_1);
+}
+
+// ---- A folder of them -----------------------------------------------------------------------------------------------
+
+TEST_CASE("A folder is loaded in the order of its files' names, and what is broken in it is reported while the others go on") {
+    hooked h;
+    const folder plugins;
+    const std::vector<fs::path> files{plugins.write("1.so", "no library"), plugins.copy("throwing", "2.so"),
+                                      plugins.copy("version_2", "3.so"),   plugins.copy("no_plugin", "4.so"),
+                                      plugins.copy("version_1", "5.so"),   plugins.copy("other_layout", "6.so")};
+    plugins.write("README.md", "no library either");
+    fs::create_directory(plugins.path() / "folder.so");
+    {
+        const std::vector<ext::load_report> reports = ext::load_folder(h.registry, plugins.path());
+        REQUIRE(reports.size() == files.size());
+        for (std::size_t i = 0; i < files.size(); ++i) {
+            CHECK(reports[i].file == files[i]);
+            CHECK(reports[i].library.has_value() == (i == 2));
+            CHECK(reports[i].reason.empty() == (i == 2));
+        }
+        CHECK(h.added() == version_2);
+        CHECK(reports[2].library->plugin().name() == "3");
+        CHECK_THAT(reports[1].reason, Contains("2.so: its entry threw: the vault is locked"));
+        CHECK_THAT(reports[4].reason, Contains("5.so: its entry threw: host.first: there is a start hook 'first' of 3 already"));
+    }
+    CHECK(h.added() == none);
+    for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));
+}
+
+TEST_CASE("Of a folder those are loaded that are allowed and not blocked, by name, file name or pattern") {
+    hooked h;
+    const folder plugins;
+    for (const char* const name : {"a_one.so", "a_two.so", "b_one.so", "b_two.so"}) plugins.copy("no_plugin", name);
+    const auto tried = [&](const ext::folder_options& options) {
+        std::string names;
+        for (const ext::load_report& report : ext::load_folder(h.registry, plugins.path(), options))
+            names += report.file.stem().string() + " ";
+        return names;
+    };
+    CHECK(tried({}) == "a_one a_two b_one b_two ");
+    CHECK(tried({.allow = {"b_one", "a_two.so"}}) == "a_two b_one ");
+    CHECK(tried({.block = {"b_one", "a_two.so"}}) == "a_one b_two ");
+    CHECK(tried({.allow = {"a*", "b_two"}, .block = {"*one"}}) == "a_two b_two ");
+    CHECK(tried({.allow = {"a_one"}, .block = {"a_one"}}) == "");
+    CHECK(tried({.allow = {"c*"}}) == "");
+}
+
+TEST_CASE("A name that is allowed, and that no file of the folder has, is reported") {
+    hooked h;
+    const folder plugins;
+    plugins.copy("version_1");
+    const auto reports = ext::load_folder(h.registry, plugins.path(), {.allow = {"valut", "version_1"}});
+    REQUIRE(reports.size() == 2);
+    CHECK(reports[0].library);
+    CHECK(reports[1].file == plugins.path() / "valut");
+    CHECK(reports[1].reason == plugins.path().string() + ": it has no plugin 'valut', which is allowed");
+}
+
+TEST_CASE("A folder's plugins get its defaults") {
+    hooked h;
+    const folder plugins;
+    plugins.copy("version_1");
+    h.registry.on_hook_error([](const ext::hook_error&) {});
+    const auto reports = ext::load_folder(h.registry, plugins.path(), {.isolate = true});
+    CHECK(h.failing(1) == 1);
+}
+
+TEST_CASE("A folder that cannot be read, and an empty name, are errors") {
+    hooked h;
+    const folder plugins;
+    plugins.copy("version_1");
+    const auto loaded = [&](const fs::path& path, const ext::folder_options& options) {
+        static_cast<void>(ext::load_folder(h.registry, path, options));
+    };
+    CHECK_THROWS_WITH(loaded(plugins.path() / "missing", {}), Contains("missing: it cannot be read as a folder of plugins: "));
+    CHECK_THROWS_WITH(loaded(plugins.path(), {.allow = {""}}), Contains("must not be empty"));
+    CHECK_THROWS_WITH(loaded(plugins.path(), {.block = {"x", ""}}), Contains("must not be empty"));
+    CHECK(h.added() == none);
+}

@@ -1,0 +1,11 @@
+// A library that is no plugin, or one without a stamp.
+
+#include <extensible/extensible.hpp>
+
+#include <cstdlib>
+
+#if defined(WITHOUT_STAMP)
+extern "C" EXTENSIBLE_EXPORT void extensible_plugin(ext::plugin&) { std::abort(); }
+#else
+extern "C" EXTENSIBLE_EXPORT int answer() { return 42; }
+#endif
