@@ -48,12 +48,12 @@ struct library_options {
 /// because that call has to return through its code.
 class library {
 public:
-    /// Opens the file, which is looked for at this path alone. Checks that it was compiled as this module was, calls its entry (see
-    /// EXTENSIBLE_PLUGIN), and then enables all hooks that the entry has registered, in one step.
+    /// Opens the file, which is looked for at this path alone. Checks that it was compiled as this module was, calls its entry
+    /// (see EXTENSIBLE_PLUGIN), and then enables all hooks that the entry has registered, in one step.
     ///
-    /// Throws incompatible_module, before the entry is called; or error, if the file cannot be opened, if it has no entry, or if the
-    /// entry throws, whatever it throws, with the same text. The text begins with the file. None of its hooks has run then, and
-    /// the library is closed. (The system constructs a library's static objects when it opens it, before all checks.)
+    /// Throws incompatible_module, before the entry is called; or error, if the file cannot be opened, if it has no entry, or
+    /// if the entry throws, whatever it throws, with the same text. The text begins with the file. None of its hooks has run
+    /// then, and the library is closed. (The system constructs a library's static objects when it opens it, before all checks.)
     EXTENSIBLE_HIDDEN library(registry& home, const std::filesystem::path& file, const library_options& options = {});
 
     /// For functions of the default registry.
@@ -65,20 +65,32 @@ public:
     /// Unloads the plugin, which waits as long as it takes, and closes the library.
     EXTENSIBLE_HIDDEN ~library();
 
-    /// Its hooks, to be disabled and enabled together. The host may add some, which go when they do. The reference is valid as long
-    /// as the library is loaded, also where this is moved. Throws error if this was moved from.
+    /// Loads the file anew, which somebody has replaced. The new library is opened beside the old one, and its hooks take the
+    /// place of the old ones in one step: no call that begins at any time runs hooks of both, or of neither. They may have the
+    /// same ids. If the plugin is disabled they are too. Returns when the old library is closed, as by the destructor. Where
+    /// the host has added hooks to plugin(), those go with it.
+    ///
+    /// Throws as the constructor does, and then the old library stays as it was. What is opened is a copy beside the file, or
+    /// with the temporary files, which is removed as soon as the system allows it. Replace a file by renaming another to it:
+    /// one that is written to while it is open changes the code that is running.
+    EXTENSIBLE_HIDDEN void reload();
+
+    /// Its hooks, to be disabled and enabled together. The host may add some, which go when they do. The reference is valid
+    /// until the library is loaded anew or closed, also where this is moved. Throws error if this was moved from.
     EXTENSIBLE_HIDDEN ext::plugin& plugin() const;
 
-    /// The file, as it was given.
+    /// The file's absolute path.
     const std::filesystem::path& file() const noexcept { return file_; }
 
 private:
+    EXTENSIBLE_HIDDEN detail::loaded_library& checked() const;
+
     std::filesystem::path file_;
     std::unique_ptr<detail::loaded_library> loaded_;  // null if it was moved from
 };
 
-/// Which files of a folder are loaded, and the defaults for their hooks. A file is meant by its name, with or without its extension,
-/// or by a pattern, in which `*` is any run of characters.
+/// Which files of a folder are loaded, and the defaults for their hooks. A file is meant by its name, with or without its
+/// extension, or by a pattern, in which `*` is any run of characters.
 struct folder_options {
     std::vector<std::string> allow{};  ///< only these; empty: all
     std::vector<std::string> block{};  ///< none of these, even if they are allowed
@@ -93,10 +105,10 @@ struct load_report {
     std::string reason{};                   ///< the text of the error then; else empty
 };
 
-/// Loads the plugins in the folder, in the order of their file names, and reports of each; `reports[i].library` owns what was loaded.
-/// One that is broken does not keep the others from being loaded. Plugins are files with the extension .so, on macOS .dylib as well, on
-/// Windows .dll; folders inside of the folder are not looked at. A name in `allow` that no file has is reported too, at the end.
-/// Throws error if the folder cannot be read, or a name in the options is empty.
+/// Loads the plugins in the folder, in the order of their file names, and reports of each; `reports[i].library` owns what was
+/// loaded. One that is broken does not keep the others from being loaded. Plugins are files with the extension .so, on macOS
+/// .dylib as well, on Windows .dll; folders inside of the folder are not looked at. A name in `allow` that no file has is
+/// reported too, at the end. Throws error if the folder cannot be read, or a name in the options is empty.
 [[nodiscard("the libraries are closed when the reports are destroyed")]]
 EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(registry& home, const std::filesystem::path& folder,
                                                        const folder_options& options = {});
@@ -183,12 +195,13 @@ EXTENSIBLE_HIDDEN inline std::vector<std::filesystem::path> files_in(const std::
 
 }  // namespace detail
 
-inline library::library(registry& home, const std::filesystem::path& file, const library_options& options) : file_(file) {
+inline library::library(registry& home, const std::filesystem::path& file, const library_options& options)
+    : file_(detail::absolute_path(file)) {
     const detail::ref hooks(new detail::plugin_record(detail::access::record(home),
                                                       options.name.empty() ? detail::text_of(file.stem()) : options.name,
                                                       options.isolate, options.reentrant));
-    const std::string name = detail::text_of(file);
-    loaded_ = detail::load(detail::shared_library(detail::absolute_path(file), name), hooks, name);
+    const std::string name = detail::text_of(file_);
+    loaded_ = detail::load(detail::shared_library(file_, name), hooks, name);
     detail::set_enabled(hooks, true);
 }
 
@@ -198,9 +211,21 @@ inline library::library(library&&) noexcept = default;
 inline library& library::operator=(library&&) noexcept = default;
 inline library::~library() = default;
 
-inline ext::plugin& library::plugin() const {
+inline detail::loaded_library& library::checked() const {
     if (!loaded_) throw error("ext::library: this library was moved from, it has no plugin");
-    return loaded_->plugin;
+    return *loaded_;
+}
+
+inline ext::plugin& library::plugin() const { return checked().plugin; }
+
+inline void library::reload() {
+    detail::plugin_record& old = *checked().hooks;
+    const detail::ref hooks(new detail::plugin_record(*old.registry, old.name, old.isolate, old.reentrant));
+    hooks->predecessor = detail::ref(&old);
+    const std::string name = detail::text_of(file_);
+    std::unique_ptr<detail::loaded_library> loaded = detail::load(detail::shared_library::open_copy(file_, name), hooks, name);
+    detail::locked_registry(*old.registry).hand_over(old, *hooks);
+    std::swap(loaded_, loaded);  // the old one is closed at the end of this
 }
 
 inline std::vector<load_report> load_folder(const std::filesystem::path& folder, const folder_options& options) {

@@ -21,9 +21,10 @@
 ///         self.on_start("models.get_api_key", [](ext::call<std::string(std::string_view)>& call) { call.result = "sk"; });
 ///     }
 ///
-/// A reference to `self` may be kept until the library is unloaded, for hooks that come later. The body may throw: its hooks are
-/// then removed, and whoever loads the library gets the text. Exports the function `extensible_plugin`, and what is read before that
-/// is called: `extensible_plugin_stamp`, in every version of the library 256 characters that tell what it was compiled with.
+/// A reference to `self` may be kept until the library is unloaded, for hooks that come later. The body may throw: its hooks
+/// are then removed, and whoever loads the library gets the text. Exports the function `extensible_plugin`, and what is read
+/// before that is called: `extensible_plugin_stamp`, in every version of the library 256 characters that tell what it was
+/// compiled with.
 #define EXTENSIBLE_PLUGIN(self)                                                                        \
     extern "C" EXTENSIBLE_EXPORT const ::ext::detail::stamp extensible_plugin_stamp;                   \
     constexpr ::ext::detail::stamp extensible_plugin_stamp = ::ext::detail::make_stamp();              \

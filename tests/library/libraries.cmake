@@ -22,6 +22,8 @@ endfunction()
 library_tests()
 plugin_library(version_1 version VERSION=1)
 plugin_library(version_2 version VERSION=2)
+plugin_library(dynamic_tls version VERSION=1 EXTENSIBLE_DYNAMIC_TLS)
+target_compile_options(library_dynamic_tls PRIVATE -UEXTENSIBLE_COMPILED)  # what was compiled once has it
 plugin_library(throwing throwing)
 plugin_library(throwing_int throwing THROWS_INT)
 plugin_library(no_plugin no_plugin)

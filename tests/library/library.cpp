@@ -7,12 +7,14 @@
 #include <extensible/library.hpp>
 
 #include <dlfcn.h>
+#include <link.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <latch>
 #include <optional>
 #include <string>
@@ -33,6 +35,7 @@ struct hooked {
     ext::extensible<int(int)> first{registry, "host.first", [](int x) { return x; }};
     ext::extensible<int(int)> second{registry, "host.second", [](int x) { return x; }};
     ext::extensible<int(int)> failing{registry, "other.failing", [](int x) { return x; }};
+    ext::extensible<int(int)> order{registry, "other.order", [](int x) { return x; }};
 
     // 0 without hooks; 10101 and 10000 with those of version 1, and so on.
     std::pair<int, int> added() const { return {first(0), second(0)}; }
@@ -52,6 +55,8 @@ public:
     ~folder() { fs::remove_all(path_); }
 
     const fs::path& path() const { return path_; }
+
+    std::size_t size() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), {})); }
 
     // A copy of one of the libraries. It takes the place of a file of its name, which goes on as it is where it is open.
     fs::path copy(const std::string& library, const std::string& name) const {
@@ -73,6 +78,13 @@ bool is_in_memory(const fs::path& file) {
     void* const library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD);
     if (library) ::dlclose(library);
     return library != nullptr;
+}
+
+std::size_t loaded_libraries() {
+    std::size_t number = 0;
+    const auto count = [](dl_phdr_info*, std::size_t, void* counted) { return ++*static_cast<std::size_t*>(counted), 0; };
+    ::dl_iterate_phdr(count, &number);
+    return number;
 }
 
 std::string owner_of_hooks(const ext::registry& registry) {
@@ -291,6 +303,192 @@ TEST_CASE("A library that is destroyed inside of its own hooks stays in memory")
     CHECK(ending(0) == 10000);  // the call runs its hooks to their end
     CHECK(ending(0) == 0);
     CHECK(is_in_memory(file));
+}
+
+// ---- Loaded anew ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("A library that is loaded anew has the hooks of the new file") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "vault.so");
+    h.registry.on_hook_error([](const ext::hook_error&) {});
+    const std::size_t before = loaded_libraries();
+    {
+        ext::library library{h.registry, file, {.name = "safe", .isolate = true}};
+        for (const auto& [name, added] : {std::pair("version_2", version_2), std::pair("version_1", version_1),
+                                          std::pair("version_2", version_2)}) {
+            plugins.copy(name, "vault.so");
+            library.reload();
+            CHECK(h.added() == added);
+            CHECK(loaded_libraries() == before + 1);
+            CHECK(plugins.size() == 1);  // the copy that was opened has been removed
+            CHECK(library.plugin().name() == "safe");
+            CHECK(owner_of_hooks(h.registry) == "safe");
+            CHECK(h.failing(1) == 1);
+            CHECK(number_of_hooks(h.registry) == 7);
+        }
+    }
+    CHECK(h.added() == none);
+    CHECK(number_of_hooks(h.registry) == 0);
+    CHECK(loaded_libraries() == before);
+}
+
+TEST_CASE("A library without static thread-local storage can be loaded anew any number of times") {
+    hooked h;
+    const folder plugins;
+    ext::library library{h.registry, plugins.copy("dynamic_tls")};
+    for (int round = 0; round < 200; ++round) library.reload();
+    CHECK(h.added() == version_1);
+}
+
+TEST_CASE("A new library's hooks have the order that they state, and the old one's have no part in it") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "vault.so");
+    ext::library library{h.registry, file};
+    h.order.on_start([](auto& call) { auto& [x] = call.args; x = *x * 10 + 3; }, {.after = {"a", "b"}});
+    h.order.on_start([](auto& call) { auto& [x] = call.args; x = *x * 10 + 4; }, {.before = "a"});
+    CHECK(h.order(0) == 4123);
+    plugins.copy("version_2", "vault.so");
+    library.reload();
+    CHECK(h.order(0) == 4213);
+    plugins.copy("version_1", "vault.so");
+    library.reload();
+    CHECK(h.order(0) == 4123);
+}
+
+TEST_CASE("A hook that runs in place of a library's does so when that is loaded anew") {
+    hooked h;
+    const folder plugins;
+    ext::library library{h.registry, plugins.copy("version_1", "vault.so")};
+    ext::hook other = h.first.on_start([](auto& call) { auto& [x] = call.args; x = 5; }, {.id = "first", .replace = true});
+    CHECK(h.first(0) == 10105);
+    plugins.copy("version_2", "vault.so");
+    library.reload();
+    CHECK(h.first(0) == 20205);
+    other.remove();
+    CHECK(h.added() == version_2);
+}
+
+TEST_CASE("While a new library registers its hooks, the old one's run") {
+    hooked h;
+    const folder plugins;
+    ext::library library{h.registry, plugins.copy("version_1", "vault.so")};
+    plugins.copy("version_2", "vault.so");
+    std::pair<int, int> half_way;
+    std::string refused;
+    in_the_middle = [&] {
+        half_way = h.added();
+        try {
+            h.first.on_start([](auto&) {}, {.id = "first"});  // the id is still unique
+        } catch (const ext::duplicate_hook& error) {
+            refused = error.what();
+        }
+    };
+    library.reload();
+    in_the_middle = nullptr;
+    CHECK(half_way == version_1);
+    CHECK_THAT(refused, Contains("there is a start hook 'first' of vault already"));
+    CHECK(h.added() == version_2);
+}
+
+TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "vault.so");
+    ext::library library{h.registry, file};
+    ext::plugin* const plugin = &library.plugin();
+    const std::size_t before = loaded_libraries();
+    const auto stays = [&] {
+        CHECK(&library.plugin() == plugin);
+        CHECK(h.added() == version_1);
+        CHECK(number_of_hooks(h.registry) == 7);
+        CHECK(loaded_libraries() == before);
+    };
+    fs::remove(file);
+    CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be copied") && Contains("No such file"));
+    stays();
+    plugins.write("vault.so", "no library");
+    CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be opened as a shared library"));
+    stays();
+    CHECK(plugins.size() == 1);
+    for (const auto& [name, says] : {std::pair("no_plugin", ": it exports no extensible_plugin;"),
+                                     std::pair("other_layout", ": this module was compiled with "),
+                                     std::pair("throwing", ": its entry threw: the vault is locked")}) {
+        plugins.copy(name, "vault.so");
+        CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + says));
+        stays();
+    }
+    h.registry.seal();
+    plugins.copy("version_2", "vault.so");
+    CHECK_THROWS_WITH(library.reload(), Contains("the registry is sealed"));
+    stays();
+}
+
+TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as that") {
+    hooked h;
+    const folder plugins;
+    ext::library library{h.registry, plugins.copy("version_1", "vault.so")};
+    plugins.copy("version_2", "vault.so");
+    library.plugin().disable();
+    library.reload();
+    CHECK(h.added() == none);
+    library.plugin().enable();
+    CHECK(h.added() == version_2);
+    library.plugin().unload();
+    library.reload();
+    CHECK(h.added() == version_2);
+    const ext::library moved{std::move(library)};
+    CHECK_THROWS_WITH(library.reload(), Contains("moved from"));  // NOLINT
+}
+
+TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory beside the new one") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "vault.so");
+    ext::library library{h.registry, file};
+    plugins.copy("version_2", "vault.so");
+    int calls = 0;
+    ext::extensible<int(int)> ending{h.registry, "host.ending", [&](int x) {
+        if (calls++ == 0) library.reload();
+        return x;
+    }};
+    CHECK(ending(0) == 10000);  // the call runs the hooks that it began with
+    CHECK(ending(0) == 20000);
+    CHECK(is_in_memory(file));
+}
+
+TEST_CASE("While threads call, a library is loaded anew in one step: no call runs hooks of both, or of neither") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "vault.so");
+    std::atomic<int> wrong{0};
+    for (int round = 0; round < 10; ++round) {
+        plugins.copy("version_1", "vault.so");
+        ext::library library{h.registry, file};
+        std::latch calling(8);
+        std::vector<std::thread> threads;
+        for (int number = 0; number < 8; ++number)
+            threads.emplace_back([&, number] {
+                int version = 1;
+                for (int calls_of_2 = 0, calls = 0; calls_of_2 < 10; ++calls) {
+                    const bool first = (calls + number) % 2 == 0;
+                    const int result = first ? h.first(0) : h.second(0), unit = first ? 10101 : 10000;
+                    // Once a call of any function has run the new hooks, none runs the old ones.
+                    if (result % unit != 0 || result / unit < version || result / unit > 2) ++wrong;
+                    version = result / unit;
+                    calls_of_2 += version == 2;
+                    if (calls == 10) calling.count_down();
+                    if (calls_of_2 == 10 && calls < 10) ++wrong, calling.count_down();
+                }
+            });
+        calling.wait();
+        plugins.copy("version_2", "vault.so");
+        library.reload();
+        for (std::thread& thread : threads) thread.join();
+    }
+    CHECK(wrong == 0);
+    CHECK(h.added() == none);
 }
 
 // ---- Broken ones ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-// A plugin that is compiled in several versions: its hooks add VERSION to the argument, and 100 times VERSION to the result.
+// A plugin that is compiled in several versions: its hooks add VERSION to the argument, and multiples of it to the result. The
+// versions have hooks of the same ids, and put two of them in different orders.
 
 #include "half_way.hpp"
 
@@ -19,5 +20,13 @@ EXTENSIBLE_PLUGIN(self) {
     self.on_end("host.*", [](ext::any_call& call) {
         if (const int* const result = call.result<int>()) call.set_result(*result + 10'000 * VERSION);
     }, {.id = "third"});
+    const auto append = [](int digit) {
+        return [digit](ext::call<int(int)>& call) {
+            auto& [x] = call.args;
+            x = *x * 10 + digit;
+        };
+    };
+    self.on_start("other.order", append(1), {.id = "a", .before = VERSION == 1 ? ext::hook_ids{"b"} : ext::hook_ids{}});
+    self.on_start("other.order", append(2), {.id = "b", .before = VERSION == 1 ? ext::hook_ids{} : ext::hook_ids{"a"}});
     self.on_start("other.failing", [](ext::call<int(int)>&) { throw std::runtime_error("version " EXTENSIBLE_TEXT(VERSION)); });
 }

@@ -48,6 +48,10 @@ public:
     EXTENSIBLE_FUNCTION void remove(hook_group& group);
     EXTENSIBLE_FUNCTION void set_enabled(hook_group& group, bool enabled);
 
+    /// The predecessor's hooks are removed, and the successor's, which are disabled, are enabled if those were, in one step: no call
+    /// runs hooks of both, or of neither.
+    EXTENSIBLE_FUNCTION void hand_over(plugin_record& predecessor, plugin_record& successor);
+
     /// The ext::registry goes: its hooks are removed, its functions go on without.
     EXTENSIBLE_FUNCTION void close();
 
@@ -73,7 +77,7 @@ private:
     EXTENSIBLE_FUNCTION static bool any_in(const hook_sequence& hooks, const selection& selected) noexcept;
     EXTENSIBLE_FUNCTION static bool concerns(const function_record& function, const selection& selected) noexcept;
     EXTENSIBLE_FUNCTION static hook_sequence::edit without(std::string_view where, hook_sequence& hooks, const selection& leaving);
-    EXTENSIBLE_FUNCTION void remove(const selection& leaving, function_record* from);
+    EXTENSIBLE_FUNCTION void remove(const selection& leaving, function_record* from, const hook_group* coming = nullptr);
 
     const ref<registry_record> registry_;
     struct reclaim_at_end {
@@ -645,12 +649,16 @@ EXTENSIBLE_FUNCTION hook_sequence::edit locked_registry::without(std::string_vie
     return hooks.plan_without_any(where, [&](const hook_record& hook) { return leaving.has(hook); });
 }
 
-// Removes hooks from one function, or from all functions and from the patterns if that is null.
-EXTENSIBLE_FUNCTION void locked_registry::remove(const selection& leaving, function_record* from) {
+// Removes hooks from one function, or from all functions and from the patterns if that is null. In the same step those that are
+// `coming`, which have just been enabled, begin to run.
+EXTENSIBLE_FUNCTION void locked_registry::remove(const selection& leaving, function_record* from, const hook_group* coming) {
     registry_contents& contents = *registry_->contents;
     change removing(*registry_);
     const auto remove_from = [&](function_record& function) {
-        if (!concerns(function, leaving) && (function.sites || !function.published)) return;
+        if (!concerns(function, leaving) && (function.sites || !function.published)) {
+            if (coming && any_in(function.hooks, {coming, false})) removing.refresh(function);
+            return;
+        }
         if (leaving.only_hook() == nullptr)
             for (hook_record& hook : function.hooks)
                 if (hook.function && leaving.has(hook)) removing.remove(hook);
@@ -694,6 +702,18 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
         group.enabled = !enabled;
         throw;
     }
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
+    successor.enabled = predecessor.enabled;
+    try {
+        remove({&predecessor, false}, nullptr, &successor);
+    } catch (...) {
+        successor.enabled = false;
+        throw;
+    }
+    predecessor.registered = false;
+    successor.predecessor = {};
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::close() {

@@ -7,6 +7,8 @@
 // Two ways of building: header-only, where each translation unit compiles what it uses; and compiled, where everything that is
 // no template is compiled once for each module (the program, a shared library): all of its sources are compiled with
 // EXTENSIBLE_COMPILED defined, and <extensible/extensible.cpp> is one of them.
+//
+// All sources of a plugin may be compiled with EXTENSIBLE_DYNAMIC_TLS: it can then be loaded anew any number of times.
 
 #if !defined(__cplusplus) || (__cplusplus < 202002L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 202002L))
 #error "extensible needs C++20: compile with -std=c++20, or with /std:c++20 for MSVC"

@@ -2,11 +2,15 @@
 
 // How does the operating system open a shared library, find a name in it, and close it? What differs between systems is here.
 
+#include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
+#include <extensible/detail/system.hpp>
 #include <extensible/error.hpp>
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #if defined(_WIN32)
@@ -17,8 +21,6 @@
 #define WIN32_LEAN_AND_MEAN
 #endif
 #include <windows.h>
-
-#include <system_error>
 #else
 #include <dlfcn.h>
 #endif
@@ -48,7 +50,12 @@ public:
     /// Opens the file at this absolute path, or throws error, whose text begins with `name`. A file that is open already is not
     /// read again.
     shared_library(const std::filesystem::path& path, const std::string& name);
-    shared_library(shared_library&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+
+    /// Opens a copy of the file, which the system takes for another library, whatever of the file is open.
+    static shared_library open_copy(const std::filesystem::path& path, const std::string& name);
+
+    shared_library(shared_library&& other) noexcept
+        : handle_(std::exchange(other.handle_, nullptr)), copy_(std::exchange(other.copy_, {})) {}
     shared_library& operator=(shared_library&&) = delete;
     ~shared_library();
 
@@ -66,8 +73,52 @@ public:
     void keep_open() noexcept { handle_ = nullptr; }
 
 private:
+    void close() noexcept;
+    bool remove_copy() noexcept;
+
     void* handle_;
+    std::filesystem::path copy_{};  // to be removed once it is closed; empty: none
 };
+
+inline shared_library::~shared_library() {
+    if (handle_) close();
+    if (!copy_.empty()) remove_copy();
+}
+
+inline bool shared_library::remove_copy() noexcept {
+    std::error_code problem;
+    return std::filesystem::remove(copy_, problem);
+}
+
+// A copy of the file under a name that no library has had in this process. It is beside the file, where the system also finds
+// what the library needs; or with the temporary files, if nobody may write there.
+EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::path& file, const std::string& name) {
+    std::error_code problem;
+    for (const std::filesystem::path& folder : {file.parent_path(), std::filesystem::temp_directory_path(problem)}) {
+        char digits[20];
+        char* end = digits;
+        write_number(end, static_cast<std::size_t>(now()));
+        std::filesystem::path copy = folder / ".";
+        copy += file.filename();
+        copy += std::string(".").append(digits, end);
+        if (std::filesystem::copy_file(file, copy, problem)) return copy;
+    }
+    throw error(join({name, ": it cannot be copied, to be loaded anew: ", problem.message()}));
+}
+
+inline shared_library shared_library::open_copy(const std::filesystem::path& path, const std::string& name) {
+    const std::filesystem::path copy = copy_of(path, name);
+    try {
+        shared_library opened(copy, name);
+        opened.copy_ = copy;
+        if (opened.remove_copy()) opened.copy_.clear();  // Windows keeps a file that is open
+        return opened;
+    } catch (...) {
+        std::error_code problem;
+        std::filesystem::remove(copy, problem);
+        throw;
+    }
+}
 
 #if defined(_WIN32)
 
@@ -84,9 +135,7 @@ inline shared_library::shared_library(const std::filesystem::path& path, const s
                           std::system_category().message(static_cast<int>(code))}));
 }
 
-inline shared_library::~shared_library() {
-    if (handle_) ::FreeLibrary(static_cast<HMODULE>(handle_));
-}
+inline void shared_library::close() noexcept { ::FreeLibrary(static_cast<HMODULE>(handle_)); }
 
 #else
 
@@ -97,9 +146,7 @@ inline shared_library::shared_library(const std::filesystem::path& path, const s
     throw error(join({name, ": it cannot be opened as a shared library: ", reason ? reason : "the system does not say why"}));
 }
 
-inline shared_library::~shared_library() {
-    if (handle_) ::dlclose(handle_);
-}
+inline void shared_library::close() noexcept { ::dlclose(handle_); }
 
 #endif
 

@@ -10,7 +10,7 @@
 //    hook that it must run after; or earlier, directly before the first hook that it must run before. If both together leave
 //    it no room, the hooks that it must run after move with it. Those that move together do so in their turns.
 // 4. Ids that no registered hook has are ignored; one that several have, under different patterns, means all of them. A cycle is
-//    an error.
+//    an error. Hooks of a plugin and of the one that is about to take its place have no part in each other's order.
 // 5. A hook with `.replace` counts as if it stated what the hook of its id states, unless it states something itself.
 //
 // And which names does a pattern match?
@@ -121,7 +121,9 @@ EXTENSIBLE_FUNCTION void hook_sequence::resolve(entry& stating) const {
     const auto resolve_ids = [&](const std::vector<std::string>& ids, entries& named) {
         for (const std::string& id : ids) {
             const std::size_t before = named.size();
-            for_each_named(stating.hook->when, id, [&](entry& other) { named.push_back(&other); });
+            for_each_named(stating.hook->when, id, [&](entry& other) {
+                if (!stating.hook->excludes(*other.hook)) named.push_back(&other);
+            });
             if (named.size() == before) ++stating.unresolved;
         }
     };
@@ -335,7 +337,8 @@ EXTENSIBLE_FUNCTION hook_sequence::entry& hook_sequence::append(hook_record& hoo
 EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_original(const hook_record& like) const noexcept {
     const hook_record* found = nullptr;
     for_each_named(like.when, like.id, [&](const entry& other) {
-        if (!other.hook->replaces && other.hook->pattern == like.pattern) found = other.hook.get();
+        const hook_record& hook = *other.hook;
+        if (!hook.replaces && hook.pattern == like.pattern && !like.excludes(hook)) found = &hook;
     });
     return found;
 }

@@ -120,6 +120,10 @@ struct plugin_record : hook_group {
     const std::string name;
     const bool isolate, reentrant;  // defaults for its hooks
 
+    // The plugin whose place this one is about to take; else null. Guarded by the registration lock. Hooks of the two may have the
+    // same ids, and do not order each other.
+    ref<plugin_record> predecessor;
+
     EXTENSIBLE_FUNCTION plugin_record(registry_record& home, std::string_view called, bool isolates, bool is_reentrant);
     EXTENSIBLE_FUNCTION ~plugin_record();
 };
@@ -164,6 +168,11 @@ struct hook_record : hook_group {
     hook_record(const hook_record&) = delete;
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_FUNCTION ~hook_record();
+
+    /// Whether the two never run in one call, because one's plugin is about to take the place of the other's.
+    bool excludes(const hook_record& other) const noexcept {
+        return plugin && other.plugin && (plugin->predecessor == other.plugin || other.plugin->predecessor == plugin);
+    }
 
     /// What `erased.run` is handed.
     void* object_to_run() noexcept { return erased.takes_record ? this : erased.object; }

@@ -151,8 +151,9 @@ inline thread_id this_thread_id() noexcept {
 }
 
 // In a shared library the way to thread-local storage is a call of the dynamic linker. A pointer is small enough for the room
-// that glibc keeps for such storage at a fixed distance, also in libraries that are opened later.
-#if defined(__PIC__) && !defined(__PIE__) && defined(__GLIBC__)
+// that glibc keeps for such storage at a fixed distance, also in libraries that are opened later. It has room for some fifty of them,
+// and does not use it again where one is opened before another is closed: EXTENSIBLE_DYNAMIC_TLS is for those that are loaded anew.
+#if defined(__PIC__) && !defined(__PIE__) && defined(__GLIBC__) && !defined(EXTENSIBLE_DYNAMIC_TLS)
 #define EXTENSIBLE_THREAD_POINTER [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
 #else
 #define EXTENSIBLE_THREAD_POINTER EXTENSIBLE_HIDDEN
