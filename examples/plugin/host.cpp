@@ -1,5 +1,5 @@
-// Shows a program that loads a plugin from a shared library and unloads it again, while its threads keep calling the
-// function that the plugin extends. From the project's root:
+// Shows a program that loads a plugin from a shared library, loads it anew, and unloads it, while its threads keep calling
+// the function that the plugin extends. From the project's root:
 //
 //     c++ -std=c++20 -fvisibility=hidden -fPIC -shared -Iinclude examples/plugin/vault_plugin.cpp -o vault_plugin.so &&
 //     c++ -std=c++20 -fvisibility=hidden -pthread -Iinclude examples/plugin/host.cpp -o host -ldl &&
@@ -10,14 +10,11 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <exception>
 #include <iostream>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
-
-// ---- The application ------------------------------------------------------------------------------------------------
 
 // The host's own, which it hands to its plugins. (The default registry is not on every platform one for all modules.)
 inline ext::registry registry;
@@ -56,26 +53,24 @@ private:
     std::vector<std::thread> threads_;
 };
 
-// ---- The command line -----------------------------------------------------------------------------------------------
-
 void run(const std::string& file, const std::string& environment_key) {
-    const auto show = [] { std::cout << "openai: " << get_api_key("openai") << '\n'; };
+    const auto show = [](const char* when) { std::cout << when << ": " << get_api_key("openai") << '\n'; };
 
-    show();
+    show("At first");
     callers threads(environment_key);
-    for (const char* const time : {"", " again"}) {
-        callers::wait_for_more(threads.from_environment);
-        {
-            const ext::library plugin{registry, file, {.name = "vault"}};
-            std::cout << "\nThe plugin is loaded" << time << ".\n" << ext::describe(registry);
-            show();
-            callers::wait_for_more(threads.from_plugin);
-        }
-        std::cout << "\nThe plugin is unloaded, and its library closed" << time << ".\n";
-        show();
-    }
     callers::wait_for_more(threads.from_environment);
-    std::cout << "\nThe threads called all the while. Wrong keys: " << threads.wrong << '\n';
+    {
+        ext::library vault{registry, file, {.name = "vault"}};
+        std::cout << ext::describe(registry);
+        show("Loaded");
+        callers::wait_for_more(threads.from_plugin);
+        vault.reload();  // the file may be a newer one
+        show("Loaded anew");
+        callers::wait_for_more(threads.from_plugin);
+    }
+    show("Unloaded, and the library closed");
+    callers::wait_for_more(threads.from_environment);
+    std::cout << "The threads called all the while. Wrong keys: " << threads.wrong << '\n';
 }
 
 int main(int argc, char** argv) {
@@ -86,7 +81,7 @@ int main(int argc, char** argv) {
     }
     try {
         run(argv[1], environment_key);
-    } catch (const std::exception& error) {
+    } catch (const ext::error& error) {
         std::cerr << "host: " << error.what() << '\n';
         return 1;
     }
