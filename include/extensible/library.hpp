@@ -1,14 +1,16 @@
 #pragma once
 
-// How is a plugin loaded from a shared library, and closed again? Not a part of extensible.hpp: it needs the operating system's
-// loader (link with -ldl where the C library does not have it), and is for the program that loads; a plugin's own file includes
-// extensible.hpp, and defines its entry with EXTENSIBLE_PLUGIN (see plugin.hpp).
+// How is a plugin loaded from a shared library, loaded anew, and closed again? Not a part of extensible.hpp, as it needs the
+// operating system's loader: link with -ldl where the C library is without it. The plugin's own file includes extensible.hpp,
+// and defines its entry with EXTENSIBLE_PLUGIN (see plugin.hpp).
 //
-//     ext::library vault{registry, "plugins/libvault.so"};
-//     std::cout << vault.plugin().name();                                // its hooks run now, all since one moment
+//     ext::library vault{registry, "plugins/libvault.so"};  // its hooks run from here on
+//     vault.reload();                                       // the file is another one: over to its hooks in one step
 //     const auto loaded = ext::load_folder(registry, "plugins", {.block = {"libold*"}});
-//     for (const ext::load_report& report : loaded) std::cerr << report.reason;  // empty for what was loaded
-//     // At their end `vault` and `loaded` unload the plugins, wait for calls that are inside of them, and close the libraries.
+//     for (const ext::load_report& report : loaded)
+//         if (!report.library) std::cerr << report.reason << '\n';
+//
+// At their end `vault` and `loaded` remove the hooks, wait for calls that are inside of them, and close the libraries.
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>

@@ -14,8 +14,9 @@
 #include <string_view>
 #include <utility>
 
-/// Defines the entry point of a plugin in a shared library, which ext::library loads (see library.hpp); once in each library.
-/// What follows is the body of a function that is handed the library's ext::plugin, to register hooks with:
+/// Defines the entry point of a plugin in a shared library, which ext::library loads (see library.hpp): once in each library,
+/// outside of namespaces. What follows is the body of a function that is handed the library's ext::plugin, to register hooks
+/// with:
 ///
 ///     EXTENSIBLE_PLUGIN(self) {
 ///         self.on_start("models.get_api_key", [](ext::call<std::string(std::string_view)>& call) { call.result = "sk"; });
