@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -462,6 +463,9 @@ TEST_CASE("While threads call, a library is loaded anew in one step: no call run
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1", "vault.so");
+    std::deque<ext::extensible<int(int)>> more;  // so many that it takes a while to prepare the step
+    for (int number = 0; number < 300; ++number)
+        more.emplace_back(h.registry, "host.more." + std::to_string(number), [](int x) { return x; });
     std::atomic<int> wrong{0};
     for (int round = 0; round < 10; ++round) {
         plugins.copy("version_1", "vault.so");

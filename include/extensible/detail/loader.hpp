@@ -51,7 +51,7 @@ public:
     /// read again.
     shared_library(const std::filesystem::path& path, const std::string& name);
 
-    /// Opens a copy of the file, which the system takes for another library, whatever of the file is open.
+    /// Opens a copy of the file, which the system takes for another library, also where the file itself is open.
     static shared_library open_copy(const std::filesystem::path& path, const std::string& name);
 
     shared_library(shared_library&& other) noexcept
@@ -102,6 +102,8 @@ EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::pa
         copy += file.filename();
         copy += std::string(".").append(digits, end);
         if (std::filesystem::copy_file(file, copy, problem)) return copy;
+        std::error_code ignored;
+        if (problem != std::errc::file_exists) std::filesystem::remove(copy, ignored);  // a part of it may have been written
     }
     throw error(join({name, ": it cannot be copied, to be loaded anew: ", problem.message()}));
 }
@@ -123,10 +125,10 @@ inline shared_library shared_library::open_copy(const std::filesystem::path& pat
 #if defined(_WIN32)
 
 inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name) {
-    // Backslashes, or the search path is not altered: to where what the library itself needs is looked for beside it first.
+    // With backslashes, or the search path would not be altered. It is, so that what the library needs is found beside it.
     const std::filesystem::path native = std::filesystem::path(path).make_preferred();
     DWORD before = 0;
-    ::SetThreadErrorMode(SEM_FAILCRITICALERRORS, &before);  // an error is thrown, and not shown in a window
+    ::SetThreadErrorMode(SEM_FAILCRITICALERRORS, &before);  // no message box
     handle_ = ::LoadLibraryExW(native.c_str(), nullptr, LOAD_WITH_ALTERED_SEARCH_PATH);
     const DWORD code = ::GetLastError();
     ::SetThreadErrorMode(before, nullptr);
