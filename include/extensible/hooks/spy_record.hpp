@@ -1,0 +1,194 @@
+#pragma once
+
+// What does a spy keep of a call, and where?
+
+#include <extensible/call.hpp>
+#include <extensible/detail/awaitable.hpp>
+#include <extensible/detail/config.hpp>
+#include <extensible/detail/signature.hpp>
+#include <extensible/detail/type_name.hpp>
+#include <extensible/hooks/text.hpp>
+#include <extensible/kwargs.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace ext::inline EXTENSIBLE_ABI::hooks {
+
+/// Is recorded for a T that cannot be copied.
+template <class T>
+struct not_copied {};
+
+/// Is recorded as the result of a function that returns nothing.
+struct nothing {};
+
+namespace detail {
+
+template <class T>
+constexpr auto recorded_type() {
+    using value = ext::detail::kept_type<T>;
+    if constexpr (std::is_void_v<T>) return std::type_identity<nothing>();
+    else if constexpr (!requires { sizeof(value); }) return std::type_identity<not_copied<value>>();
+    else if constexpr (!ext::detail::is_copyable<value>) return std::type_identity<not_copied<value>>();
+    else return std::type_identity<value>();
+}
+
+/// What is kept of a T: a value, also of what a reference refers to. For a std::string_view or a `const char*` that is a
+/// std::string, empty for a null pointer. Other views and pointers are kept as they are, without what they refer to.
+template <class T>
+using recorded = typename decltype(recorded_type<T>())::type;
+
+template <class Arguments>
+struct recorded_arguments;
+template <class... A>
+struct recorded_arguments<std::tuple<arg<A>...>> {
+    using type = std::tuple<recorded<A>...>;
+};
+
+}  // namespace detail
+
+/// What a spy has seen of one call.
+template <class Signature>
+struct spied_call;
+
+template <class R, class... A>
+struct spied_call<R(A...)> {
+    /// What the function was called with, but for a last ext::kwargs.
+    typename detail::recorded_arguments<typename ext::detail::shape<R(A...)>::args>::type args;
+
+    /// What it returned, or its awaitable gave. With neither this nor an exception the call is still running, or was destroyed
+    /// while it was suspended.
+    std::optional<detail::recorded<ext::detail::outcome_of<R>>> result{};
+
+    std::exception_ptr exception{};  ///< what it threw
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+template <class T>
+recorded<T> record_of(const arg<T>& argument) {
+    using value = recorded<T>;
+    if constexpr (std::is_pointer_v<std::decay_t<T>> && std::same_as<value, std::string>) return *argument ? *argument : "";
+    else if constexpr (std::same_as<value, not_copied<std::decay_t<T>>>) return {};
+    else return value(std::as_const(*argument));
+}
+
+template <class T>
+void write(std::ostream& out, const T& value) {
+    if constexpr (std::same_as<T, bool>) out << (value ? "true" : "false");
+    else if constexpr (std::is_convertible_v<const T&, std::string_view>) out << '"' << std::string_view(value) << '"';
+    else if constexpr (std::same_as<T, signed char> || std::same_as<T, unsigned char>) out << +value;  // as a number
+    else if constexpr (requires { out << value; }) out << value;
+    else out << '<' << ext::detail::type_name<T>() << '>';
+}
+template <class T>
+void write(std::ostream& out, const not_copied<T>&) {
+    out << '<' << ext::detail::type_name<T>() << ", which cannot be copied>";
+}
+
+/// What a spy and its hook have in common, on all threads.
+template <class Signature>
+class spy_record {
+public:
+    using seen_call = spied_call<Signature>;
+    using answer = std::function<void(ext::call<Signature>&)>;  // empty: the function itself
+
+    struct running_call {
+        std::shared_ptr<seen_call> seen;
+        spy_record::answer answer;
+    };
+
+    spy_record(std::string_view function, bool on_this_thread)
+        : function_(function), thread_(on_this_thread ? std::this_thread::get_id() : std::thread::id()) {}
+
+    std::string_view function() const { return function_; }
+    bool spies_here() const { return thread_ == std::thread::id() || thread_ == std::this_thread::get_id(); }
+
+    void add(answer added, bool then) {
+        const std::lock_guard lock(mutex_);
+        if (!then) answers_.clear(), given_ = 0;
+        answers_.push_back(std::move(added));
+    }
+
+    running_call begin(ext::call<Signature>& call) {
+        const auto arguments = [](auto&... argument) { return decltype(seen_call::args)(record_of(argument)...); };
+        auto seen = std::make_shared<seen_call>(seen_call{std::apply(arguments, call.args)});
+        const std::lock_guard lock(mutex_);
+        calls_.push_back(seen);
+        if (answers_.empty()) return {std::move(seen), nullptr};
+        const std::size_t next = std::min(given_, answers_.size() - 1);
+        given_ = next + 1;
+        return {std::move(seen), answers_[next]};
+    }
+
+    void end(const running_call& running, ext::call<Signature>& call) {
+        using result = decltype(seen_call::result);
+        result returned;
+        if (call.result && !call.exception) returned.emplace(value_of<typename result::value_type>(call.result));
+        const std::lock_guard lock(mutex_);
+        running.seen->result = std::move(returned);
+        running.seen->exception = call.exception;
+    }
+
+    std::vector<seen_call> calls() const {
+        const std::lock_guard lock(mutex_);
+        std::vector<seen_call> copies;
+        for (const std::shared_ptr<seen_call>& call : calls_) copies.push_back(*call);
+        return copies;
+    }
+
+    void clear() {
+        const std::lock_guard lock(mutex_);
+        calls_.clear();
+    }
+
+private:
+    template <class Value, class Result>
+    static Value value_of(const Result& result) {
+        if constexpr (std::is_constructible_v<Value, decltype(*result)>) return Value(*result);
+        else return {};
+    }
+
+    const std::string function_;
+    const std::thread::id thread_;  // of the calls that are seen; the id of no thread: of all
+    mutable std::mutex mutex_;
+    std::vector<answer> answers_;                    // guarded by the mutex, as all that follows
+    std::size_t given_ = 0;                          // the next answer, or their number when the last one was given
+    std::vector<std::shared_ptr<seen_call>> calls_;  // shared with those that are running, which clear() does not end
+};
+
+}  // namespace detail
+
+template <class Signature>
+std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
+    out << '(';
+    std::apply([&](const auto&... value) {
+        [[maybe_unused]] const char* separator = "";
+        ((out << std::exchange(separator, ", "), detail::write(out, value)), ...);
+    }, call.args);
+    out << ')';
+    if (call.exception) return out << " threw " << detail::text_of(call.exception);
+    if (!call.result) return out << " has not ended";
+    using result = typename decltype(call.result)::value_type;
+    out << " returned";
+    if constexpr (!std::same_as<result, nothing>) out << ' ', detail::write(out, *call.result);
+    return out;
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI::hooks

@@ -1,0 +1,301 @@
+#include "../catch.hpp"
+#include "../tasks.hpp"
+#include "../text_of.hpp"
+#include "simulated_clock.hpp"
+
+#include <extensible/extensible.hpp>
+#include <extensible/hooks/retry.hpp>
+#include <extensible/hooks/spy.hpp>
+
+#include <atomic>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+using namespace ext::literals;
+using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
+using Catch::Matchers::StartsWith;
+namespace hooks = ext::hooks;
+
+namespace {
+
+struct point {
+    int x, y;
+};
+
+struct engine {  // cannot be copied
+    engine() = default;
+    engine(const engine&) = delete;
+    virtual ~engine() = default;
+};
+
+}  // namespace
+
+TEST_CASE("a spy sees the arguments, the result and the exception of each call by value") {
+    ext::registry registry;
+    ext::extensible charge{registry, "billing.charge", [](std::string_view, int& cents) {
+        if (cents < 0) throw std::invalid_argument("less than nothing");
+        return cents++ > 0;
+    }};
+    const hooks::spy seen{charge};
+    {
+        std::string account = "a name that is too long to be kept in the string itself";
+        int cents = 100;
+        CHECK(charge(account, cents));
+        cents = -1;
+        account.assign(account.size(), '?');
+        CHECK_THROWS(charge("bob", cents));
+    }
+    REQUIRE(seen.count() == 2);
+    CHECK(seen.calls()[0].args == std::tuple(std::string("a name that is too long to be kept in the string itself"), 100));
+    CHECK(seen.at(0).result == true);
+    CHECK_FALSE(seen.at(0).exception);
+    CHECK(std::get<1>(seen.at(1).args) == -1);
+    CHECK_FALSE(seen.at(1).result);
+    CHECK(text_of(seen.at(1).exception) == "less than nothing");
+}
+
+TEST_CASE("a spy counts the calls with given arguments") {
+    ext::registry registry;
+    ext::extensible charge{registry, "billing.charge", [](std::string_view, long) {}};
+    hooks::spy seen{charge};
+    charge("ann", 1);
+    charge("bob", 1);
+    charge("ann", 1);
+    CHECK(seen.count("ann", 1) == 2);
+    CHECK(seen.count(std::string("bob"), 1) == 1);
+    CHECK(seen.count("ann", 2) == 0);
+    CHECK(seen.count() == 3);
+    seen.clear();
+    CHECK(seen.count("ann", 1) == 0);
+    CHECK(seen.count() == 0);
+}
+
+TEST_CASE("a spy answers in turn, and again and again with its last answer") {
+    ext::registry registry;
+    int called = 0;
+    ext::extensible next{registry, "next", [&] { return ++called; }};
+    hooks::spy seen{next};
+    CHECK(next() == 1);  // as long as it has no answers the function is called
+
+    SECTION("results and exceptions") {
+        seen.returns(10).then_throws(std::runtime_error("x")).then_returns(30);
+        CHECK(next() == 10);
+        CHECK_THROWS_WITH(next(), "x");
+        CHECK(next() == 30);
+        CHECK(next() == 30);
+        CHECK(called == 1);
+        CHECK(seen.at(1).result == 10);
+        CHECK(text_of(seen.at(2).exception) == "x");
+    }
+    SECTION("an answer may be added later, and counts from then on") {
+        seen.returns(10);
+        CHECK(next() == 10);
+        CHECK(next() == 10);
+        seen.then_returns(20);
+        CHECK(next() == 20);
+        CHECK(next() == 20);
+    }
+    SECTION("new answers put away the old ones") {
+        seen.returns(10).then_returns(20).then_returns(30);
+        CHECK(next() == 10);
+        seen.throws(std::make_exception_ptr(std::logic_error("y")));
+        CHECK_THROWS_WITH(next(), "y");
+        CHECK_THROWS_AS(next(), std::logic_error);
+        seen.calls_original();
+        CHECK(next() == 2);
+    }
+    SECTION("the function may be an answer too") {
+        seen.throws(1).then_calls_original();
+        CHECK_THROWS_AS(next(), int);
+        CHECK(next() == 2);
+        CHECK(next() == 3);
+    }
+}
+
+TEST_CASE("a spy answers for functions that return nothing, or a reference") {
+    ext::registry registry;
+    bool called = false;
+    ext::extensible stop{registry, "stop", [&] { called = true; }};
+    hooks::spy stops{stop};
+    stops.returns().then_throws(std::runtime_error("stuck")).then_returns();
+    stop();
+    CHECK_THROWS_WITH(stop(), "stuck");
+    stop();
+    CHECK_FALSE(called);
+    CHECK(stops.text() == "stop was called 3 times:\n  1. () returned\n  2. () threw stuck\n  3. () returned");
+
+    int one = 1, two = 2;
+    ext::extensible find{registry, "find", [&](int) -> int& { return one; }};
+    hooks::spy finds{find};
+    finds.returns(two);
+    find(5) = 22;
+    CHECK(two == 22);
+    CHECK(finds.at(0).result == 2);
+}
+
+TEST_CASE("a spy is in the place of the function, inside of the other hooks") {
+    ext::registry registry;
+    simulated_clock time;
+    ext::extensible fetch{registry, "fetch", [](const std::string& what) { return what; }};
+    hooks::spy seen{fetch};
+    seen.throws(std::runtime_error("busy")).then_throws(std::runtime_error("busy")).then_returns("page");
+    fetch.around(hooks::retry({.attempts = 3, .clock = time.clock()}));
+    fetch.on_start([](auto& call) {
+        auto& [what] = call.args;
+        if (*what == "cached") call.result = "from the cache";
+        what = "/" + *what;
+    });
+    CHECK(fetch("a") == "page");
+    CHECK(seen.count("/a") == 3);
+    CHECK(fetch("cached") == "from the cache");
+    CHECK(seen.count() == 3);
+}
+
+TEST_CASE("a spy is gone at the end of its scope") {
+    ext::registry registry;
+    ext::extensible twice{registry, "twice", [](int x) { return 2 * x; }};
+    {
+        hooks::spy seen{twice};
+        seen.returns(0);
+        CHECK(twice(1) == 0);
+    }
+    CHECK(twice(1) == 2);
+}
+
+TEST_CASE("a spy may be for one thread") {
+    ext::registry registry;
+    ext::extensible twice{registry, "twice", [](int x) { return 2 * x; }};
+    ext::extensible later{registry, "later", [](int x) -> tasks::lazy<int> { co_return 2 * x; }};
+    hooks::spy seen{twice, {.this_thread = true}};
+    hooks::spy awaited{later, {.this_thread = true}};
+    seen.returns(0);
+    awaited.returns(0);
+    std::thread([&] {
+        CHECK(twice(1) == 2);
+        CHECK(later(1).run() == 2);
+    }).join();
+    CHECK(seen.count() + awaited.count() == 0);
+    CHECK(twice(1) == 0);
+    CHECK(later(1).run() == 0);
+    CHECK(seen.count() + awaited.count() == 2);
+}
+
+TEST_CASE("a spy sees awaited calls, and answers them") {
+    ext::registry registry;
+    tasks::gate gate, never;
+    ext::extensible load{registry, "load", [&](std::string_view what) -> tasks::lazy<std::string> {
+        co_await (what == "fourth" ? never : gate);
+        co_return std::string(what);
+    }};
+    hooks::spy seen{load};
+    auto first = load("first");
+    first.start();
+    CHECK(seen.text() == "load was called once:\n  1. (\"first\") has not ended");
+    seen.returns("page").then_throws(std::runtime_error("busy"));
+    CHECK(load("second").run() == "page");
+    CHECK_THROWS_WITH(load("third").run(), "busy");
+    {
+        seen.calls_original();
+        auto destroyed = load("fourth");
+        destroyed.start();
+    }
+    gate.open();
+    CHECK(first.get() == "first");
+    CHECK(seen.text() == "load was called 4 times:\n"
+                         "  1. (\"first\") returned \"first\"\n"
+                         "  2. (\"second\") returned \"page\"\n"
+                         "  3. (\"third\") threw busy\n"
+                         "  4. (\"fourth\") has not ended");
+}
+
+TEST_CASE("a spy may be gone before a call that is suspended") {
+    ext::registry registry;
+    tasks::gate gate;
+    ext::extensible load{registry, "load", [&](int x) -> tasks::lazy<int> {
+        co_await gate;
+        co_return x;
+    }};
+    auto seen = std::make_unique<hooks::spy<tasks::lazy<int>(int)>>(load);
+    auto call = load(3);
+    call.start();
+    seen.reset();
+    gate.open();
+    CHECK(call.get() == 3);
+}
+
+TEST_CASE("a spy tells for people what it has seen") {
+    ext::registry registry;
+    ext::extensible draw{registry, "draw", [](const char*, bool, double, point, unsigned char) { return point{3, 4}; }};
+    const hooks::spy seen{draw};
+    const auto shown = [&] {
+        std::ostringstream out;
+        out << seen;
+        return out.str();
+    };
+    CHECK(shown() == "draw was not called");
+    draw("a", true, 0.5, {1, 2}, 7);
+    draw(nullptr, false, 2, {1, 2}, 7);
+    CHECK(seen.count() == 2);
+    CHECK(std::get<0>(seen.at(1).args) == "");
+    CHECK_THAT(shown(), StartsWith("draw was called 2 times:\n  1. (\"a\", true, 0.5, <"));
+    CHECK_THAT(shown(), Contains("point>, 7) returned <"));
+    CHECK_THROWS_WITH(seen.at(2), StartsWith("draw was called 2 times:\n  1. (\"a\"") &&
+                                      EndsWith("the number of a call was expected, 2 was given"));
+    CHECK_THROWS_AS(seen.at(2), ext::error);
+}
+
+TEST_CASE("a spy says so of what cannot be copied") {
+    ext::registry registry;
+    using keys = std::vector<std::unique_ptr<int>>;
+    ext::extensible start{registry, "start", [](const engine&, std::unique_ptr<int> key, const keys&) { return key; }};
+    const hooks::spy seen{start};
+    CHECK(*start(engine(), std::make_unique<int>(5), {}) == 5);
+    const std::string key = "<std::unique_ptr<int>, which cannot be copied>";
+    CHECK_THAT(seen.text(), Contains("engine, which cannot be copied>, " + key) && EndsWith("returned " + key));
+}
+
+TEST_CASE("a spy may be registered by name, before the function is wrapped, and with options") {
+    ext::registry registry;
+    hooks::spy<int(int)> seen{registry, "twice", {.id = "spy", .times = 1}};
+    seen.returns(0);
+    ext::extensible twice{registry, "twice", ext::params("x"_kw), [](int x) { return 2 * x; }};
+    CHECK(twice(4) == 0);
+    CHECK(twice(4) == 8);
+    CHECK(seen.count(4) == 1);
+    const hooks::spy again{twice, {.id = "spy"}};
+    CHECK_THROWS_AS((hooks::spy{twice, {.id = "spy"}}), ext::duplicate_hook);
+}
+
+TEST_CASE("threads call, answer and read at once") {
+    ext::registry registry;
+    ext::extensible echo{registry, "echo", [](std::string text) { return text; }};
+    hooks::spy seen{echo};
+    std::atomic<bool> done{false};
+    std::atomic<int> right{0};
+    std::thread reader([&] {
+        while (!done) {
+            static_cast<void>(seen.text());
+            seen.returns("x").then_calls_original();
+        }
+    });
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 3; ++caller)
+        callers.emplace_back([&] {
+            for (int i = 0; i < 50; ++i) {
+                const std::string result = echo("y");
+                right += result == "x" || result == "y";
+            }
+        });
+    for (std::thread& caller : callers) caller.join();
+    done = true;
+    reader.join();
+    CHECK(right == 150);
+    CHECK(seen.count("y") == 150);
+}
