@@ -305,7 +305,8 @@ TEST_CASE("Hooks for any function run in calls that are awaited, and those that 
     ext::extensible<int(int)> plain{s.registry, "plain", [](int x) { return x; }};
     std::vector<std::string> heard;
     s.registry.on_end("*", [&](ext::any_call& call) {
-        heard.push_back(std::string(call.name()) + (call.result<std::string>() ? " text" : call.result<int>() ? " int" : ""));
+        heard.push_back(std::string(call.name()) + (call.is_awaited() ? " awaited" : "") +
+                        (call.result<std::string>() ? " text" : call.result<int>() ? " int" : ""));
     });
     s.registry.on_start("*", [&](ext::any_call& call) -> lazy<void> {
         heard.push_back("awaited in " + std::string(call.name()));
@@ -321,7 +322,7 @@ TEST_CASE("Hooks for any function run in calls that are awaited, and those that 
     });
     CHECK(s.echo("x").run() == "around x");
     CHECK(plain(1) == 1);
-    CHECK_THAT(heard, Equals<std::string>({"awaited in echo", "echo text", "plain around", "plain int"}));
+    CHECK_THAT(heard, Equals<std::string>({"awaited in echo", "echo awaited text", "plain around", "plain int"}));
 }
 
 TEST_CASE("What an isolated hook throws when it is awaited goes to the error handler") {

@@ -110,6 +110,9 @@ public:
         return *operations().result.type == type_of<T>();
     }
 
+    /// Whether the function returns an awaitable, so that the call may be suspended, and go on on another thread.
+    bool is_awaited() const noexcept { return operations().stage != nullptr; }
+
     /// Whether the call has failed so far: something was thrown, or the result says so, see ext::failed.
     bool failed() const { return exception() || (has_result() && operations().failed && operations().failed(call_)); }
 
