@@ -1,0 +1,151 @@
+#pragma once
+
+// How are faults written? As `net.*=throw(0.01); store.get=delay(50ms, 0.1); seed=7`, which is read here.
+
+#include <extensible/detail/config.hpp>
+#include <extensible/error.hpp>
+#include <extensible/hooks/clock.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+
+/// One fault: `store.get=delay(50ms, 0.1)`.
+struct fault_rule {
+    std::string text, pattern;
+    std::optional<duration> delay{};  // none: it throws
+    double probability = 1;
+};
+
+class fault_text {
+public:
+    std::vector<fault_rule> rules;
+    std::optional<std::uint64_t> seed;
+
+    /// Throws ext::error for a text that cannot be read, with the place.
+    explicit fault_text(std::string_view text) : text_(text) {
+        while (skip_spaces(), !is_at_end()) {
+            read_rule();
+            skip_spaces();
+            if (!is_at_end()) expect(';', "';' or the end");
+        }
+    }
+
+private:
+    void read_rule() {
+        const std::size_t begin = at_;
+        while (!is_at_end() && text_[at_] != '=' && text_[at_] != ';') ++at_;
+        const std::string_view pattern = trimmed(text_.substr(begin, at_ - begin));
+        if (pattern.empty()) fail(begin, "the name of a function, or a pattern,");
+        expect('=', "'='");
+        skip_spaces();
+        if (pattern == "seed" && is_digit()) return void(seed = read_integer());
+        fault_rule rule{.text = {}, .pattern = std::string(pattern)};
+        if (const std::string_view kind = read_word(); kind == "delay") read_delay(rule);
+        else if (kind == "throw") read_throw(rule);
+        else fail(at_ - kind.size(), "throw or delay");
+        rule.text = text_.substr(begin, at_ - begin);
+        rules.push_back(std::move(rule));
+    }
+
+    // `throw`, `throw(0.01)`.
+    void read_throw(fault_rule& rule) {
+        if (!take('(')) return;
+        rule.probability = read_probability();
+        expect(')', "')'");
+    }
+
+    // `delay(50ms)`, `delay(50ms, 0.1)`.
+    void read_delay(fault_rule& rule) {
+        expect('(', "'('");
+        rule.delay = read_duration();
+        if (take(',')) rule.probability = read_probability();
+        expect(')', rule.probability == 1 ? "',' or ')'" : "')'");
+    }
+
+    double read_probability() {
+        skip_spaces();
+        const std::size_t begin = at_;
+        const double probability = read_number();
+        if (probability > 1) fail(begin, "a probability between 0 and 1");
+        return probability;
+    }
+
+    duration read_duration() {
+        skip_spaces();
+        const std::size_t begin = at_;
+        const double number = read_number();
+        const std::string_view unit = read_word();
+        const double nanoseconds = unit == "ns" ? 1 : unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
+        if (nanoseconds == 0) fail(at_ - unit.size(), "ns, us, ms or s");
+        if (number * nanoseconds > 1e18) fail(begin, "a time of no more than 1000000000s");
+        return duration(static_cast<duration::rep>(number * nanoseconds));
+    }
+
+    // Not by the standard library, which reads the decimal point of the locale, or in some cases not at all.
+    double read_number() {
+        if (!is_digit()) fail(at_, "a number");
+        double digits = 0, divisor = 1;
+        for (; is_digit(); ++at_) digits = 10 * digits + (text_[at_] - '0');
+        if (is_at_end() || text_[at_] != '.') return digits;
+        ++at_;
+        if (!is_digit()) fail(at_, "a digit");
+        for (; is_digit(); ++at_, divisor *= 10) digits = 10 * digits + (text_[at_] - '0');
+        return digits / divisor;
+    }
+
+    std::uint64_t read_integer() {
+        const std::size_t begin = at_;
+        std::uint64_t number = 0;
+        for (; is_digit(); ++at_) {
+            const auto digit = static_cast<std::uint64_t>(text_[at_] - '0');
+            if (number > (UINT64_MAX - digit) / 10) fail(begin, "a number of 64 bits");
+            number = 10 * number + digit;
+        }
+        return number;
+    }
+
+    std::string_view read_word() {
+        const std::size_t begin = at_;
+        while (!is_at_end() && text_[at_] >= 'a' && text_[at_] <= 'z') ++at_;
+        return text_.substr(begin, at_ - begin);
+    }
+
+    bool take(char c) {
+        const std::size_t before = at_;
+        skip_spaces();
+        if (!is_at_end() && text_[at_] == c) return ++at_, true;
+        at_ = before;
+        return false;
+    }
+    void expect(char c, std::string_view expected) {
+        if (!take(c)) skip_spaces(), fail(at_, expected);
+    }
+    void skip_spaces() {
+        while (!is_at_end() && is_space(text_[at_])) ++at_;
+    }
+    bool is_at_end() const { return at_ == text_.size(); }
+    bool is_digit() const { return !is_at_end() && text_[at_] >= '0' && text_[at_] <= '9'; }
+    static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+    static std::string_view trimmed(std::string_view text) {
+        while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+        return text;
+    }
+
+    [[noreturn]] void fail(std::size_t place, std::string_view expected) const {
+        const std::string found(text_.substr(place, 20));
+        std::string what = "ext::hooks::faults: column " + std::to_string(place + 1) + " of \"";
+        what.append(text_).append("\": ").append(expected).append(" was expected, ");
+        throw error(what + (found.empty() ? "the end" : "\"" + found + "\"") + " was found");
+    }
+
+    const std::string_view text_;
+    std::size_t at_ = 0;
+};
+
+}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail

@@ -1,0 +1,232 @@
+#include "../catch.hpp"
+#include "../tasks.hpp"
+#include "simulated_clock.hpp"
+
+#include <extensible/extensible.hpp>
+#include <extensible/hooks/fault.hpp>
+#include <extensible/hooks/retry.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+namespace hooks = ext::hooks;
+
+namespace {
+
+// Which of so many calls throw: "..x.x".
+std::string pattern_of_faults(auto& function, int calls) {
+    std::string pattern;
+    for (int call = 0; call < calls; ++call) {
+        try {
+            function();
+            pattern += '.';
+        } catch (const hooks::injected_fault&) {
+            pattern += 'x';
+        }
+    }
+    return pattern;
+}
+
+}  // namespace
+
+TEST_CASE("a fault throws in the calls of the functions that match, as long as the faults live") {
+    ext::registry registry;
+    int called = 0;
+    ext::extensible get{registry, "net.get", [&] { ++called; }};
+    ext::extensible store{registry, "store", [&] { ++called; }};
+    {
+        const hooks::faults faults{registry, "net.*=throw", {.seed = 5}};
+        ext::extensible put{registry, "net.put", [&] { ++called; }};
+        CHECK_THROWS_AS(get(), hooks::injected_fault);
+        CHECK_THROWS_AS(put(), ext::error);
+        CHECK_THROWS_WITH(get(), "net.get: injected by net.*=throw, seed 5");
+        CHECK(called == 0);
+        store();
+        CHECK(called == 1);
+    }
+    get();
+    CHECK(called == 2);
+}
+
+TEST_CASE("a fault has its probability, and the same seed gives the same faults") {
+    ext::registry registry;
+    ext::extensible get{registry, "get", [] {}};
+    const auto faults_with = [&](std::string_view text, std::uint64_t seed) {
+        const hooks::faults faults{registry, text, {.seed = seed}};
+        CHECK((seed == 0 || faults.seed() == seed || faults.seed() == 77));
+        return pattern_of_faults(get, 200);
+    };
+    const std::string some = faults_with("get=throw(0.25)", 7);
+    const auto count = std::count(some.begin(), some.end(), 'x');
+    CHECK(count > 20);
+    CHECK(count < 80);
+    CHECK(faults_with("get=throw(0.25)", 7) == some);
+    CHECK(faults_with("get=throw(0.25)", 8) != some);
+    CHECK(faults_with("get=throw(0.25)", 0) != faults_with("get=throw(0.25)", 0));
+    CHECK(faults_with("seed=77; get=throw(0.25)", 7) == faults_with("get=throw(0.25);seed=77", 8));
+    CHECK(faults_with("get=throw(0)", 7) == std::string(200, '.'));
+    CHECK(faults_with("get=throw(1)", 7) == std::string(200, 'x'));
+    CHECK(faults_with("", 7) == std::string(200, '.'));
+}
+
+TEST_CASE("a seed that was made up can be asked for") {
+    ext::registry registry;
+    ext::extensible get{registry, "get", [] {}};
+    std::uint64_t seed = 0;
+    std::string first;
+    {
+        const hooks::faults faults{registry, "other=delay(1ms); get=throw(0.5)"};
+        seed = faults.seed();
+        first = pattern_of_faults(get, 100);
+    }
+    const hooks::faults faults{registry, "other=delay(1ms); get=throw(0.5)", {.seed = seed}};
+    CHECK(pattern_of_faults(get, 100) == first);
+}
+
+TEST_CASE("a fault delays a call") {
+    ext::registry registry;
+    simulated_clock time;
+    ext::extensible get{registry, "get", [] {}};
+    const hooks::faults faults{registry, "get = delay( 1.5ms )\n; g*=delay(0ns);get=delay(2s,0) ;", {.clock = time.clock()}};
+    get();
+    CHECK(time.passed() == 1500us);
+    get();
+    CHECK(time.passed() == 3ms);
+}
+
+TEST_CASE("faults are inside of the other hooks") {
+    ext::registry registry;
+    simulated_clock time;
+    int called = 0;
+    ext::extensible get{registry, "get", [&] { return ++called; }};
+    const hooks::faults faults{registry, "get=throw(0.5)", {.seed = 3}};
+    get.around(hooks::retry({.attempts = 100, .first_pause = 0ms, .clock = time.clock()}));
+    for (int i = 1; i <= 50; ++i) CHECK(get() == i);
+    const hooks::faults always{registry, "get=throw"};
+    get.on_start([](auto& call) { call.result = 0; });
+    CHECK(get() == 0);
+}
+
+TEST_CASE("faults are in awaited calls too") {
+    ext::registry registry;
+    simulated_clock time;
+    int called = 0;
+    ext::extensible load{registry, "load", [&](int x) -> tasks::lazy<int> {
+        ++called;
+        co_return x;
+    }};
+    SECTION("thrown") {
+        const hooks::faults faults{registry, "load=throw"};
+        CHECK_THROWS_AS(load(1).run(), hooks::injected_fault);
+        CHECK(called == 0);
+    }
+    SECTION("delays block the thread") {
+        const hooks::faults faults{registry, "load=delay(3s)", {.clock = time.clock()}};
+        CHECK(load(1).run() == 1);
+        CHECK(time.passed() == 3s);
+    }
+    SECTION("or are awaited where it is said how") {
+        tasks::gate timer;
+        hooks::duration paused{};
+        const auto pause_on_timer = [&](hooks::duration pause) -> tasks::gate& {
+            paused = pause;
+            return timer;
+        };
+        const hooks::faults faults{registry, "load=delay(3s);load=delay(0s)", {.clock = time.clock()}, pause_on_timer};
+        auto call = load(1);
+        call.start();
+        CHECK_FALSE(call.done());
+        CHECK(called == 0);
+        timer.open();
+        CHECK(call.get() == 1);
+        CHECK(paused == 3s);
+        CHECK(time.passed() == 0s);
+    }
+}
+
+TEST_CASE("faults may come from the environment") {
+    ext::registry registry;
+    ext::extensible get{registry, "get", [] {}};
+    const auto faults_of = [&](const char* text) {
+        if (text) setenv("EXTENSIBLE_FAULTS", text, 1);
+        else unsetenv("EXTENSIBLE_FAULTS");
+        const auto faults = hooks::faults::from_environment(registry);
+        return pattern_of_faults(get, 1);
+    };
+    CHECK(faults_of("get=throw") == "x");
+    CHECK(faults_of("") == ".");
+    CHECK_THROWS_AS(faults_of("get=throws"), ext::error);
+    CHECK(faults_of(nullptr) == ".");
+}
+
+TEST_CASE("threads draw their faults from one sequence") {
+    ext::registry registry;
+    ext::extensible get{registry, "get", [] {}};
+    const auto count_on = [&](int threads) {
+        const hooks::faults faults{registry, "get=throw(0.5)", {.seed = 11}};
+        std::atomic<int> thrown{0};
+        std::vector<std::thread> callers;
+        for (int caller = 0; caller < threads; ++caller)
+            callers.emplace_back([&] {
+                for (int i = 0; i < 600 / threads; ++i) {
+                    try {
+                        get();
+                    } catch (const hooks::injected_fault&) {
+                        ++thrown;
+                    }
+                }
+            });
+        for (std::thread& caller : callers) caller.join();
+        return thrown.load();
+    };
+    CHECK(count_on(3) == count_on(1));
+}
+
+TEST_CASE("a text of faults that cannot be read is an error with the place") {
+    ext::registry registry;
+    const auto error_of = [&](std::string_view text) -> std::string {
+        try {
+            const hooks::faults faults{registry, text};
+        } catch (const ext::error& error) {
+            return error.what();
+        }
+        return "none";
+    };
+    CHECK(error_of("net.*=thorw(0.01)") ==
+          "ext::hooks::faults: column 7 of \"net.*=thorw(0.01)\": throw or delay was expected, \"thorw(0.01)\" was found");
+    CHECK(error_of("a=throw(0.1);b=throw(x)") ==
+          "ext::hooks::faults: column 22 of \"a=throw(0.1);b=throw(x)\": a number was expected, \"x)\" was found");
+    CHECK_THAT(error_of("a"), Contains("column 2 of \"a\": '=' was expected, the end was found"));
+    CHECK_THAT(error_of("a=throw; =throw"), Contains("column 10 ") && Contains("of a function, or a pattern, was expected"));
+    CHECK_THAT(error_of("a="), Contains("column 3 ") && Contains("throw or delay was expected, the end was found"));
+    CHECK_THAT(error_of("a=throw(0.1"), Contains("column 12 ") && Contains("')' was expected, the end was found"));
+    CHECK_THAT(error_of("a=throw(0.1;b=throw"), Contains("column 12 ") && Contains("')' was expected, \";b=throw\" was found"));
+    CHECK_THAT(error_of("a=throw(1.5)"), Contains("column 9 ") && Contains("a probability between 0 and 1 was expected"));
+    CHECK_THAT(error_of("a=throw(-1)"), Contains("column 9 ") && Contains("a number was expected, \"-1)\""));
+    CHECK_THAT(error_of("a=throw(nan)"), Contains("column 9 ") && Contains("a number was expected"));
+    CHECK_THAT(error_of("a=throw(1.)"), Contains("column 11 ") && Contains("a digit was expected"));
+    CHECK_THAT(error_of("a=delay"), Contains("column 8 ") && Contains("'(' was expected, the end was found"));
+    CHECK_THAT(error_of("a=delay(5)"), Contains("column 10 ") && Contains("ns, us, ms or s was expected, \")\" was found"));
+    CHECK_THAT(error_of("a=delay(5min)"), Contains("column 10 ") && Contains("ns, us, ms or s was expected"));
+    CHECK_THAT(error_of("a=delay(99999999999s)"), Contains("column 9 ") && Contains("no more than 1000000000s was expected"));
+    CHECK_THAT(error_of("a=delay(5ms 1)"), Contains("column 13 ") && Contains("',' or ')' was expected, \"1)\" was found"));
+    CHECK_THAT(error_of("a=throw b=throw"), Contains("column 9 ") && Contains("';' or the end was expected"));
+    CHECK_THAT(error_of("seed=99999999999999999999"), Contains("column 6 ") && Contains("a number of 64 bits was expected"));
+    CHECK_THAT(error_of("seed=-1"), Contains("column 6 "));
+    CHECK_THAT(error_of(" ; "), Contains("column 2 ") && Contains("the name of a function"));
+    CHECK(error_of("seed=18446744073709551615") == "none");
+    CHECK(error_of("seed=throw") == "none");  // a function may be called so
+
+    ext::extensible a{registry, "a", [] {}};
+    CHECK_THROWS_AS((hooks::faults{registry, "a=throw;b"}), ext::error);
+    a();  // nothing was registered
+}
