@@ -1,0 +1,20 @@
+# Claims about examples/testing.cpp:
+#
+#     cmake -DPROGRAM=<built example> -P tests/examples/testing.cmake
+
+cmake_minimum_required(VERSION 3.20)
+
+if(NOT DEFINED PROGRAM)
+    message(FATAL_ERROR "usage: cmake -DPROGRAM=<built example> -P testing.cmake")
+endif()
+include("${CMAKE_CURRENT_LIST_DIR}/claims.cmake")
+
+run()
+claim("the program succeeds" status EQUAL 0)
+claim("nothing goes to stderr, so no exception was lost" err STREQUAL nothing)
+claim("the functions themselves are not called" NOT out MATCHES "would ")
+string(REGEX MATCHALL "(^|\n)ok  " passed "${out}")
+list(LENGTH passed count)
+claim("what the tests claim holds" count EQUAL 7)
+claim("where a check fails, the spy says what it has seen" out MATCHES
+    "\nFAILED  the bank is asked three times\nbilling.charge was called 2 times:\n  1. [(]\"eve\", 999[)] threw no answer\n  2. [(]\"eve\", 999[)] returned true\n$")
