@@ -233,6 +233,11 @@ TEST_CASE("a spy may be gone before a call that is suspended") {
 TEST_CASE("a spy tells for people what it has seen") {
     ext::registry registry;
     ext::extensible draw{registry, "draw", [](const char*, bool, double, point, unsigned char) { return point{3, 4}; }};
+    ext::extensible title{registry, "title", [](char* text) -> const char* { return text; }};
+    const hooks::spy titles{title};
+    title(nullptr);
+    CHECK(titles.text() == "title was called once:\n  1. (\"\") returned \"\"");
+
     const hooks::spy seen{draw};
     const auto shown = [&] {
         std::ostringstream out;

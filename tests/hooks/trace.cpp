@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <fstream>
+#include <ios>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <sstream>
@@ -148,6 +151,40 @@ TEST_CASE("a trace is valid JSON each time that the buffer is written, and not w
     CHECK(is_json(out.str()));
 }
 
+TEST_CASE("a trace is valid JSON in its file, whenever the program ends") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](const std::string& text) { return text.size(); }};
+    const std::filesystem::path path = std::filesystem::temp_directory_path() / "extensible_test_of_trace.json";
+    std::ofstream file(path, std::ios::binary);
+    const hooks::trace trace{registry, file, {.values = true, .buffer = 1}};
+    for (std::size_t calls = 1; calls <= 5; ++calls) {
+        f(std::string(calls * 5000, 'x'));  // with more than a file's own buffer holds, and with less
+        f("x");
+        std::ifstream read(path, std::ios::binary);
+        const std::string written{std::istreambuf_iterator<char>(read), {}};
+        CHECK(is_json(written));
+        CHECK(count(written, R"("ph": "X")") == 2 * calls);
+    }
+    std::filesystem::remove(path);
+}
+
+TEST_CASE("a call does not fail because its trace cannot be written") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    int reported = 0;
+    registry.on_hook_error([&](const ext::hook_error&) { ++reported; });
+    std::ostringstream out;
+    out.exceptions(std::ios::badbit | std::ios::failbit);
+    {
+        const hooks::trace trace{registry, out, {.buffer = 1}};
+        CHECK_THROWS(out.setstate(std::ios::badbit));
+        CHECK(f(1) == 1);
+    }
+    CHECK(out.bad());
+    CHECK(out.str() == "[\n]\n");
+    CHECK(reported == 0);
+}
+
 TEST_CASE("a trace of awaited calls has pairs of events, wherever the calls are suspended") {
     ext::registry registry;
     simulated_clock time;
@@ -170,8 +207,8 @@ TEST_CASE("a trace of awaited calls has pairs of events, wherever the calls are 
         gates[1].open();
         CHECK(first.get() + second.get() == 1);
     }
-    const auto event = [](const std::string& phase, const std::string& time, const std::string& rest) {
-        return Contains("{\"ph\": \"" + phase + R"(", "name": "net.load", "cat": "net", "ts": )" + time + ", " + rest);
+    const auto event = [](const std::string& phase, const std::string& begin, const std::string& rest) {
+        return Contains("{\"ph\": \"" + phase + R"(", "name": "net.load", "cat": "net", "ts": )" + begin + ", " + rest);
     };
     CHECK(is_json(out.str()));
     CHECK_THAT(out.str(), event("b", "0.000", R"("id": 1, "args": {"arguments": {"0": 0}}, "pid": 1, "tid": 1})"));

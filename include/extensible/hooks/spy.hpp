@@ -173,10 +173,14 @@ template <class R, class... A>
 template <class... Expected>
 std::size_t spy<R(A...)>::count(const Expected&... expected) const {
     using arguments = decltype(call_type::args);
-    constexpr bool fits = sizeof...(Expected) == std::tuple_size_v<arguments>;
-    static_assert(fits, "ext::hooks::spy::count: one value for each of the function's arguments was expected");
+    constexpr bool fits = std::is_constructible_v<arguments, const Expected&...>;
+    static_assert(fits, "ext::hooks::spy::count: a value for each of the function's arguments was expected, and of its type");
+    constexpr bool comparable = []<class... T>(std::type_identity<std::tuple<T...>>) {
+        return (std::equality_comparable<T> && ...);
+    }(std::type_identity<arguments>());
+    static_assert(comparable, "ext::hooks::spy::count: the type of an argument has no ==; look at what calls() gives");
     std::size_t found = 0;
-    if constexpr (fits) {
+    if constexpr (fits && comparable) {
         const arguments wanted(expected...);
         for (const call_type& call : calls()) found += call.args == wanted;
     }

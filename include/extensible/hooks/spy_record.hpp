@@ -82,11 +82,10 @@ struct spied_call<R(A...)> {
 namespace detail {
 
 template <class T>
-recorded<T> record_of(const arg<T>& argument) {
-    using value = recorded<T>;
-    if constexpr (std::is_pointer_v<std::decay_t<T>> && std::same_as<value, std::string>) return *argument ? *argument : "";
-    else if constexpr (std::same_as<value, not_copied<std::decay_t<T>>>) return {};
-    else return value(std::as_const(*argument));
+recorded<T> record_of(const T& value) {
+    if constexpr (std::same_as<recorded<T>, not_copied<T>>) return {};
+    else if constexpr (std::is_pointer_v<T> && std::same_as<recorded<T>, std::string>) return value ? value : "";
+    else return recorded<T>(value);
 }
 
 template <class T>
@@ -127,7 +126,7 @@ public:
     }
 
     running_call begin(ext::call<Signature>& call) {
-        const auto arguments = [](auto&... argument) { return decltype(seen_call::args)(record_of(argument)...); };
+        const auto arguments = [](const auto&... argument) { return decltype(seen_call::args)(record_of(*argument)...); };
         auto seen = std::make_shared<seen_call>(seen_call{std::apply(arguments, call.args)});
         const std::lock_guard lock(mutex_);
         calls_.push_back(seen);
@@ -138,9 +137,11 @@ public:
     }
 
     void end(const running_call& running, ext::call<Signature>& call) {
-        using result = decltype(seen_call::result);
-        result returned;
-        if (call.result && !call.exception) returned.emplace(value_of<typename result::value_type>(call.result));
+        decltype(seen_call::result) returned;
+        if (call.result && !call.exception) {
+            if constexpr (std::is_void_v<decltype(*call.result)>) returned.emplace();
+            else returned.emplace(record_of(*call.result));
+        }
         const std::lock_guard lock(mutex_);
         running.seen->result = std::move(returned);
         running.seen->exception = call.exception;
@@ -159,12 +160,6 @@ public:
     }
 
 private:
-    template <class Value, class Result>
-    static Value value_of(const Result& result) {
-        if constexpr (std::is_constructible_v<Value, decltype(*result)>) return Value(*result);
-        else return {};
-    }
-
     const std::string function_;
     const std::thread::id thread_;  // of the calls that are seen; the id of no thread: of all
     mutable std::mutex mutex_;

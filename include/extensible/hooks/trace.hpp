@@ -21,6 +21,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <ios>
 #include <limits>
 #include <map>
 #include <memory>
@@ -97,7 +99,6 @@ public:
 
     void add(json_object event) {
         const std::lock_guard lock(mutex_);
-        if (!out_) return;
         const auto [thread, is_new] = threads_.try_emplace(std::this_thread::get_id(), threads_.size() + 1);
         const std::string number = json(thread->second);
         if (is_new) {
@@ -132,9 +133,13 @@ private:
         if (!out_ || pending_.empty()) return;
         constexpr std::string_view end_of_array = "\n]\n";
         const std::string text = std::exchange(pending_, std::string()).append(end_of_array);
-        out_->seekp(end_);
-        out_->write(text.data(), static_cast<std::streamsize>(text.size()));
-        out_->flush();
+        try {
+            out_->seekp(end_);
+            out_->write(text.data(), static_cast<std::streamsize>(text.size()));
+            out_->flush();
+        } catch (const std::ios_base::failure&) {
+            // The stream has it in its state too.
+        }
         end_ += static_cast<std::streamoff>(text.size() - end_of_array.size());
     }
 

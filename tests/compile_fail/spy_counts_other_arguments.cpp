@@ -1,0 +1,11 @@
+// A spy counts calls by all their arguments.
+// expect: ext::hooks::spy::count: a value for each of the function's arguments was expected, and of its type
+#include <extensible/hooks/spy.hpp>
+
+ext::extensible charge{"billing.charge", [](const char*, int) {}};
+ext::hooks::spy seen{charge};
+#ifdef FIXED
+auto count = seen.count("ann", 250);
+#else
+auto count = seen.count("ann");
+#endif

@@ -1,0 +1,14 @@
+// An answer of a spy may be given several times.
+// expect: ext::hooks::spy: the function's result cannot be copied, and so not be given to several calls; use ext::instead
+#include <extensible/hooks/spy.hpp>
+
+#include <memory>
+
+#ifdef FIXED
+using pointer = std::shared_ptr<int>;
+#else
+using pointer = std::unique_ptr<int>;
+#endif
+ext::extensible open{"file.open", []() -> pointer { return nullptr; }};
+ext::hooks::spy seen{open};
+auto& answered = seen.returns(nullptr);
