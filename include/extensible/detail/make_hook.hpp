@@ -232,7 +232,7 @@ struct result_type_of<R(A...)> {
 // A generic lambda, or an overloaded function object. It is not tried with an ext::any_call: the errors in its body would be told once
 // more.
 template <class Hook>
-constexpr bool is_generic = std::is_class_v<Hook> && !requires { &Hook::operator(); };
+constexpr bool is_generic = std::is_class_v<Hook> && !for_any_call<Hook> && !requires { &Hook::operator(); };
 
 /// Registers a hook on a function of this signature.
 template <phase When, class Signature, class Parameters, class Hook>

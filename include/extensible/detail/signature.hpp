@@ -89,6 +89,11 @@ struct signature_from<Function> {
 template <class Function>
 using signature_of = typename signature_from<std::decay_t<Function>>::type;
 
+// A class of which one object may be a start hook, an around hook, and one that is awaited, has several operator() that all take an
+// ext::any_call& first, and says so: `using for_any_call = void;`.
+template <class Hook>
+concept for_any_call = requires { typename Hook::for_any_call; };
+
 // The signature of a hook registered by name: the one given, or else that of the ext::call that it takes; any_call where
 // it takes that.
 template <phase When, class Given, class Hook>
@@ -125,7 +130,9 @@ struct signature_of_hook<When, void, Hook> {
         using type = any_call;
     };
     static auto find() {
-        if constexpr (requires { &Hook::operator(); } || std::is_pointer_v<Hook>)
+        if constexpr (for_any_call<Hook>)
+            return from_call<void(any_call&)>();
+        else if constexpr (requires { &Hook::operator(); } || std::is_pointer_v<Hook>)
             return from_call<signature_of<Hook>>();
         else if constexpr (When == phase::around)
             return find_around();
