@@ -14,12 +14,12 @@
 #include <extensible/hooks/chance.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/expect.hpp>
+#include <extensible/hooks/thrown.hpp>
 #include <extensible/proceed.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <optional>
 #include <type_traits>
@@ -39,10 +39,6 @@ struct retry_options {
     std::uint64_t seed = 0;  ///< of the jitter; 0 for another one each time
     hooks::clock clock = {};
 };
-
-/// For `retry_options::when`: whether an exception of one of these types was thrown.
-template <class... Exceptions>
-bool thrown(const any_call& call);
 
 namespace detail {
 
@@ -65,20 +61,6 @@ detail::retry_hook<Pause> retry(retry_options options = {}, Pause pause = {}) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-template <class... Exceptions>
-bool thrown(const any_call& call) {
-    const auto is = [&]<class Exception>(std::type_identity<Exception>) {
-        try {
-            std::rethrow_exception(call.exception());
-        } catch (const Exception&) {
-            return true;
-        } catch (...) {
-            return false;
-        }
-    };
-    return call.exception() && (is(std::type_identity<Exceptions>()) || ...);
-}
 
 namespace detail {
 
