@@ -1,0 +1,495 @@
+#include "../catch.hpp"
+#include "../tasks.hpp"
+#include "simulated_clock.hpp"
+
+#include <extensible/extensible.hpp>
+#include <extensible/hooks/cache.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace std::string_literals;
+using namespace ext::literals;
+namespace hooks = ext::hooks;
+
+namespace {
+
+// A slow function behind a cache, with a clock that is set by hand.
+struct cached {
+    explicit cached(hooks::cache_options options = {}) : known(fetch, with_clock(std::move(options))) { fetch.around(known); }
+
+    hooks::cache_options with_clock(hooks::cache_options options) {
+        options.clock = time.clock();
+        return options;
+    }
+
+    ext::registry registry;
+    simulated_clock time;
+    std::atomic<int> calls{0};
+    std::function<std::string(std::string_view)> answer = [](std::string_view city) { return "weather of " + std::string(city); };
+    ext::extensible<std::string(std::string_view)> fetch{registry, "fetch", [this](std::string_view city) {
+        ++calls;
+        return answer(city);
+    }};
+    hooks::cache<std::string(std::string_view)> known;
+};
+
+// Waits without a limit of its own but one for a test that fails. False then.
+template <class Condition>
+bool eventually(Condition condition) {
+    for (const auto limit = std::chrono::steady_clock::now() + 20s; !condition(); std::this_thread::yield())
+        if (std::chrono::steady_clock::now() > limit) return false;
+    return true;
+}
+
+// What each of so many threads got; failures as their text.
+std::vector<std::string> in_threads(std::size_t count, const std::function<std::string(std::size_t)>& ask) {
+    std::vector<std::string> outcomes(count);
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < count; ++i)
+        threads.emplace_back([&, i] {
+            try {
+                outcomes[i] = ask(i);
+            } catch (const std::exception& error) {
+                outcomes[i] = error.what();
+            }
+        });
+    for (std::thread& thread : threads) thread.join();
+    return outcomes;
+}
+
+// Outlives the threads that share it: ThreadSanitizer does not see how the C++ runtime counts those who refer to an exception.
+const std::exception_ptr down = std::make_exception_ptr(std::runtime_error("down"));
+
+}  // namespace
+
+// ---- What is kept, and for how long ---------------------------------------------------------------------------------
+
+TEST_CASE("A cache gives the result for the same arguments again, until its time is over") {
+    cached c({.ttl = 10s});
+    std::string city = "oslo";
+    CHECK(c.fetch(city) == "weather of oslo");
+    city = "rome";  // what the view referred to has changed
+    CHECK(c.fetch(city) == "weather of rome");
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    CHECK(c.calls == 2);
+    c.time.pass(10s - 1ns);
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    CHECK(c.calls == 2);
+    c.time.pass(1ns);
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    CHECK(c.calls == 3);
+    const hooks::cache_counts counts = c.known.counts();
+    CHECK(counts.hits == 2);
+    CHECK(counts.misses == 3);
+    CHECK(counts.evictions == 0);
+    CHECK(counts.size == 2);
+}
+
+TEST_CASE("A cache may keep results for ever, or none") {
+    SECTION("for ever") {
+        cached c;
+        c.fetch("oslo");
+        c.time.pass(10000h);
+        c.fetch("oslo");
+        CHECK(c.calls == 1);
+    }
+    SECTION("none") {
+        cached c({.ttl = 0s});
+        c.fetch("oslo");
+        c.fetch("oslo");
+        CHECK(c.calls == 2);
+        CHECK(c.known.counts().size == 0);
+    }
+}
+
+TEST_CASE("A cache that is full lets the result go that was not asked for for the longest time") {
+    cached c({.capacity = 2});
+    c.fetch("a");
+    c.fetch("b");
+    c.fetch("a");
+    c.fetch("c");  // b goes
+    CHECK(c.known.counts().evictions == 1);
+    CHECK(c.known.counts().size == 2);
+    CHECK(c.calls == 3);
+    c.fetch("a");
+    c.fetch("c");
+    CHECK(c.calls == 3);
+    c.fetch("b");
+    CHECK(c.calls == 4);
+}
+
+TEST_CASE("A cache keeps failures only when told to") {
+    cached c;
+    c.answer = [](std::string_view) -> std::string { throw std::runtime_error("down"); };
+    CHECK_THROWS_WITH(c.fetch("oslo"), "down");
+    CHECK_THROWS_WITH(c.fetch("oslo"), "down");
+    CHECK(c.calls == 2);
+
+    cached keeping({.ttl = 10s, .failures_ttl = 2s});
+    keeping.answer = c.answer;
+    CHECK_THROWS_WITH(keeping.fetch("oslo"), "down");
+    keeping.time.pass(1s);
+    CHECK_THROWS_WITH(keeping.fetch("oslo"), "down");
+    CHECK(keeping.calls == 1);
+    keeping.time.pass(1s);
+    keeping.answer = [](std::string_view) { return "rain"; };
+    CHECK(keeping.fetch("oslo") == "rain");
+    keeping.time.pass(2s);
+    CHECK(keeping.fetch("oslo") == "rain");
+    CHECK(keeping.calls == 2);
+}
+
+namespace {
+
+struct answer {
+    int value;
+    friend bool failed(const answer& answer) { return answer.value < 0; }
+};
+
+}  // namespace
+
+TEST_CASE("A cache does not keep a result that says that the call failed") {
+    ext::registry registry;
+    int calls = 0;
+    ext::extensible ask{registry, "ask", [&] { return answer{++calls - 2}; }};
+    ask.around(hooks::cache{ask});
+    CHECK(ask().value == -1);
+    CHECK(ask().value == 0);
+    CHECK(ask().value == 0);
+}
+
+TEST_CASE("A cache forgets one result, or all of them") {
+    cached c;
+    c.fetch("a");
+    c.fetch("b");
+    c.known.forget("a");
+    c.known.forget("never asked for");
+    c.fetch("a");
+    c.fetch("b");
+    CHECK(c.calls == 3);
+    c.known.clear();
+    c.fetch("a");
+    c.fetch("b");
+    CHECK(c.calls == 5);
+}
+
+// ---- Signatures and keys --------------------------------------------------------------------------------------------
+
+TEST_CASE("A cache is made for any signature, and registered by name too") {
+    ext::registry registry;
+    int calls = 0;
+    SECTION("nothing is returned") {
+        ext::extensible once{registry, "once", [&](int, const std::vector<int>&) { ++calls; }};
+        once.around(hooks::cache{once});
+        once(1, {2});
+        once(1, {2});
+        CHECK(calls == 1);
+        once(1, {3});
+        CHECK(calls == 2);
+    }
+    SECTION("a reference, to a function with named parameters") {
+        const int numbers[] = {1, 2};
+        ext::extensible pick{registry, "pick", ext::params("index"_kw), [&](int index) -> const int& {
+            ++calls;
+            return numbers[index];
+        }};
+        hooks::cache known{pick, {.ttl = 1s}};
+        pick.around(known);
+        CHECK(&pick(1) == &numbers[1]);
+        CHECK(&pick(1) == &numbers[1]);
+        CHECK(calls == 1);
+        known.forget(1);
+        CHECK(&pick(1) == &numbers[1]);
+        CHECK(calls == 2);
+    }
+    SECTION("by name, for a std::optional") {
+        using signature = std::optional<int>(std::string);
+        registry.around<signature>("find", hooks::cache<signature>{{.ttl = 1s}});
+        ext::extensible find{registry, "find", [&](std::string) -> std::optional<int> {
+            ++calls;
+            return std::nullopt;
+        }};
+        CHECK(find("x") == std::nullopt);
+        CHECK(find("x") == std::nullopt);
+        CHECK(calls == 1);
+    }
+}
+
+TEST_CASE("A cache tells apart C strings by what is in them, and numbers that are not a number from those that are") {
+    ext::registry registry;
+    int calls = 0;
+    ext::extensible f{registry, "f", [&](const char* text, double number) {
+        ++calls;
+        return (text ? std::string(text) : "null") + (number != number ? " nan" : " number");
+    }};
+    f.around(hooks::cache{f});
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    char text[] = "a";
+    CHECK(f(text, 1) == "a number");
+    CHECK(f(text, nan) == "a nan");
+    CHECK(f(text, 2) == "a number");
+    CHECK(f(text, -1) == "a number");
+    text[0] = 'b';
+    CHECK(f(text, nan) == "b nan");
+    CHECK(f(nullptr, nan) == "null nan");
+    CHECK(f("", nan) == " nan");
+    CHECK(calls == 7);
+    CHECK(f("a", nan) == "a nan");
+    CHECK(f("a", 1) == "a number");
+    CHECK(calls == 7);
+}
+
+namespace {
+
+struct request {
+    std::string path;
+    std::unique_ptr<int> body = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("A cache takes a function that makes a key of the arguments") {
+    ext::registry registry;
+    int calls = 0;
+    ext::extensible send{registry, "send", [&](request what, const ext::kwargs&) {
+        ++calls;
+        return what.path + (what.body ? " with a body" : "");
+    }};
+    hooks::cache sent{send, {.ttl = 1s}, [](const request& what, const ext::kwargs& more) {
+        return std::tuple(std::string_view(what.path).size(), more.contains("fresh"));
+    }};
+    send.around(sent);
+    CHECK(send(request{"abc", std::make_unique<int>(1)}, {}) == "abc with a body");
+    CHECK(send(request{"def"}, {}) == "abc with a body");
+    CHECK(calls == 1);
+    ext::kwargs fresh;
+    fresh.set("fresh", true);
+    CHECK(send(request{"def"}, fresh) == "def");
+    sent.forget(request{"xyz"}, {});
+    CHECK(send(request{"def"}, {}) == "def");
+    CHECK(calls == 3);
+}
+
+// ---- Many who ask at once -------------------------------------------------------------------------------------------
+
+TEST_CASE("However many threads ask a cache for the same at once, one of them calls") {
+    cached c;
+    c.answer = [&](std::string_view) {
+        eventually([&] { return c.known.counts().waiting == 7; });
+        return "rain";
+    };
+    CHECK(in_threads(8, [&](std::size_t) { return c.fetch("oslo"); }) == std::vector(8, "rain"s));
+    CHECK(c.calls == 1);
+    CHECK(c.known.counts().hits == 7);
+    CHECK(c.known.counts().misses == 1);
+    CHECK(c.known.counts().waiting == 0);
+}
+
+TEST_CASE("Threads that wait for a call that fails get its exception, and the next asks again") {
+    cached c;
+    c.answer = [&](std::string_view) -> std::string {
+        eventually([&] { return c.known.counts().waiting == 7; });
+        std::rethrow_exception(down);
+    };
+    CHECK(in_threads(8, [&](std::size_t) { return c.fetch("oslo"); }) == std::vector(8, "down"s));
+    CHECK(c.calls == 1);
+    c.answer = [](std::string_view) { return "rain"; };
+    CHECK(c.fetch("oslo") == "rain");
+}
+
+TEST_CASE("What is forgotten while it is asked for reaches those who wait, and is not kept") {
+    cached c;
+    c.answer = [&](std::string_view) {
+        eventually([&] { return c.known.counts().waiting == 3; });
+        c.known.forget("oslo");
+        return "old";
+    };
+    CHECK(in_threads(4, [&](std::size_t) { return c.fetch("oslo"); }) == std::vector(4, "old"s));
+    CHECK(c.calls == 1);
+    c.answer = [](std::string_view) { return "new"; };
+    CHECK(c.fetch("oslo") == "new");
+}
+
+TEST_CASE("Who asks a cache for what is needed to answer that does not wait for itself") {
+    cached c;
+    c.answer = [&](std::string_view city) { return c.calls == 1 ? "outer, " + c.fetch(city) : "inner"s; };
+    CHECK(c.fetch("oslo") == "outer, inner");
+    CHECK(c.fetch("oslo") == "outer, inner");
+    CHECK(c.calls == 2);
+}
+
+TEST_CASE("Two threads that each need what the other asks for do not wait for each other") {
+    cached c;
+    std::atomic<bool> b_is_asked{false};
+    c.answer = [&](std::string_view city) {
+        thread_local bool is_nested = false;
+        if (is_nested) return "nested " + std::string(city);
+        is_nested = true;
+        std::string result;
+        if (city == "a") {
+            eventually([&] { return b_is_asked.load(); });
+            result = "a with " + c.fetch("b");
+        } else {
+            b_is_asked = true;
+            eventually([&] { return c.known.counts().waiting == 1; });
+            result = "b with " + c.fetch("a");
+        }
+        is_nested = false;
+        return result;
+    };
+    CHECK(in_threads(2, [&](std::size_t i) { return c.fetch(i == 0 ? "a" : "b"); }) == std::vector{"a with b with nested a"s, "b with nested a"s});
+    CHECK(c.calls == 3);
+}
+
+TEST_CASE("A cache is asked, and forgets, on many threads at once") {
+    cached c({.ttl = 5ms, .capacity = 3});
+    const auto outcomes = in_threads(4, [&](std::size_t thread) {
+        for (int i = 0; i < 500; ++i) {
+            const std::string city(1, static_cast<char>('a' + (i * 7 + static_cast<int>(thread)) % 5));
+            if (c.fetch(city) != "weather of " + city) return "wrong"s;
+            if (i % 50 == 0) c.known.forget(city);
+            if (i % 100 == 0) c.known.clear();
+            c.time.pass(100us);
+        }
+        return ""s;
+    });
+    CHECK(outcomes == std::vector(4, ""s));
+    const hooks::cache_counts counts = c.known.counts();
+    CHECK(counts.hits + counts.misses == 2000);
+    CHECK(counts.misses == static_cast<std::uint64_t>(c.calls));
+    CHECK(counts.size <= 3);
+}
+
+// ---- Awaited --------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct awaited {
+    ext::registry registry;
+    tasks::gate gate;
+    int calls = 0;
+    bool fails = false;
+    ext::extensible<tasks::lazy<std::string>(std::string_view)> load{registry, "load", [this](std::string_view city) -> tasks::lazy<std::string> {
+        ++calls;
+        const std::string kept(city);
+        co_await gate;
+        if (fails) throw std::runtime_error("down");
+        co_return kept;
+    }};
+    hooks::cache<tasks::lazy<std::string>(std::string_view)> known{load, {.ttl = 1h}};
+    awaited() { load.around(known); }
+};
+
+}  // namespace
+
+TEST_CASE("Awaited calls that ask a cache for the same are suspended, and resumed when the result is there") {
+    awaited a;
+    auto first = a.load("oslo"), second = a.load("oslo"), third = a.load("oslo"), other = a.load("rome");
+    first.start();
+    second.start();
+    third.start();
+    other.start();
+    CHECK(a.calls == 2);
+    REQUIRE_FALSE(second.done());
+    SECTION("a result") {
+        a.gate.open();
+        REQUIRE((first.done() && second.done() && third.done()));
+        CHECK(first.get() + second.get() + third.get() == "oslooslooslo");
+        CHECK(a.load("oslo").run() == "oslo");
+        CHECK(a.calls == 2);
+        CHECK(a.known.counts().hits == 3);
+    }
+    SECTION("a failure") {
+        a.fails = true;
+        a.gate.open();
+        REQUIRE((first.done() && second.done() && third.done()));
+        CHECK_THROWS_WITH(first.get(), "down");
+        CHECK_THROWS_WITH(third.get(), "down");
+        CHECK_THROWS_WITH(a.load("oslo").run(), "down");
+        CHECK(a.calls == 3);
+    }
+}
+
+TEST_CASE("Where an awaited call that asks is destroyed, one of those who wait asks in its place") {
+    awaited a;
+    std::optional first(a.load("oslo"));
+    auto third = a.load("oslo");
+    auto fourth = a.load("oslo");
+    first->start();
+    {
+        auto second = a.load("oslo");
+        second.start();
+        third.start();
+        fourth.start();
+    }  // one who waits is destroyed
+    CHECK(a.calls == 1);
+    a.gate = tasks::gate();  // forgets the first
+    first.reset();
+    CHECK(a.calls == 2);
+    a.gate.open();
+    REQUIRE((third.done() && fourth.done()));
+    CHECK(third.get() + fourth.get() == "oslooslo");
+    CHECK(a.calls == 2);
+}
+
+TEST_CASE("An awaited call that is resumed may destroy another that waits as well") {
+    awaited a;
+    std::optional<tasks::lazy<std::string>> third;
+    const auto wait_and_destroy = [&]() -> tasks::eager<int> {
+        co_await a.load("oslo");
+        third.reset();
+        co_return 0;
+    };
+    auto first = a.load("oslo");
+    first.start();
+    auto second = wait_and_destroy();
+    third.emplace(a.load("oslo"));
+    third->start();
+    auto fourth = a.load("oslo");
+    fourth.start();
+    a.gate.open();
+    CHECK(second.done());
+    REQUIRE(fourth.done());
+    CHECK(fourth.get() == "oslo");
+}
+
+TEST_CASE("Awaited calls on many threads ask a cache once") {
+    ext::registry registry;
+    std::atomic<int> calls{0}, right{0};
+    ext::extensible load{registry, "load", [&](int x) -> tasks::lazy<int> {
+        ++calls;
+        std::this_thread::yield();
+        co_return 2 * x;
+    }};
+    load.around(hooks::cache{load});
+    const auto await_one = [&](int x) -> tasks::eager<void> { right += co_await load(x) == 2 * x; };
+    std::vector<std::vector<tasks::eager<void>>> awaiting(4);  // they may end on any of the threads
+    in_threads(4, [&](std::size_t thread) {
+        for (int i = 0; i < 500; ++i) awaiting[thread].push_back(await_one(i));
+        return "";
+    });
+    CHECK(right == 2000);
+    CHECK(calls == 500);
+}
+
+TEST_CASE("A cache says what is wrong with its options") {
+    using cache = hooks::cache<int(int)>;
+    CHECK_THROWS_WITH(cache({.capacity = 0}), "ext::hooks::cache: .capacity was expected to be at least 1, 0 was given");
+    CHECK_THROWS_WITH(cache({.ttl = -1s}), "ext::hooks::cache: .ttl was expected to be 0 or more, -1000000000 ns was given");
+    CHECK_THROWS_AS(cache({.failures_ttl = -1s}), ext::error);
+}
