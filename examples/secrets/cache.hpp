@@ -18,10 +18,10 @@
 #include "wipe.hpp"
 
 #include <extensible/extensible.hpp>
+#include <extensible/hooks/single_flight.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -32,7 +32,6 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -90,24 +89,23 @@ public:
 
     /// Asks again the next time: the key was withdrawn, say. What is being asked for now does not get into the cache.
     void forget(std::string_view service) {
-        const std::lock_guard lock(state_->mutex);
+        const auto lock = state_->fetches.lock();
         const auto known = state_->entries.find(service);
         if (known != state_->entries.end()) state_->entries.erase(known);
-        const auto asked = state_->fetches.find(service);
-        if (asked != state_->fetches.end()) state_->fetches.erase(asked);
+        state_->fetches.forget(service);
     }
 
     /// As forget(), for all keys.
     void clear() {
-        const std::lock_guard lock(state_->mutex);
+        const auto lock = state_->fetches.lock();
         state_->entries.clear();
         state_->fetches.clear();
     }
 
     /// How many threads are waiting for a key that another has asked for.
     std::size_t waiting() const {
-        const std::lock_guard lock(state_->mutex);
-        return state_->waits.size();
+        const auto lock = state_->fetches.lock();
+        return state_->fetches.waiting();
     }
 
 private:
@@ -139,26 +137,21 @@ private:
         bool is_stale = false;   // it has expired, and is given because asking failed
     };
 
-    // What one call asks for in the place of all. Guarded by the state's mutex until it has ended, then constant.
-    struct fetch {
-        std::string service;
-        std::thread::id by = std::this_thread::get_id();
-        std::condition_variable ended{};
-        bool has_ended = false;
+    // What a call that asks for all came to.
+    struct outcome {
         shared_secret value{};  // null when it failed
         bool is_stale = false;
         std::exception_ptr failure{};
     };
-    using shared_fetch = std::shared_ptr<fetch>;
+    using fetches_by_service = ext::hooks::single_flight<std::string, outcome>;
+    using shared_fetch = typename fetches_by_service::shared_flight;
 
     struct state {
         explicit state(cache_options given) : options(std::move(given)) {}
 
         const cache_options options;
-        std::mutex mutex;  // guards all below
+        fetches_by_service fetches;  // its lock guards the entries too
         std::map<std::string, entry, std::less<>> entries;
-        std::map<std::string, shared_fetch, std::less<>> fetches;  // none that has ended
-        std::map<std::thread::id, const fetch*> waits;             // who waits for what
 
         void start(call_type& call) {
             if (call.result) return;  // a hook before this one had the key
@@ -167,21 +160,17 @@ private:
 
             shared_fetch asked;
             {
-                std::unique_lock lock(mutex);
+                std::unique_lock lock = fetches.lock();
                 const auto known = entries.find(*service);
                 if (known != entries.end() && now < known->second.given_until)
                     return give(call, *known->second.value, known->second.is_stale);
-                const auto found = fetches.find(*service);
-                if (found == fetches.end()) return begin_fetch(call, now);
-                asked = found->second;
-                if (would_wait_for_itself(*asked)) return;
-
-                const auto waits_here = waits.emplace(std::this_thread::get_id(), asked.get()).first;
-                asked->ended.wait(lock, [&] { return asked->has_ended; });
-                waits.erase(waits_here);
+                asked = fetches.find(*service);
+                if (!asked) return begin_fetch(call, now);
+                if (!fetches.wait(lock, *asked)) return;
             }
-            if (asked->failure) std::rethrow_exception(asked->failure);
-            if (asked->value) give(call, *asked->value, asked->is_stale);
+            const outcome& came = asked->outcome;
+            if (came.failure) std::rethrow_exception(came.failure);
+            if (came.value) give(call, *came.value, came.is_stale);
         }
 
         void end(call_type& call) {
@@ -201,19 +190,12 @@ private:
             const std::string* const note = call.kwargs.get<std::string>("failure");
             const bool has_failed = call.exception || note;
             {
-                const std::lock_guard lock(mutex);
-                const auto found = fetches.find(asked->service);
-                const bool is_wanted = found != fetches.end() && found->second == asked;  // not forgotten meanwhile
-                if (is_wanted) fetches.erase(found);
-
-                const auto known = entries.find(asked->service);
+                const auto lock = fetches.lock();
+                const bool is_wanted = fetches.close(*asked);  // not forgotten meanwhile
+                const auto known = entries.find(asked->key);
                 // What is still there has expired, and is kept for this: the others were dropped when this call began.
                 const bool is_stale = has_failed && is_wanted && known != entries.end() && now < known->second.kept_until;
-                asked->value = is_stale ? known->second.value : value;
-                asked->is_stale = is_stale;
-                asked->failure = is_stale ? nullptr : failure;
-                asked->has_ended = true;
-                asked->ended.notify_all();
+                fetches.end(*asked, {is_stale ? known->second.value : value, is_stale, is_stale ? nullptr : failure});
 
                 // What throws from here on (there may be no memory) is this call's own trouble.
                 if (is_stale) {
@@ -221,34 +203,23 @@ private:
                     known->second.is_stale = true;
                     give(call, *known->second.value, true);
                 } else if (value && is_wanted) {
-                    entries.insert_or_assign(asked->service, remember(value, call.result->empty(), has_failed, now));
+                    entries.insert_or_assign(asked->key, remember(value, call.result->empty(), has_failed, now));
                 }
                 if (!is_stale) return;
             }
             // Not under the lock: who is told may ask for a key.
             const std::exception_ptr failed = std::exchange(call.exception, nullptr);
-            options.report(asked->service + ": its expired key is used, because asking failed: " +
+            options.report(asked->key + ": its expired key is used, because asking failed: " +
                            (failed ? text_of(failed) : *note));
         }
 
         void begin_fetch(call_type& call, time_point now) {
             std::erase_if(entries, [now](const auto& known) { return now >= known.second.kept_until; });
             auto& [service] = call.args;
-            shared_fetch asked(new fetch{std::string(*service)});
+            const shared_fetch asked = fetches.make(std::string(*service));
             // The mark first: should the other throw, nobody waits for what nobody ends.
             call.kwargs.set(mark, asked);
-            fetches.emplace(asked->service, asked);
-        }
-
-        // The threads that wait for each other never make a circle, or none of them would go on.
-        bool would_wait_for_itself(const fetch& asked) const {
-            for (const fetch* next = &asked; !next->has_ended;) {
-                if (next->by == std::this_thread::get_id()) return true;
-                const auto found = waits.find(next->by);
-                if (found == waits.end()) return false;
-                next = found->second;
-            }
-            return false;
+            fetches.begin(asked);
         }
 
         entry remember(shared_secret value, bool is_negative, bool has_failed, time_point now) const {
