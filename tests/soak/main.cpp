@@ -1,0 +1,197 @@
+// Does the library hold under load, and how long do calls, registering and removing then take?
+//
+//     soak [seconds: 10] [threads: 64] [shared library: none]
+//
+// For half of the time threads call 1,000 functions and await calls that are suspended, while others load and unload plugins, and
+// register hooks that throw, nest and go away. The first claim that does not hold ends it with 1. In the other half nothing is
+// claimed: it prints how long things take. The shared library is that of tests/shared_library: another plugin, which is opened and closed.
+
+#include "../shared_library/api.hpp"
+#include "latency.hpp"
+#include "plugins.hpp"
+#include "world.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <coroutine>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <random>
+#include <string>
+#include <thread>
+
+namespace soak {
+namespace {
+
+void call_functions(world& w, unsigned number) {
+    std::minstd_rand random(number + 1);
+    do {
+        const unsigned plugin = any_below(w.plugins, random);
+        const worker& of = w.workers[plugin];
+        const unsigned step = of.step;
+        const bool first = w.sees(of, w.of_plugin(plugin, 0)), last = w.sees(of, w.of_plugin(plugin, 9));
+        if (of.step == step)
+            expect(step % 2 == 0 ? first <= last : first >= last, "a plugin changes for all of its functions in one step");
+        w.call(w.any(random), any_below(100, random));
+        const int inner = w.inner(1);
+        expect(inner == 1 || inner == 2, "the shared library's hook runs once in a call, or not at all");
+        const std::string key = w.get_key("ours");  // throws where half of the shared library's hooks run
+        expect(key == "ours" || key == "from the library", "the shared library's hooks supply the key, or none");
+        w.calls += 5;
+    } while (!w.stop);
+}
+
+// ---- Awaited calls --------------------------------------------------------------------------------------------------
+
+// A coroutine that nobody awaits.
+struct detached {
+    struct promise_type {
+        detached get_return_object() noexcept { return {}; }
+        std::suspend_never initial_suspend() noexcept { return {}; }
+        std::suspend_never final_suspend() noexcept { return {}; }
+        void return_void() noexcept {}
+        void unhandled_exception() noexcept { std::terminate(); }
+    };
+};
+
+detached await_one(world& w, worker& self, const world::awaited_function& called, unsigned x) {
+    const auto here = std::this_thread::get_id();
+    try {
+        const unsigned result = co_await called(x);
+        expect_complete_sets(x, result);
+        expect(std::this_thread::get_id() != here, "a suspended call goes on on another thread");
+    } catch (const thrown_by_hook&) {
+        ++w.came_out;
+    }
+    ++self.ended;
+    self.ended.notify_one();
+}
+
+void await_calls(world& w, unsigned number) {
+    worker& self = w.workers[number];
+    std::minstd_rand random(number + 1);
+    constexpr unsigned at_once = 10;
+    do {
+        self.ended = 0;
+        for (unsigned i = 0; i < at_once; ++i)
+            await_one(w, self, w.awaited_of_plugin(any_below(w.plugins, random)), any_below(100, random));
+        for (unsigned ended; (ended = self.ended) != at_once;) self.ended.wait(ended);
+        w.awaits += at_once;
+    } while (!w.stop);
+}
+
+// ---- Hooks that throw, nest and go away -----------------------------------------------------------------------------
+
+enum class kind : unsigned { yields, throws_at_start, throws_around, throws_at_end, isolated, nests, counts, awaited, end };
+
+ext::hook add_hook(world& w, kind which, const world::function& f, std::minstd_rand& random, const captured& state) {
+    const bool isolated = which == kind::isolated;
+    const auto fails = [&w, state, isolated](auto&) {
+        state.use();
+        ++w.thrown;
+        throw thrown_by_hook{isolated};
+    };
+    const auto fails_around = [fails](auto& call, auto& proceed) {
+        proceed();
+        fails(call);
+    };
+    const auto fails_later = [fails](auto& call) -> lazy<void> {
+        co_await another_thread();
+        fails(call);
+    };
+    const auto yields = [state](auto&) {
+        state.use();
+        std::this_thread::yield();
+        state.use();
+    };
+    const auto nests = [state, &other = w.any(random)](auto&) {
+        expect_complete_sets(5, other(5));
+        state.use();
+    };
+    switch (which) {
+    case kind::yields: return f.on_start(yields);
+    case kind::throws_at_start: return f.on_start(fails);
+    case kind::throws_around: return f.around(fails_around);
+    case kind::throws_at_end: return f.on_end(fails);
+    case kind::isolated: return f.on_start(fails, {.isolate = true});
+    case kind::nests: return f.on_end(nests, {.reentrant = false});
+    case kind::counts: return f.on_start([state](auto&) { ++state.use().runs; }, {.priority = -1, .times = 3});
+    case kind::awaited: return w.awaited_of_plugin(any_below(w.plugins, random)).on_start(fails_later);
+    case kind::end: break;
+    }
+    return {};
+}
+
+void register_hooks(world& w, unsigned number) {
+    worker& self = w.workers[number];
+    std::minstd_rand random(number + 1);
+    for (unsigned round = number; round == number || !w.stop; ++round) {
+        const kind which{round % static_cast<unsigned>(kind::end)};
+        const bool throws = which == kind::throws_at_start || which == kind::throws_around || which == kind::throws_at_end;
+        const world::function& f = w.any(random);
+        self.runs = 0;
+        ext::hook hook = add_hook(w, which, f, random, captured(self));
+        for (unsigned x = 0; x < 4; ++x)
+            if (w.call(f, x)) expect(!throws, "what a hook throws comes out of the call");
+        hook.remove_and_wait();
+        if (which == kind::counts) expect(self.runs == 3, "a hook begins as often as it may, and no more");
+        self.has_removed();
+        ++w.removals;
+    }
+}
+
+// ---- A plugin in a shared library -----------------------------------------------------------------------------------
+
+void open_library(world& w, unsigned) {
+    host_api host{w.registry, w.get_key, w.inner, &ext::default_registry()};
+    do {
+        void* const opened = dlopen(w.library, RTLD_NOW | RTLD_LOCAL);
+        expect(opened, "the shared library is opened");
+        reinterpret_cast<load_function*>(dlsym(opened, "load"))(host);
+        expect(w.inner(1) == 2, "the shared library's hooks run");
+        reinterpret_cast<unload_function*>(dlsym(opened, "unload"))();
+        expect(host.captured == 0, "what the shared library's hooks captured is destroyed when unload() returns");
+        dlclose(opened);
+        expect(!dlopen(w.library, RTLD_NOW | RTLD_NOLOAD), "nothing keeps the shared library from being closed");
+        expect(w.inner(1) == 1, "the shared library's hooks do not run after unload()");
+        ++w.loads;
+    } while (!w.stop);
+}
+
+// ---- All of it ------------------------------------------------------------------------------------------------------
+
+void soak(world& w, double seconds, unsigned threads) {
+    ext::scoped_hook handler = w.registry.on_hook_error([&](const ext::hook_error& error) {
+        try {
+            std::rethrow_exception(error.exception);
+        } catch (const thrown_by_hook& thrown) {
+            expect(error.displaced != thrown.isolated, "a handler gets what an isolated hook throws, and what is displaced");
+        }
+        ++w.handled;
+    });
+    const unsigned some = threads / 8;
+    w.plugins = std::max(2U, some);
+    w.run(seconds, {{&load_plugins, w.plugins}, {&register_hooks, 2 * some}, {&await_calls, some},
+                    {&call_functions, threads - w.plugins - 3 * some - 1}, {w.library ? &open_library : &call_functions, 1}});
+    expect(w.thrown == w.came_out + w.handled, "each exception comes out of a call or goes to a handler, once");
+    for (const ext::function_info& function : w.registry.functions()) expect(function.hooks.empty(), "no hooks are left");
+    for (const worker& each : w.workers) expect(each.alive == 0, "nothing that a hook captured is alive");
+    std::printf("%u threads made %lu calls, awaited %lu, unloaded %lu plugins, removed %lu hooks; %lu exceptions were thrown\n", threads,
+                w.calls.load(), w.awaits.load(), w.loads.load(), w.removals.load(), w.thrown.load());
+}
+
+}  // namespace
+}  // namespace soak
+
+int main(int count, char** arguments) {
+    const double seconds = count > 1 ? std::atof(arguments[1]) : 10;
+    const unsigned threads = count > 2 ? static_cast<unsigned>(std::max(8, std::atoi(arguments[2]))) : 64;
+    soak::world world(threads);
+    if (count > 3) world.library = arguments[3];
+    soak::soak(world, seconds / 2, threads);
+    soak::measure(world, seconds / 2, threads);
+}

@@ -1,0 +1,177 @@
+#pragma once
+
+// What do the threads of the soak call, and how is it known that hooks ran as they should?
+
+#include "../tasks.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace soak {
+
+using tasks::lazy;
+
+inline void expect(bool holds, const char* claim) {
+    if (holds) return;
+    std::fprintf(stderr, "this does not hold: %s\n", claim);
+    std::_Exit(1);
+}
+
+inline unsigned any_below(unsigned end, std::minstd_rand& random) { return static_cast<unsigned>(random()) % end; }
+
+// ---- What hooks capture, throw and await ----------------------------------------------------------------------------
+
+// What is known of a thread that registers hooks. It outlives the hooks, also where the library is broken.
+struct worker {
+    std::atomic<unsigned> generation{0};  // of its hooks; those of an earlier one are removed
+    std::atomic<unsigned> alive{0};       // objects that its hooks have captured
+    std::atomic<unsigned> step{0};        // even: its plugin may be enabled meanwhile; odd: disabled
+    std::atomic<unsigned> runs{0};        // of its hook that counts them
+    std::atomic<unsigned> ended{0};       // of the calls that it awaits
+
+    void has_removed() {
+        ++generation;
+        expect(alive == 0, "what a hook captured is destroyed when its removal returns");
+    }
+};
+
+// Whose hooks this thread looks for in its calls, and whether one ran.
+inline thread_local const worker* watched = nullptr;
+inline thread_local bool is_seen = false;
+
+class captured {
+public:
+    explicit captured(worker& by) : worker_(&by), generation_(by.generation) { ++worker_->alive; }
+    captured(const captured& other) : worker_(other.worker_), generation_(other.generation_) { ++worker_->alive; }
+    captured& operator=(const captured&) = delete;
+    ~captured() {
+        state_ = destroyed;
+        --worker_->alive;
+    }
+
+    // Each run of a hook begins with this.
+    worker& use() const {
+        expect(state_ == living, "what a hook captured lives while the hook runs");
+        expect(worker_->generation == generation_, "a hook does not run after its removal has returned");
+        if (worker_ == watched) is_seen = true;
+        return *worker_;
+    }
+
+private:
+    static constexpr unsigned living = 0x600d, destroyed = 0xdead;
+    worker* worker_;
+    unsigned generation_;
+    volatile unsigned state_ = living;  // volatile: else the compiler leaves out what the destructor writes
+};
+
+struct thrown_by_hook {
+    bool isolated;
+};
+
+// Suspends who awaits it, and resumes that on a thread of its own, which then ends.
+struct another_thread {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiting) const {
+        std::thread([waiting] { waiting.resume(); }).detach();
+    }
+    void await_resume() const noexcept {}
+};
+
+// ---- What is called -------------------------------------------------------------------------------------------------
+
+inline unsigned shift(unsigned x) { return x << 16; }
+
+inline lazy<unsigned> shift_later(unsigned x) {
+    co_await another_thread();
+    co_return shift(x);
+}
+
+// A complete set of hooks adds 1 to the argument, and 1 << 8 and 2 to the result.
+inline void expect_complete_sets(unsigned x, unsigned result) {
+    const unsigned sets = (result >> 16) - x;
+    expect((result >> 8 & 0xff) == sets && (result & 0xff) == 2 * sets, "a call runs complete sets of hooks");
+}
+
+struct world {
+    using function = ext::extensible<unsigned(unsigned), unsigned (*)(unsigned)>;
+    using awaited_function = ext::extensible<lazy<unsigned>(unsigned), lazy<unsigned> (*)(unsigned)>;
+
+    explicit world(unsigned thread_count) : workers(thread_count) {
+        for (unsigned i = 0; i < 1000; ++i)
+            functions.push_back(std::make_unique<function>(registry, "soak.call." + std::to_string(i), &shift));
+        for (unsigned i = 0; i < 50; ++i)
+            awaited.push_back(std::make_unique<awaited_function>(registry, "soak.await." + std::to_string(i), &shift_later));
+    }
+
+    // Each plugin has ten functions; two plugins have the same ones.
+    const function& of_plugin(unsigned plugin, unsigned i) const { return *functions[(7 + plugin / 2 + 100 * i) % 1000]; }
+    const awaited_function& awaited_of_plugin(unsigned plugin) const { return *awaited[plugin / 2 % 50]; }
+
+    // Any function, those of plugins more often.
+    const function& any(std::minstd_rand& random) const {
+        if (any_below(4, random) == 0) return *functions[any_below(1000, random)];
+        return of_plugin(any_below(plugins, random), any_below(10, random));
+    }
+
+    // Tells whether the call returned.
+    bool call(const function& called, unsigned x) {
+        try {
+            expect_complete_sets(x, called(x));
+            return true;
+        } catch (const thrown_by_hook& error) {
+            expect(!error.isolated, "what an isolated hook throws does not come out of a call");
+            ++came_out;
+            return false;
+        }
+    }
+
+    // Whether a call runs hooks of that worker.
+    bool sees(const worker& of, const function& called) {
+        watched = &of;
+        is_seen = false;
+        call(called, 1);
+        return is_seen;
+    }
+
+    // Has threads do this until the time is over. Each does it once at least.
+    using role = void (*)(world&, unsigned number);
+    void run(double seconds, const std::vector<std::pair<role, unsigned>>& roles) {
+        stop = false;
+        std::vector<std::thread> threads;
+        for (const auto& [work, count] : roles)
+            for (unsigned i = 0; i < count; ++i) threads.emplace_back(work, std::ref(*this), static_cast<unsigned>(threads.size()));
+        std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+        stop = true;
+        for (std::thread& thread : threads) thread.join();
+    }
+
+    std::vector<worker> workers;  // of each thread that a role is given to, by its number
+    unsigned plugins = 1;         // how many the first threads load
+    std::atomic<bool> stop{false};
+    std::atomic<unsigned long> calls{0}, awaits{0}, loads{0}, removals{0}, thrown{0}, came_out{0}, handled{0};
+
+    ext::registry registry;
+    std::vector<std::unique_ptr<function>> functions;
+    std::vector<std::unique_ptr<awaited_function>> awaited;
+
+    // For the shared library, whose hooks are on these.
+    const char* library = nullptr;
+    ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
+    ext::extensible<std::string(std::string_view)> get_key{registry, "host.get_key",
+                                                           [](std::string_view service) { return std::string(service); }};
+};
+
+}  // namespace soak
