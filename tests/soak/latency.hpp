@@ -1,6 +1,6 @@
 #pragma once
 
-// How long do calls, registering and removing take, beside other threads? Nothing is claimed of it.
+// How long do calls, registering and removing take, beside other threads? Each is timed by itself. Nothing is claimed of it.
 
 #include "plugins.hpp"
 #include "world.hpp"
@@ -9,12 +9,12 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <latch>
 #include <mutex>
 #include <random>
 #include <string>
@@ -41,8 +41,8 @@ public:
         most_ = std::max(most_, other.most_);
     }
     void print(const std::string& what) const {
-        std::printf("%-62s %9.0f %8.0f %8.0f %9.0f %11.0f\n", what.c_str(), static_cast<double>(all_), at(0.5), at(0.99), at(0.999),
-                    static_cast<double>(most_));
+        std::printf("%-58s %9.0f %8.0f %8.0f %10.0f %11.0f\n", what.c_str(), static_cast<double>(all_), at(0.5), at(0.99),
+                    at(0.999), static_cast<double>(most_));
     }
 
 private:
@@ -77,25 +77,22 @@ inline void measure_calls(world& w, double seconds, unsigned callers, unsigned p
     of_calls = {};
     w.plugins = std::max(1U, plugins);
     w.run(seconds, {{&load_plugins, plugins}, {&time_calls, callers}});
-    of_calls.print("call, of " + std::to_string(callers) + " threads, beside " + std::to_string(plugins) + " that load plugins");
+    of_calls.print("call on " + std::to_string(callers) + " threads, beside " + std::to_string(plugins) + " that load plugins");
 }
 
-// Beside other threads, which call all the time, or every 10 ms.
+// Other threads call meanwhile, all the time or every 10 ms.
 inline void measure_changes(world& w, double seconds, unsigned others, bool busy) {
-    std::atomic<unsigned> begun{0};
+    std::latch all_there(others + 1);  // those that began earlier would keep the others from beginning
     std::vector<std::thread> threads;
     w.stop = false;
     for (unsigned i = 0; i < others; ++i)
         threads.emplace_back([&, random = std::minstd_rand(i + 1)]() mutable {
-            ++begun;
-            begun.notify_all();
-            for (unsigned now; (now = begun) < others;) begun.wait(now);  // else they would keep the last ones from beginning
-            do {
-                w.any(random)(1);
+            w.any(random)(1);
+            all_there.arrive_and_wait();
+            for (; !w.stop; w.any(random)(1))
                 if (!busy) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-            } while (!w.stop);
         });
-    for (unsigned now; (now = begun) < others;) begun.wait(now);
+    all_there.arrive_and_wait();
     histogram registering, removing;
     std::minstd_rand random(0);
     for (const auto start = clock::now(); clock::now() - start < std::chrono::duration<double>(seconds);) {
@@ -109,13 +106,14 @@ inline void measure_changes(world& w, double seconds, unsigned others, bool busy
     }
     w.stop = true;
     for (std::thread& thread : threads) thread.join();
-    const std::string beside = ", beside " + std::to_string(others) + " that call " + (busy ? "all the time" : "every 10 ms");
+    const std::string beside = ", beside " + std::to_string(others) + (busy ? " that call" : " that call every 10 ms");
     registering.print("on_start()" + beside);
     removing.print("remove_and_wait()" + beside);
 }
 
 inline void measure(world& w, double seconds, unsigned threads) {
-    std::printf("%-62s %9s %8s %8s %9s %11s\n", "nanoseconds, and one reading of the clock", "number", "50 %", "99 %", "99.9 %", "most");
+    std::printf("%-58s %9s %8s %8s %10s %11s\n", "nanoseconds of one, with one reading of the clock", "number", "50 %", "99 %",
+                "99.9 %", "most");
     histogram of_nothing;
     for (int i = 0; i < 1'000'000; ++i) {
         const auto begin = clock::now();

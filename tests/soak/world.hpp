@@ -41,6 +41,7 @@ struct worker {
     std::atomic<unsigned> step{0};        // even: its plugin may be enabled meanwhile; odd: disabled
     std::atomic<unsigned> runs{0};        // of its hook that counts them
     std::atomic<unsigned> ended{0};       // of the calls that it awaits
+    std::thread::id thread{};             // which begins them
 
     void has_removed() {
         ++generation;
@@ -151,8 +152,9 @@ struct world {
     void run(double seconds, const std::vector<std::pair<role, unsigned>>& roles) {
         stop = false;
         std::vector<std::thread> threads;
+        unsigned number = 0;
         for (const auto& [work, count] : roles)
-            for (unsigned i = 0; i < count; ++i) threads.emplace_back(work, std::ref(*this), static_cast<unsigned>(threads.size()));
+            for (unsigned i = 0; i < count; ++i, ++number) threads.emplace_back(work, std::ref(*this), number);
         std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
         stop = true;
         for (std::thread& thread : threads) thread.join();
