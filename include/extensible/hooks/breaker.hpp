@@ -13,7 +13,7 @@
 #include <extensible/detail/config.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
-#include <extensible/hooks/expect.hpp>
+#include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/thrown.hpp>
 #include <extensible/proceed.hpp>
 

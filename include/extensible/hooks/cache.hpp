@@ -14,9 +14,9 @@
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/signature.hpp>
-#include <extensible/hooks/cache_key.hpp>
 #include <extensible/hooks/clock.hpp>
-#include <extensible/hooks/expect.hpp>
+#include <extensible/hooks/detail/cache_key.hpp>
+#include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/single_flight.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/result.hpp>

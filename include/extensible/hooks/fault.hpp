@@ -12,9 +12,9 @@
 #include <extensible/detail/config.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
-#include <extensible/hooks/chance.hpp>
 #include <extensible/hooks/clock.hpp>
-#include <extensible/hooks/fault_text.hpp>
+#include <extensible/hooks/detail/chance.hpp>
+#include <extensible/hooks/detail/fault_text.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/registry.hpp>
 

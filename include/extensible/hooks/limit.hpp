@@ -16,8 +16,8 @@
 #include <extensible/detail/config.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
-#include <extensible/hooks/expect.hpp>
-#include <extensible/hooks/slots.hpp>
+#include <extensible/hooks/detail/expect.hpp>
+#include <extensible/hooks/detail/slots.hpp>
 #include <extensible/proceed.hpp>
 
 #include <algorithm>

@@ -11,9 +11,9 @@
 #include <extensible/any_call.hpp>
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/config.hpp>
-#include <extensible/hooks/chance.hpp>
 #include <extensible/hooks/clock.hpp>
-#include <extensible/hooks/expect.hpp>
+#include <extensible/hooks/detail/chance.hpp>
+#include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/thrown.hpp>
 #include <extensible/proceed.hpp>
 

@@ -16,7 +16,7 @@
 #include <extensible/detail/config.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
-#include <extensible/hooks/spy_record.hpp>
+#include <extensible/hooks/detail/spy_record.hpp>
 #include <extensible/options.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/registry.hpp>

@@ -13,9 +13,9 @@
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/hooks/clock.hpp>
-#include <extensible/hooks/expect.hpp>
-#include <extensible/hooks/json.hpp>
-#include <extensible/hooks/text.hpp>
+#include <extensible/hooks/detail/expect.hpp>
+#include <extensible/hooks/detail/json.hpp>
+#include <extensible/hooks/detail/text.hpp>
 #include <extensible/registry.hpp>
 
 #include <atomic>

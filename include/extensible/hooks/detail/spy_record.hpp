@@ -7,7 +7,7 @@
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/detail/type_name.hpp>
-#include <extensible/hooks/text.hpp>
+#include <extensible/hooks/detail/text.hpp>
 #include <extensible/kwargs.hpp>
 
 #include <algorithm>
