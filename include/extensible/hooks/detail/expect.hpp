@@ -13,11 +13,20 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
+/// A number or a text as it is; a duration in the largest unit of which there is one: "1.5 ms".
 template <class T>
 std::string option_text(const T& given) {
     std::ostringstream text;
-    if constexpr (std::is_arithmetic_v<T> || std::is_convertible_v<T, std::string_view>) text << given;
-    else text << std::chrono::nanoseconds(given).count() << " ns";
+    if constexpr (std::is_arithmetic_v<T> || std::is_convertible_v<T, std::string_view>) {
+        text << given;
+    } else {
+        const double count = static_cast<double>(std::chrono::nanoseconds(given).count());
+        const double length = count < 0 ? -count : count;
+        if (length >= 1e9) text << count / 1e9 << " s";
+        else if (length >= 1e6) text << count / 1e6 << " ms";
+        else if (length >= 1e3) text << count / 1e3 << " us";
+        else text << count << " ns";
+    }
     return text.str();
 }
 
