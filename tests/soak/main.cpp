@@ -218,6 +218,7 @@ void soak(world& w, double seconds, unsigned threads) {
 }  // namespace soak
 
 int main(int count, char** arguments) {
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each row at once, also into a pipe
     const double seconds = count > 1 ? std::atof(arguments[1]) : 10;
     const unsigned threads = count > 2 ? static_cast<unsigned>(std::max(8, std::atoi(arguments[2]))) : 64;
     soak::world world(threads);
