@@ -1,7 +1,15 @@
 #pragma once
 
 #include <extensible/extensible.hpp>
-#include <extensible/library.hpp>  // which the umbrella leaves out
+// What the umbrella leaves out.
+#include <extensible/hooks/breaker.hpp>
+#include <extensible/hooks/cache.hpp>
+#include <extensible/hooks/fault.hpp>
+#include <extensible/hooks/limit.hpp>
+#include <extensible/hooks/retry.hpp>
+#include <extensible/hooks/spy.hpp>
+#include <extensible/hooks/trace.hpp>
+#include <extensible/library.hpp>
 
 #include <string>
 #include <string_view>
