@@ -90,15 +90,16 @@ class holders_of_slots {
 public:
     template <class Call>
     explicit holders_of_slots(Call call) {
-        for (std::size_t made = 0; made == 0;) {
-            std::atomic<bool> called{false};
+        std::size_t made = 0;
+        while (made == 0) {
+            const std::size_t before = called_;
             threads_.emplace_back([&, call] {
                 made = heap::allocations_of(call);
-                called = true;
-                called.notify_one();
+                ++called_;
+                called_.notify_one();
                 stop_.wait(false);
             });
-            called.wait(false);
+            called_.wait(before);
         }
     }
     ~holders_of_slots() {
@@ -108,6 +109,7 @@ public:
     }
 
 private:
+    std::atomic<std::size_t> called_{0};
     std::atomic<bool> stop_{false};
     std::vector<std::thread> threads_;
 };
