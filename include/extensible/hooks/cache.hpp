@@ -17,6 +17,7 @@
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/cache_key.hpp>
 #include <extensible/hooks/detail/expect.hpp>
+#include <extensible/hooks/detail/lru.hpp>
 #include <extensible/hooks/single_flight.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/result.hpp>
@@ -25,8 +26,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <list>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <type_traits>
@@ -75,6 +74,8 @@ class cache<R(A...), MakeKey> {
     using value = ext::detail::outcome_of<R>;
     static_assert(std::is_void_v<value> || std::is_lvalue_reference_v<value> || std::is_copy_constructible_v<value>,
                   "ext::hooks::cache: the function's result cannot be copied, so it cannot be given to several; return a std::shared_ptr");
+    static_assert(!is_awaited || std::is_same_v<ext::detail::stage_of<R>, ext::detail::stage>,
+                  "ext::hooks::cache: coroutines of the function's type await only those of their own family, and so cannot wait here");
     using key = detail::key_of<MakeKey, std::remove_cvref_t<A>...>;
 
 public:
@@ -95,11 +96,12 @@ public:
         for (;;) {
             const auto found = state_->ask(asked);
             if (found.outcome) return give(call, *found.outcome);
-            if (found.begun || !state_->wait(*found.flight)) {
-                typename state::asking here(*state_, found);
+            if (found.begun) {
+                typename state::asking here(*state_, found.flight);
                 proceed();
                 return here.end(call);
             }
+            if (!state_->wait(*found.flight)) return proceed();
             if (found.flight->outcome) return give(call, *found.flight->outcome);
         }
     }
@@ -112,7 +114,7 @@ public:
             const auto found = state_->ask(asked);
             if (found.outcome) co_return give(call, *found.outcome);
             if (found.begun) {
-                typename state::asking here(*state_, found);
+                typename state::asking here(*state_, found.flight);
                 co_await proceed();
                 co_return here.end(call);
             }
@@ -170,7 +172,7 @@ public:
     using flights = single_flight<Key, shared_outcome, key_order>;
     using shared_flight = typename flights::shared_flight;
 
-    explicit cache_state(cache_options options) : options_(std::move(options)) {
+    explicit cache_state(cache_options options) : options_(std::move(options)), kept_(options_.capacity) {
         expect(options_.ttl >= duration(0), "cache", ".ttl", "0 or more", options_.ttl);
         expect(options_.capacity >= 1, "cache", ".capacity", "at least 1", options_.capacity);
         expect(options_.failures_ttl >= duration(0), "cache", ".failures_ttl", "0 or more", options_.failures_ttl);
@@ -186,66 +188,63 @@ public:
     /// False where this thread would wait for itself.
     bool wait(typename flights::flight& flight) {
         std::unique_lock lock = flights_.lock();
-        return flights_.wait(lock, flight);
+        const bool waited = flights_.wait(lock, flight);
+        if (!waited) ++counts_.misses;
+        return waited;
     }
 
-    /// While a call asks. Ends the flight that it has begun, if it has, also where the call is destroyed.
     class asking;
 
-    void forget(const Key& key);
-    void clear();
-    cache_counts counts() const;
+    void forget(const Key& key) {
+        const auto lock = flights_.lock();
+        kept_.forget(key);
+        flights_.forget(key);
+    }
+    void clear() {
+        const auto lock = flights_.lock();
+        kept_.clear();
+        flights_.clear();
+    }
     void count_hit() {
         const auto lock = flights_.lock();
         ++counts_.hits;
     }
-
-private:
-    struct entry {
-        shared_outcome outcome;
-        time_point until;
-        std::list<const Key*>::iterator recent;
-    };
-    using entries = std::map<Key, entry, key_order>;
-
-    void end(const shared_flight& flight, shared_outcome came, duration ttl);
-    void keep(const Key& key, shared_outcome came, time_point until);
-    void erase(typename entries::iterator known) {
-        recent_.erase(known->second.recent);
-        entries_.erase(known);
+    cache_counts counts() const {
+        const auto lock = flights_.lock();
+        cache_counts counts = counts_;
+        counts.size = kept_.size();
+        counts.waiting = flights_.waiting();
+        return counts;
     }
 
+private:
+    void end(const shared_flight& flight, shared_outcome came, duration ttl);
+
     const cache_options options_;
-    flights flights_;               // its lock guards all below
-    entries entries_;
-    std::list<const Key*> recent_;  // those of the entries, the one that was asked for last at the front
+    flights flights_;  // its lock guards all below
+    lru<Key, shared_outcome, key_order> kept_;
     cache_counts counts_;
 };
 
+/// While a call asks: the flight that it has begun. It ends with this, also where the call is destroyed.
 template <class Key, class T>
 class cache_state<Key, T>::asking {
 public:
-    asking(cache_state& state, const found& found) : state_(state), flight_(found.begun ? found.flight : nullptr) {
-        const auto lock = state_.flights_.lock();
-        ++state_.counts_.misses;
-    }
+    asking(cache_state& state, shared_flight begun) noexcept : state_(state), flight_(std::move(begun)) {}
     asking(const asking&) = delete;
     asking& operator=(const asking&) = delete;
-    ~asking() {
-        if (flight_) state_.end(flight_, outcome_, ttl_);
-    }
+    ~asking() { state_.end(flight_, std::move(outcome_), ttl_); }
 
     template <class Call>
     void end(const Call& call) {
-        if (!flight_) return;
         bool failed = !call.result.has_value() || call.exception;
         if constexpr (!std::is_void_v<T>) failed = failed || ext::failed(*call.result);
+        ttl_ = failed ? state_.options_.failures_ttl : state_.options_.ttl;
         try {
             outcome_ = std::make_shared<const outcome>(outcome{call.result, call.exception});
         } catch (...) {
-            return;  // there is no memory, or it cannot be copied: those who wait ask themselves
+            // There is no memory, or it cannot be copied: those who wait ask themselves.
         }
-        ttl_ = failed ? state_.options_.failures_ttl : state_.options_.ttl;
     }
 
 private:
@@ -259,16 +258,11 @@ template <class Key, class T>
 auto cache_state<Key, T>::ask(const Key& key) -> found {
     const time_point now = options_.clock.now();
     const auto lock = flights_.lock();
-    if (const auto known = entries_.find(key); known != entries_.end()) {
-        if (now < known->second.until) {
-            recent_.splice(recent_.begin(), recent_, known->second.recent);
-            return {known->second.outcome, nullptr};
-        }
-        erase(known);
-    }
+    if (const shared_outcome* const known = kept_.find(key, now)) return {*known, nullptr};
     if (shared_flight joined = flights_.find(key)) return {nullptr, std::move(joined)};
     found made{nullptr, flights_.make(key), true};
     flights_.begin(made.flight);
+    ++counts_.misses;
     return made;
 }
 
@@ -280,54 +274,12 @@ void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, 
         const bool is_wanted = flights_.close(*flight);
         flights_.end(*flight, came);
         if (is_wanted && came && ttl > duration(0)) try {
-                keep(flight->key, std::move(came), ttl < time_point::max() - now ? now + ttl : time_point::max());
+                counts_.evictions += kept_.keep(flight->key, std::move(came), ttl < time_point::max() - now ? now + ttl : time_point::max());
             } catch (...) {
                 // There is no memory: it is asked for again.
             }
     }
     flights::resume(flight);
-}
-
-template <class Key, class T>
-void cache_state<Key, T>::keep(const Key& key, shared_outcome came, time_point until) {
-    const auto [known, is_new] = entries_.try_emplace(key);
-    if (is_new) {
-        try {
-            known->second.recent = recent_.insert(recent_.begin(), &known->first);
-        } catch (...) {
-            entries_.erase(known);
-            throw;
-        }
-    }
-    known->second.outcome = std::move(came);
-    known->second.until = until;
-    if (entries_.size() <= options_.capacity) return;
-    erase(entries_.find(*recent_.back()));
-    ++counts_.evictions;
-}
-
-template <class Key, class T>
-void cache_state<Key, T>::forget(const Key& key) {
-    const auto lock = flights_.lock();
-    if (const auto known = entries_.find(key); known != entries_.end()) erase(known);
-    flights_.forget(key);
-}
-
-template <class Key, class T>
-void cache_state<Key, T>::clear() {
-    const auto lock = flights_.lock();
-    entries_.clear();
-    recent_.clear();
-    flights_.clear();
-}
-
-template <class Key, class T>
-cache_counts cache_state<Key, T>::counts() const {
-    const auto lock = flights_.lock();
-    cache_counts counts = counts_;
-    counts.size = entries_.size();
-    counts.waiting = flights_.waiting();
-    return counts;
 }
 
 }  // namespace detail

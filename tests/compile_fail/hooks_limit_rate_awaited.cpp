@@ -1,0 +1,14 @@
+// Where an awaited function is to wait, somebody has to say what it awaits.
+// expect-first: where it waits, a function that is awaited needs a second argument, which gives the awaitable of a pause
+#include <extensible/extensible.hpp>
+#include <extensible/hooks/limit.hpp>
+
+#include "../tasks.hpp"
+
+inline ext::extensible twice{"math.twice", [](int x) -> tasks::lazy<int> { co_return 2 * x; }};
+
+#ifdef FIXED
+auto hook = twice.around(ext::hooks::limit_rate({.rate = 5}, [](auto) { return tasks::gate::awaiter{nullptr}; }));
+#else
+auto hook = twice.around(ext::hooks::limit_rate({.rate = 5}, ext::hooks::wait));
+#endif

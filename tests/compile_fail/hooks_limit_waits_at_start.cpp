@@ -1,0 +1,10 @@
+// A start hook cannot know whether the function is awaited, so it does not wait.
+// expect-first: one that waits is an around hook
+#include <extensible/extensible.hpp>
+#include <extensible/hooks/limit.hpp>
+
+#ifdef FIXED
+auto hook = ext::on_start("math.*", ext::hooks::limit_calls({.calls = 5}));
+#else
+auto hook = ext::on_start("math.*", ext::hooks::limit_calls({.calls = 5}, ext::hooks::wait));
+#endif
