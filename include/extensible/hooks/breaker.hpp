@@ -54,7 +54,8 @@ struct breaker_options {
     int half_open_calls = 3;     ///< and then so many: by their failures it opens again or closes
     /// Whether a failure counts; each does where this is empty. One that does not counts as a success.
     std::function<bool(const any_call&)> when = {};
-    /// Is told of each change, by the thread whose call made it, when it has been made. Where it throws, that is thrown to the caller.
+    /// Is told of each change, by the thread whose call made it, when it has been made. Where it throws, that is thrown to the
+    /// caller.
     std::function<void(breaker_state from, breaker_state to)> on_change = {};
     hooks::clock clock = {};
 };
@@ -118,9 +119,10 @@ private:
 /// A hook for any function, which throws breaker_open while it is open. It may be an around hook: inside of a retry each attempt
 /// counts, and what end hooks make of the outcome does not. Or a start hook, under patterns too: each call counts, as it ends.
 ///
-/// The copies share one state, and so do all functions that it is registered on. Any number of threads may call them. It opens where
-/// too many calls fail, and after `break_duration` the next call makes it half-open. Calls that began before a change are not counted
-/// after it, nor are those that are destroyed while they are suspended. A call that does not end while it is half-open keeps it so.
+/// The copies share one state, and so do all functions that it is registered on. Any number of threads may call them. It opens
+/// where too many calls fail, and after `break_duration` the next call makes it half-open. Calls that began before a change are
+/// not counted after it, nor are those that are destroyed while they are suspended. A call that does not end while it is
+/// half-open keeps it so.
 class breaker {
 public:
     using for_any_call = void;
@@ -173,7 +175,8 @@ inline void circuit::check() const {
     const auto check = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
         expect(holds, "breaker", option, expected, given);
     };
-    check(options_.failure_ratio > 0 && options_.failure_ratio <= 1, ".failure_ratio", "more than 0 and at most 1", options_.failure_ratio);
+    check(options_.failure_ratio > 0 && options_.failure_ratio <= 1, ".failure_ratio", "more than 0 and at most 1",
+          options_.failure_ratio);
     check(options_.window_size >= 1, ".window_size", "at least 1", options_.window_size);
     check(options_.minimum_calls >= 1 && options_.minimum_calls <= options_.window_size, ".minimum_calls",
           "at least 1 and at most .window_size", options_.minimum_calls);

@@ -6,7 +6,7 @@
 //
 //     ext::hooks::cache known{fetch, {.ttl = 10min, .capacity = 1000}};
 //     fetch.around(known);
-//     ext::hooks::cache sent{send, {.ttl = 1s}, [](const client& to, const request& what) { return std::pair(to.id(), what.path()); }};
+//     ext::hooks::cache sent{send, {.ttl = 1s}, [](const client& to, int what) { return std::pair(to.id(), what); }};
 //     known.forget("oslo");
 //     std::clog << known.counts().hits << " hits\n";
 
@@ -55,16 +55,18 @@ class cache_state;
 
 }  // namespace detail
 
-/// An around hook for functions of this signature. The results are told apart by the arguments, which are kept: views and C strings as
-/// strings of their own, pointers by their address; what a view further in refers to has to live as long. For arguments that have
-/// no operator<, `make_key` is called with all of them, by any thread, and gives something that has.
+/// An around hook for functions of this signature. The results are told apart by the arguments, which are kept: views and C
+/// strings as strings of their own, pointers by their address; what a view further in refers to has to live as long. For
+/// arguments that have no operator<, `make_key` is called with all of them, by any thread, and gives something that has.
 ///
-/// Who asks for what another call is asking for waits for it, and gets the same: also its exception. An awaited call is suspended
-/// meanwhile, and goes on on the thread on which the other ended, before that returns; where the other is destroyed, one of them
-/// asks in its place. A thread that would wait for itself, because asking needs what is asked for, goes on to the function instead;
-/// of an awaited call that cannot be known, and it would wait for ever.
+/// Who asks for what another call is asking for waits for it, and gets the same: also its exception. An awaited call is
+/// suspended meanwhile, and goes on on the thread on which the other ended, before that returns; where the other is destroyed,
+/// one of them asks in its place. A thread that would wait for itself, because asking needs what is asked for, goes on to the
+/// function instead; of an awaited call that cannot be known, and it would wait for ever.
 ///
-/// The copies share what is kept, and any thread may use them. What is given is a copy.
+/// The copies share what is kept, and any thread may use them. What is given is a copy. A call that waits may be destroyed, but
+/// not while another thread may resume it. By name the signature is given: `ext::around<R(A...)>("fetch",
+/// ext::hooks::cache<R(A...)>{options})`.
 template <class Signature, class MakeKey = detail::by_arguments>
 class cache;
 
@@ -73,21 +75,23 @@ class cache<R(A...), MakeKey> {
     static constexpr bool is_awaited = ext::detail::coroutine_type<R>;
     using value = ext::detail::outcome_of<R>;
     static_assert(std::is_void_v<value> || std::is_lvalue_reference_v<value> || std::is_copy_constructible_v<value>,
-                  "ext::hooks::cache: the function's result cannot be copied, so it cannot be given to several; return a std::shared_ptr");
+                  "ext::hooks::cache: the function's result cannot be copied, so it cannot be given to several; "
+                  "return a std::shared_ptr");
     static_assert(!is_awaited || std::is_same_v<ext::detail::stage_of<R>, ext::detail::stage>,
-                  "ext::hooks::cache: coroutines of the function's type await only those of their own family, and so cannot wait here");
+                  "ext::hooks::cache: coroutines of the function's type await only those of their own family, "
+                  "and so cannot wait here");
     using key = detail::key_of<MakeKey, std::remove_cvref_t<A>...>;
 
 public:
     using call_type = ext::call<R(A...)>;
     using stage = ext::detail::stage_of<R>;
 
-    /// Throws ext::error for options that cannot be meant.
-    explicit cache(cache_options options = {}, MakeKey make_key = {})
-        : state_(std::make_shared<state>(std::move(options))), make_key_(std::move(make_key)) {}
+    /// The function only tells the signature. Throws ext::error for options that cannot be meant.
     template <class Function, class Parameters>
     explicit cache(const extensible<R(A...), Function, Parameters>&, cache_options options = {}, MakeKey make_key = {})
         : cache(std::move(options), std::move(make_key)) {}
+    explicit cache(cache_options options = {}, MakeKey make_key = {})
+        : state_(std::make_shared<state>(std::move(options))), make_key_(std::move(make_key)) {}
 
     void operator()(call_type& call, ext::proceed& proceed) const
         requires(!is_awaited)
@@ -274,7 +278,8 @@ void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, 
         const bool is_wanted = flights_.close(*flight);
         flights_.end(*flight, came);
         if (is_wanted && came && ttl > duration(0)) try {
-                counts_.evictions += kept_.keep(flight->key, std::move(came), ttl < time_point::max() - now ? now + ttl : time_point::max());
+                const time_point until = ttl < time_point::max() - now ? now + ttl : time_point::max();
+                counts_.evictions += kept_.keep(flight->key, std::move(came), until);
             } catch (...) {
                 // There is no memory: it is asked for again.
             }

@@ -7,7 +7,7 @@
 //     ext::on_start("net.*", ext::hooks::limit_rate({.rate = 100, .burst = 20}));   // throws limit_exceeded; all of net together
 //     fetch.around(ext::hooks::limit_rate({.rate = 100}, ext::hooks::wait));        // waits; inside of a retry each attempt counts
 //     fetch.around(ext::hooks::limit_calls({.calls = 8}, ext::hooks::wait));        // an awaited call is suspended meanwhile
-//     load.around(ext::hooks::limit_rate({.rate = 5}, [&](auto pause) { return timer.after(pause); }));  // is awaited, and blocks no thread
+//     load.around(ext::hooks::limit_rate({.rate = 5}, [&](auto pause) { return timer.after(pause); }));  // is awaited
 //
 // There is no hook that ends a call after some time: nothing can make a function return that does not look.
 
@@ -65,9 +65,9 @@ class calls_limit_hook;
 
 }  // namespace detail
 
-/// A hook for any function: a token bucket. Without a second argument it throws limit_exceeded, and may be a start hook or an around hook. With
-/// ext::hooks::wait it waits, as an around hook. A function that is awaited needs `awaitable_of`, which is called with a
-/// duration and returns what its coroutines can await.
+/// A hook for any function: a token bucket. Without a second argument it throws limit_exceeded, and may be a start hook or an
+/// around hook. With ext::hooks::wait it waits, as an around hook. A function that is awaited needs `awaitable_of`, which is
+/// called with a duration and returns what its coroutines can await.
 ///
 /// Those who wait go on in the order in which they came: each takes the next token when it comes, and waits until that is there.
 /// The copies of the hook share one bucket. Throws ext::error for options that cannot be meant.
@@ -76,13 +76,14 @@ detail::rate_limit_hook<Wait> limit_rate(limit_rate_options options, Wait awaita
     return {std::move(options), std::move(awaitable_of)};
 }
 
-/// A hook for any function: so many of its calls run at once. Without a second argument it throws limit_exceeded, and may be a start hook or an
-/// around hook. With ext::hooks::wait it waits, as an around hook; an awaited call is suspended meanwhile, and goes on on the thread on
-/// which another call ended, before that returns.
+/// A hook for any function: so many of its calls run at once. Without a second argument it throws limit_exceeded, and may be a
+/// start hook or an around hook. With ext::hooks::wait it waits, as an around hook; an awaited call is suspended meanwhile, and
+/// goes on on the thread on which another call ended, before that returns.
 ///
-/// Those who wait go on in the order in which they came. A call beneath one of the same hook may wait for its own outer call: register
-/// the hook with `.reentrant = false`, and those beneath on the same thread do not count. The copies of the hook share one limit.
-/// A call that waits may be destroyed, but not while another thread may let it go on. Throws ext::error for options that cannot be meant.
+/// Those who wait go on in the order in which they came. A call beneath one of the same hook may wait for its own outer call:
+/// register the hook with `.reentrant = false`, if the function is not awaited, and those beneath do not count. The copies of
+/// the hook share one limit. A call that waits may be destroyed, but not while another thread may let it go on. Throws
+/// ext::error for options that cannot be meant.
 template <class Wait = detail::no_wait>
 detail::calls_limit_hook<Wait> limit_calls(limit_calls_options options, Wait = {}) {
     return {options};
@@ -94,7 +95,8 @@ namespace detail {
 
 class bucket {
 public:
-    explicit bucket(limit_rate_options options) : options_(std::move(options)), tokens_(options_.burst), filled_(options_.clock.now()) {
+    explicit bucket(limit_rate_options options)
+        : options_(std::move(options)), tokens_(options_.burst), filled_(options_.clock.now()) {
         expect(options_.rate > 0 && options_.rate <= std::numeric_limits<double>::max(), "limit_rate", ".rate",
                "more than 0 and finite", options_.rate);
         expect(options_.burst >= 1, "limit_rate", ".burst", "at least 1", options_.burst);
@@ -144,7 +146,8 @@ public:
         : bucket_(std::make_shared<bucket>(std::move(options))), awaitable_of_(std::move(awaitable_of)) {}
 
     void operator()(any_call& call) {
-        static_assert(!waits, "ext::hooks::limit_rate: one that waits is an around hook, as in fetch.around(limit_rate({...}, wait))");
+        static_assert(!waits, "ext::hooks::limit_rate: one that waits is an around hook, as in "
+                              "fetch.around(limit_rate({...}, wait))");
         bucket_->take(call.name(), duration(0));
     }
 
@@ -157,8 +160,9 @@ public:
     template <class Stage>
     Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) {
         constexpr bool can_await = !std::is_same_v<Wait, wait_type>;
-        static_assert(can_await, "ext::hooks::limit_rate: where it waits, a function that is awaited needs a second argument, which gives "
-                                 "the awaitable of a pause, as in limit_rate({.rate = 5}, [&](auto pause) { return timer.after(pause); })");
+        static_assert(can_await, "ext::hooks::limit_rate: where it waits, a function that is awaited needs a second argument, which "
+                                 "gives the awaitable of a pause, as in limit_rate({.rate = 5}, "
+                                 "[&](auto pause) { return timer.after(pause); })");
         const duration pause = bucket_->take(call.name(), longest_wait());
         if constexpr (waits && can_await) {
             if (pause > duration(0)) static_cast<void>(co_await awaitable_of_(pause));
@@ -176,7 +180,8 @@ private:
 template <class Wait>
 class calls_limit_hook {
     static constexpr bool waits = std::is_same_v<Wait, wait_type>;
-    static_assert(waits || std::is_same_v<Wait, no_wait>, "ext::hooks::limit_calls: the second argument is ext::hooks::wait, or none");
+    static_assert(waits || std::is_same_v<Wait, no_wait>,
+                  "ext::hooks::limit_calls: the second argument is ext::hooks::wait, or none");
 
 public:
     using for_any_call = void;
@@ -188,7 +193,8 @@ public:
     }
 
     auto operator()(any_call& call) {
-        static_assert(!waits, "ext::hooks::limit_calls: one that waits is an around hook, as in fetch.around(limit_calls({...}, wait))");
+        static_assert(!waits, "ext::hooks::limit_calls: one that waits is an around hook, as in "
+                              "fetch.around(limit_calls({...}, wait))");
         return [held = taken(slots_->take(), call)](any_call&) {};  // it is given back where the end of the call is destroyed
     }
 
@@ -200,8 +206,9 @@ public:
     template <class Stage>
     Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) {
         constexpr bool can_await = std::is_same_v<Stage, ext::detail::stage>;
-        static_assert(can_await || !waits, "ext::hooks::limit_calls: coroutines of the function's type await only those of their own family, "
-                                           "and so cannot wait here; leave out ext::hooks::wait, and it throws");
+        static_assert(can_await || !waits,
+                      "ext::hooks::limit_calls: coroutines of the function's type await only those of their own family, and so cannot "
+                      "wait here; leave out ext::hooks::wait, and it throws");
         if constexpr (waits && can_await) {
             const slot held = taken(co_await slots_->await(), call);
             co_await proceed();
@@ -215,8 +222,8 @@ private:
     slot taken(slot slot, const any_call& call) const {
         if (slot) return slot;
         const std::string_view waiting = waits ? ", and as many wait as may" : "";
-        throw limit_exceeded(ext::detail::join({call.name(), ": ", option_text(options_.calls), " calls are running, which is the limit",
-                                                waiting}));
+        throw limit_exceeded(ext::detail::join({call.name(), ": ", option_text(options_.calls),
+                                                " calls are running, which is the limit", waiting}));
     }
 
     limit_calls_options options_;

@@ -17,8 +17,8 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
-/// The flights under way, by key. Its lock may guard more than them: for a cache, what is kept is looked at and a flight begun in one step.
-/// Who begins a flight has to close() and end() it, whatever happens.
+/// The flights under way, by key. Its lock may guard more than them: for a cache, what is kept is looked at and a flight begun
+/// in one step. Who begins a flight has to close() and end() it, whatever happens.
 template <class Key, class Outcome, class Order = std::less<>>
 class single_flight {
 public:
@@ -37,12 +37,14 @@ public:
         return found != flights_.end() ? found->second : nullptr;
     }
 
-    /// Makes a flight of this thread, which nobody finds before begin(): that may throw std::bad_alloc, and then it has not begun.
+    /// Makes a flight of this thread, which nobody finds before begin(): that may throw std::bad_alloc, and then it has not
+    /// begun.
     shared_flight make(Key key) const { return std::make_shared<flight>(std::move(key), mutex_); }
     void begin(const shared_flight& made) { flights_.emplace(made->key, made); }
 
-    /// Blocks this thread until it has ended, without the lock. False at once where it would wait for itself: asking may need what is
-    /// asked for, or what a thread is asking for that waits for this one. Not known of threads that wait in two objects of this class.
+    /// Blocks this thread until it has ended, without the lock. False at once where it would wait for itself: asking may need
+    /// what is asked for, or what a thread is asking for that waits for this one. Not known of threads that wait in two objects
+    /// of this class.
     bool wait(std::unique_lock<std::mutex>& lock, flight& joined);
 
     /// Nobody finds it any more. False where it had been forgotten: its outcome is for those alone who wait for it.
@@ -72,9 +74,9 @@ public:
 private:
     bool would_wait_for_itself(const flight& joined) const;
 
-    const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();  // guards all below, and what is not constant in flights
-    std::map<Key, shared_flight, Order> flights_;                               // none that is closed
-    std::map<std::thread::id, const flight*> waits_;                            // which thread waits for what
+    const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();  // guards all below, and the flights
+    std::map<Key, shared_flight, Order> flights_;    // none that is closed
+    std::map<std::thread::id, const flight*> waits_;  // which thread waits for what
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -109,8 +111,8 @@ public:
 
     bool await_ready() const noexcept { return false; }
 
-    // The coroutine may be running elsewhere once the lock is given up, and this destroyed. So what it needs then is its own, and it is
-    // not inlined into the coroutine, which would have these variables.
+    // The coroutine may be running elsewhere once the lock is given up, and this destroyed. So what it needs then is its own,
+    // and it is not inlined into the coroutine, which would have these variables.
     EXTENSIBLE_NOINLINE bool await_suspend(std::coroutine_handle<> handle) {
         const shared_flight joined = joined_;
         const std::lock_guard lock(*joined->mutex_);

@@ -56,7 +56,10 @@ inline constexpr bool can_be_key<std::tuple<T...>> = (can_be_key<T> && ...);
 
 template <class MakeKey, class... A>
 struct key_type {
-    using type = typename kept_in_key<std::decay_t<std::invoke_result_t<const MakeKey&, const A&...>>>::type;
+    static constexpr bool takes_them = std::is_invocable_v<const MakeKey&, const A&...>;
+    static_assert(takes_them, "ext::hooks::cache: the function that makes a key must be callable with all arguments, as constants");
+    using made = std::conditional_t<takes_them, std::invoke_result<const MakeKey&, const A&...>, std::type_identity<int>>;
+    using type = typename kept_in_key<std::decay_t<typename made::type>>::type;
     static constexpr bool is_ordered = can_be_key<type>;
     static_assert(is_ordered, "ext::hooks::cache: the key has no operator<, or cannot be copied, so no result can be found by it");
 };

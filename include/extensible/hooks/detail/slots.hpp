@@ -53,8 +53,8 @@ private:
     std::shared_ptr<slots> of_;
 };
 
-/// Who waits first gets a slot first, threads and coroutines alike. A slot that is given back goes straight to the first in the queue:
-/// there is a free one only where nobody waits.
+/// Who waits first gets a slot first, threads and coroutines alike. A slot that is given back goes straight to the first in the
+/// queue: there is a free one only where nobody waits.
 class slots : public std::enable_shared_from_this<slots> {
     using queue = std::list<waiter*>;
 
@@ -85,8 +85,8 @@ private:
     void give_back();
     void resume(std::unique_lock<std::mutex>& lock, round& here);
 
-    // The coroutine may be running elsewhere once the lock is given up, and may have destroyed all that is its. So this keeps the mutex,
-    // and is not inlined into the coroutine, which would have these variables then.
+    // The coroutine may be running elsewhere once the lock is given up, and may have destroyed all that is its. So this keeps
+    // the mutex, and is not inlined into the coroutine, which would have these variables then.
     EXTENSIBLE_NOINLINE bool suspend(waiter& call, std::coroutine_handle<> handle) {
         const std::shared_ptr<slots> kept = shared_from_this();
         const std::lock_guard lock(mutex_);
@@ -164,8 +164,8 @@ inline void slots::give_back() {
         next.wake.notify_one();  // under the lock, behind which it is gone
         return;
     }
-    // A coroutine may have ended, and given its slot back, before resume() returns. That is done further out then: as many as wait would
-    // otherwise be resumed one within another.
+    // A coroutine may have ended, and given its slot back, before resume() returns. That is done further out then: as many as
+    // wait would otherwise be resumed one within another.
     for (round* outer = rounds_; outer; outer = outer->outer)
         if (outer->by == std::this_thread::get_id()) return next.move_to(outer->ready);
     round here{std::this_thread::get_id()};
