@@ -39,6 +39,12 @@ TEST_CASE("instead() answers with a plain function, which gets the arguments") {
         }));
         CHECK(fetch("url", "tenant"_kw = "acme") == "url3acme");
     }
+    SECTION("that leaves the arguments to the end hooks") {
+        ext::extensible search{registry, "search", [](std::string) { return std::string(); }};
+        search.on_start(ext::instead([](std::string what) { return what + "!"; }));
+        search.on_end([](auto& call) { CHECK(*call.template arg<0>() == "a text that no string keeps within itself"); });
+        CHECK(search("a text that no string keeps within itself") == "a text that no string keeps within itself!");
+    }
     SECTION("by name, and of one that is awaited") {
         registry.on_start<tasks::lazy<int>(int)>("twice", ext::instead([](int x) { return 20 * x; }));
         ext::extensible twice{registry, "twice", [](int x) -> tasks::lazy<int> { co_return 2 * x; }};
@@ -54,6 +60,17 @@ TEST_CASE("filter_result() puts the result through a plain function") {
     CHECK(*half(4) == 102);
     CHECK_THROWS_AS(half(3), std::runtime_error);
     CHECK(filtered == 1);
+}
+
+TEST_CASE("filter_result() leaves a result alone that an exception goes with, and asks for none where there is none") {
+    ext::registry registry;
+    int filtered = 0;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    f.on_end([](auto& call) { if (*call.result > 1) call.result.reset(); else throw std::runtime_error("of the hook"); });
+    f.on_end(ext::filter_result([&](int result) { return ++filtered, result; }));
+    CHECK_THROWS_AS(f(1), std::runtime_error);
+    CHECK_THROWS_AS(f(2), ext::no_result);
+    CHECK(filtered == 0);
 }
 
 TEST_CASE("tap() shows the arguments to a plain function, and changes none") {

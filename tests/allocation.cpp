@@ -105,6 +105,16 @@ TEST_CASE("A function that returns an awaitable and has no hooks makes its own c
     CHECK(allocations_of([&] { f(1).run(); }) == plain);
 }
 
+TEST_CASE("To enable or disable what is so already, or has been removed, allocates nothing") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [] {}};
+    ext::hook hook = f.on_start([](auto&) {});
+    CHECK(allocations_of([&] { hook.enable(); }) == 0);
+    ext::scoped_hook other = f.on_start([](auto&) {});
+    hook.remove();
+    CHECK(allocations_of([&] { hook.enable(), hook.disable(), hook.enable(); }) == 0);
+}
+
 #ifndef _GLIBCXX_DEBUG  // whose containers are larger
 TEST_CASE("The end that a start hook returns is kept in the call where it is small and the first") {
     ext::registry registry;

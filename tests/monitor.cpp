@@ -5,6 +5,7 @@
 #include <extensible/extensible.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -143,9 +144,25 @@ TEST_CASE_METHOD(fixture, "References and nothing are results that hooks set and
     refer.on_end([&](auto& call) { call.result = two; }, {.id = "e"});
     nothing.on_start([](auto& call) { call.result.emplace(); }, {.id = "s"});
     nothing.on_end([](auto&) {}, {.id = "e"});
+    nothing.on_end([](auto& call) { call.result.emplace(); }, {.id = "again"});
     CHECK(&refer() == &two);
     nothing();
-    check({"refer end e replaced the result", "nothing start s set the result", "nothing end e"});
+    check({"refer end e replaced the result", "nothing start s set the result", "nothing end e", "nothing end again replaced the result"});
+}
+
+TEST_CASE_METHOD(fixture, "A result is replaced in each way in which it is written, though by one that is equal") {
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    f.on_end([](auto& call) { call.result = 1; }, {.id = "value"});
+    f.on_end([](auto& call) { call.result.emplace(1); }, {.id = "emplaced"});
+    f.on_end([](auto& call) { call.result = ext::result<int>(1); }, {.id = "whole"});
+    f.on_end([](auto& call) { const ext::result<int> read = call.result; CHECK(*read == 1); }, {.id = "read"});
+    CHECK(f(1) == 1);
+    check({"f end value replaced the result", "f end emplaced replaced the result", "f end whole replaced the result", "f end read"});
+}
+
+TEST_CASE_METHOD(fixture, "An empty monitor or handler is refused by its name") {
+    CHECK_THROWS_WITH(registry.on_hook_run(std::function<void(const ext::hook_run&)>()), Catch::Matchers::Contains("on_hook_run"));
+    CHECK_THROWS_WITH(registry.on_hook_error(std::function<void(const ext::hook_error&)>()), Catch::Matchers::Contains("on_hook_error"));
 }
 
 TEST_CASE_METHOD(fixture, "A monitor is told of functions and hooks that come later, and of nothing once it is removed or disabled") {

@@ -125,3 +125,9 @@ TEST_CASE("An awaited call that finds a hook used up by another skips it") {
     CHECK(f(0).run() == 0);
     CHECK(way == "s(f)f");
 }
+
+TEST_CASE("A phase has a name") {
+    STATIC_REQUIRE(to_string(ext::phase::start) == "start");
+    STATIC_REQUIRE(to_string(ext::phase::around) == "around");
+    STATIC_REQUIRE(to_string(ext::phase::end) == "end");
+}

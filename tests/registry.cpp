@@ -2,10 +2,12 @@
 
 #include <extensible/extensible.hpp>
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 using Catch::Matchers::Equals;
 
@@ -245,6 +247,21 @@ TEST_CASE("A name that nobody uses any more is forgotten, its signature too") {
     CHECK(registry.functions().empty());
     ext::extensible f{registry, "f", [](int x) { return x; }};
     CHECK(f(1) == 1);
+}
+
+TEST_CASE("A registry is not copied") {
+    STATIC_REQUIRE(!std::is_copy_constructible_v<ext::registry>);
+    STATIC_REQUIRE(!std::is_copy_assignable_v<ext::registry>);
+}
+
+TEST_CASE("The stamp of a module has each size in full") {
+    const std::string_view text = ext::detail::make_stamp().text;
+    for (const std::size_t size : {sizeof(std::string), sizeof(ext::detail::hook_record), sizeof(ext::detail::hazard_domain)})
+        CHECK_THAT(std::string(text), Catch::Matchers::Contains(" " + std::to_string(size)));
+    char digits[4]{};
+    char* at = digits;
+    ext::detail::write_number(at, 105);
+    CHECK(std::string_view(digits) == "105");
 }
 
 TEST_CASE("The version is one for the preprocessor, the program, and the package") {

@@ -228,6 +228,7 @@ TEST_CASE("Values as template arguments: a number has its type where another typ
     CHECK(type_name<app::any_value<app::user::role::admin>>() == "app::any_value<app::user::role::admin>");
     CHECK(type_name<app::any_value<app::user::role(7)>>() == "app::any_value<(app::user::role)7>");
     CHECK(type_name<app::any_value<choice::yes>>() == "app::any_value<(unnamed)::choice::yes>");
+    CHECK(type_name<app::any_values<>>() == "app::any_values<>");
     CHECK(type_name<app::any_values<1, -2, 3ul>>() == "app::any_values<1, -2, (unsigned long)3>");
     CHECK(type_name<app::type_and_any_value<std::string, 5ll>>() == "app::type_and_any_value<std::string, (long long)5>");
 }
