@@ -2,6 +2,7 @@
 
 #include <extensible/extensible.hpp>
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -181,6 +182,17 @@ TEST_CASE("An object of a derived class is not sliced") {
     CHECK(sides(square()) == 4);
     sides.on_start([](auto& call) { call.template arg<0>() = triangle(); });
     CHECK(sides(square()) == 3);
+}
+
+namespace {
+struct told_apart {
+    bool operator!=(const told_apart&) const { return true; }
+};
+}  // namespace
+
+TEST_CASE("An argument is compared where its type can be") {
+    STATIC_REQUIRE(std::is_invocable_v<std::equal_to<>, const ext::arg<std::string>&, const char*>);
+    STATIC_REQUIRE(!std::is_invocable_v<std::equal_to<>, const ext::arg<told_apart>&, const told_apart&>);
 }
 
 TEST_CASE("A reference to an incomplete type can be passed through") {

@@ -238,6 +238,8 @@ TEST_CASE("What MSVC spells is written alike") {
     CHECK(written("class app::page<class std::basic_string<char,struct std::char_traits<char>,class std::allocator<char> >"
                   " >::row") == "app::page<std::string>::row");
     CHECK(written("struct foo<struct mystruct *,3,class subclass &>") == "foo<mystruct*, 3, subclass&>");
+    for (const std::string end : {"a", "z", "A", "Z", "0", "9", "_", "$", "\xc3\x80"})
+        CHECK(written("struct word" + end + "struct *") == "word" + end + "struct*");
     CHECK(written("unsigned __int64") == "unsigned long long");
     CHECK(written("struct app::any_value<&constant>") == "app::any_value<&constant>");
     CHECK(written("enum app::user::role") == "app::user::role");
