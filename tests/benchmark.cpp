@@ -10,6 +10,13 @@
 #include "tasks.hpp"
 
 #include <extensible/extensible.hpp>
+#include <extensible/hooks/breaker.hpp>
+#include <extensible/hooks/cache.hpp>
+#include <extensible/hooks/fault.hpp>
+#include <extensible/hooks/limit.hpp>
+#include <extensible/hooks/retry.hpp>
+#include <extensible/hooks/spy.hpp>
+#include <extensible/hooks/trace.hpp>
 
 #ifdef EXTENSIBLE_HAS_BOOST_SIGNALS2
 #include <boost/signals2/signal.hpp>
@@ -32,6 +39,7 @@
 #include <new>
 #include <optional>
 #include <shared_mutex>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -232,6 +240,9 @@ public:
         row("a coroutine, awaited", ns("coroutine"), "ns");
         row("the same, no hooks", ns("coroutine, no hooks"), "ns", limit::at_most, 1.05 * ns("coroutine"));
         row("the same, one start hook", ns("coroutine, one start hook"), "ns");
+        for (const char* name : {"hooks::retry", "hooks::cache, a hit", "hooks::limit_rate", "hooks::limit_calls", "hooks::breaker",
+                                 "hooks::faults, none", "hooks::trace", "hooks::spy"})
+            row(name, ns(name), "ns");
         row("calls of two threads to one: plain", gain("plain"), "x");
         row("calls of two threads to one: one start hook", gain("one start hook"), "x", limit::at_least, 1.9);
         row("memory of a function without hooks", memory.wrapper + memory.heap, "B", limit::at_most, 256);
@@ -394,6 +405,42 @@ TEST_CASE("one call") {
         auto through_sigc = [&](int x) { sigc_signal(x); return plain(x); };
         measure("libsigc++", through_sigc);
 #endif
+    }
+}
+
+TEST_CASE("calls with ready-made hooks") {
+    namespace hooks = ext::hooks;
+    const auto measure_hook = [](const char* name, auto hook) {
+        const ext::scoped_hook around = hooked.around(hook);
+        measure(name, hooked);
+    };
+    for (int round = 0; round < rounds; ++round) {
+        measure_hook("hooks::retry", hooks::retry());
+        measure_hook("hooks::limit_rate", hooks::limit_rate({.rate = 1e9, .burst = 1'000'000'000}));
+        measure_hook("hooks::limit_calls", hooks::limit_calls({}));
+        measure_hook("hooks::breaker", hooks::breaker());
+        {
+            const ext::scoped_hook cache = hooked.around(hooks::cache(hooked));
+            auto call_with_the_same = [](int) { return hooked(1); };
+            measure("hooks::cache, a hit", call_with_the_same);
+        }
+        {
+            const hooks::faults none{"benchmark.h*=throw(0)"};
+            measure("hooks::faults, none", hooked);
+        }
+        {
+            std::stringstream file;
+            const hooks::trace trace{file, {.pattern = "benchmark.h*"}};
+            measure("hooks::trace", hooked);
+        }
+        {
+            hooks::spy seen{hooked};
+            auto call_and_forget = [&](int x) {
+                if (x % 1000 == 0) seen.clear();
+                return hooked(x);
+            };
+            measure("hooks::spy", call_and_forget);
+        }
     }
 }
 
