@@ -1,0 +1,11 @@
+#pragma once
+
+// Which hooks are ready-made? All of them are here; each may be included by itself. Not a part of extensible.hpp.
+
+#include <extensible/hooks/breaker.hpp>
+#include <extensible/hooks/cache.hpp>
+#include <extensible/hooks/fault.hpp>
+#include <extensible/hooks/limit.hpp>
+#include <extensible/hooks/retry.hpp>
+#include <extensible/hooks/spy.hpp>
+#include <extensible/hooks/trace.hpp>
