@@ -91,7 +91,7 @@ public:
     template <class Call>
     explicit holders_of_slots(Call call) {
         std::size_t made = 0;
-        while (made == 0) {
+        while (made == 0 && threads_.size() < 1000) {
             const std::size_t before = called_;
             threads_.emplace_back([&, call] {
                 made = heap::allocations_of(call);
