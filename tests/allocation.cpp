@@ -115,6 +115,19 @@ TEST_CASE("To enable or disable what is so already, or has been removed, allocat
     CHECK(allocations_of([&] { hook.enable(), hook.disable(), hook.enable(); }) == 0);
 }
 
+TEST_CASE("A thread takes over the memory of one that has ended") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [] {}};
+    f.on_start([](auto&) {});
+    const auto begin_and_end_thread = [&] {
+        std::size_t allocated = 0;
+        std::thread([&] { allocated = allocations_of([&] { f(); }); }).join();
+        return allocated;
+    };
+    CHECK(begin_and_end_thread() <= 1);
+    CHECK(begin_and_end_thread() == 0);
+}
+
 #ifndef _GLIBCXX_DEBUG  // whose containers are larger
 TEST_CASE("The end that a start hook returns is kept in the call where it is small and the first") {
     ext::registry registry;

@@ -6,12 +6,14 @@
 #include <extensible/extensible.hpp>
 
 #include <chrono>
+#include <coroutine>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -358,4 +360,32 @@ TEST_CASE("Hooks may be registered by name before a function that returns an awa
     ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return 10 * x; }};
     CHECK(f(1).run() == 21);
     CHECK_THROWS_AS(registry.on_start<int(int)>("f", [](auto&) {}), ext::signature_mismatch);
+}
+
+namespace {
+
+// Coroutines that await only their own kind, and coroutines that only their own kind awaits.
+template <class T>
+struct awaits_own {
+    struct promise_type {
+        awaits_own await_transform(awaits_own);
+    };
+    bool await_ready();
+    void await_suspend(std::coroutine_handle<>);
+    T await_resume();
+};
+template <class T>
+struct awaited_by_own {
+    struct promise_type {};
+    bool await_ready();
+    void await_suspend(std::coroutine_handle<promise_type>);
+    T await_resume();
+};
+
+}  // namespace
+
+TEST_CASE("A family of coroutines that keeps to itself has stages of its own kind") {
+    STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<awaits_own<int>>, awaits_own<void>>);
+    STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<awaited_by_own<int>>, awaited_by_own<void>>);
+    STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<lazy<int>>, ext::detail::stage>);
 }

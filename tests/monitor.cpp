@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -101,6 +102,8 @@ TEST_CASE_METHOD(fixture, "What an around hook has inside is not its doing, and 
     slow.around([](auto&, auto& proceed) { proceed(), proceed(); });
     slow.on_end([](auto&) {});
     slow();
+    STATIC_REQUIRE(!std::is_convertible_v<decltype(ext::hook_run::took), std::chrono::seconds>);
+    STATIC_REQUIRE(!std::is_convertible_v<decltype(ext::hook_run::took), std::chrono::microseconds>);
     REQUIRE(times.size() == 2);
     CHECK(times[0].second >= 4'000'000);
     CHECK(times[0].first >= times[0].second);

@@ -4,6 +4,7 @@
 #include <extensible/extensible.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <latch>
 #include <memory>
@@ -304,4 +305,25 @@ TEST_CASE("A function with hooks may be called while its thread ends") {
     }
     hook.remove_and_wait();
     CHECK(calls == 150);
+}
+
+TEST_CASE("Nobody waits for calls of another function, though a hook of that was removed meanwhile") {
+    ext::registry registry;
+    std::latch inside{1}, leaves{1};
+    ext::extensible other{registry, "other", [] {}};
+    ext::hook removed = other.on_start([&](auto&) {
+        inside.count_down();
+        leaves.wait();
+    });
+    ext::extensible f{registry, "f", [] {}};
+    ext::plugin plugin{registry, "plugin"};
+    bool in_time = false;
+    plugin.on_start(f, [&](auto&) { in_time = plugin.unload_for(std::chrono::seconds(5)); });
+    std::thread caller([&] { other(); });
+    inside.wait();
+    removed.remove();
+    f();
+    CHECK(in_time);
+    leaves.count_down();
+    caller.join();
 }
