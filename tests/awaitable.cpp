@@ -362,6 +362,27 @@ TEST_CASE("Hooks may be registered by name before a function that returns an awa
     CHECK_THROWS_AS(registry.on_start<int(int)>("f", [](auto&) {}), ext::signature_mismatch);
 }
 
+TEST_CASE("Where an isolated around hook goes on, takes the result away and fails, the function has run once") {
+    ext::registry registry;
+    int runs = 0;
+    ext::scoped_hook quiet = registry.on_hook_error([](const ext::hook_error&) {});
+    SECTION("awaited") {
+        ext::extensible f{registry, "f", [&]() -> lazy<int> { co_return ++runs; }};
+        f.around([](auto& call, auto& proceed) -> lazy<void> {
+            co_await proceed();
+            call.result.reset();
+            throw 1;
+        }, {.isolate = true});
+        CHECK_THROWS_AS(f().run(), ext::no_result);
+    }
+    SECTION("and plain") {
+        ext::extensible f{registry, "f", [&] { return ++runs; }};
+        f.around([](auto& call, auto& proceed) { proceed(), call.result.reset(), throw 1; }, {.isolate = true});
+        CHECK_THROWS_AS(f(), ext::no_result);
+    }
+    CHECK(runs == 1);
+}
+
 namespace {
 
 // Coroutines that await only their own kind, and coroutines that only their own kind awaits.
