@@ -259,14 +259,14 @@ TEST_CASE("An around hook may call the function itself") {
     CHECK(f.way == "ff");
 }
 
-TEST_CASE("An around hook may remove itself, and destroy the function, before it goes on") {
+TEST_CASE("An around hook may remove itself, and destroy the function, where it supplies the result and does not go on") {
     ext::registry registry;
     auto function = [kept = std::make_shared<int>(5)](int x) { return *kept + x; };
     std::optional<ext::extensible<int(int), decltype(function)>> add(std::in_place, registry, "add", function);
-    ext::hook hook = add->around([&](auto&, auto& proceed) {
+    ext::hook hook = add->around([&](auto& call, auto&) {
         hook.remove();
         add.reset();
-        proceed();
+        call.result = 6;
     });
     CHECK((*add)(1) == 6);
     CHECK(!add);
