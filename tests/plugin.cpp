@@ -244,3 +244,37 @@ TEST_CASE("What changes for a plugin changes in one step for all its functions")
     for (auto& thread : threads) thread.join();
     CHECK(torn == 0);
 }
+
+TEST_CASE("Who waits is not let through because another thread waits for it in its turn") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [] {}};
+    ext::extensible g{registry, "g", [] {}};
+    std::latch inside_f{1};
+    std::latch inside_g{1};
+    std::latch end_of_f{1};
+    bool ended_in_time = true;
+
+    ext::plugin plugin{registry, "p"};
+    plugin.on_start(f, [&](auto&) {  // waits for nobody
+        inside_f.count_down();
+        end_of_f.wait();
+    });
+    ext::hook in_g;
+    in_g = g.on_start([&](auto&) {
+        inside_g.count_down();
+        while (in_g.active()) std::this_thread::yield();  // until the other thread waits for this one
+        ended_in_time = plugin.unload_for(50ms);
+    });
+
+    std::thread calls_f([&] { f(); });
+    std::thread waits_for_g([&] {
+        inside_g.wait();
+        in_g.remove_and_wait();
+    });
+    inside_f.wait();
+    g();
+    CHECK_FALSE(ended_in_time);
+    end_of_f.count_down();
+    calls_f.join();
+    waits_for_g.join();
+}
