@@ -15,7 +15,8 @@ using time_point = std::chrono::time_point<std::chrono::steady_clock, duration>;
 
 /// Tells the time and lets it pass, on any thread. A test or a simulation hands over functions of its own:
 ///
-///     fetch.around(ext::hooks::retry({.clock = {.now = [] { return simulation.now(); }, .sleep = [](auto time) { simulation.pass(time); }}}));
+///     const ext::hooks::clock clock{[] { return simulation.now(); }, [](auto time) { simulation.pass(time); }};
+///     fetch.around(ext::hooks::retry({.clock = clock}));
 struct clock {
     /// Never goes back. Throws nothing.
     std::function<time_point()> now = [] { return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now()); };

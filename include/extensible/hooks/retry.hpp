@@ -6,7 +6,7 @@
 //
 //     fetch.around(ext::hooks::retry({.attempts = 4, .first_pause = 50ms, .factor = 2, .jitter = 0.2, .budget = 2s}));
 //     charge.around(ext::hooks::retry({.when = ext::hooks::thrown<busy, std::system_error>}));
-//     load.around(ext::hooks::retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); }));  // is awaited, and blocks no thread
+//     load.around(ext::hooks::retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); }));  // awaits the pause
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/awaitable.hpp>
@@ -28,13 +28,13 @@
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
 struct retry_options {
-    int attempts = 3;                                  ///< so many at most, the first one included
+    int attempts = 3;                                       ///< so many at most, the first one included
     duration first_pause = std::chrono::milliseconds(100);  ///< between the first attempt and the second
-    double factor = 2;                                 ///< each pause is so many times as long as the one before
-    duration longest_pause = std::chrono::minutes(1);  ///< but no longer than this
-    double jitter = 0;                                 ///< by what part chance makes each pause shorter or longer, at most: 0 to 1
-    duration budget = duration::max();                 ///< no attempt begins when so much time has passed since the first began
-    /// Whether a failure is worth another attempt; each is where this is empty. It is called by each thread that calls the function.
+    double factor = 2;                                      ///< each pause is so many times as long as the one before
+    duration longest_pause = std::chrono::minutes(1);       ///< but no longer than this
+    double jitter = 0;                                      ///< chance makes a pause shorter or longer by up to this part
+    duration budget = duration::max();                      ///< no attempt begins when so much time has passed since the first
+    /// Whether a failure is worth another attempt; each is where this is empty. All threads that call the function call it.
     std::function<bool(const any_call&)> when = {};
     std::uint64_t seed = 0;  ///< of the jitter; 0 for another one each time
     hooks::clock clock = {};
@@ -50,8 +50,8 @@ struct no_pause {};
 
 /// An around hook for any function that can be called several times with one set of arguments: none that takes what can only be
 /// moved, which the first attempt would use up. It goes on until the call has not failed (see any_call::failed), so it may be
-/// that a failure says so in its result. What is left in the call is the outcome of the last attempt; the exceptions of the others are
-/// gone, and no error handler is told of them.
+/// that a failure says so in its result. What is left in the call is the outcome of the last attempt; the exceptions of the
+/// others are gone, and no error handler is told of them.
 ///
 /// A function that is awaited needs `pause`, which is called with a duration and returns what its coroutines can await.
 /// Throws ext::error for options that cannot be meant. Any number of threads may call the function.
@@ -98,14 +98,16 @@ private:
 template <class Pause>
 class retry_hook {
 public:
-    retry_hook(retry_options options, Pause pause) : options_(std::move(options)), pause_(std::move(pause)), chance_(options_.seed) {
+    retry_hook(retry_options options, Pause pause)
+        : options_(std::move(options)), pause_(std::move(pause)), chance_(options_.seed) {
         const auto check = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
             expect(holds, "retry", option, expected, given);
         };
         check(options_.attempts >= 1, ".attempts", "at least 1", options_.attempts);
         check(options_.first_pause >= duration(0), ".first_pause", "0 or more", options_.first_pause);
         check(options_.factor >= 1, ".factor", "at least 1", options_.factor);
-        check(options_.longest_pause >= options_.first_pause, ".longest_pause", "at least .first_pause", options_.longest_pause);
+        check(options_.longest_pause >= options_.first_pause, ".longest_pause", "at least .first_pause",
+              options_.longest_pause);
         check(options_.jitter >= 0 && options_.jitter <= 1, ".jitter", "between 0 and 1", options_.jitter);
         check(options_.budget >= duration(0), ".budget", "0 or more", options_.budget);
     }
@@ -122,8 +124,8 @@ public:
     template <class Stage>
     Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) {
         constexpr bool can_pause = !std::is_same_v<Pause, no_pause>;
-        static_assert(can_pause, "ext::hooks::retry: a function that is awaited needs a second argument, which gives the awaitable of a "
-                                 "pause, as in retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); })");
+        static_assert(can_pause, "ext::hooks::retry: a function that is awaited needs a second argument, which gives the "
+                                 "awaitable of a pause, as in retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); })");
         attempts attempts(options_, chance_);
         co_await proceed();
         while (const std::optional<duration> pause = attempts.pause_after(call)) {

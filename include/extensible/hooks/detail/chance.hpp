@@ -12,12 +12,12 @@ namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
 /// Numbers in [0, 1). Any thread may draw, and each number is drawn by one.
 ///
-/// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. Its state is a counter, so one
-/// atomic addition draws a number.
+/// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. Its state is a counter, so
+/// one atomic addition draws a number.
 class chance {
 public:
     /// With seed 0 the sequence is another one each time.
-    explicit chance(std::uint64_t seed) : drawn_(seed ? seed : (std::uint64_t{std::random_device()()} << 32) + std::random_device()()) {}
+    explicit chance(std::uint64_t seed) : drawn_(seed ? seed : any_seed()) {}
     chance(const chance& other) noexcept : drawn_(other.drawn_.load(std::memory_order_relaxed)) {}
     chance& operator=(const chance&) = delete;
 
@@ -30,6 +30,11 @@ public:
     }
 
 private:
+    static std::uint64_t any_seed() {
+        std::random_device device;
+        return (std::uint64_t{device()} << 32) + device();
+    }
+
     static constexpr std::uint64_t step = 0x9E3779B97F4A7C15u;
     std::atomic<std::uint64_t> drawn_;
 };

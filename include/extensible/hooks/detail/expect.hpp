@@ -30,13 +30,13 @@ std::string option_text(const T& given) {
     return text.str();
 }
 
-/// Throws an ext::error unless `holds`: "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given". `holds` is false
-/// for a NaN where it is a comparison that the value has to fulfil.
+/// Throws an ext::error unless `holds`: "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given". `holds` is
+/// false for a NaN where it is a comparison that the value has to fulfil.
 template <class T>
 void expect(bool holds, std::string_view hook, std::string_view option, std::string_view expected, const T& given) {
     if (holds) return;
-    throw error(std::string("ext::hooks::").append(hook).append(": ").append(option).append(" was expected to be ").append(expected) +
-                ", " + option_text(given) + " was given");
+    throw error(std::string("ext::hooks::").append(hook).append(": ").append(option).append(" was expected to be ")
+                    .append(expected).append(", ").append(option_text(given)).append(" was given"));
 }
 
 }  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
