@@ -321,20 +321,21 @@ CATCH_REGISTER_LISTENER(table_printer)
 
 }  // namespace
 
-void* operator new(std::size_t size) {
+// Not inlined, since GCC would see what is behind them and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
     void* const block = std::malloc(header_size + size);
     if (!block) throw std::bad_alloc();
     *static_cast<std::size_t*>(block) = size;
     heap_bytes += size;
     return static_cast<std::byte*>(block) + header_size;
 }
-void operator delete(void* object) noexcept {
+[[gnu::noinline]] void operator delete(void* object) noexcept {
     if (!object) return;
     void* const block = static_cast<std::byte*>(object) - header_size;
     heap_bytes -= *static_cast<std::size_t*>(block);
     std::free(block);
 }
-void operator delete(void* object, std::size_t) noexcept { operator delete(object); }
+[[gnu::noinline]] void operator delete(void* object, std::size_t) noexcept { operator delete(object); }
 
 // ---- The measurements -----------------------------------------------------------------------------------------------
 
