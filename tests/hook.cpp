@@ -194,3 +194,15 @@ TEST_CASE_METHOD(fixture, "An empty hook is refused, and nothing has changed") {
     CHECK_THROWS_AS(twice.on_start(null), ext::error);
     CHECK(twice(1) == 2);
 }
+
+TEST_CASE_METHOD(fixture, "A scoped hook shows its handle, which others may copy") {
+    ext::hook copy;
+    {
+        const ext::scoped_hook scoped = twice.on_start([](auto& call) { call.result = 7; });
+        copy = scoped.get();
+        CHECK(copy.active());
+        CHECK(twice(1) == 7);
+    }
+    CHECK_FALSE(copy.active());
+    CHECK(twice(1) == 2);
+}

@@ -3,6 +3,7 @@
 #include <extensible/extensible.hpp>
 
 #include <string>
+#include <string_view>
 
 using Catch::Matchers::Equals;
 
@@ -154,4 +155,16 @@ TEST_CASE_METHOD(ordered, "A cycle by replacement is refused, and the hook that 
     CHECK_THROWS_AS(add({.id = "a", .after = {"b"}, .replace = true}), ext::order_cycle);
     CHECK(a.active());
     CHECK(run() == "ab");
+}
+
+TEST_CASE("An id that is stated may be any kind of text") {
+    ext::registry registry;
+    std::string way;
+    ext::extensible f{registry, "f", [] {}};
+    f.on_start([&](auto&) { way += "a"; }, {.id = "a"});
+    f.on_start([&](auto&) { way += "b"; }, {.before = std::string_view("a")});
+    f.on_start([&](auto&) { way += "c"; }, {.before = std::string("a")});
+    f.on_start([&](auto&) { way += "d"; }, {.before = {"a", "x"}});
+    f();
+    CHECK(way == "bcda");
 }

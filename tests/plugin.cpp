@@ -278,3 +278,13 @@ TEST_CASE("Who waits is not let through because another thread waits for it in i
     calls_f.join();
     waits_for_g.join();
 }
+
+TEST_CASE("A plugin is in the default registry where none is named") {
+    ext::extensible f{"plugin_of_the_default_registry.f", [] { return 1; }};
+    {
+        ext::plugin plugin{"p"};
+        plugin.on_start("plugin_of_the_default_registry.f", [](ext::call<int()>& call) { call.result = 2; });
+        CHECK(f() == 2);
+    }
+    CHECK(f() == 1);
+}

@@ -144,6 +144,15 @@ TEST_CASE("Results of every kind pass through hooks") {
         CHECK(taken == "here");
         CHECK(here.empty());
     }
+    SECTION("an rvalue reference, which hooks set") {
+        std::string own = "own", supplied = "supplied", replaced = "replaced";
+        ext::extensible f{registry, "f", [&]() -> std::string&& { return std::move(own); }};
+        f.on_start([&](auto& call) { call.result = std::move(supplied); });
+        CHECK(std::string(f()) == "supplied");
+        CHECK(own == "own");
+        registry.on_end("*", [&](ext::any_call& call) { call.set_result(std::ref(replaced)); });
+        CHECK(std::string(f()) == "replaced");
+    }
     SECTION("nothing") {
         ext::extensible f{registry, "f", [&] { ++ran; }};
         bool returned = false;

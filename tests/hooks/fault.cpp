@@ -230,3 +230,12 @@ TEST_CASE("a text of faults that cannot be read is an error with the place") {
     CHECK_THROWS_AS((hooks::faults{registry, "a=throw;b"}), ext::error);
     a();  // nothing was registered
 }
+
+TEST_CASE("Faults are in the default registry where none is named") {
+    ext::extensible f{"faults_of_the_default_registry.f", [] {}};
+    {
+        const hooks::faults faults{"faults_of_the_default_registry.*=throw"};
+        CHECK_THROWS_AS(f(), hooks::injected_fault);
+    }
+    f();
+}

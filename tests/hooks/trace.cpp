@@ -347,3 +347,15 @@ TEST_CASE("a trace goes into a stream behind what is there, and says so where it
                       "ext::hooks::trace: .buffer was expected to be at least 1, 0 was given");
     CHECK_THROWS_AS((hooks::trace{registry, out, {.pattern = ""}}), ext::error);
 }
+
+TEST_CASE("A trace is of the default registry where none is named") {
+    ext::extensible f{"trace_of_the_default_registry.f", [] { throw 1; }};
+    std::ostringstream out;
+    {
+        const hooks::trace trace{out, {.pattern = "trace_of_the_default_registry.*", .values = true}};
+        CHECK_THROWS_AS(f(), int);
+    }
+    CHECK(is_json(out.str()));
+    CHECK_THAT(out.str(), Catch::Matchers::Contains("trace_of_the_default_registry.f"));
+    CHECK_THAT(out.str(), Catch::Matchers::Contains("something that is no std::exception"));
+}

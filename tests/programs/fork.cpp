@@ -29,7 +29,7 @@ void be_child() {
     hook.remove_and_wait();
     require(twice(1) == 2, "the child's hook runs though it is removed");
     std::thread([] { require(twice(2) == 4, "a thread of the child cannot call"); }).join();
-    std::_Exit(0);
+    std::exit(0);
 }
 
 }  // namespace

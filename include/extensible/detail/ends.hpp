@@ -54,7 +54,6 @@ public:
     }
 
     /// Null where there is none.
-    const call_end* last() const noexcept { return last_; }
 
     /// The last one, which is no longer here; null where there is none.
     call_end* take_last() noexcept { return last_ ? std::exchange(last_, last_->before) : nullptr; }
