@@ -103,16 +103,6 @@ TEST_CASE("retry() may look at what failed") {
     }
 }
 
-TEST_CASE("retry() lets real time pass where it is given no clock") {
-    ext::registry registry;
-    busy_server server{1};
-    ext::extensible fetch{registry, "fetch", [&](const std::string& what) { return server(what); }};
-    fetch.around(hooks::retry({.first_pause = 1ms}));
-    const auto begun = std::chrono::steady_clock::now();
-    CHECK(fetch("oslo") == "oslo after 2");
-    CHECK(std::chrono::steady_clock::now() - begun >= 1ms);
-}
-
 TEST_CASE("retry() varies its pauses by chance, the same for the same seed") {
     ext::registry registry;
     const auto time_with_seed = [&](std::uint64_t seed) {
