@@ -90,7 +90,7 @@ TEST_CASE("A result that is nothing says only whether it is there") {
     CHECK(!result);
     result.emplace();
     CHECK(result.has_value());
-    STATIC_REQUIRE(std::is_void_v<decltype(*result)>);  // for code that is the same for all results
+    *result;  // gives nothing, for code that is the same for all results
     result.reset();
     CHECK(!result);
 }
