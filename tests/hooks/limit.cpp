@@ -236,7 +236,12 @@ TEST_CASE("limit_calls() suspends awaited calls, and resumes them in order as ot
     CHECK(load(3).run() == 3);
 }
 
-TEST_CASE("limit_calls() resumes a hundred thousand calls one after the other, and not one within another") {
+TEST_CASE("limit_calls() resumes many calls one after the other, and not one within another") {
+#ifdef _GLIBCXX_DEBUG  // whose lists look at all their iterators whenever one of them moves
+    constexpr int many = 2'000;
+#else
+    constexpr int many = 100'000;
+#endif
     ext::registry registry;
     tasks::gate gate;
     int calls = 0;
@@ -246,13 +251,13 @@ TEST_CASE("limit_calls() resumes a hundred thousand calls one after the other, a
     }};
     load.around(hooks::limit_calls({.calls = 1}, hooks::wait));
     std::vector<tasks::lazy<int>> waiting;
-    for (int i = 0; i < 100'000; ++i) {
+    for (int i = 0; i < many; ++i) {
         waiting.push_back(load());
         waiting.back().start();
     }
     CHECK(calls == 1);
     gate.open();
-    CHECK(calls == 100'000);
+    CHECK(calls == many);
     CHECK(std::all_of(waiting.begin(), waiting.end(), [](const auto& call) { return call.done(); }));
 }
 
