@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <new>
 
 namespace heap {
 
@@ -46,6 +47,16 @@ attempt try_failing(std::size_t number, Function& function) {
     tried.one_failed = fail_in == 0;
     fail_in = 0;
     return tried;
+}
+
+inline bool is_bad_alloc(const std::exception_ptr& thrown) {
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const std::bad_alloc&) {
+        return true;
+    } catch (...) {
+        return false;
+    }
 }
 
 }  // namespace heap

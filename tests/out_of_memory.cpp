@@ -195,16 +195,6 @@ private:
     std::vector<std::thread> threads_;
 };
 
-bool is_bad_alloc(const std::exception_ptr& thrown) {
-    try {
-        std::rethrow_exception(thrown);
-    } catch (const std::bad_alloc&) {
-        return true;
-    } catch (...) {
-        return false;
-    }
-}
-
 using step = void (*)(world&);
 
 void nothing(world&) {}
@@ -235,7 +225,7 @@ void changes_all_or_nothing(const char* what, step prepare, step operation) {
         if (!tried.thrown) break;
         ++failures;
         CAPTURE(failures);
-        REQUIRE(is_bad_alloc(tried.thrown));
+        REQUIRE(heap::is_bad_alloc(tried.thrown));
         CHECK(!others.have_seen_change());
         state(changed).check_equal(before);
     }

@@ -52,16 +52,6 @@ private:
     std::vector<std::thread> threads_;
 };
 
-bool is_bad_alloc(const std::exception_ptr& thrown) {
-    try {
-        std::rethrow_exception(thrown);
-    } catch (const std::bad_alloc&) {
-        return true;
-    } catch (...) {
-        return false;
-    }
-}
-
 // Makes a call until none of its allocations has failed. It is to check what comes out of it. Gives how often it threw.
 template <class Call>
 std::size_t fail_each_allocation(Call call) {
@@ -70,7 +60,7 @@ std::size_t fail_each_allocation(Call call) {
         CAPTURE(number);
         const heap::attempt tried = heap::try_failing(number, call);
         CHECK(std::exchange(open, 0) == 0);
-        if (tried.thrown) CHECK(is_bad_alloc(tried.thrown));
+        if (tried.thrown) CHECK(heap::is_bad_alloc(tried.thrown));
         thrown += tried.thrown != nullptr;
         if (!tried.one_failed) return thrown;
     }
@@ -259,7 +249,7 @@ TEST_CASE("An awaited call in which there is no memory gives its result or throw
     ext::extensible<lazy<std::string>(std::string)> f{registry, "f", [](std::string text) -> lazy<std::string> { co_return text; }};
     f.on_start([](auto&) { ++open; });
     f.on_end([](auto& call) {
-        expect(!call.exception || is_bad_alloc(call.exception));
+        expect(!call.exception || heap::is_bad_alloc(call.exception));
         --open;
     });
     auto await = [&] { expect(f(long_text).run() == long_text); };

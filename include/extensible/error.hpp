@@ -94,6 +94,9 @@ EXTENSIBLE_FUNCTION std::string join(std::initializer_list<std::string_view> par
 /// "start hook 'vault' for 'models.*' of openbao", without what is empty.
 EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner);
 
+/// The what() of an exception. There is one.
+EXTENSIBLE_FUNCTION std::string text_of(const std::exception_ptr& exception);
+
 }  // namespace detail
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -116,16 +119,19 @@ EXTENSIBLE_FUNCTION std::string detail::text_of(phase when, std::string_view id,
                  pattern.empty() ? "" : "'", owner.empty() ? "" : " of ", owner});
 }
 
-EXTENSIBLE_FUNCTION std::string hook_error::text() const {
-    const std::string text = detail::join({function, displaced ? ": the " : ": the isolated ", detail::text_of(phase, hook, "", owner),
-                                           displaced ? " displaced: " : " threw: "});
+EXTENSIBLE_FUNCTION std::string detail::text_of(const std::exception_ptr& exception) {
     try {
         std::rethrow_exception(exception);
     } catch (const std::exception& thrown) {
-        return detail::join({text, thrown.what()});
+        return thrown.what();
     } catch (...) {
-        return detail::join({text, "something that is no std::exception"});
+        return "something that is no std::exception";
     }
+}
+
+EXTENSIBLE_FUNCTION std::string hook_error::text() const {
+    return detail::join({function, displaced ? ": the " : ": the isolated ", detail::text_of(phase, hook, "", owner),
+                         displaced ? " displaced: " : " threw: ", detail::text_of(exception)});
 }
 
 #endif

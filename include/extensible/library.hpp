@@ -153,10 +153,8 @@ EXTENSIBLE_HIDDEN inline void call_entry(void (*entry)(ext::plugin&), loaded_lib
     try {
         entry(loaded.plugin);
         return;
-    } catch (const std::exception& thrown) {
-        text = thrown.what();
     } catch (...) {
-        text = "something that is no std::exception";
+        text = text_of(std::current_exception());
     }
     throw error(join({name, ": its entry threw: ", text}));
 }

@@ -24,4 +24,11 @@ struct clock {
     std::function<void(duration)> sleep = [](duration time) { std::this_thread::sleep_for(time); };
 };
 
+namespace detail {
+
+// In place of a function that gives the awaitable of a pause, where there is none.
+struct no_pause {};
+
+}  // namespace detail
+
 }  // namespace ext::inline EXTENSIBLE_ABI::hooks

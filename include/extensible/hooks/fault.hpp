@@ -22,7 +22,6 @@
 #include <cstdlib>
 #include <limits>
 #include <memory>
-#include <random>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -41,12 +40,6 @@ struct faults_options {
     std::uint64_t seed = 0;  ///< which calls the faults are in, unless the text has a seed; 0: others each time
     hooks::clock clock = {};
 };
-
-namespace detail {
-
-struct no_fault_pause {};
-
-}  // namespace detail
 
 /// Puts faults into calls as long as it lives. The text is a list of rules with `;` between them:
 ///
@@ -69,11 +62,11 @@ public:
     EXTENSIBLE_HIDDEN explicit faults(std::string_view text, faults_options options = {})
         : faults(default_registry(), text, std::move(options)) {}
 
-    template <class Pause = detail::no_fault_pause>
+    template <class Pause = detail::no_pause>
     EXTENSIBLE_HIDDEN faults(registry& home, std::string_view text, faults_options options = {}, Pause pause = {});
 
     /// With the text in the environment variable EXTENSIBLE_FAULTS, which need not be there.
-    template <class Pause = detail::no_fault_pause>
+    template <class Pause = detail::no_pause>
     EXTENSIBLE_HIDDEN static faults from_environment(registry& home = default_registry(), faults_options options = {},
                                                      Pause pause = {}) {
         const char* const text = std::getenv("EXTENSIBLE_FAULTS");
@@ -133,16 +126,11 @@ struct awaited_fault {
     template <class Proceed>
     ext::detail::stage operator()(any_call& call, Proceed& proceed) {
         const duration time = rule->draw(call.name());
-        if constexpr (std::is_same_v<Pause, no_fault_pause>) rule->block(time);
+        if constexpr (std::is_same_v<Pause, no_pause>) rule->block(time);
         else if (time > duration(0)) static_cast<void>(co_await pause(time));
         co_await proceed();
     }
 };
-
-inline std::uint64_t any_seed() {
-    std::random_device random;
-    return (std::uint64_t{random()} << 32) + random();
-}
 
 }  // namespace detail
 

@@ -44,7 +44,6 @@ namespace detail {
 
 template <class Pause>
 class retry_hook;
-struct no_pause {};
 
 }  // namespace detail
 

@@ -15,7 +15,6 @@
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/detail/json.hpp>
-#include <extensible/hooks/detail/text.hpp>
 #include <extensible/registry.hpp>
 
 #include <atomic>
@@ -171,7 +170,7 @@ public:
         details.add("arguments", arguments_);
         const bool shown = log_->has_values();
         const std::exception_ptr& thrown = call.exception();
-        if (thrown) details.add("threw", shown ? json(text_of(thrown)) : json(true));
+        if (thrown) details.add("threw", shown ? json(ext::detail::text_of(thrown)) : json(true));
         else if (call.failed()) details.add("failed", json(true));
         else if (shown) details.add("result", json_value::result(call));
         if (id_ != 0) add("e", call, end, details);

@@ -10,6 +10,13 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
+/// Another one each time, and not 0.
+inline std::uint64_t any_seed() {
+    std::random_device device;
+    const std::uint64_t seed = (std::uint64_t{device()} << 32) + device();
+    return seed ? seed : 1;
+}
+
 /// Numbers in [0, 1). Any thread may draw, and each number is drawn by one.
 ///
 /// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. Its state is a counter, so
@@ -30,11 +37,6 @@ public:
     }
 
 private:
-    static std::uint64_t any_seed() {
-        std::random_device device;
-        return (std::uint64_t{device()} << 32) + device();
-    }
-
     static constexpr std::uint64_t step = 0x9E3779B97F4A7C15u;
     std::atomic<std::uint64_t> drawn_;
 };

@@ -7,7 +7,7 @@
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/detail/type_name.hpp>
-#include <extensible/hooks/detail/text.hpp>
+#include <extensible/error.hpp>
 #include <extensible/kwargs.hpp>
 
 #include <algorithm>
@@ -178,7 +178,7 @@ std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
         ((out << std::exchange(separator, ", "), detail::write(out, value)), ...);
     }, call.args);
     out << ')';
-    if (call.exception) return out << " threw " << detail::text_of(call.exception);
+    if (call.exception) return out << " threw " << ext::detail::text_of(call.exception);
     if (!call.result) return out << " has not ended";
     using result = typename decltype(call.result)::value_type;
     out << " returned";
