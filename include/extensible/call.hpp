@@ -31,7 +31,7 @@ public:
 
 private:
     friend access;
-    [[maybe_unused]] const call_operations& operations_;  // how the call is used by code that does not know its signature
+    const call_operations& operations_;  // how the call is used by code that does not know its signature
 
 public:
     /// Named arguments beyond the parameters. Goes to the function where its last parameter is ext::kwargs, and is

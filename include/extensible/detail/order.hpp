@@ -83,6 +83,16 @@ EXTENSIBLE_FUNCTION void hook_sequence::entry::set_turn() noexcept {
     turn = {hook->when, {}, {}, counts, place->priority, place->number, hook->number};
 }
 
+// By hand: libc++ 14 compares no texts by <=>.
+EXTENSIBLE_FUNCTION bool hook_sequence::key::operator<(const key& other) const noexcept {
+    if (when != other.when) return when < other.when;
+    if (const int ids = id.compare(other.id); ids != 0) return ids < 0;
+    if (const int patterns = pattern.compare(other.pattern); patterns != 0) return patterns < 0;
+    if (counts != other.counts) return counts < other.counts;
+    if (priority != other.priority) return priority < other.priority;
+    return number != other.number ? number < other.number : own_number < other.own_number;
+}
+
 // The place of the first of the sorted items that does not come before `wanted`.
 EXTENSIBLE_FUNCTION std::size_t hook_sequence::first(const entries& items, key entry::* by, const key& wanted) noexcept {
     std::size_t from = 0;

@@ -240,7 +240,7 @@ private:
         int priority = 0;  // its own
         std::uint64_t number = 0;
         std::uint64_t own_number = 0;  // where it takes the place of another, which has the number above
-        auto operator<=>(const key&) const = default;
+        EXTENSIBLE_FUNCTION bool operator<(const key& other) const noexcept;
     };
     struct rank {  // of hooks that count alike
         int priority = 0;
