@@ -274,9 +274,10 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
 
 EXTENSIBLE_FUNCTION void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
     const bool is_result = index == the_result;
-    throw signature_mismatch(detail::join({name(), ": a hook sets ", is_result ? "the result" : "argument ",
-                                           is_result ? std::string() : detail::text_of(static_cast<int>(index)), type.empty() ? "" : " as ", type,
-                                           ", the function is ", signature()}));
+    detail::raise<signature_mismatch>(
+        detail::join({name(), ": a hook sets ", is_result ? "the result" : "argument ",
+                      is_result ? std::string() : detail::text_of(static_cast<int>(index)), type.empty() ? "" : " as ", type,
+                      ", the function is ", signature()}));
 }
 
 #endif

@@ -38,7 +38,9 @@ public:
     /// otherwise for hooks to hand things to each other.
     ext::kwargs kwargs;
 
-    /// Null unless something was thrown. Set at the end of the call, it is thrown to the caller, whatever `result` is.
+    /// Null unless something was thrown. Set at the end of the call, it is thrown to the caller, whatever `result` is. Without
+    /// exceptions it is null unless a hook sets it, and set at the end of the call it is an error, see on_error():
+    /// std::make_exception_ptr gives null there with libstdc++ and -fno-rtti, and ends the program with libc++.
     union {  // because some libraries destroy it out of line, which nearly no call needs
         std::exception_ptr exception;
     };

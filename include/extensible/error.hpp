@@ -1,10 +1,14 @@
 #pragma once
 
 // What can go wrong? Every exception that the library throws of its own accord, and what the error handler of a registry gets.
+// Without exceptions, where does what would be thrown go?
 
+#include <extensible/detail/config.hpp>
 #include <extensible/options.hpp>
 
+#include <atomic>
 #include <cstddef>
+#include <cstdio>
 #include <exception>
 #include <initializer_list>
 #include <stdexcept>
@@ -58,7 +62,8 @@ public:
     using error::error;
 };
 
-/// End hooks find this in `call.exception` when a suspended call is destroyed before it has produced an outcome.
+/// End hooks find this in `call.exception` when a suspended call is destroyed before it has produced an outcome. Without
+/// exceptions they find neither that nor a result.
 class EXTENSIBLE_VISIBLE abandoned : public error {
 public:
     using error::error;
@@ -86,7 +91,20 @@ struct hook_error {
     EXTENSIBLE_FUNCTION std::string text() const;
 };
 
+/// Where the program is compiled without exceptions (-fno-exceptions), the library hands its own errors to `handler`, on the thread
+/// that would have thrown them. The handler ends the program, by std::abort() or std::_Exit(): it must not return, and std::exit()
+/// would run destructors, which wait for locks that may be held. Where it returns, is null, or was never set, the text is written to
+/// stderr, and std::terminate() is called. All modules that can see each other's symbols have one handler, whose code has to stay
+/// loaded. With exceptions it is not called.
+///
+///     ext::on_error([](const ext::error& error) { log(error.what()), std::_Exit(1); });
+EXTENSIBLE_FUNCTION void on_error(void (*handler)(const error&)) noexcept;
+
 namespace detail {
+
+/// Throws one of the library's own errors, all of which come from here. Without exceptions the handler of on_error() gets it.
+template <class Error>
+[[noreturn]] EXTENSIBLE_FUNCTION void raise(const std::string& text);
 
 /// Texts in one, for what() of an error.
 EXTENSIBLE_FUNCTION std::string join(std::initializer_list<std::string_view> parts);
@@ -101,7 +119,54 @@ EXTENSIBLE_FUNCTION std::string text_of(const std::exception_ptr& exception);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+#if EXTENSIBLE_EXCEPTIONS
+
+template <class Error>
+[[noreturn]] EXTENSIBLE_FUNCTION void detail::raise(const std::string& text) {
+    throw Error(text);
+}
+
+#else
+
+namespace detail {
+
+[[noreturn]] EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept;
+
+}  // namespace detail
+
+template <class Error>
+[[noreturn]] EXTENSIBLE_FUNCTION void detail::raise(const std::string& text) {
+    end_program(Error(text));
+}
+
+#endif
+
 #if EXTENSIBLE_BODIES
+
+#if EXTENSIBLE_EXCEPTIONS
+
+EXTENSIBLE_FUNCTION void on_error(void (*)(const error&)) noexcept {}
+
+#else
+
+namespace detail {
+
+EXTENSIBLE_SHARED_VARIABLE constinit std::atomic<void (*)(const error&)> error_handler{nullptr};
+
+// Release and acquire: whoever calls the handler sees what was there when it was set.
+EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept {
+    if (const auto handler = error_handler.load(std::memory_order_acquire)) handler(problem);
+    std::fprintf(stderr, "extensible: %s\n", problem.what());
+    std::terminate();
+}
+
+}  // namespace detail
+
+EXTENSIBLE_FUNCTION void on_error(void (*handler)(const error&)) noexcept {
+    detail::error_handler.store(handler, std::memory_order_release);
+}
+
+#endif
 
 EXTENSIBLE_FUNCTION std::string detail::join(std::initializer_list<std::string_view> parts) {
     std::size_t size = 0;
@@ -120,6 +185,7 @@ EXTENSIBLE_FUNCTION std::string detail::text_of(phase when, std::string_view id,
 }
 
 EXTENSIBLE_FUNCTION std::string detail::text_of(const std::exception_ptr& exception) {
+#if EXTENSIBLE_EXCEPTIONS
     try {
         std::rethrow_exception(exception);
     } catch (const std::exception& thrown) {
@@ -127,6 +193,9 @@ EXTENSIBLE_FUNCTION std::string detail::text_of(const std::exception_ptr& except
     } catch (...) {
         return "something that is no std::exception";
     }
+#else
+    return exception ? "an exception, which cannot be looked at without exceptions" : "";
+#endif
 }
 
 EXTENSIBLE_FUNCTION std::string hook_error::text() const {

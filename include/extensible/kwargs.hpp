@@ -203,7 +203,8 @@ EXTENSIBLE_FUNCTION bool kwargs::erase(std::string_view name) noexcept {
 }
 
 EXTENSIBLE_FUNCTION void kwargs::throw_bad_kwarg(const entry& known, std::string_view wanted) {
-    throw bad_kwarg(detail::join({known.name, ": the named argument holds ", known.value.type(), ", it was asked for as ", wanted}));
+    detail::raise<bad_kwarg>(
+        detail::join({known.name, ": the named argument holds ", known.value.type(), ", it was asked for as ", wanted}));
 }
 
 #endif

@@ -110,7 +110,8 @@ struct load_report {
 /// Loads the plugins in the folder, in the order of their file names, and reports of each; `reports[i].library` owns what was
 /// loaded. One that is broken does not keep the others from being loaded. Plugins are files with the extension .so, on macOS
 /// .dylib as well, on Windows .dll; folders inside of the folder are not looked at. A name in `allow` that no file has is
-/// reported too, at the end. Throws error if the folder cannot be read, or a name in the options is empty.
+/// reported too, at the end. Throws error if the folder cannot be read, or a name in the options is empty. Without exceptions the
+/// first library that is broken goes to the handler of on_error(), which ends the program.
 [[nodiscard("the libraries are closed when the reports are destroyed")]]
 EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(registry& home, const std::filesystem::path& folder,
                                                        const folder_options& options = {});
@@ -143,20 +144,20 @@ struct EXTENSIBLE_HIDDEN loaded_library {
 EXTENSIBLE_HIDDEN inline std::filesystem::path absolute_path(const std::filesystem::path& file) {
     std::error_code problem;
     const std::filesystem::path path = std::filesystem::absolute(file, problem);
-    if (problem) throw error(join({"'", text_of(file), "': there is no such path: ", problem.message()}));
+    if (problem) raise<error>(join({"'", text_of(file), "': there is no such path: ", problem.message()}));
     return path;
 }
 
 /// Calls the entry, which may throw what the library defines: of that nothing is left when this throws.
 EXTENSIBLE_HIDDEN inline void call_entry(void (*entry)(ext::plugin&), loaded_library& loaded, const std::string& name) {
     std::string text;
-    try {
+    EXTENSIBLE_TRY {
         entry(loaded.plugin);
         return;
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         text = text_of(std::current_exception());
     }
-    throw error(join({name, ": its entry threw: ", text}));
+    raise<error>(join({name, ": its entry threw: ", text}));
 }
 
 /// Has an open library register its hooks, which are not enabled yet.
@@ -166,8 +167,8 @@ EXTENSIBLE_HIDDEN inline std::unique_ptr<loaded_library> load(shared_library ope
     const auto* const stamp = loaded->code.find<const detail::stamp>("extensible_plugin_stamp");
     auto* const entry = loaded->code.find<void(ext::plugin&)>("extensible_plugin");
     if (!stamp || !entry)
-        throw error(join({name, ": it exports no ", entry ? "extensible_plugin_stamp beside its " : "", "extensible_plugin",
-                          "; define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both"}));
+        raise<error>(join({name, ": it exports no ", entry ? "extensible_plugin_stamp beside its " : "", "extensible_plugin",
+                           "; define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both"}));
     check_stamp(*stamp, name, "the library");
     set_enabled(hooks, false);
     call_entry(entry, *loaded, name);
@@ -188,7 +189,7 @@ EXTENSIBLE_HIDDEN inline std::vector<std::filesystem::path> files_in(const std::
         std::error_code unknown;  // a link to nowhere is reported as a library that cannot be opened
         if (is_library_name(at->path()) && !at->is_directory(unknown)) files.push_back(at->path());
     }
-    if (problem) throw error(join({text_of(folder), ": it cannot be read as a folder of plugins: ", problem.message()}));
+    if (problem) raise<error>(join({text_of(folder), ": it cannot be read as a folder of plugins: ", problem.message()}));
     std::sort(files.begin(), files.end());
     return files;
 }
@@ -212,7 +213,7 @@ inline library& library::operator=(library&&) noexcept = default;
 inline library::~library() = default;
 
 inline detail::loaded_library& library::checked() const {
-    if (!loaded_) throw error("ext::library: this library was moved from, it has no plugin");
+    if (!loaded_) detail::raise<error>("ext::library: this library was moved from, it has no plugin");
     return *loaded_;
 }
 
@@ -236,17 +237,17 @@ inline std::vector<load_report> load_folder(registry& home, const std::filesyste
                                             const folder_options& options) {
     for (const auto* names : {&options.allow, &options.block})
         if (std::find(names->begin(), names->end(), "") != names->end())
-            throw error(detail::join({detail::text_of(folder), ": a name that is allowed or blocked must not be empty"}));
+            detail::raise<error>(detail::join({detail::text_of(folder), ": a name that is allowed or blocked must not be empty"}));
     const std::vector<std::filesystem::path> files = detail::files_in(folder);
     std::vector<load_report> reports;
     for (const std::filesystem::path& file : files) {
         if (!options.allow.empty() && !detail::is_among(options.allow, file)) continue;
         if (detail::is_among(options.block, file)) continue;
         load_report& report = reports.emplace_back(load_report{file});
-        try {
+        EXTENSIBLE_TRY {
             report.library.emplace(home, file, library_options{.isolate = options.isolate, .reentrant = options.reentrant});
-        } catch (const error& thrown) {
-            report.reason = thrown.what();
+        } EXTENSIBLE_CATCH(const error&) {
+            report.reason = detail::text_of(std::current_exception());
         }
     }
     for (const std::string& name : options.allow) {

@@ -133,7 +133,7 @@ private:
     explicit plugin(detail::ref<detail::plugin_record> record) noexcept : record_(std::move(record)) {}
 
     EXTENSIBLE_HIDDEN const detail::ref<detail::plugin_record>& checked() const {
-        if (!record_) throw error("ext::plugin: this plugin was moved from, no hook can be registered");
+        if (!record_) detail::raise<error>("ext::plugin: this plugin was moved from, no hook can be registered");
         record_->registry->checked();
         return record_;
     }

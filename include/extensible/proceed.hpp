@@ -145,9 +145,9 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
     const detail::call_operations& operations = detail::access::operations(call.call);
     awaiting_proceed inside(call, hook);
     bool skipped = false;
-    try {
+    EXTENSIBLE_TRY {
         co_await detail::begin_hook<Stage>(hook, call.call, *call.held, &inside);
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         if (!detail::keep_or_isolate(call.call, *hook.record, *call.held)) operations.reset_result(&call.call);
         else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
     }
@@ -159,9 +159,9 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
 
 EXTENSIBLE_CALL_BODY void proceed::run(const shared& call, const detail::hook_entry& hook) {
     proceed inside(call, hook);
-    try {
+    EXTENSIBLE_TRY {
         hook.run(hook.object, &call.call, &inside);
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         detail::keep_exception(call.call, *hook.record);
         detail::access::operations(call.call).reset_result(&call.call);
     }

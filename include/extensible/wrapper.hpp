@@ -192,9 +192,9 @@ private:
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
         for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
-            try {
+            EXTENSIBLE_TRY {
                 hook->run(hook->object, &call, nullptr);
-            } catch (...) {
+            } EXTENSIBLE_CATCH(...) {
                 detail::keep_exception(call, *hook->record);
                 break;
             }
@@ -214,9 +214,9 @@ private:
 
         // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
         for (const detail::hook_entry* hook = hooks->begin(phase::end); hook->run; ++hook) {
-            try {
+            EXTENSIBLE_TRY {
                 hook->run(hook->object, &call, nullptr);
-            } catch (...) {
+            } EXTENSIBLE_CATCH(...) {
                 detail::keep_exception(call, *hook->record);
             }
         }
@@ -231,12 +231,12 @@ private:
         auto& call = static_cast<ext::call<signature>&>(erased.call);
         call.result.reset();
         call.original_ran = true;
-        try {
+        EXTENSIBLE_TRY {
             detail::pass_on<true>(call, [&](auto&&... passed) {
                 detail::set_from(call.result, static_cast<const inside<void>&>(erased).self.function_,
                                  std::forward<decltype(passed)>(passed)...);
             });
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             detail::keep_exception(call);
         }
     }
@@ -253,17 +253,17 @@ private:
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
         for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
-            try {
+            EXTENSIBLE_TRY {
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
                 else detail::run_on_this_thread(*hook, call, held);
-            } catch (...) {
+            } EXTENSIBLE_CATCH(...) {
                 if (!detail::keep_or_isolate(call, *hook->record, held)) break;
             }
         }
 
         // 2. The function, unless they have settled the outcome, inside the around hooks.
         if (!call.result && !call.exception) {
-            try {
+            EXTENSIBLE_TRY {
                 if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) {
                     const inside<stage> function{{call, &await_function, &held}, self};
                     co_await detail::access::run<awaiting_proceed<stage>>(function, around);
@@ -272,17 +272,17 @@ private:
                 } else {
                     call.result.emplace(co_await begin_function(call, self));
                 }
-            } catch (...) {  // of the function; or there is no memory for a stage
+            } EXTENSIBLE_CATCH(...) {  // of the function; or there is no memory for a stage
                 detail::keep_exception(call);
             }
         }
 
         // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
         while (const detail::hook_entry* const hook = end_hooks.next()) {
-            try {
+            EXTENSIBLE_TRY {
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
                 else end_hooks.run(*hook);
-            } catch (...) {
+            } EXTENSIBLE_CATCH(...) {
                 detail::keep_or_isolate(call, *hook->record, held);
             }
         }
@@ -301,10 +301,10 @@ private:
         auto& call = static_cast<ext::call<signature>&>(erased.call);
         const extensible& self = static_cast<const inside<detail::stage_of<R>>&>(erased).self;
         call.result.reset();
-        try {
+        EXTENSIBLE_TRY {
             if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
             else call.result.emplace(co_await begin_function(call, self));
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             detail::keep_exception(call);
         }
     }
@@ -353,7 +353,7 @@ extensible(First&&, More&&...) -> extensible<detail::misused>;
 #if EXTENSIBLE_BODIES
 
 EXTENSIBLE_FUNCTION void detail::throw_empty_function(std::string_view name) {
-    throw error(join({name, ": a function to wrap was expected, an empty one was given: a null pointer or an empty std::function"}));
+    raise<error>(join({name, ": a function to wrap was expected, an empty one was given: a null pointer or an empty std::function"}));
 }
 
 #endif

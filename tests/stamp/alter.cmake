@@ -22,6 +22,6 @@ if(CHANGE STREQUAL "layout")
         "    ${member};\n    atomic<const void*> quick_domain{nullptr};")
 else()
     replace(config.hpp "#define EXTENSIBLE_VERSION_MINOR " "#define EXTENSIBLE_VERSION_MINOR 9")
-    replace(config.hpp "#define EXTENSIBLE_ABI abi_" "#define EXTENSIBLE_ABI abi_9")
+    replace(config.hpp "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_" "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_9")
 endif()
 file(TOUCH ${TO}/extensible/extensible.hpp)  # a copy has the time of its source

@@ -182,7 +182,7 @@ EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where,
     std::string_view its(other.text, sizeof other.text);
     its = its.substr(0, its.find('\0'));
     if (mine.substr(0, mine.find(';')) == its.substr(0, its.find(';'))) return;
-    throw incompatible_module(
+    raise<incompatible_module>(
         join({where, ": this module was compiled with ", mine, "; ", whose, " with ", its, "; compile both alike"}));
 }
 
@@ -431,33 +431,33 @@ EXTENSIBLE_FUNCTION std::string text_of(const hook_record& hook) {
 
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
                                                                std::string_view other, const type_identity& given) {
-    throw signature_mismatch(join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
+    raise<signature_mismatch>(join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
 }
 
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first) {
-    throw duplicate_hook(join({function, ": there is ", article(first.when), text_of(first),
-                               " already; remove it, or set .replace to run in its place"}));
+    raise<duplicate_hook>(join({function, ": there is ", article(first.when), text_of(first),
+                                " already; remove it, or set .replace to run in its place"}));
 }
 
 EXTENSIBLE_FUNCTION void check_name(std::string_view name) {
-    if (name.empty()) throw error("ext: a function's name must not be empty");
+    if (name.empty()) raise<error>("ext: a function's name must not be empty");
     if (is_pattern(name))
-        throw error(join({name, ": a name with '*' is a pattern; it takes hooks that take an ext::any_call&, and no function may be "
-                                "called so"}));
+        raise<error>(join({name, ": a name with '*' is a pattern; it takes hooks that take an ext::any_call&, and no function may be "
+                                 "called so"}));
 }
 
 EXTENSIBLE_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
-    if (registry.closed) throw error(join({function, ": its registry is gone, no hook can be registered"}));
+    if (registry.closed) raise<error>(join({function, ": its registry is gone, no hook can be registered"}));
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::check_registration(std::string_view function, const hook_record& hook) const {
     check_open(*registry_, function);
-    if (registry_->sealed) throw ext::sealed(join({function, ": the registry is sealed, no hook can be registered"}));
+    if (registry_->sealed) raise<ext::sealed>(join({function, ": the registry is sealed, no hook can be registered"}));
     if (!hook.plugin) return;
     if (hook.plugin->registry != registry_)
-        throw error(join({function, ": the function is in another registry than the plugin ", hook.plugin->name}));
+        raise<error>(join({function, ": the function is in another registry than the plugin ", hook.plugin->name}));
     if (!hook.plugin->registered)
-        throw error(join({function, ": the plugin ", hook.plugin->name, " is unloaded, no hook can be registered"}));
+        raise<error>(join({function, ": the plugin ", hook.plugin->name, " is unloaded, no hook can be registered"}));
 }
 
 // ---- Functions by name ----------------------------------------------------------------------------------------------
@@ -523,14 +523,14 @@ EXTENSIBLE_FUNCTION void locked_registry::attach(site& place, std::string_view n
     place.hooks.store(function->published, std::memory_order_seq_cst);
     place.next = std::exchange(function->sites, &place);
     if (place.next) return;
-    try {
+    EXTENSIBLE_TRY {
         change attaching(*registry_);
         attaching.refresh(*function);
         attaching.make();
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         function->sites = nullptr;
         forget_if_unused(*function);
-        throw;
+        EXTENSIBLE_RETHROW;
     }
 }
 
@@ -565,8 +565,8 @@ EXTENSIBLE_FUNCTION void locked_registry::prepare(std::string_view where, const 
     hook.registry = registry_;
     hook.number = registry_->registrations + 1;
     if (hook.stage && (!hook.reentrant || hook.only_thread))
-        throw error(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with ",
-                          hook.only_thread ? ".this_thread = true" : ".reentrant = false"}));
+        raise<error>(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with ",
+                           hook.only_thread ? ".this_thread = true" : ".reentrant = false"}));
     const hook_record* const first = hook.replaces ? nullptr : hooks.find_original(hook);
     if (first) throw_duplicate(where, *first);
 }
@@ -593,16 +593,16 @@ EXTENSIBLE_FUNCTION void locked_registry::add(const site& place, hook_record& ho
 EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook, const hook_options& options) {
     check_name(name);
     const ref<function_record> function = find_or_make(name);
-    try {
+    EXTENSIBLE_TRY {
         add(*function, hook, options);
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         forget_if_unused(*function);
-        throw;
+        EXTENSIBLE_RETHROW;
     }
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
-    if (pattern.empty()) throw error("ext: a function's name must not be empty");
+    if (pattern.empty()) raise<error>("ext: a function's name must not be empty");
     prepare(pattern, registry_->contents->patterns, hook, options);
 
     // In one function that all patterns match these must have an order; then they have one in each.
@@ -691,26 +691,26 @@ EXTENSIBLE_FUNCTION void locked_registry::remove(hook_group& group) {
 EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool enabled) {
     if (!group.registered || group.enabled == enabled) return;
     group.enabled = enabled;
-    try {
+    EXTENSIBLE_TRY {
         change enabling(*registry_);
         function_record* const only = group.only_hook ? group.only_hook->function.get() : nullptr;
         if (only) enabling.refresh(*only);
         else for (const auto& function : registry_->contents->functions)
             if (concerns(*function, {&group, false})) enabling.refresh(*function);
         enabling.make();
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         group.enabled = !enabled;
-        throw;
+        EXTENSIBLE_RETHROW;
     }
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
     successor.enabled = predecessor.enabled;
-    try {
+    EXTENSIBLE_TRY {
         remove({&predecessor, false}, nullptr, &successor);
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         successor.enabled = false;
-        throw;
+        EXTENSIBLE_RETHROW;
     }
     predecessor.registered = false;
     successor.predecessor = {};

@@ -16,6 +16,24 @@
 
 #include <utility>
 
+// EXTENSIBLE_EXCEPTIONS: 1 where this is compiled with exceptions, else 0.
+//
+// EXTENSIBLE_TRY { } EXTENSIBLE_CATCH(...) { } is try and catch; without exceptions the first block alone, and one such block
+// may follow. EXTENSIBLE_RETHROW in the second block is `throw`. The library's own errors are thrown by detail::raise().
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define EXTENSIBLE_EXCEPTIONS 1
+#define EXTENSIBLE_TRY try
+#define EXTENSIBLE_CATCH(...) catch (__VA_ARGS__)
+#define EXTENSIBLE_RETHROW throw
+#define EXTENSIBLE_ABI_OF(name) name
+#else
+#define EXTENSIBLE_EXCEPTIONS 0
+#define EXTENSIBLE_TRY if constexpr (true)
+#define EXTENSIBLE_CATCH(...) else
+#define EXTENSIBLE_RETHROW static_cast<void>(0)
+#define EXTENSIBLE_ABI_OF(name) name##_no_exceptions
+#endif
+
 /// The version of the library, as numbers to be compared: EXTENSIBLE_VERSION >= 1'02'00.
 #define EXTENSIBLE_VERSION_MAJOR 0
 #define EXTENSIBLE_VERSION_MINOR 2
@@ -89,13 +107,13 @@
 
 // The inline namespace that everything is in: modules whose library differs in layout have differently named functions, which
 // the dynamic linker cannot mix up. The number changes whenever the layout does. The standard library and its debug mode have
-// a part in the layout too.
+// a part in the layout too; and code that is compiled without exceptions must not stand in for code that catches some.
 #if defined(_GLIBCXX_DEBUG) || (defined(_ITERATOR_DEBUG_LEVEL) && _ITERATOR_DEBUG_LEVEL > 0)
-#define EXTENSIBLE_ABI abi_2_debug
+#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_2_debug)
 #elif defined(_LIBCPP_VERSION)
-#define EXTENSIBLE_ABI abi_2_libcpp
+#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_2_libcpp)
 #else
-#define EXTENSIBLE_ABI abi_2
+#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_2)
 #endif
 
 #define EXTENSIBLE_TEXT_OF(...) #__VA_ARGS__

@@ -382,10 +382,10 @@ EXTENSIBLE_FUNCTION void hazard_guard::leave_slowly(hazard_slot& slot) noexcept 
 
 EXTENSIBLE_FUNCTION counting_guard::on_this_thread::on_this_thread(const counting_guard& held, std::nothrow_t) noexcept
     : on_this_thread() {
-    try {
+    EXTENSIBLE_TRY {
         on_this_thread here(held);
         std::swap(slot_, here.slot_);
-    } catch (const std::bad_alloc&) {
+    } EXTENSIBLE_CATCH(const std::bad_alloc&) {
         // Threads that wait for the call do not know then that it is on this one.
     }
 }
@@ -453,11 +453,11 @@ EXTENSIBLE_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
     }
     if (!thread) {
         lock.unlock();
-        try {
+        EXTENSIBLE_TRY {
             thread = new thread_hazards(*this, asymmetric_);
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             lock.lock();  // as the lock's destructor expects
-            throw;
+            EXTENSIBLE_RETHROW;
         }
         lock.lock();
         thread->next = std::exchange(threads_, thread);

@@ -105,20 +105,20 @@ EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::pa
         std::error_code ignored;
         if (problem != std::errc::file_exists) std::filesystem::remove(copy, ignored);  // a part of it may have been written
     }
-    throw error(join({name, ": it cannot be copied, to be loaded anew: ", problem.message()}));
+    raise<error>(join({name, ": it cannot be copied, to be loaded anew: ", problem.message()}));
 }
 
 inline shared_library shared_library::open_copy(const std::filesystem::path& path, const std::string& name) {
     const std::filesystem::path copy = copy_of(path, name);
-    try {
+    EXTENSIBLE_TRY {
         shared_library opened(copy, name);
         opened.copy_ = copy;
         if (opened.remove_copy()) opened.copy_.clear();  // Windows keeps a file that is open
         return opened;
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         std::error_code problem;
         std::filesystem::remove(copy, problem);
-        throw;
+        EXTENSIBLE_RETHROW;
     }
 }
 
@@ -133,8 +133,8 @@ inline shared_library::shared_library(const std::filesystem::path& path, const s
     const DWORD code = ::GetLastError();
     ::SetThreadErrorMode(before, nullptr);
     if (!handle_)
-        throw error(join({name, ": it cannot be opened as a shared library: ",
-                          std::system_category().message(static_cast<int>(code))}));
+        raise<error>(join({name, ": it cannot be opened as a shared library: ",
+                           std::system_category().message(static_cast<int>(code))}));
 }
 
 inline void shared_library::close() noexcept { ::FreeLibrary(static_cast<HMODULE>(handle_)); }
@@ -145,7 +145,7 @@ inline shared_library::shared_library(const std::filesystem::path& path, const s
     : handle_(::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
     if (handle_) return;
     const char* const reason = ::dlerror();
-    throw error(join({name, ": it cannot be opened as a shared library: ", reason ? reason : "the system does not say why"}));
+    raise<error>(join({name, ": it cannot be opened as a shared library: ", reason ? reason : "the system does not say why"}));
 }
 
 inline void shared_library::close() noexcept { ::dlclose(handle_); }

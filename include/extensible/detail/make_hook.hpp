@@ -108,16 +108,16 @@ Stage await_hook(hook_record& record, call_fields* erased_call, const counting_g
     Hook& hook = *static_cast<Hook*>(record.erased.object);
     if (run.begins()) {
         auto&& call = Call::from(erased_call);
-        try {
+        EXTENSIBLE_TRY {
             if constexpr (When == phase::around) {
                 access::watch(*inside) = run.watch();
                 static_cast<void>(co_await detail::invoke(hook, call, *inside));
             } else {
                 static_cast<void>(co_await detail::invoke(hook, call));
             }
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             run.threw();
-            throw;
+            EXTENSIBLE_RETHROW;
         }
     } else if constexpr (When == phase::around) {
         co_await (*inside)();
@@ -325,26 +325,26 @@ ext::hook register_handler(registry_record& registry, Handler&& handler) {
 
 EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function) {
     if (function.registry) return function.registry->checked();
-    throw error("ext: this ext::extensible is not constructed yet, because its source file is initialized later; register the hook by "
-                "the function's name, as in ext::on_start(\"name\", hook), which waits for the function");
+    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; register the hook by "
+                 "the function's name, as in ext::on_start(\"name\", hook), which waits for the function");
 }
 
 EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when) {
-    throw error(join({function, ": ", article(when), to_string(when), " hook was expected, an empty one was given: a null pointer or an "
-                                                                      "empty std::function"}));
+    raise<error>(join({function, ": ", article(when), to_string(when), " hook was expected, an empty one was given: a null pointer or an "
+                                                                       "empty std::function"}));
 }
 
 // A record that owns the hook.
 EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phase when, std::string_view id,
                                                  std::string_view pattern) {
-    try {
+    EXTENSIBLE_TRY {
         ref record(new hook_record(id, pattern));
         record->erased = erased;
         record->when = when;
         return record;
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         erased.destroy(erased.object);
-        throw;
+        EXTENSIBLE_RETHROW;
     }
 }
 

@@ -321,7 +321,7 @@ private:
             text += join({id.empty() ? "(a hook without id)" : "'", id, id.empty() ? "" : "'", is_last ? "" : " before "});
             if (is_last) break;
         }
-        throw order_cycle(text);
+        raise<order_cycle>(text);
     }
 
     std::string_view function_;  // for the text of an error

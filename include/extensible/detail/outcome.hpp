@@ -43,7 +43,7 @@ EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what);
 /// Before the around hook `caller` goes on once more: the exception that the inside left before, and nobody cleared, is displaced.
 EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller);
 
-/// Throws what the call ended with, when that is no result.
+/// Throws what the call ended with, when that is no result. Without exceptions the handler of on_error() gets an error that says so.
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call);
 
 /// On the stack while a hook runs that must not run beneath itself: tells whether one is running on this thread, further out.
@@ -93,7 +93,7 @@ EXTENSIBLE_FUNCTION void keep_exception(call_fields& call) {
     std::exception_ptr caught = std::current_exception();
     if (!caught) {
         while (call_end* const end = access::ends(call).take_last()) end->destroy(end);
-        throw;
+        EXTENSIBLE_RETHROW;
     }
     call.exception = std::move(caught);
 }
@@ -115,14 +115,17 @@ EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record
 }
 
 EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call) {
-    if (call.exception) std::rethrow_exception(std::exchange(call.exception, nullptr));
-    throw no_result(join({call.name, ": the call ended with neither a result nor an exception"}));
+    if (call.exception) {
+        if constexpr (EXTENSIBLE_EXCEPTIONS) std::rethrow_exception(std::exchange(call.exception, nullptr));
+        else raise<error>(join({call.name, ": a hook set call.exception, which cannot be thrown without exceptions"}));
+    }
+    raise<no_result>(join({call.name, ": the call ended with neither a result nor an exception"}));
 }
 
 EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
-    try {
+    EXTENSIBLE_TRY {
         std::fputs(join({"extensible: ", error.text(), "\n"}).c_str(), stderr);
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         std::fputs("extensible: out of memory while a hook's exception was reported\n", stderr);
     }
 }
@@ -130,11 +133,11 @@ EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
 EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what) {
     if (running_hook::is_running(*handler.record)) return false;
     const running_hook::scope running(*handler.record);
-    try {
+    EXTENSIBLE_TRY {
         handler.run(handler.object, nullptr, what);
         return true;
-    } catch (...) {
-        if (!std::current_exception()) throw;  // the thread is being cancelled
+    } EXTENSIBLE_CATCH(...) {
+        if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
         return false;
     }
 }
@@ -142,18 +145,18 @@ EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what) {
 EXTENSIBLE_FUNCTION void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced) {
     hook_error error{function,  hook.when, hook.id, hook.plugin ? std::string_view(hook.plugin->name) : std::string_view(),
                      std::move(exception), displaced};
-    try {
+    EXTENSIBLE_TRY {
         const hazard_guard held(hook.registry->errors);
         if (!held.list()) return write_to_stderr(error);
         for (const hook_entry* handler = held.list()->begin(); handler->run; ++handler)
             if (!tell(*handler, &error)) write_to_stderr(error);
-    } catch (const std::bad_alloc&) {  // of the guard: the call that is reported of goes on all the same
+    } EXTENSIBLE_CATCH(const std::bad_alloc&) {  // of the guard: the call that is reported of goes on all the same
         write_to_stderr(error);
     }
 }
 
 EXTENSIBLE_FUNCTION void report_isolated(const hook_record& hook, std::string_view function) {
-    if (!std::current_exception()) throw;  // the thread is being cancelled
+    if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
     report(hook, function, std::current_exception(), false);
 }
 

@@ -186,11 +186,11 @@ EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
     const bool has_result = operations.has_result(&call_);
     run.result = effect_of(had_result_, has_result, operations.take_mark(&call_) && has_result);
     run.exception = effect_of(exception_ != nullptr, call_.exception != nullptr, exception_ != call_.exception);
-    try {
+    EXTENSIBLE_TRY {
         const hazard_guard held(hook_.registry->monitors);
         for (const hook_entry* monitor = held.list() ? held.list()->begin() : nullptr; monitor && monitor->run; ++monitor)
             static_cast<void>(detail::tell(*monitor, &run));
-    } catch (const std::bad_alloc&) {
+    } EXTENSIBLE_CATCH(const std::bad_alloc&) {
         // Of the guard: nobody is told.
     }
 }
@@ -201,9 +201,9 @@ EXTENSIBLE_FUNCTION bool begins(hook_record& hook) {
     if (hook.only_thread != 0 && hook.only_thread != this_thread_id()) return false;
     if (hook.times == 0) return true;
     const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
-    try {
+    EXTENSIBLE_TRY {
         if (before + 1 >= hook.times) remove(ref(&hook));
-    } catch (const std::bad_alloc&) {
+    } EXTENSIBLE_CATCH(const std::bad_alloc&) {
         // It stays registered, and is skipped; the next call tries again.
     }
     return before < hook.times;
@@ -226,12 +226,12 @@ public:
     bool run(Run run) {
         std::optional<running_hook::scope> running;
         if (!hook_.reentrant) running.emplace(hook_);
-        try {
+        EXTENSIBLE_TRY {
             run();
-        } catch (...) {
-            if (!std::current_exception()) throw;  // the thread is being cancelled
+        } EXTENSIBLE_CATCH(...) {
+            if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
             watch_.tell(hook_watch::ending::threw);
-            if (!hook_.isolate) throw;
+            if (!hook_.isolate) EXTENSIBLE_RETHROW;
             report_isolated(hook_, call_.name);
             return false;
         }
@@ -278,9 +278,9 @@ EXTENSIBLE_FUNCTION void run_end(call_end* end, call_fields& call) {
 EXTENSIBLE_CALL_BODY void run_ends(call_fields& call) {
     while (call_end* const end = access::ends(call).take_last()) {
         const hook_record& hook = *end->hook;
-        try {
+        EXTENSIBLE_TRY {
             run_end(end, call);
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             keep_exception(call, hook);
         }
     }
@@ -314,10 +314,10 @@ EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends_on_this_thread() {
 }
 
 EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
-    try {
+    EXTENSIBLE_TRY {
         const counting_guard::on_this_thread here(held_, std::nothrow);
         run_abandoned();
-    } catch (...) {
+    } EXTENSIBLE_CATCH(...) {
         // No memory for an exception: there is nobody left to tell.
     }
     while (call_end* const end = access::ends(call_).take_last()) end->destroy(end);
@@ -325,9 +325,9 @@ EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
 
 EXTENSIBLE_FUNCTION void awaited_end_hooks::run_abandoned() {
     const auto run = [&](const hook_record& hook, auto run_it) {
-        try {
+        EXTENSIBLE_TRY {
             run_it();
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             report(hook, call_.name, std::current_exception(), true);
         }
     };
@@ -339,7 +339,8 @@ EXTENSIBLE_FUNCTION void awaited_end_hooks::run_abandoned() {
         });
         displace_exception(call_, *nearest);
     }
-    call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
+    if constexpr (EXTENSIBLE_EXCEPTIONS)
+        call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
     while (const hook_entry* const hook = next())
         if (!hook->record->stage) run(*hook->record, [&] { hook->run(hook->object, &call_, nullptr); });
     while (call_end* const end = access::ends(call_).take_last()) {

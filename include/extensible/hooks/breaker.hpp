@@ -11,6 +11,11 @@
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/config.hpp>
+
+#if !EXTENSIBLE_EXCEPTIONS
+#error "ext::hooks::breaker: this is compiled without exceptions, and an open breaker throws in place of the function"
+#endif
+
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/expect.hpp>
@@ -193,7 +198,7 @@ inline permit circuit::enter(std::string_view function) {
     const time_point now = options_.clock.now();
     std::unique_lock lock(mutex_);
     if (const std::string reason = reason_to_refuse(now); !reason.empty())
-        throw breaker_open(ext::detail::join({function, ": the breaker is ", to_string(state_), reason}));
+        ext::detail::raise<breaker_open>(ext::detail::join({function, ": the breaker is ", to_string(state_), reason}));
     std::optional<change> made;
     if (state_ == breaker_state::open) made = change_to(breaker_state::half_open, now);
     if (state_ == breaker_state::half_open) ++permits_;

@@ -244,9 +244,9 @@ public:
         bool failed = !call.result.has_value() || call.exception;
         if constexpr (!std::is_void_v<T>) failed = failed || ext::failed(*call.result);
         ttl_ = failed ? state_.options_.failures_ttl : state_.options_.ttl;
-        try {
+        EXTENSIBLE_TRY {
             outcome_ = std::make_shared<const outcome>(outcome{call.result, call.exception});
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             // There is no memory, or it cannot be copied: those who wait ask themselves.
         }
     }
@@ -277,12 +277,13 @@ void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, 
         const auto lock = flights_.lock();
         const bool is_wanted = flights_.close(*flight);
         flights_.end(*flight, came);
-        if (is_wanted && came && ttl > duration(0)) try {
-                const time_point until = ttl < time_point::max() - now ? now + ttl : time_point::max();
-                counts_.evictions += kept_.keep(flight->key, std::move(came), until);
-            } catch (...) {
-                // There is no memory: it is asked for again.
-            }
+        const bool is_kept = is_wanted && came && ttl > duration(0);
+        EXTENSIBLE_TRY {
+            const time_point until = ttl < time_point::max() - now ? now + ttl : time_point::max();
+            if (is_kept) counts_.evictions += kept_.keep(flight->key, std::move(came), until);
+        } EXTENSIBLE_CATCH(...) {
+            // There is no memory: it is asked for again.
+        }
     }
     flights::resume(flight);
 }

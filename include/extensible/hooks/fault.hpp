@@ -44,7 +44,7 @@ struct faults_options {
 /// Puts faults into calls as long as it lives. The text is a list of rules with `;` between them:
 ///
 ///     PATTERN=throw                 each call of the functions that match throws an injected_fault
-///     PATTERN=throw(0.01)           with this probability
+///     PATTERN=throw(0.01)           with this probability; neither can be read without exceptions
 ///     PATTERN=delay(50ms)           each call is later by that: a number and ns, us, ms or s
 ///     PATTERN=delay(50ms, 0.1)      with this probability
 ///     seed=7                        instead of the options' seed
@@ -95,7 +95,7 @@ public:
     duration draw(std::string_view function) {
         if (chance_.draw() >= rule_.probability) return duration(0);
         if (rule_.delay) return *rule_.delay;
-        throw injected_fault(std::string(function) + ": injected by " + rule_.text + ", seed " + std::to_string(seed_));
+        ext::detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " + std::to_string(seed_));
     }
 
     void block(duration time) const {

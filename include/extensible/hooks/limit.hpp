@@ -70,7 +70,8 @@ class calls_limit_hook;
 /// called with a duration and returns what its coroutines can await.
 ///
 /// Those who wait go on in the order in which they came: each takes the next token when it comes, and waits until that is there.
-/// The copies of the hook share one bucket. Throws ext::error for options that cannot be meant.
+/// The copies of the hook share one bucket. Throws ext::error for options that cannot be meant. Without exceptions it has to wait, and
+/// what it throws all the same, beyond `longest_wait`, goes to the handler of ext::on_error().
 template <class Wait = detail::no_wait>
 detail::rate_limit_hook<Wait> limit_rate(limit_rate_options options, Wait awaitable_of = {}) {
     return {std::move(options), std::move(awaitable_of)};
@@ -83,7 +84,7 @@ detail::rate_limit_hook<Wait> limit_rate(limit_rate_options options, Wait awaita
 /// Those who wait go on in the order in which they came. A call beneath one of the same hook may wait for its own outer call:
 /// register the hook with `.reentrant = false`, if the function is not awaited, and those beneath do not count. The copies of
 /// the hook share one limit. A call that waits may be destroyed, but not while another thread may let it go on. Throws
-/// ext::error for options that cannot be meant.
+/// ext::error for options that cannot be meant. Without exceptions it has to wait, as limit_rate().
 template <class Wait = detail::no_wait>
 detail::calls_limit_hook<Wait> limit_calls(limit_calls_options options, Wait = {}) {
     return {options};
@@ -114,9 +115,9 @@ public:
         }
         const duration pause = duration_of((1 - tokens_) / options_.rate);
         if (pause > longest_wait)
-            throw limit_exceeded(ext::detail::join({function, ": the limit of ", option_text(options_.rate), " calls a second, ",
-                                                    option_text(options_.burst), " at once, is reached; a token is there in ",
-                                                    option_text(pause)}));
+            ext::detail::raise<limit_exceeded>(
+                ext::detail::join({function, ": the limit of ", option_text(options_.rate), " calls a second, ",
+                                   option_text(options_.burst), " at once, is reached; a token is there in ", option_text(pause)}));
         tokens_ -= 1;
         return pause;
     }
@@ -138,6 +139,9 @@ private:
 template <class Wait>
 class rate_limit_hook {
     static constexpr bool waits = !std::is_same_v<Wait, no_wait>;
+    static_assert(waits || EXTENSIBLE_EXCEPTIONS,
+                  "ext::hooks::limit_rate: this is compiled without exceptions, so it cannot throw; let it wait, as in "
+                  "fetch.around(limit_rate({...}, wait))");
 
 public:
     using for_any_call = void;
@@ -182,6 +186,9 @@ class calls_limit_hook {
     static constexpr bool waits = std::is_same_v<Wait, wait_type>;
     static_assert(waits || std::is_same_v<Wait, no_wait>,
                   "ext::hooks::limit_calls: the second argument is ext::hooks::wait, or none");
+    static_assert(waits || EXTENSIBLE_EXCEPTIONS,
+                  "ext::hooks::limit_calls: this is compiled without exceptions, so it cannot throw; let it wait, as in "
+                  "fetch.around(limit_calls({...}, wait))");
 
 public:
     using for_any_call = void;
@@ -222,8 +229,8 @@ private:
     slot taken(slot slot, const any_call& call) const {
         if (slot) return slot;
         const std::string_view waiting = waits ? ", and as many wait as may" : "";
-        throw limit_exceeded(ext::detail::join({call.name(), ": ", option_text(options_.calls),
-                                                " calls are running, which is the limit", waiting}));
+        ext::detail::raise<limit_exceeded>(ext::detail::join({call.name(), ": ", option_text(options_.calls),
+                                                              " calls are running, which is the limit", waiting}));
     }
 
     limit_calls_options options_;

@@ -152,6 +152,8 @@ private:
 
     template <class Exception>
     static answer throwing(Exception exception) {
+        static_assert(EXTENSIBLE_EXCEPTIONS || ext::detail::always_false<Exception>,
+                      "ext::hooks::spy: this is compiled without exceptions, so no answer can throw");
         std::exception_ptr thrown;
         if constexpr (std::is_same_v<Exception, std::exception_ptr>) thrown = std::move(exception);
         else thrown = std::make_exception_ptr(std::move(exception));
@@ -191,7 +193,8 @@ template <class R, class... A>
 auto spy<R(A...)>::at(std::size_t index) const -> call_type {
     const std::vector<call_type> all = calls();
     if (index < all.size()) return all[index];
-    throw error(text() + "\next::hooks::spy::at: the number of a call was expected, " + std::to_string(index) + " was given");
+    ext::detail::raise<error>(text() + "\next::hooks::spy::at: the number of a call was expected, " + std::to_string(index) +
+                              " was given");
 }
 
 template <class R, class... A>

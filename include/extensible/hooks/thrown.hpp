@@ -14,6 +14,7 @@ namespace ext::inline EXTENSIBLE_ABI::hooks {
 template <class... Exceptions>
 bool thrown(const any_call& call) {
     const auto is = [&]<class Exception>(std::type_identity<Exception>) {
+#if EXTENSIBLE_EXCEPTIONS
         try {
             std::rethrow_exception(call.exception());
         } catch (const Exception&) {
@@ -21,6 +22,10 @@ bool thrown(const any_call& call) {
         } catch (...) {
             return false;
         }
+#else
+        static_assert(ext::detail::always_false<Exception>, "ext::hooks::thrown: this is compiled without exceptions");
+        return false;
+#endif
     };
     return call.exception() && (is(std::type_identity<Exceptions>()) || ...);
 }

@@ -87,7 +87,7 @@ public:
         : options_(options), start_(options_.clock.now()), out_(&out), end_(out.tellp()) {
         expect(options_.buffer >= 1, "trace", ".buffer", "at least 1", options_.buffer);
         if (end_ == std::streampos(-1))
-            throw error("ext::hooks::trace: a stream was expected that is good and can be positioned in, as of a file");
+            ext::detail::raise<error>("ext::hooks::trace: a stream was expected that is good and can be positioned in, as of a file");
         const std::lock_guard lock(mutex_);
         write();
     }
@@ -132,11 +132,11 @@ private:
         if (!out_ || pending_.empty()) return;
         constexpr std::string_view end_of_array = "\n]\n";
         const std::string text = std::exchange(pending_, std::string()).append(end_of_array);
-        try {
+        EXTENSIBLE_TRY {
             out_->seekp(end_);
             out_->write(text.data(), static_cast<std::streamsize>(text.size()));
             out_->flush();
-        } catch (const std::ios_base::failure&) {
+        } EXTENSIBLE_CATCH(const std::ios_base::failure&) {
             // The stream has it in its state too.
         }
         end_ += static_cast<std::streamoff>(text.size() - end_of_array.size());

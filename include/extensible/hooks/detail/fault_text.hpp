@@ -47,8 +47,8 @@ private:
         if (pattern == "seed" && is_digit()) return void(seed = read_integer());
         fault_rule rule{.text = {}, .pattern = std::string(pattern)};
         if (const std::string_view kind = read_word(); kind == "delay") read_delay(rule);
-        else if (kind == "throw") read_throw(rule);
-        else fail(at_ - kind.size(), "throw or delay");
+        else if (kind == "throw" && EXTENSIBLE_EXCEPTIONS) read_throw(rule);
+        else fail(at_ - kind.size(), EXTENSIBLE_EXCEPTIONS ? "throw or delay" : "delay, as this is compiled without exceptions,");
         rule.text = text_.substr(begin, at_ - begin);
         rules.push_back(std::move(rule));
     }
@@ -141,7 +141,7 @@ private:
         const std::string found(text_.substr(place, 20));
         std::string what = "ext::hooks::faults: column " + std::to_string(place + 1) + " of \"";
         what.append(text_).append("\": ").append(expected).append(" was expected, ");
-        throw error(what + (found.empty() ? "the end" : "\"" + found + "\"") + " was found");
+        ext::detail::raise<error>(what + (found.empty() ? "the end" : "\"" + found + "\"") + " was found");
     }
 
     const std::string_view text_;

@@ -31,11 +31,11 @@ public:
     bool keep(const Key& key, Value value, time_point until) {
         forget(key);
         const auto added = entries_.emplace(key, entry{std::move(value), until, recent_.end()}).first;
-        try {
+        EXTENSIBLE_TRY {
             added->second.place = recent_.insert(recent_.begin(), added);
-        } catch (...) {
+        } EXTENSIBLE_CATCH(...) {
             entries_.erase(added);
-            throw;
+            EXTENSIBLE_RETHROW;
         }
         if (entries_.size() <= capacity_) return false;
         erase(recent_.back());
