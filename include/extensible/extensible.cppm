@@ -48,6 +48,7 @@ using ext::named_call;
 using ext::nanoseconds;
 using ext::no_result;
 using ext::on_end;
+using ext::on_error;
 using ext::on_start;
 using ext::order_cycle;
 using ext::parameters;

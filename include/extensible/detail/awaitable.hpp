@@ -5,12 +5,16 @@
 #include <extensible/detail/config.hpp>
 
 #include <concepts>
-#include <coroutine>
 #include <exception>
 #include <type_traits>
 #include <utility>
+#if EXTENSIBLE_COROUTINES
+#include <coroutine>
+#endif
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
+
+#if EXTENSIBLE_COROUTINES
 
 // What `co_await` uses of an operand: its operator co_await, or itself.
 template <class T>
@@ -126,15 +130,35 @@ struct without_value<Task<T, More...>> {
     using type = Task<void, More...>;
 };
 
+#else  // nothing is awaited
+
+template <class T>
+concept awaitable = false;
+
+template <class T>
+concept coroutine_type = false;
+
+template <class R, class T>
+concept can_await = false;
+
+template <class R>
+using outcome_of = R;
+
+class stage;
+
+#endif
+
 template <class R>
 struct stage_for {
     using type = void;
 };
+#if EXTENSIBLE_COROUTINES
 template <coroutine_type R>
 struct stage_for<R> {
     // A family that awaits only its own, as Boost.Asio's does, has stages of that family.
     using type = typename std::conditional_t<takes_stages<R>, std::type_identity<stage>, without_value<R>>::type;
 };
+#endif
 
 /// The type of coroutine that the parts of a call are, for functions that return R; void where R is not awaited.
 template <class R>

@@ -105,6 +105,13 @@
 #define EXTENSIBLE_CALL_BODY EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN inline
 #endif
 
+// EXTENSIBLE_COROUTINES: 1 where calls can be awaited, which standard libraries before 2021 know nothing of.
+#if __has_include(<coroutine>)
+#define EXTENSIBLE_COROUTINES 1
+#else
+#define EXTENSIBLE_COROUTINES 0
+#endif
+
 // The inline namespace that everything is in: modules whose library differs in layout have differently named functions, which
 // the dynamic linker cannot mix up. The number changes whenever the layout does. The standard library and its debug mode have
 // a part in the layout too; and code that is compiled without exceptions must not stand in for code that catches some.
