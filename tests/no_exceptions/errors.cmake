@@ -1,0 +1,18 @@
+# Checks one error of errors.cpp: cmake -DPROGRAM= -DCASE= -DSAYS= -P errors.cmake
+
+foreach(handler handled returned default)
+    execute_process(COMMAND ${PROGRAM} ${CASE} ${handler} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE err)
+    message("${handler}: ${status}\n${out}${err}")
+    if(handler STREQUAL "handled")
+        set(expected_status 3)
+        set(expected "^handled: ${SAYS}\n$")
+    else()
+        set(expected_status 4)  # std::terminate()
+        set(expected "^extensible: ${SAYS}\n$")
+    endif()
+    if(NOT status STREQUAL expected_status)
+        message(FATAL_ERROR "It was to end with ${expected_status}.")
+    elseif(NOT "${out}${err}" MATCHES "${expected}")
+        message(FATAL_ERROR "It was to say: ${expected}")
+    endif()
+endforeach()

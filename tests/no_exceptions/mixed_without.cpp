@@ -1,0 +1,28 @@
+// The other file of mixed_with.cpp: without exceptions.
+#include <extensible/extensible.hpp>
+
+#include <cstdlib>
+#include <string_view>
+
+#if EXTENSIBLE_EXCEPTIONS
+#error "This is to be compiled without exceptions."
+#endif
+
+int calls_without_exceptions() {
+    ext::registry registry;
+    ext::extensible<int(int)> twice{registry, "twice", [](int x) { return 2 * x; }};
+    twice.on_start([](ext::any_call& call) { if (*call.arg<int>(0) == 0) call.set_result(100); });
+    twice.on_end([](auto& call) { if (call.exception) call.exception = nullptr, call.result = -1; });
+    return twice(0) + twice(5);
+}
+
+// Ends the program: the default registry is the other file's.
+void use_default_registry_without_exceptions() {
+    ext::on_error([](const ext::error& error) {
+        const std::string_view text = error.what();
+        const std::size_t other = text.find("; the module of the registry with ");
+        const bool names_both = text.find("_no_exceptions,") < other && other < text.size();
+        std::_Exit(names_both ? 0 : 2);
+    });
+    ext::on_start("twice", [](ext::any_call&) {});
+}
