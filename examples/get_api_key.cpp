@@ -4,22 +4,18 @@
 //     c++ -std=c++20 -pthread -Iinclude examples/get_api_key.cpp -o get_api_key &&
 //     OPENAI_API_KEY=sk-demo ./get_api_key openai
 
+#include "secrets/names.hpp"
+
 #include <extensible/extensible.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cstddef>
-#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <map>
-#include <mutex>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -28,45 +24,11 @@
 
 // ---- The application ------------------------------------------------------------------------------------------------
 
-// The variables that may hold the key, first choice first: API_KEY_OPENAI, OPENAI_API_KEY, OPENAI_API_TOKEN.
-std::array<std::string, 3> variable_names(std::string_view service) {
-    std::string name(service);
-    for (char& c : name) {
-        const auto byte = static_cast<unsigned char>(c);
-        c = std::isalnum(byte) ? static_cast<char>(std::toupper(byte)) : '_';
-    }
-    return {"API_KEY_" + name, name + "_API_KEY", name + "_API_TOKEN"};
-}
-
-// "a, b,,c" holds a, b and c.
-std::vector<std::string> split(const std::string& list) {
-    std::vector<std::string> entries;
-    std::istringstream rest(list);
-    for (std::string entry; std::getline(rest, entry, ',');) {
-        const auto first = entry.find_first_not_of(" \t\r\n");
-        if (first == std::string::npos) continue;
-        entries.push_back(entry.substr(first, entry.find_last_not_of(" \t\r\n") - first + 1));
-    }
-    return entries;
-}
-
-// How often the variable has had its turn. Any thread may ask for a key, several at once.
-std::size_t next_turn(const std::string& variable) {
-    static std::mutex mutex;
-    static std::map<std::string, std::size_t> turns;
-    const std::lock_guard lock(mutex);
-    return turns[variable]++;
-}
-
 // The service's key from the environment, of several with commas between them the next in turn; empty without any.
 // Making this function extensible took its first line and its last, and hooks registered from anywhere now apply to it.
 inline ext::extensible get_api_key{"models.get_api_key", [](std::string_view service) -> std::string {
-    for (const std::string& variable : variable_names(service)) {
-        const char* const value = std::getenv(variable.c_str());
-        const std::vector<std::string> keys = split(value ? value : "");
-        if (!keys.empty()) return keys[next_turn(variable) % keys.size()];
-    }
-    return "";
+    const auto found = secrets::find_keys_in_environment(service);  // API_KEY_OPENAI, OPENAI_API_KEY or OPENAI_API_TOKEN
+    return found ? secrets::next_key(service, found->list) : "";
 }};
 
 // ---- The hooks, of which the application need not know --------------------------------------------------------------
@@ -83,7 +45,7 @@ void resolve_alias(api_key_call& call) {
 // The files that may hold the key: with a variable's name, in upper or lower case, or the service's own.
 std::vector<std::string> file_names(std::string_view service) {
     std::vector<std::string> names;
-    for (std::string name : variable_names(service)) {
+    for (std::string name : secrets::variable_names(service)) {
         names.push_back(name);
         for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
         names.push_back(name);

@@ -6,24 +6,46 @@
 // agree on, or two of the three:
 //
 //  1. A line holds NAME=value, with blanks around each of the three, and `export ` before the name if one likes. Empty
-//     lines, and those that begin with `#`, hold nothing. Of two values for one name the later counts.
-//  2. A name begins with a letter or `_`, and goes on with letters, digits, `_`, `.` and `-`.
+//     lines, and those that begin with `#`, hold nothing. Of two values for one name the later counts. Blanks are white
+//     space of any kind, also what a web page puts around a key that is copied from it, such as the no-break space.
+//  2. A name has letters, digits, `_`, `.` and `-`, and may be in single quotes.
 //  3. An unquoted value ends with its line, or before a `#` that has a blank in front. Blanks at its ends are not part
 //     of it. A backslash is just that, but for `\$`, which is a `$`.
-//  4. A value in single quotes is what stands between them, and may span lines. A quote with a backslash in front does
-//     not end it, and both stay in the value.
-//  5. A value in double quotes may span lines, too. In it \n, \r, \t, \", \\ and \$ are replaced, and other backslashes
-//     are left alone. Behind a closing quote, of either kind, there may be blanks and a comment.
+//  4. A value in single quotes may span lines. In it \' and \\ are replaced, and other backslashes are left alone.
+//  5. A value in double quotes may span lines, too. In it \n, \r, \t, \a, \b, \f, \v, \", \', \\ and \$ are replaced, and
+//     other backslashes are left alone. Behind a closing quote, of either kind, there may be blanks and a comment. Where
+//     no quote closes the value so, one with a backslash in front does: "C:\dir\" is C:\dir\.
 //  6. In values without quotes and in double quotes ${NAME} is replaced with the value that the file has given that
 //     name above, otherwise with that from the environment, otherwise with nothing; ${NAME:-text} with the text where
 //     the value would be nothing. The text may hold further ${...}; the values that are put in are not looked through
 //     again. A $ without such braces is a $, because keys may contain one.
 //  7. Lines end with \n, \r\n or \r; within quotes each of these is \n. A byte order mark at the beginning is passed
 //     over.
-//  8. Where a line is none of this, that line alone is passed over. So a quote that nobody closed costs one variable,
-//     and not the rest of the file.
+//  8. Where a line is none of this, that line alone is skipped. So a quote that nobody closed costs one variable, and not
+//     the rest of the file.
+//
+// What differs from python-dotenv (P), or from motdotla/dotenv with dotenv-expand (M), on purpose:
+//
+//     in the file         here         there                   because
+//     ------------------  -----------  ----------------------  --------------------------------------------------
+//     ${E:-d}, E empty    d            P: nothing              it is so in a shell, and M
+//     ${N:-<${E}>}        as a shell   P: the text to the }    it is so in M
+//     \$x                 $x           P: \$x                  it is so in a shell, and M
+//     A= # note           A is empty   P: `# note`, formerly   no key begins so
+//     '${B}'              ${B}         P, M: B's value         single quotes keep what they hold, as in a shell
+//     ${B C}              ${B C}       P, M: nothing           that is no name, and may be part of a key
+//     $B                  $B           M: B's value            keys may contain a $
+//     B=1, A=${B}         A is 1       M: the environment's B  what is set last, and by whom, is seen in the file
+//     sk#7                sk#7         M: sk                   keys may contain a #
+//     `a`, A: b           neither      M: as quotes, as =      nobody else has them
+//     NAME without =      reported     P: a name, M: nothing   it is likely to be a key that lost its name
+//     (x=1                reported     P: a name               it cannot be a variable of the environment
+//     A='a\' then B='b'   both are     P: neither              see rule 5
+//     "\t", "\"", '\''    replaced     M: the backslash stays  it is so in P, and P's own tool writes quotes so
+//     A="x, A="x" y       reported     M: with the quotes      a key with a quote in it is worth nothing
 
-#include "get_api_key.hpp"
+#include "names.hpp"
+#include "wipe.hpp"
 
 #include <extensible/extensible.hpp>
 
@@ -34,6 +56,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <ios>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -51,9 +74,14 @@ namespace secrets {
 
 // ---- The parser -----------------------------------------------------------------------------------------------------
 
+/// Text that is wiped before its memory is given back. Not a std::string, which keeps short texts within itself, where no
+/// allocator sees them.
+using secret_text = std::vector<char, wiping_allocator<char>>;
+
 struct dotenv_variable {
     std::string name;
-    std::string value;
+    secret_text text;
+    std::string_view value() const { return {text.data(), text.size()}; }
 };
 
 struct dotenv_problem {
@@ -66,11 +94,11 @@ struct dotenv_file {
     std::vector<dotenv_variable> variables;  ///< in the file's order, each name once
     std::vector<dotenv_problem> problems;    ///< in the file's order
 
-    /// The value of `name`, null without one.
-    const std::string* find(std::string_view name) const {
+    /// The value of `name`, a view of what is in here; nothing without one.
+    std::optional<std::string_view> find(std::string_view name) const {
         const auto is_it = [name](const dotenv_variable& variable) { return variable.name == name; };
         const auto found = std::find_if(variables.begin(), variables.end(), is_it);
-        return found == variables.end() ? nullptr : &found->value;
+        return found == variables.end() ? std::nullopt : std::optional(found->value());
     }
 };
 
@@ -105,26 +133,41 @@ public:
     }
 
 private:
-    static constexpr std::string_view blanks = " \t\v\f";
     static constexpr std::string_view line_ends = "\r\n";
 
-    static constexpr bool is_blank(char c) { return blanks.find(c) != std::string_view::npos; }
+    // Of how many bytes the white space at the beginning of `text` is that does not end a line; 0 without any. As Python and
+    // JavaScript both have it: Unicode's spaces too, which are in UTF-8.
+    static std::size_t blank_size(std::string_view text) {
+        constexpr std::string_view short_ones = " \t\v\f", behind_e2_80 = "\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\xA8\xA9\xAF";
+        const auto has = [](std::string_view all, char c) { return all.find(c) != std::string_view::npos; };
+        if (!text.empty() && has(short_ones, text[0])) return 1;
+        if (text.starts_with("\xC2\xA0")) return 2;  // no-break
+        if (text.size() > 2 && text.starts_with("\xE2\x80") && has(behind_e2_80, text[2])) return 3;
+        for (const std::string_view other : {"\xE1\x9A\x80", "\xE2\x81\x9F", "\xE3\x80\x80"})
+            if (text.starts_with(other)) return 3;
+        return 0;
+    }
+
+    // The same, at the end.
+    static std::size_t last_blank_size(std::string_view text) {
+        for (std::size_t size = 1; size <= std::min<std::size_t>(text.size(), 3); ++size)
+            if (blank_size(text.substr(text.size() - size)) == size) return size;
+        return 0;
+    }
 
     // The name at the beginning of `text`, empty without one.
     static std::string_view name_at(std::string_view text) {
-        const auto begins = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-        const auto goes_on = [&](char c) { return begins(c) || (c >= '0' && c <= '9') || c == '.' || c == '-'; };
-        if (text.empty() || !begins(text.front())) return {};
-        std::size_t size = 1;
-        while (size < text.size() && goes_on(text[size])) ++size;
-        return text.substr(0, size);
+        constexpr std::string_view in_names = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+        return text.substr(0, text.find_first_not_of(in_names));
     }
 
     std::string_view rest() const { return text_.substr(at_); }
     bool at_line_end() const { return at_ == text_.size() || line_ends.find(text_[at_]) != std::string_view::npos; }
     bool is_at(char c) const { return at_ < text_.size() && text_[at_] == c; }
 
-    void skip_blanks() { at_ = std::min(text_.find_first_not_of(blanks, at_), text_.size()); }
+    void skip_blanks() {
+        while (const std::size_t size = blank_size(rest())) at_ += size;
+    }
 
     void skip_line() {
         at_ = std::min(text_.find_first_of(line_ends, at_), text_.size());
@@ -136,9 +179,10 @@ private:
     void skip_export() {
         constexpr std::string_view word = "export";
         if (!rest().starts_with(word)) return;
-        const std::size_t behind = std::min(text_.find_first_not_of(blanks, at_ + word.size()), text_.size());
-        if (behind == at_ + word.size() || behind == text_.size() || text_[behind] == '=') return;  // a variable's name
+        const std::size_t begin = at_, behind = at_ + word.size();
         at_ = behind;
+        skip_blanks();
+        if (at_ == behind || at_ == text_.size() || is_at('=')) at_ = begin;  // it is a variable's name
     }
 
     // Reads the variable of this line, if it has one, up to the value's last line. Tells what is wrong with it.
@@ -146,15 +190,18 @@ private:
         skip_blanks();
         if (at_line_end() || is_at('#')) return {};
         skip_export();
+        const bool name_is_quoted = is_at('\'');
+        if (name_is_quoted) ++at_;
         const std::string_view name = name_at(rest());
-        if (name.empty()) return "expected the name of a variable";
         at_ += name.size();
+        if (name.empty() || (name_is_quoted && !is_at('\''))) return "expected the name of a variable";
+        if (name_is_quoted) ++at_;
         skip_blanks();
         if (!is_at('=')) return "expected '=' behind the name";
         ++at_;
         skip_blanks();
 
-        std::string value;
+        secret_text value;
         const bool quoted = is_at('"') || is_at('\'');
         const std::string_view problem = quoted ? read_quoted(value) : read_unquoted(value);
         if (!problem.empty()) return problem;
@@ -162,58 +209,80 @@ private:
         if (const auto [known, is_new] = places_.try_emplace(name, file_.variables.size()); is_new)
             file_.variables.push_back({std::string(name), std::move(value)});
         else
-            file_.variables[known->second].value = std::move(value);
+            file_.variables[known->second].text = std::move(value);
         return {};
     }
 
-    std::string_view read_unquoted(std::string& value) {
+    std::string_view read_unquoted(secret_text& value) {
         std::size_t end = at_;
         while (end < text_.size() && line_ends.find(text_[end]) == std::string_view::npos &&
-               !(text_[end] == '#' && is_blank(text_[end - 1])))  // there is one before: the '=', if nothing else
+               !(text_[end] == '#' && last_blank_size(text_.substr(0, end)) > 0))
             ++end;
-        while (end > at_ && is_blank(text_[end - 1])) --end;
+        while (const std::size_t size = last_blank_size(text_.substr(at_, end - at_))) end -= size;
         const std::string_view text = text_.substr(at_, end - at_);
         at_ = end;
         return expand(text, false, value);
     }
 
-    std::string_view read_quoted(std::string& value) {
-        const char quote = text_[at_];
-        const std::size_t begin = ++at_;
-        while (at_ < text_.size() && text_[at_] != quote) at_ += text_[at_] == '\\' && is_escape(quote) ? 2 : 1;
-        if (at_ >= text_.size()) return "the quote is not closed";
+    std::string_view read_quoted(secret_text& value) {
+        const char quote = text_[at_++];
+        const std::size_t begin = at_;
+        if (const std::string_view problem = find_closing_quote(quote); !problem.empty()) return problem;
         const std::string_view text = text_.substr(begin, at_ - begin);
         ++at_;
-        skip_blanks();
-        if (!at_line_end() && !is_at('#')) return "expected nothing but a comment behind the closing quote";
 
         for (std::size_t i = 0; i < text.size(); ++i) line_ += is_line_end(text, i);
         if (quote == '"') return expand(text, true, value);
-        for (std::size_t i = 0; i < text.size(); ++i) append_quoted(value, text, i);
+        for (std::size_t i = 0; i < text.size(); ++i) {
+            if (const std::string_view two = text.substr(i, 2); two == "\\\\" || two == "\\'") ++i;  // the backslash is left out
+            append_quoted(value, text, i);
+        }
         return {};
     }
 
-    // Whether the backslash here keeps the next character from being looked at: in double quotes any, else a quote.
-    bool is_escape(char quote) const { return quote == '"' || text_.substr(at_ + 1, 1) == "'"; }
+    // Moves to the quote that ends the value: the first without a backslash in front. If that is followed by more than a value
+    // may be, or is not there, it is one with a backslash: the last such quote that could be it, in the first line with any.
+    std::string_view find_closing_quote(char quote) {
+        std::size_t other = std::string_view::npos, other_line_end = text_.size();
+        for (; at_ < text_.size() && text_[at_] != quote; ++at_) {
+            if (text_[at_] != '\\') continue;
+            ++at_;
+            if (!is_at(quote) || at_ > other_line_end || !may_end_value(at_)) continue;
+            if (other == std::string_view::npos) other_line_end = std::min(text_.find_first_of(line_ends, at_), text_.size());
+            other = at_;
+        }
+        const bool is_closed = at_ < text_.size();
+        if (is_closed && may_end_value(at_)) return {};
+        at_ = other;
+        if (other != std::string_view::npos) return {};
+        return is_closed ? "expected nothing but a comment behind the closing quote" : "the quote is not closed";
+    }
+
+    // Whether behind the quote there is nothing but blanks and a comment.
+    bool may_end_value(std::size_t quote) const {
+        std::string_view behind = text_.substr(quote + 1);
+        while (const std::size_t size = blank_size(behind)) behind.remove_prefix(size);
+        return behind.empty() || behind[0] == '#' || line_ends.find(behind[0]) != std::string_view::npos;
+    }
 
     // Whether a line ends with this character; of \r\n the second does it.
     static bool is_line_end(std::string_view text, std::size_t i) {
         return text[i] == '\n' || (text[i] == '\r' && text.substr(i + 1, 1) != "\n");
     }
 
-    static void append_quoted(std::string& value, std::string_view text, std::size_t i) {
-        if (is_line_end(text, i)) value += '\n';
-        else if (text[i] != '\r') value += text[i];
+    static void append_quoted(secret_text& value, std::string_view text, std::size_t i) {
+        if (is_line_end(text, i)) value.push_back('\n');
+        else if (text[i] != '\r') value.push_back(text[i]);
     }
 
     // Appends `text` to `value`, with escapes and variables replaced.
-    std::string_view expand(std::string_view text, bool quoted, std::string& value) {
+    std::string_view expand(std::string_view text, bool quoted, secret_text& value) {
         // Two counters do for nested defaults, because within one that is not needed nothing is.
         std::size_t taken = 0;   // of how many ${NAME:- that are open the text is needed
         std::size_t unused = 0;  // inside those: of how many it is not
         for (std::size_t i = 0; i < text.size(); ++i) {
             if (const char c = escaped(text.substr(i, 2), quoted)) {
-                if (unused == 0) value += c;
+                if (unused == 0) value.push_back(c);
                 ++i;
                 continue;
             }
@@ -233,38 +302,32 @@ private:
             }
             if (unused > 0) continue;
             if (quoted) append_quoted(value, text, i);
-            else value += text[i];
+            else value.push_back(text[i]);
         }
         return taken + unused > 0 ? "expected '}' behind a '${NAME:-'" : "";
     }
 
     // What the two characters stand for, null when they are no escape.
     static char escaped(std::string_view two, bool quoted) {
+        constexpr std::string_view letters = "$nrtabfv\"'\\", meanings = "$\n\r\t\a\b\f\v\"'\\";
         if (two.size() < 2 || two[0] != '\\') return '\0';
-        switch (two[1]) {
-            case '$': return '$';
-            case 'n': return quoted ? '\n' : '\0';
-            case 'r': return quoted ? '\r' : '\0';
-            case 't': return quoted ? '\t' : '\0';
-            case '"': return quoted ? '"' : '\0';
-            case '\\': return quoted ? '\\' : '\0';
-            default: return '\0';
-        }
+        const std::size_t which = letters.substr(0, quoted ? letters.size() : 1).find(two[1]);
+        return which == std::string_view::npos ? '\0' : meanings[which];
     }
 
     // False when the limit is reached, and from then on: were failures free, a file could have any number of them.
     // `found` is set when there was something to append.
-    bool append_variable(std::string_view name, std::string& value, bool& found) {
+    bool append_variable(std::string_view name, secret_text& value, bool& found) {
         if (exhausted_) return false;
         const auto known = places_.find(name);
         const std::optional<std::string> from_outside = known == places_.end() ? lookup_(name) : std::nullopt;
-        const std::string_view put_in = known != places_.end() ? std::string_view(file_.variables[known->second].value)
+        const std::string_view put_in = known != places_.end() ? file_.variables[known->second].value()
                                         : from_outside         ? std::string_view(*from_outside)
                                                                : std::string_view();
         exhausted_ = put_in.size() > dotenv_expansion_limit - expanded_;
         if (exhausted_) return false;
         expanded_ += put_in.size();
-        value += put_in;
+        value.insert(value.end(), put_in.begin(), put_in.end());
         found = !put_in.empty();
         return true;
     }
@@ -303,19 +366,20 @@ public:
 
     std::string name() const { return path_.string(); }
 
-    // Any thread may ask.
-    std::optional<std::string> value_of(std::string_view variable) {
+    // What the file has for the service, one key or several; nothing without any. Any thread may ask.
+    std::optional<std::string> keys_of(std::string_view service) {
         std::vector<dotenv_problem> problems;
-        std::optional<std::string> value;
+        std::optional<std::string> keys;
         {
             const std::lock_guard lock(mutex_);
             if (refresh()) problems = file_.problems;
-            if (const std::string* const found = file_.find(variable)) value = *found;
+            const auto value_of = [this](std::string_view name) { return file_.find(name).value_or(""); };
+            if (const auto found = find_keys(service, value_of)) keys = std::string(found->list);
         }
         // Not under the lock: who is told may ask for a key.
         for (const dotenv_problem& problem : problems)
             options_.report(name() + ":" + std::to_string(problem.line) + ": " + std::string(problem.message));
-        return value;
+        return keys;
     }
 
 private:
@@ -328,6 +392,8 @@ private:
 
     // Nothing where there is no file, also when it goes away between the questions.
     std::optional<state> look() const {
+        // It seems unchanged for ever, and is read once: its writer may be gone then, and a second reader would wait in vain.
+        if (std::filesystem::is_fifo(path_)) return state{std::filesystem::file_time_type::min(), 0};
         if (!std::filesystem::is_regular_file(path_)) return std::nullopt;
         std::error_code error;
         const state now{std::filesystem::last_write_time(path_, error), std::filesystem::file_size(path_, error)};
@@ -340,15 +406,21 @@ private:
         // Before it is read, so that a change meanwhile is seen the next time.
         const std::optional<state> now = look();
         if (now == read_) return false;
-        std::string text;
-        if (now) {
-            std::ifstream stream(path_, std::ios::binary);
-            if (!stream) throw std::runtime_error("cannot read " + name());
-            text.assign(std::istreambuf_iterator<char>(stream), {});
-        }
-        file_ = parse_dotenv(text, options_.lookup);
+        const secret_text text = now ? read() : secret_text();
+        file_ = parse_dotenv({text.data(), text.size()}, options_.lookup);
         read_ = now;
         return now.has_value();
+    }
+
+    secret_text read() const {
+        secret_text buffer(4096), text;
+        std::ifstream stream;
+        // Before the file is opened, or the stream would have a buffer of its own, which nobody wipes.
+        stream.rdbuf()->pubsetbuf(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+        stream.open(path_, std::ios::binary);
+        if (!stream) throw std::runtime_error("cannot read " + name());
+        text.assign(std::istreambuf_iterator<char>(stream), {});
+        return text;
     }
 
     const std::filesystem::path path_;
@@ -358,16 +430,18 @@ private:
     dotenv_file file_;
 };
 
-/// A start hook for get_api_key: the key is the value that the file gives to variable_name(service). Without the file,
-/// or without a value, the call goes on as if the hook were not there.
+/// A start hook for get_api_key: the key is what the file gives to the first of variable_names(service) that has one there,
+/// several with commas between them as they are (see in_turn.hpp). Without the file, or without a key, the call goes on as if
+/// the hook were not there. The file may be a FIFO, from which a password manager hands keys over: it is read once, and whoever
+/// asks for a key waits for that.
 inline auto dotenv_hook(std::filesystem::path path = ".env", dotenv_options options = {}) {
     return [source = std::make_shared<dotenv_source>(std::move(path), std::move(options))](
                ext::call<std::string(std::string_view)>& call) {
         if (call.result) return;  // a hook before this one had the key
         auto& [service] = call.args;
-        std::optional<std::string> key = source->value_of(variable_name(*service));
-        if (!key || key->empty()) return;
-        call.result = std::move(*key);
+        std::optional<std::string> keys = source->keys_of(*service);
+        if (!keys) return;
+        call.result = std::move(*keys);
         call.kwargs.set("source", source->name());
     };
 }

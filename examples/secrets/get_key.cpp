@@ -7,6 +7,7 @@
 #include "cache.hpp"
 #include "dotenv.hpp"
 #include "get_api_key.hpp"
+#include "in_turn.hpp"
 #include "kv2.hpp"
 
 #include <extensible/extensible.hpp>
@@ -47,6 +48,7 @@ void register_hooks(ext::plugin& plugin, const options& chosen) {
     secrets::cache_options cache;
     cache.ttl = chosen.ttl;
     secrets::cache(cache).add_to(plugin, get_api_key.name());
+    secrets::use_keys_in_turn(plugin, get_api_key.name());
 }
 
 // A line break in a name must not forge a second line.
@@ -61,7 +63,7 @@ void explain(api_key_call& call) {
     auto& [service] = call.args;
     std::string line = std::string(*service) + ": " + call.kwargs.value_or("way", "");
     if (call.exception) line += "failed";
-    else if (call.original_ran) line += call.result->empty() ? "from nowhere" : "from the environment";
+    else if (call.original_ran) line += "from nowhere";  // it would have what the hook "environment" has
     else if (const auto* source = call.kwargs.get<std::string>("source")) line += " (" + *source + ')';
     std::cout << one_line(line) << '\n';
 }
@@ -93,8 +95,9 @@ constexpr std::string_view help = R"(usage: get_key [--explain | --reveal] [--en
 Prints the API key of each service, from the first of these that has it:
   1. a KV version 2 engine of OpenBao or Vault, where BAO_ADDR or VAULT_ADDR names one, with the token of BAO_TOKEN or
      VAULT_TOKEN and the namespace of BAO_NAMESPACE or VAULT_NAMESPACE: the field "key" of secret/api-keys/SERVICE
-  2. the .env file: the variable SERVICE_API_KEY
-  3. the environment: the same variable
+  2. the .env file: the first variable of API_KEY_SERVICE, SERVICE_API_KEY and SERVICE_API_TOKEN that is set in it
+  3. the environment: the same variables
+Of several keys with commas between them, wherever they are from, it is the next in turn.
 
   --explain        prints no key, but the hooks in place, and for each service which of them supplied the key
   --env-file FILE  another file than .env, which has to be there
@@ -127,7 +130,7 @@ options parse(const std::vector<std::string_view>& arguments) {
         else if (*argument == "--ttl") chosen.ttl = seconds_from(value("a number of seconds"));
         else if (*argument == "--env-file") {
             chosen.env_file = value("a file");
-            if (!std::filesystem::is_regular_file(chosen.env_file))
+            if (!std::filesystem::exists(chosen.env_file) || std::filesystem::is_directory(chosen.env_file))
                 throw std::invalid_argument("--env-file: no such file: " + chosen.env_file.string());
         } else if (argument->starts_with('-')) throw std::invalid_argument("unknown option: " + std::string(*argument));
         else chosen.services.push_back(*argument);

@@ -18,6 +18,7 @@ file(REMOVE_RECURSE "${files}")
 file(MAKE_DIRECTORY "${files}/none")
 file(WRITE "${files}/dotenv/.env" "OPENAI_API_KEY=sk-from-dotenv\n")
 file(WRITE "${files}/other.env" "OPENAI_API_KEY=sk-from-other\n")
+file(WRITE "${files}/several.env" "API_KEY_OPENAI='sk-three,sk-four'\n")
 
 # Variables of the machine must not decide a claim.
 set(clean)
@@ -25,7 +26,7 @@ foreach(name ADDR TOKEN NAMESPACE CACERT CAPATH)
     list(APPEND clean --unset=BAO_${name} --unset=VAULT_${name})
 endforeach()
 foreach(service OPENAI NOBODY)
-    list(APPEND clean --unset=${service}_API_KEY)
+    list(APPEND clean --unset=API_KEY_${service} --unset=${service}_API_KEY --unset=${service}_API_TOKEN)
 endforeach()
 
 # ask([ENV <variable=value>...] [ARGS <argument>...] [IN <directory>]): as run(), in an environment that has nothing else
@@ -53,6 +54,14 @@ claim("a .env file is preferred to the environment" out STREQUAL "openai: sk-fro
 ask(ENV OPENAI_API_KEY=${key} ARGS --reveal --env-file "${files}/other.env" openai IN "${files}/dotenv")
 claim("--env-file names another" out STREQUAL "openai: sk-from-other\n")
 
+ask(ENV OPENAI_API_TOKEN=${key} ARGS --reveal openai)
+claim("the key may be in any of the service's variables" out STREQUAL "openai: ${key}\n")
+ask(ENV "OPENAI_API_KEY=sk-one, sk-two" ARGS --reveal openai openai openai)
+claim("several keys of the environment are used in turn, although they are cached"
+    out STREQUAL "openai: sk-one\nopenai: sk-two\nopenai: sk-one\n")
+ask(ARGS --reveal --env-file "${files}/several.env" openai openai openai)
+claim("so are several keys of a .env file" out STREQUAL "openai: sk-three\nopenai: sk-four\nopenai: sk-three\n")
+
 ask(ENV OPENAI_API_KEY=${key} ARGS nobody openai)
 claim("a service without a key is told of on stderr" err STREQUAL "get_key: nobody: no key found\n")
 claim("a service without a key is a failure" status EQUAL 1)
@@ -67,12 +76,12 @@ claim("of a short key nothing is shown" out STREQUAL "openai: ***\n")
 
 ask(ENV OPENAI_API_KEY=${key} ARGS --explain openai openai nobody nobody)
 claim("--explain has the hooks in place, in their order"
-    out MATCHES "^FUNCTION .*\nmodels[.]get_api_key +start +cache +secrets .*\n +start +dotenv +secrets .*\n +end +cache +secrets ")
+    out MATCHES "^FUNCTION .*\nmodels[.]get_api_key +start +cache .*\n +start +dotenv .*\n +start +environment .*\n +end +cache .*\n +end +in-turn ")
 claim("without the address of an engine there is no hook that asks it" NOT out MATCHES "kv2")
-claim("--explain tells that the environment had the key"
-    out MATCHES "\nopenai: not from cache, not from dotenv, from the environment\n")
-claim("--explain tells that the cache has it the second time" out MATCHES "from the environment\nopenai: from cache [(]cache[)]\n")
-claim("--explain tells that nobody had it" out MATCHES "\nnobody: not from cache, not from dotenv, from nowhere\n")
+claim("--explain tells which variable of the environment had the key"
+    out MATCHES "\nopenai: not from cache, not from dotenv, from environment [(]OPENAI_API_KEY[)]\n")
+claim("--explain tells that the cache has it the second time" out MATCHES "_API_KEY[)]\nopenai: from cache [(]cache[)]\n")
+claim("--explain tells that nobody had it" out MATCHES "\nnobody: not from cache, not from dotenv, not from environment, from nowhere\n")
 claim("the cache also knows who has no key" out MATCHES "\nnobody: from nowhere, says cache [(]cache[)]\n$")
 claim("--explain has no part of the key" NOT "${out}${err}" MATCHES "${parts_of_key}")
 
@@ -89,7 +98,7 @@ claim("a line break in a service's name forges no line" out MATCHES "\nnobody[?]
 set(engine VAULT_ADDR=http://127.0.0.1:1 VAULT_TOKEN=hvs.7351-token)
 ask(ENV ${engine} OPENAI_API_KEY=${key} ARGS --explain openai)
 claim("with an address the engine is asked, after the cache and before the .env file"
-    out MATCHES " cache .* kv2 .* dotenv .*\nopenai: not from cache, not from kv2, not from dotenv, from the environment\n")
+    out MATCHES " cache .* kv2 .* dotenv .*\nopenai: not from cache, not from kv2, not from dotenv, from environment ")
 claim("an engine that cannot be asked is reported"
     err MATCHES "'kv2' of secrets threw: kv2: http://127.0.0.1:1, secret/api-keys/openai: ")
 claim("an engine that cannot be asked costs no key" status EQUAL 0)

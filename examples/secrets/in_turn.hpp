@@ -1,0 +1,48 @@
+#pragma once
+
+// How are several keys of one service used in turn, whichever store they come from, and although they are cached?
+//
+//     secrets::use_keys_in_turn(plugin);
+
+#include "names.hpp"
+#include "wipe.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <limits>
+#include <string>
+#include <string_view>
+
+namespace secrets {
+
+/// Registers an end hook, "in-turn": where the result is a list with commas, the caller gets the key whose turn it is. A result
+/// without a comma is left as it is. Also a start hook behind all others, "environment", which supplies what the function would
+/// read, but the whole list: a cache would otherwise remember one of its keys, and the others would not have their turn.
+inline void use_keys_in_turn(ext::plugin& plugin, std::string_view function = "models.get_api_key") {
+    using call_type = ext::call<std::string(std::string_view)>;
+    constexpr int last = std::numeric_limits<int>::max();
+
+    // After the cache's end hook, which has the same priority, so that the cache remembers the list. Not isolated: should this
+    // fail, the caller must not take a list for a key.
+    const auto choose = [](call_type& call) {
+        if (!call.result || call.result->find(',') == std::string::npos) return;
+        auto& [service] = call.args;
+        std::string key = next_key(*service, *call.result);
+        wipe(call.result->data(), call.result->size());
+        call.result = std::move(key);
+    };
+    ext::scoped_hook in_turn = plugin.on_end(function, choose, {.id = "in-turn", .priority = last, .after = "cache", .isolate = false});
+
+    const auto supply = [](call_type& call) {
+        if (call.result) return;  // a hook before this one had the key
+        auto& [service] = call.args;
+        const auto found = find_keys_in_environment(*service);
+        if (!found) return;
+        call.result = std::string(found->list);
+        call.kwargs.set("source", found->name);
+    };
+    plugin.on_start(function, supply, {.id = "environment", .priority = last});
+    in_turn.release();
+}
+
+}  // namespace secrets
