@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <new>
+#include <string_view>
 #if defined(__linux__)
 #include <malloc.h>
 #endif
@@ -12,6 +14,9 @@
 namespace {
 
 std::atomic<std::size_t> used_blocks{0}, used_bytes{0}, most_bytes{0};
+
+constinit std::string_view searched{};
+std::atomic<std::size_t> freed_with_text{0};
 
 // What malloc() gave, which may be a little more than was asked for. 0 where nobody tells.
 std::size_t size_of([[maybe_unused]] void* memory) noexcept {
@@ -32,6 +37,7 @@ void* obtain(std::size_t size, std::size_t alignment) noexcept {
     if (!memory) return nullptr;
     used_blocks.fetch_add(1, std::memory_order_relaxed);
     const std::size_t more = size_of(memory);
+    if (!searched.empty()) std::memset(memory, 0, more);
     const std::size_t now = used_bytes.fetch_add(more, std::memory_order_relaxed) + more;
     for (std::size_t most = most_bytes.load(std::memory_order_relaxed);
          most < now && !most_bytes.compare_exchange_weak(most, now, std::memory_order_relaxed);) {}
@@ -47,10 +53,17 @@ void give_back(void* memory) noexcept {
     if (!memory) return;
     used_blocks.fetch_sub(1, std::memory_order_relaxed);
     used_bytes.fetch_sub(size_of(memory), std::memory_order_relaxed);
+    const std::string_view block(static_cast<const char*>(memory), searched.empty() ? 0 : size_of(memory));
+    if (!block.empty() && block.find(searched) != std::string_view::npos) ++freed_with_text;
     std::free(memory);
 }
 
 }  // namespace
+
+std::size_t heap::search_freed(std::string_view text) noexcept {
+    searched = text;
+    return freed_with_text.exchange(0);
+}
 
 std::size_t heap::blocks() noexcept { return used_blocks.load(std::memory_order_relaxed); }
 std::size_t heap::bytes() noexcept { return used_bytes.load(std::memory_order_relaxed); }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <exception>
 #include <new>
+#include <string_view>
 
 namespace heap {
 
@@ -21,6 +22,10 @@ std::size_t bytes() noexcept;
 
 /// The most bytes that there were since this was called.
 std::size_t take_most_bytes() noexcept;
+
+/// From now on freed blocks are searched for the text, and new ones are zeroed for that, until the text is empty. Returns how
+/// many had the one before. By all threads; the text has to stay.
+std::size_t search_freed(std::string_view text) noexcept;
 
 template <class Function>
 std::size_t allocations_of(Function function) {

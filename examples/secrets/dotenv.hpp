@@ -138,7 +138,8 @@ private:
     // Of how many bytes the white space at the beginning of `text` is that does not end a line; 0 without any. As Python and
     // JavaScript both have it: Unicode's spaces too, which are in UTF-8.
     static std::size_t blank_size(std::string_view text) {
-        constexpr std::string_view short_ones = " \t\v\f", behind_e2_80 = "\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\xA8\xA9\xAF";
+        constexpr std::string_view short_ones = " \t\v\f";
+        constexpr std::string_view behind_e2_80 = "\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\xA8\xA9\xAF";
         const auto has = [](std::string_view all, char c) { return all.find(c) != std::string_view::npos; };
         if (!text.empty() && has(short_ones, text[0])) return 1;
         if (text.starts_with("\xC2\xA0")) return 2;  // no-break
@@ -234,7 +235,7 @@ private:
         for (std::size_t i = 0; i < text.size(); ++i) line_ += is_line_end(text, i);
         if (quote == '"') return expand(text, true, value);
         for (std::size_t i = 0; i < text.size(); ++i) {
-            if (const std::string_view two = text.substr(i, 2); two == "\\\\" || two == "\\'") ++i;  // the backslash is left out
+            if (const std::string_view two = text.substr(i, 2); two == "\\\\" || two == "\\'") ++i;  // without the backslash
             append_quoted(value, text, i);
         }
         return {};

@@ -12,6 +12,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace secrets {
 
@@ -31,7 +32,8 @@ inline void use_keys_in_turn(ext::plugin& plugin, std::string_view function = "m
         wipe(call.result->data(), call.result->size());
         call.result = std::move(key);
     };
-    ext::scoped_hook in_turn = plugin.on_end(function, choose, {.id = "in-turn", .priority = last, .after = "cache", .isolate = false});
+    ext::scoped_hook in_turn =
+        plugin.on_end(function, choose, {.id = "in-turn", .priority = last, .after = "cache", .isolate = false});
 
     const auto supply = [](call_type& call) {
         if (call.result) return;  // a hook before this one had the key

@@ -63,8 +63,8 @@ inline std::optional<key_variable> find_keys_in_environment(std::string_view ser
     });
 }
 
-/// Of the service's keys in the list the one whose turn it is; empty for a list without keys. Each list of each service has turns
-/// of its own. Any thread may ask.
+/// Of the service's keys in the list the one whose turn it is; empty for a list without keys. Each list of each service has
+/// turns of its own. Any thread may ask.
 inline std::string next_key(std::string_view service, std::string_view list) {
     constexpr std::size_t most_turns = 1000;  // lists come and go
     static std::mutex mutex;

@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "heap.hpp"
 
 #include <secrets/dotenv.hpp>
 
@@ -13,13 +14,14 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#if __has_include(<unistd.h>)
+#if !defined(_WIN32)  // where there are no FIFOs
 #include <sys/stat.h>
 #endif
 
@@ -169,7 +171,8 @@ TEST_CASE("A .env value in quotes may end with a backslash") {
 TEST_CASE("White space around a .env value is not part of it, whichever Unicode has") {
     for (const std::string blank : {" ", "\t", "\v", "\f", "\u00A0", "\u1680", "\u2000", "\u200A", "\u2028", "\u2029", "\u202F",
                                     "\u205F", "\u3000"}) {
-        CHECK(value_of_a(blank + "A" + blank + "=" + blank + blank + "sk" + blank + "7" + blank + " " + blank) == "sk" + blank + "7");
+        const std::string value = "sk" + blank + "7";
+        CHECK(value_of_a(blank + "A" + blank + "=" + blank + blank + value + blank + " " + blank) == value);
         CHECK(value_of_a("export" + blank + "A=sk" + blank + "# a note") == "sk");
         CHECK(value_of_a("A='sk '" + blank) == "sk ");
         CHECK(value_of_a("A=\"sk \"" + blank + "#") == "sk ");
@@ -420,7 +423,26 @@ TEST_CASE("Who is told of a malformed line of a .env file may ask for a key") {
     CHECK(key == "sk-1");
 }
 
-#if __has_include(<unistd.h>)
+TEST_CASE("What is read of a .env file is wiped before its memory is given back") {
+    auto f = std::make_unique<with_file>();
+    const auto freed_by = [](const auto& function) {
+        heap::search_freed("sk-wiped");
+        function();
+        return heap::search_freed("");
+    };
+    // Asked for a service that it has no key for: what it supplies is the caller's.
+    const auto read = [&] { f->get_key("other"); };
+    f->write("A_API_KEY=sk-wiped-1\nB='sk-wiped-2 \nin two lines'\nC=\"<${A_API_KEY}${B}>\"\nB=sk-wiped-3\n"
+             "D=sk-wiped-4'\nE='sk-wiped");
+    CHECK(freed_by(read) == 0);
+    f->write("A_API_KEY=sk-wiped-5\nB=" + std::string(10000, 'x') + "sk-wiped-6");
+    CHECK(freed_by(read) == 0);
+    CHECK(f->get_key("a") == "sk-wiped-5");
+    CHECK(freed_by([&] { f.reset(); }) == 0);
+    CHECK(freed_by([] { std::ostringstream() << "not by itself: sk-wiped"; }) > 0);
+}
+
+#if !defined(_WIN32)  // where there are no FIFOs
 TEST_CASE("A FIFO in the place of the .env file is read once") {
     with_file f;
     REQUIRE(mkfifo(f.path.c_str(), 0600) == 0);
