@@ -164,6 +164,9 @@ TEST_CASE("A .env value in quotes may end with a backslash") {
         CHECK(variables("A=" + q + "a\\" + q + " # it's \"so\"\nB=" + q + "b\\" + q + "\nC=3") == "A=a\\, B=b\\, C=3");
         CHECK(value_of_a("A=" + q + "a\\" + q + " # b\\" + q) == "a" + q + " # b\\");  // the last of the line
         CHECK(value_of_a("A=" + q + "a\\" + q + "\nb" + q) == "a" + q + "\nb");  // it escapes the quote: another closes
+        const auto file = parse("A=" + q + "a\\" + q + "\nx\\" + q + "\nB=" + q + "b" + q);
+        CHECK(file.find("A") == "a\\");  // not what is in the next line as well
+        CHECK(problems(file) == "2: expected '=' behind the name");
         CHECK(problems(parse("A=" + q + "a\\" + q + "b")) == "1: the quote is not closed");
     }
 }
