@@ -89,6 +89,21 @@
 #define EXTENSIBLE_NO_UNIQUE_ADDRESS
 #endif
 
+// EXTENSIBLE_THREAD_POINTER: a thread-local pointer of this module. In a shared library the way to thread-local storage is a call
+// of the dynamic linker. A pointer is small enough for the room that glibc keeps for such storage at a fixed distance, also in
+// libraries that are opened later. It has room for some fifty of them, and does not use it again where one is opened before
+// another is closed: EXTENSIBLE_DYNAMIC_TLS is for those that are loaded anew.
+#if defined(__PIC__) && !defined(__PIE__) && defined(__GLIBC__) && !defined(EXTENSIBLE_DYNAMIC_TLS)
+#define EXTENSIBLE_THREAD_POINTER [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
+#else
+#define EXTENSIBLE_THREAD_POINTER EXTENSIBLE_HIDDEN
+#endif
+
+// EXTENSIBLE_EMULATED_THREAD_LOCAL: thread_local variables are slow, and are freed before their destructors run.
+#if defined(__MINGW32__) && !defined(__clang__)
+#define EXTENSIBLE_EMULATED_THREAD_LOCAL
+#endif
+
 // A function that is no template and is not on the way of a call: its body is compiled where EXTENSIBLE_BODIES is 1, and is
 // small rather than fast.
 #if defined(EXTENSIBLE_COMPILED)

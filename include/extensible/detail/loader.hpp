@@ -14,13 +14,18 @@
 #include <utility>
 
 #if defined(_WIN32)
-#if !defined(NOMINMAX)
-#define NOMINMAX
-#endif
-#if !defined(WIN32_LEAN_AND_MEAN)
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <windows.h>
+
+namespace ext::inline EXTENSIBLE_ABI::detail::windows {
+
+extern "C" {  // see system.hpp
+__declspec(dllimport) ::HINSTANCE__* __stdcall LoadLibraryExW(const wchar_t*, void*, unsigned long);
+__declspec(dllimport) int __stdcall FreeLibrary(::HINSTANCE__*);
+__declspec(dllimport) int __stdcall SetThreadErrorMode(unsigned long, unsigned long*);
+__declspec(dllimport) unsigned long __stdcall GetLastError();
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail::windows
+
 #else
 #include <dlfcn.h>
 #endif
@@ -63,7 +68,7 @@ public:
     template <class T>
     T* find(const char* name) const noexcept {
 #if defined(_WIN32)
-        return reinterpret_cast<T*>(reinterpret_cast<void*>(::GetProcAddress(static_cast<HMODULE>(handle_), name)));
+        return reinterpret_cast<T*>(reinterpret_cast<void*>(windows::GetProcAddress(static_cast<::HINSTANCE__*>(handle_), name)));
 #else
         return reinterpret_cast<T*>(::dlsym(handle_, name));
 #endif
@@ -127,17 +132,18 @@ inline shared_library shared_library::open_copy(const std::filesystem::path& pat
 inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name) {
     // With backslashes, or the search path would not be altered. It is, so that what the library needs is found beside it.
     const std::filesystem::path native = std::filesystem::path(path).make_preferred();
-    DWORD before = 0;
-    ::SetThreadErrorMode(SEM_FAILCRITICALERRORS, &before);  // no message box
-    handle_ = ::LoadLibraryExW(native.c_str(), nullptr, LOAD_WITH_ALTERED_SEARCH_PATH);
-    const DWORD code = ::GetLastError();
-    ::SetThreadErrorMode(before, nullptr);
+    constexpr unsigned long no_message_box = 1, altered_search_path = 8;
+    unsigned long before = 0;
+    windows::SetThreadErrorMode(no_message_box, &before);
+    handle_ = windows::LoadLibraryExW(native.c_str(), nullptr, altered_search_path);
+    const unsigned long code = windows::GetLastError();
+    windows::SetThreadErrorMode(before, nullptr);
     if (!handle_)
         raise<error>(join({name, ": it cannot be opened as a shared library: ",
                            std::system_category().message(static_cast<int>(code))}));
 }
 
-inline void shared_library::close() noexcept { ::FreeLibrary(static_cast<HMODULE>(handle_)); }
+inline void shared_library::close() noexcept { windows::FreeLibrary(static_cast<::HINSTANCE__*>(handle_)); }
 
 #else
 

@@ -17,21 +17,50 @@
 #include <cstdint>
 #include <exception>
 
-#if defined(__unix__) || defined(__APPLE__)
-#define EXTENSIBLE_POSIX
+#if !defined(_WIN32)
 #include <pthread.h>
 #include <time.h>
-#else
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
 #endif
 
 #if defined(__linux__) && __has_include(<linux/membarrier.h>)
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
+
+#if defined(_WIN32)
+
+// What is used of Windows, declared as in its own headers, which are large, and define macros for names that others use.
+struct _RTL_SRWLOCK;
+struct _RTL_CONDITION_VARIABLE;
+union _LARGE_INTEGER;
+struct HINSTANCE__;
+
+namespace ext::inline EXTENSIBLE_ABI::detail::windows {
+
+extern "C" {
+__declspec(dllimport) void __stdcall AcquireSRWLockExclusive(::_RTL_SRWLOCK*);
+__declspec(dllimport) void __stdcall ReleaseSRWLockExclusive(::_RTL_SRWLOCK*);
+__declspec(dllimport) int __stdcall SleepConditionVariableSRW(::_RTL_CONDITION_VARIABLE*, ::_RTL_SRWLOCK*, unsigned long,
+                                                          unsigned long);
+__declspec(dllimport) void __stdcall WakeAllConditionVariable(::_RTL_CONDITION_VARIABLE*);
+__declspec(dllimport) int __stdcall QueryPerformanceCounter(::_LARGE_INTEGER*);
+__declspec(dllimport) int __stdcall QueryPerformanceFrequency(::_LARGE_INTEGER*);
+__declspec(dllimport) unsigned long __stdcall GetCurrentThreadId();
+__declspec(dllimport) void __stdcall FlushProcessWriteBuffers();
+__declspec(dllimport) ::HINSTANCE__* __stdcall GetModuleHandleW(const wchar_t*);
+__declspec(dllimport) std::intptr_t(__stdcall* __stdcall GetProcAddress(::HINSTANCE__*, const char*))();
+#if defined(EXTENSIBLE_EMULATED_THREAD_LOCAL)
+__declspec(dllimport) unsigned long __stdcall TlsAlloc();
+__declspec(dllimport) void* __stdcall TlsGetValue(unsigned long);
+__declspec(dllimport) int __stdcall TlsSetValue(unsigned long, void*);
+__declspec(dllimport) int __stdcall TlsFree(unsigned long);
+__declspec(dllimport) int __stdcall GetModuleHandleExW(unsigned long, const wchar_t*, ::HINSTANCE__**);
+#endif
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail::windows
+
 #endif
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
@@ -47,7 +76,61 @@ using time_point = std::int64_t;
 
 // ---- Locks, and waiting ---------------------------------------------------------------------------------------------
 
-#if defined(EXTENSIBLE_POSIX)
+#if defined(_WIN32)
+
+/// Mutual exclusion between threads. Not recursive.
+class mutex {
+public:
+    void lock() noexcept { windows::AcquireSRWLockExclusive(native()); }
+    void unlock() noexcept { windows::ReleaseSRWLockExclusive(native()); }
+
+private:
+    friend class condition;
+    ::_RTL_SRWLOCK* native() noexcept { return reinterpret_cast<::_RTL_SRWLOCK*>(&native_); }
+
+    void* native_ = nullptr;  // what that struct holds
+};
+
+inline time_point now() noexcept {
+    std::int64_t ticks = 0, per_second = 1;
+    windows::QueryPerformanceCounter(reinterpret_cast<::_LARGE_INTEGER*>(&ticks));
+    windows::QueryPerformanceFrequency(reinterpret_cast<::_LARGE_INTEGER*>(&per_second));
+    constexpr time_point second = 1'000'000'000;
+    return ticks / per_second * second + ticks % per_second * second / per_second;
+}
+
+/// Lets threads wait for a change of what a mutex guards.
+class condition {
+public:
+    condition() noexcept = default;
+    condition(const condition&) = delete;
+    condition& operator=(const condition&) = delete;
+
+    /// The mutex is held before and after, and let go of meanwhile.
+    void wait(mutex& held) noexcept { sleep(held, for_ever); }
+
+    /// As wait(), but no longer than to `until`; it may return earlier.
+    void wait_until(mutex& held, time_point until) noexcept {
+        constexpr time_point millisecond = 1'000'000;
+        const time_point at = now();
+        const time_point left = until > at ? (until - at - 1) / millisecond + 1 : 0;  // rounded up
+        sleep(held, left < for_ever ? static_cast<unsigned long>(left) : for_ever - 1);
+    }
+
+    void notify_all() noexcept { windows::WakeAllConditionVariable(native()); }
+
+private:
+    static constexpr unsigned long for_ever = 0xFFFFFFFF;
+
+    ::_RTL_CONDITION_VARIABLE* native() noexcept { return reinterpret_cast<::_RTL_CONDITION_VARIABLE*>(&native_); }
+    void sleep(mutex& held, unsigned long milliseconds) noexcept {
+        windows::SleepConditionVariableSRW(native(), held.native(), milliseconds, 0);
+    }
+
+    void* native_ = nullptr;  // what that struct holds
+};
+
+#else
 
 /// Mutual exclusion between threads. Not recursive.
 class mutex {
@@ -110,28 +193,6 @@ inline void condition::wait_until(mutex& held, time_point until) {
 #endif
 }
 
-#else
-
-class mutex : public std::mutex {};
-
-class condition {
-public:
-    void wait(mutex& held) { native_.wait(held); }
-    void wait_until(mutex& held, time_point until) {
-        using clock = std::chrono::steady_clock;
-        native_.wait_until(held, clock::time_point(std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(until))));
-    }
-    void notify_all() noexcept { native_.notify_all(); }
-
-private:
-    std::condition_variable_any native_;
-};
-
-inline time_point now() noexcept {
-    const auto since = std::chrono::steady_clock::now().time_since_epoch();
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
-}
-
 #endif
 
 // ---- Threads --------------------------------------------------------------------------------------------------------
@@ -140,34 +201,67 @@ inline time_point now() noexcept {
 using thread_id = std::uintptr_t;
 
 inline thread_id this_thread_id() noexcept {
-#if defined(EXTENSIBLE_POSIX)
+#if defined(_WIN32)
+    return windows::GetCurrentThreadId();
+#else
     const pthread_t self = pthread_self();
     static_assert(sizeof self <= sizeof(thread_id));
     return (thread_id)self;  // a number or a pointer  NOLINT
-#else
-    static thread_local char address;  // one module's threads only: enough for a registry of its own
-    return reinterpret_cast<thread_id>(&address);
 #endif
 }
-
-// In a shared library the way to thread-local storage is a call of the dynamic linker. A pointer is small enough for the room
-// that glibc keeps for such storage at a fixed distance, also in libraries that are opened later. It has room for some fifty of them,
-// and does not use it again where one is opened before another is closed: EXTENSIBLE_DYNAMIC_TLS is for those that are loaded anew.
-#if defined(__PIC__) && !defined(__PIE__) && defined(__GLIBC__) && !defined(EXTENSIBLE_DYNAMIC_TLS)
-#define EXTENSIBLE_THREAD_POINTER [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
-#else
-#define EXTENSIBLE_THREAD_POINTER EXTENSIBLE_HIDDEN
-#endif
 
 /// A pointer to a T that each thread has one of, in each module. It is `&Initial` at first.
 template <class T, T& Initial>
 class thread_pointer {
+#if !defined(EXTENSIBLE_EMULATED_THREAD_LOCAL)
+
 public:
     EXTENSIBLE_HIDDEN static T* get() noexcept { return value_; }
     EXTENSIBLE_HIDDEN static void set(T* value) noexcept { value_ = value; }
 
 private:
     EXTENSIBLE_THREAD_POINTER static inline constinit thread_local T* value_ = &Initial;
+
+#else  // The storage of Windows itself, which is faster, and is there as long as the thread.
+
+public:
+    static T* get() noexcept {
+        const unsigned long index = index_.load(std::memory_order_acquire);
+        void* const value = index == none ? nullptr : windows::TlsGetValue(index);
+        return value ? static_cast<T*>(value) : &Initial;
+    }
+    static void set(T* value) noexcept {
+        static const module_end at_module_end;
+        unsigned long index = index_.load(std::memory_order_acquire);
+        if (index == none) index = allocate();
+        windows::TlsSetValue(index, value);
+    }
+
+private:
+    static constexpr unsigned long none = 0xFFFFFFFF;
+
+    static unsigned long allocate() noexcept {
+        unsigned long before = none;
+        const unsigned long made = windows::TlsAlloc();
+        if (made == none) std::terminate();  // there are more than a thousand
+        if (index_.compare_exchange_strong(before, made)) return made;
+        windows::TlsFree(made);
+        return before;
+    }
+
+    // A library that is unloaded gives its index back; a program's other threads may still use theirs.
+    struct module_end {
+        ~module_end() {
+            constexpr unsigned long from_address = 4, without_reference = 2;
+            ::HINSTANCE__* module = nullptr;
+            windows::GetModuleHandleExW(from_address | without_reference, reinterpret_cast<const wchar_t*>(&index_), &module);
+            if (module != windows::GetModuleHandleW(nullptr)) windows::TlsFree(index_.exchange(none));
+        }
+    };
+
+    static inline constinit std::atomic<unsigned long> index_{none};
+
+#endif
 };
 
 /// Has `Function` called when the calling thread destroys its thread-local objects; once, however often this is called.
@@ -177,16 +271,17 @@ EXTENSIBLE_HIDDEN void call_at_thread_end() {
         ~thread_end() { Function(); }
         void touch() noexcept {}
     };
-    static thread_local thread_end end;  // in a function, because MinGW cannot link two such variables outside of one
+    // In a function, because MinGW cannot link two such variables outside of one; and empty, because MinGW frees it before that.
+    static thread_local thread_end end;
     end.touch();
 }
 
 /// Has these functions called around each fork(): before it, and after it in the parent and in the child.
 inline void call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
-#if defined(EXTENSIBLE_POSIX)
-    pthread_atfork(before, in_parent, in_child);
-#else
+#if defined(_WIN32)
     static_cast<void>(before), static_cast<void>(in_parent), static_cast<void>(in_child);
+#else
+    pthread_atfork(before, in_parent, in_child);
 #endif
 }
 
@@ -207,6 +302,14 @@ inline void process_barrier() noexcept {
     // no way to go on that is right.
     std::terminate();
 }
+
+#elif defined(_WIN32)
+
+// Wine has a function of that name, which does nothing in some of its versions.
+inline bool enable_process_barrier() noexcept {
+    return windows::GetProcAddress(windows::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") == nullptr;
+}
+inline void process_barrier() noexcept { windows::FlushProcessWriteBuffers(); }
 
 #else
 
