@@ -93,6 +93,7 @@ EXTENSIBLE_FUNCTION std::vector<function_info> registry::functions() const {
     std::vector<function_info> all;
     const detail::locked_registry locked(record());
     const detail::registry_contents& contents = *locked->contents;
+    all.reserve(contents.functions.size());
     for (const auto& function : contents.functions) all.push_back(detail::info_of(*function));
     for (detail::hook_record& hook : contents.patterns) {
         bool applies = false;

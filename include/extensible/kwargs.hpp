@@ -80,6 +80,7 @@ private:
                        [](const anything& self) -> anything* { return new holder(static_cast<const holder&>(self).value); },
                        [](anything* self) noexcept { delete static_cast<holder*>(self); }},
               value(std::forward<U>(from)) {}
+        holder(const holder&) = delete;
     };
 
     anything* held_;  // owned; null once it was moved from

@@ -24,6 +24,8 @@ struct fixed_string {
     }
     constexpr std::string_view view() const noexcept { return {text, Size - 1}; }
 };
+template <std::size_t Size>
+fixed_string(const char (&)[Size]) -> fixed_string<Size>;
 
 // `detail::parameter_called<"url">::is<Holds>` is Holds; in a static_assert compilers print the name with it, where it is
 // qualified as here. Clang before 15 prints characters of a class as numbers, so there they are handed over one by one.

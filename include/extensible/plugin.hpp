@@ -30,7 +30,7 @@
     extern "C" EXTENSIBLE_EXPORT const ::ext::detail::stamp extensible_plugin_stamp;                   \
     constexpr ::ext::detail::stamp extensible_plugin_stamp = ::ext::detail::make_stamp();              \
     extern "C" EXTENSIBLE_EXPORT void extensible_plugin(::ext::plugin&);                               \
-    void extensible_plugin([[maybe_unused]] ::ext::plugin& self)
+    void extensible_plugin([[maybe_unused]] ::ext::plugin& self)  // NOLINT(bugprone-macro-parentheses)
 
 namespace ext::inline EXTENSIBLE_ABI {
 

@@ -113,7 +113,7 @@ template <class Stage>
 Stage begin_hook(const hook_entry& hook, call_fields& call, const counting_guard& held, awaiting_proceed<Stage>* inside = nullptr) {
     place_for_stage<Stage> place{held, inside};
     hook.run(hook.object, &call, &place);
-    return std::move(*place.begun);
+    return std::move(*place.begun);  // NOLINT(bugprone-unchecked-optional-access): the hook has set it
 }
 
 }  // namespace detail

@@ -33,7 +33,7 @@ struct write_mark {
 
     constexpr write_mark() noexcept = default;
     constexpr write_mark(const write_mark&) noexcept {}
-    constexpr write_mark& operator=(const write_mark&) noexcept {
+    constexpr write_mark& operator=(const write_mark&) noexcept {  // NOLINT(cert-oop54-cpp): to itself as well
         written = true;
         return *this;
     }

@@ -90,7 +90,7 @@ private:
 // What handles do with their hook, or a plugin with its hooks. Null: nothing. A copy of `group` is held meanwhile, because what the
 // hooks captured may own the handle.
 template <class Group>
-void remove(ref<Group> group) {
+void remove(ref<Group> group) {  // NOLINT(performance-unnecessary-value-param)
     if (group) locked_registry(*group->registry).remove(*group);
 }
 
@@ -101,7 +101,8 @@ void set_enabled(const ref<Group>& group, bool enabled) {
 
 /// Gives up at `until`, if that is not null; tells whether it did not have to.
 template <class Group>
-bool remove_and_wait(ref<Group> group, const time_point* until = nullptr) {
+bool remove_and_wait(ref<Group> group,  // NOLINT(performance-unnecessary-value-param)
+                     const time_point* until = nullptr) {
     if (!group) return true;
     remove(group);
     return group->registry->domain->wait_until_unused(*group, until);
@@ -340,7 +341,8 @@ EXTENSIBLE_FUNCTION void change::compare(part& p, const std::vector<hook_record*
         published->any_of([&](const hook_entry& entry) {
             entry.record->mark = here;
             same &= listed < running.size() && running[listed] == entry.record;
-            return ++listed, false;
+            ++listed;
+            return false;
         });
     }
     p.publishes = !same || listed != running.size();

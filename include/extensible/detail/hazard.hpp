@@ -42,7 +42,7 @@ struct alignas(32) hazard_slot {
     /// The list that a call of this thread holds here; null without one.
     const hook_list* list() const noexcept {
         const std::uintptr_t value = held.load(std::memory_order_relaxed);  // relaxed: this thread wrote it
-        return value == no_list ? nullptr : reinterpret_cast<const hook_list*>(value);
+        return value == no_list ? nullptr : reinterpret_cast<const hook_list*>(value);  // NOLINT(performance-no-int-to-ptr)
     }
 };
 

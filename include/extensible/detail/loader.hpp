@@ -150,7 +150,7 @@ inline void shared_library::close() noexcept { windows::FreeLibrary(static_cast<
 inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name)
     : handle_(::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
     if (handle_) return;
-    const char* const reason = ::dlerror();
+    const char* const reason = ::dlerror();  // of this thread  NOLINT(concurrency-mt-unsafe)
     raise<error>(join({name, ": it cannot be opened as a shared library: ", reason ? reason : "the system does not say why"}));
 }
 

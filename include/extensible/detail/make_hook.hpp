@@ -330,8 +330,8 @@ EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function) {
 }
 
 EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when) {
-    raise<error>(join({function, ": ", article(when), to_string(when), " hook was expected, an empty one was given: a null pointer or an "
-                                                                       "empty std::function"}));
+    raise<error>(join({function, ": ", article(when), to_string(when),
+                       " hook was expected, an empty one was given: a null pointer or an empty std::function"}));
 }
 
 // A record that owns the hook.

@@ -124,9 +124,9 @@ EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call) {
 
 EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
     EXTENSIBLE_TRY {
-        std::fputs(join({"extensible: ", error.text(), "\n"}).c_str(), stderr);
+        static_cast<void>(std::fputs(join({"extensible: ", error.text(), "\n"}).c_str(), stderr));
     } EXTENSIBLE_CATCH(...) {
-        std::fputs("extensible: out of memory while a hook's exception was reported\n", stderr);
+        static_cast<void>(std::fputs("extensible: out of memory while a hook's exception was reported\n", stderr));
     }
 }
 

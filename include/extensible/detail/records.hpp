@@ -81,6 +81,8 @@ private:
 
     T* object_ = nullptr;
 };
+template <class T>
+ref(T*) -> ref<T>;
 
 /// Runs a hook, which is at `object`, in a call. `inside` is an ext::proceed for an around hook. A hook that is awaited is begun
 /// instead, and `inside` is a place_for_stage of the type that its record names. A handler of on_hook_error() gets no call, and the
@@ -219,7 +221,10 @@ public:
         const hook_sequence* sequence;
         std::size_t at;
         hook_record& operator*() const noexcept { return (*sequence)[at]; }
-        iterator& operator++() noexcept { return ++at, *this; }
+        iterator& operator++() noexcept {
+            ++at;
+            return *this;
+        }
         bool operator==(const iterator&) const = default;
     };
     std::size_t size() const noexcept { return order_.size(); }

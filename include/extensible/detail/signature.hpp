@@ -152,7 +152,8 @@ struct signature_of_hook<When, void, Hook> {
 template <class Function>
 bool is_null(const Function& function) noexcept {
     if constexpr (std::is_pointer_v<Function> || std::is_member_pointer_v<Function>) return function == nullptr;
-    else if constexpr (requires { { function.operator bool() } -> std::same_as<bool>; }) return !function;
+    else if constexpr (std::is_constructible_v<bool, const Function&> && !std::is_convertible_v<const Function&, bool>)
+        return !function;  // its operator bool is explicit; a lambda is a pointer, and so true, implicitly
     else return false;
 }
 

@@ -159,7 +159,7 @@ public:
     }
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
-    ~condition() { pthread_cond_destroy(&native_); }
+    ~condition() { static_cast<void>(pthread_cond_destroy(&native_)); }
 
     /// The mutex is held before and after, and let go of meanwhile.
     void wait(mutex& held) { pthread_cond_wait(&native_, &held.native_); }
@@ -286,9 +286,10 @@ inline void call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)
 }
 
 // ---- The process-wide barrier: one side of a store-then-load handshake does without its fence when the other side can make every
-// running thread of the process pass one. See P1202, "Asymmetric Thread Fences". --------------------------------------------
+// running thread of the process pass one. See P1202, "Asymmetric Thread Fences". With EXTENSIBLE_NO_PROCESS_BARRIER calls take their
+// fences: for a program that forbids itself membarrier() once it runs. -----------------------------------------------------------
 
-#if defined(__NR_membarrier)
+#if defined(__NR_membarrier) && !defined(EXTENSIBLE_NO_PROCESS_BARRIER)
 
 /// Makes process_barrier() available; tells whether the system has it. May be called more than once.
 inline bool enable_process_barrier() noexcept {
@@ -303,7 +304,7 @@ inline void process_barrier() noexcept {
     std::terminate();
 }
 
-#elif defined(_WIN32)
+#elif defined(_WIN32) && !defined(EXTENSIBLE_NO_PROCESS_BARRIER)
 
 // Wine has a function of that name, which does nothing in some of its versions.
 inline bool enable_process_barrier() noexcept {
@@ -344,7 +345,7 @@ private:
 inline time_point from_now(double nanoseconds) noexcept {
     constexpr time_point last = INT64_MAX;
     if (nanoseconds < 0) return now();
-    return nanoseconds < static_cast<double>(last / 2) ? now() + static_cast<time_point>(nanoseconds) : last;
+    return nanoseconds < static_cast<double>(last) / 2 ? now() + static_cast<time_point>(nanoseconds) : last;
 }
 
 }  // namespace ext::inline EXTENSIBLE_ABI::detail

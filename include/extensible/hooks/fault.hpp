@@ -59,18 +59,18 @@ struct faults_options {
 class [[nodiscard("the faults are gone where this is destroyed: give it a name")]] faults {
 public:
     /// In the default registry. An empty text means no faults. Throws ext::error for one that cannot be read, with the place.
-    EXTENSIBLE_HIDDEN explicit faults(std::string_view text, faults_options options = {})
-        : faults(default_registry(), text, std::move(options)) {}
+    EXTENSIBLE_HIDDEN explicit faults(std::string_view text, const faults_options& options = {})
+        : faults(default_registry(), text, options) {}
 
     template <class Pause = detail::no_pause>
-    EXTENSIBLE_HIDDEN faults(registry& home, std::string_view text, faults_options options = {}, Pause pause = {});
+    EXTENSIBLE_HIDDEN faults(registry& home, std::string_view text, const faults_options& options = {}, Pause pause = {});
 
     /// With the text in the environment variable EXTENSIBLE_FAULTS, which need not be there.
     template <class Pause = detail::no_pause>
-    EXTENSIBLE_HIDDEN static faults from_environment(registry& home = default_registry(), faults_options options = {},
+    EXTENSIBLE_HIDDEN static faults from_environment(registry& home = default_registry(), const faults_options& options = {},
                                                      Pause pause = {}) {
-        const char* const text = std::getenv("EXTENSIBLE_FAULTS");
-        return faults(home, text ? text : "", std::move(options), std::move(pause));
+        const char* const text = std::getenv("EXTENSIBLE_FAULTS");  // NOLINT(concurrency-mt-unsafe)
+        return faults(home, text ? text : "", options, std::move(pause));
     }
 
     /// Have the same faults again with this one.
@@ -135,7 +135,7 @@ struct awaited_fault {
 }  // namespace detail
 
 template <class Pause>
-faults::faults(registry& home, std::string_view text, faults_options options, Pause pause) {
+faults::faults(registry& home, std::string_view text, const faults_options& options, Pause pause) {
     const detail::fault_text read(text);
     seed_ = read.seed ? *read.seed : options.seed;
     if (seed_ == 0) seed_ = detail::any_seed();

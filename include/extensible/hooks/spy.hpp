@@ -171,15 +171,22 @@ private:
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+namespace detail {
+
+template <class Tuple>
+inline constexpr bool all_comparable = false;
+template <class... T>
+inline constexpr bool all_comparable<std::tuple<T...>> = (std::equality_comparable<T> && ...);
+
+}  // namespace detail
+
 template <class R, class... A>
 template <class... Expected>
 std::size_t spy<R(A...)>::count(const Expected&... expected) const {
     using arguments = decltype(call_type::args);
     constexpr bool fits = std::is_constructible_v<arguments, const Expected&...>;
     static_assert(fits, "ext::hooks::spy::count: a value for each of the function's arguments was expected, and of its type");
-    constexpr bool comparable = []<class... T>(std::type_identity<std::tuple<T...>>) {
-        return (std::equality_comparable<T> && ...);
-    }(std::type_identity<arguments>());
+    constexpr bool comparable = detail::all_comparable<arguments>;
     static_assert(comparable, "ext::hooks::spy::count: the type of an argument has no ==; look at what calls() gives");
     std::size_t found = 0;
     if constexpr (fits && comparable) {

@@ -6,28 +6,33 @@
 #include <extensible/detail/config.hpp>
 
 #include <exception>
-#include <type_traits>
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
+
+namespace detail {
+
+template <class Exception>
+bool is_thrown(const any_call& call) {
+#if EXTENSIBLE_EXCEPTIONS
+    try {
+        std::rethrow_exception(call.exception());
+    } catch (const Exception&) {
+        return true;
+    } catch (...) {
+        return false;
+    }
+#else
+    static_assert(ext::detail::always_false<Exception>, "ext::hooks::thrown: this is compiled without exceptions");
+    return call.exception() != nullptr;
+#endif
+}
+
+}  // namespace detail
 
 /// Whether an exception of one of these types was thrown: `retry({.when = ext::hooks::thrown<busy, std::system_error>})`.
 template <class... Exceptions>
 bool thrown(const any_call& call) {
-    const auto is = [&]<class Exception>(std::type_identity<Exception>) {
-#if EXTENSIBLE_EXCEPTIONS
-        try {
-            std::rethrow_exception(call.exception());
-        } catch (const Exception&) {
-            return true;
-        } catch (...) {
-            return false;
-        }
-#else
-        static_assert(ext::detail::always_false<Exception>, "ext::hooks::thrown: this is compiled without exceptions");
-        return false;
-#endif
-    };
-    return call.exception() && (is(std::type_identity<Exceptions>()) || ...);
+    return call.exception() && (detail::is_thrown<Exceptions>(call) || ...);
 }
 
 }  // namespace ext::inline EXTENSIBLE_ABI::hooks

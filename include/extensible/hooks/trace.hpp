@@ -37,7 +37,7 @@ namespace ext::inline EXTENSIBLE_ABI::hooks {
 struct trace_options {
     std::string pattern = "*";        ///< of the functions whose calls are recorded
     bool values = false;              ///< whether arguments, results and texts of exceptions are: they may be secrets
-    std::size_t buffer = 64 * 1024;   ///< when the events take so many bytes they are written; at least 1
+    std::size_t buffer = 65'536;      ///< when the events take so many bytes they are written; at least 1
     hooks::clock clock = {};
 };
 
@@ -59,9 +59,9 @@ class trace_log;
 class [[nodiscard("the trace ends where this is destroyed: give it a name")]] trace {
 public:
     /// Of functions of the default registry, or another. Throws ext::error for options or a stream that cannot be meant.
-    EXTENSIBLE_HIDDEN explicit trace(std::ostream& out, trace_options options = {})
-        : trace(default_registry(), out, std::move(options)) {}
-    EXTENSIBLE_HIDDEN trace(registry& home, std::ostream& out, trace_options options = {});
+    EXTENSIBLE_HIDDEN explicit trace(std::ostream& out, const trace_options& options = {})
+        : trace(default_registry(), out, options) {}
+    EXTENSIBLE_HIDDEN trace(registry& home, std::ostream& out, const trace_options& options = {});
     trace(const trace&) = delete;
     trace& operator=(const trace&) = delete;
 
@@ -202,7 +202,7 @@ private:
 
 }  // namespace detail
 
-inline trace::trace(registry& home, std::ostream& out, trace_options options)
+inline trace::trace(registry& home, std::ostream& out, const trace_options& options)
     : log_(std::make_shared<detail::trace_log>(out, options)),
       hook_(home.on_start(options.pattern, [log = log_](any_call& call) { return detail::traced_call(log, call); },
                           {.priority = std::numeric_limits<int>::min(), .isolate = true})) {}

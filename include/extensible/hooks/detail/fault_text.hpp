@@ -90,12 +90,16 @@ private:
     // Not by the standard library, which reads the decimal point of the locale, or in some cases not at all.
     double read_number() {
         if (!is_digit()) fail(at_, "a number");
-        double digits = 0, divisor = 1;
+        double digits = 0;
         for (; is_digit(); ++at_) digits = 10 * digits + (text_[at_] - '0');
         if (is_at_end() || text_[at_] != '.') return digits;
         ++at_;
         if (!is_digit()) fail(at_, "a digit");
-        for (; is_digit(); ++at_, divisor *= 10) digits = 10 * digits + (text_[at_] - '0');
+        double divisor = 1;
+        for (; is_digit(); ++at_) {
+            digits = 10 * digits + (text_[at_] - '0');
+            divisor *= 10;
+        }
         return digits / divisor;
     }
 
@@ -119,9 +123,12 @@ private:
     bool take(char c) {
         const std::size_t before = at_;
         skip_spaces();
-        if (!is_at_end() && text_[at_] == c) return ++at_, true;
-        at_ = before;
-        return false;
+        if (is_at_end() || text_[at_] != c) {
+            at_ = before;
+            return false;
+        }
+        ++at_;
+        return true;
     }
     void expect(char c, std::string_view expected) {
         if (!take(c)) skip_spaces(), fail(at_, expected);
