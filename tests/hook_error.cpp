@@ -120,6 +120,19 @@ TEST_CASE("An exception that is thrown again, cleared or replaced in the call is
     CHECK(r.errors.empty());
 }
 
+TEST_CASE("Where an exception that is thrown again is a copy, as with MSVC, it is known by its text") {
+    const auto made = [](const char* text) { return std::make_exception_ptr(std::runtime_error(text)); };
+    const std::exception_ptr negative = made("negative"), number = std::make_exception_ptr(1);
+    using ext::detail::is_same_exception;
+    CHECK(is_same_exception<true>(negative, negative));
+    CHECK(is_same_exception<true>(negative, made("negative")));
+    CHECK(is_same_exception<true>(number, std::make_exception_ptr(1)));
+    CHECK_FALSE(is_same_exception<true>(negative, made("other")));
+    CHECK_FALSE(is_same_exception<true>(negative, number));
+    CHECK(is_same_exception<false>(negative, negative));
+    CHECK_FALSE(is_same_exception<false>(negative, made("negative")));
+}
+
 TEST_CASE("Several error handlers are all called, until they are removed") {
     reporting r;
     auto state = std::make_shared<int>(0);

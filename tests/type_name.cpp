@@ -70,7 +70,7 @@ template <auto Value>
 struct any_value {};
 template <class T, auto Value>
 struct type_and_any_value {};
-template <unsigned long Value>
+template <unsigned long long Value>
 struct number {};
 template <short Value>
 struct small_number {};
@@ -243,6 +243,21 @@ TEST_CASE("What MSVC spells is written alike") {
     CHECK(written("unsigned __int64") == "unsigned long long");
     CHECK(written("struct app::any_value<&constant>") == "app::any_value<&constant>");
     CHECK(written("enum app::user::role") == "app::user::role");
+    CHECK(written("union unionized") == "unionized");
+    CHECK(written("class std::map<int,union unionized,struct std::less<int>,class std::allocator<struct std::pair<int const ,"
+                  "union unionized> > >") ==
+          "std::map<int, unionized, std::less<int>, std::allocator<std::pair<int const, unionized>>>");
+    CHECK(written("class std::basic_string_view<char,struct std::char_traits<char> >") == "std::string_view");
+    CHECK(written("char const * __ptr64") == "char const*");
+    CHECK(written("int (__cdecl*)(char const *,enum enumerate)") == "int(*)(char const*, enumerate)");
+    CHECK(written("struct ext::" EXTENSIBLE_TEXT(EXTENSIBLE_ABI) "::of_the_library const &") == "ext::of_the_library const&");
+    CHECK(written("class std::function<void __cdecl(int,unsigned __int64)>") == "std::function<void(int, unsigned long long)>");
+    CHECK(written("class std::chrono::duration<__int64,struct std::ratio<1,1000> >") ==
+          "std::chrono::duration<long long, std::ratio<1, 1000>>");
+    CHECK(written("class app::pack<int,int *,struct app::page<struct app::user>::cell<int> &&>") ==
+          "app::pack<int, int*, app::page<app::user>::cell<int>&&>");
+    CHECK(ext::detail::inside(written("struct ext::detail::of_value<`anonymous-namespace'::choice::yes>")) ==
+          "(unnamed)::choice::yes");
     CHECK(written("void (__cdecl app::user::*)(void)const ") == "void(app::user::*)() const");
     CHECK(written("struct `anonymous-namespace'::hidden") == "(unnamed)::hidden");
     CHECK(ext::detail::is_local("struct `anonymous-namespace'::hidden"));

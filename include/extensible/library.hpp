@@ -74,7 +74,8 @@ public:
     ///
     /// Throws as the constructor does, and then the old library stays as it was. What is opened is a copy beside the file, or
     /// with the temporary files, which is removed as soon as the system allows it. Replace a file by renaming another to it:
-    /// one that is written to while it is open changes the code that is running.
+    /// one that is written to while it is open changes the code that is running. Windows lets nobody replace one that is open:
+    /// rename that first.
     EXTENSIBLE_HIDDEN void reload();
 
     /// Its hooks, to be disabled and enabled together. The host may add some, which go when they do. The reference is valid

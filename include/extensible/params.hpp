@@ -29,7 +29,7 @@ fixed_string(const char (&)[Size]) -> fixed_string<Size>;
 
 // `detail::parameter_called<"url">::is<Holds>` is Holds; in a static_assert compilers print the name with it, where it is
 // qualified as here. Clang before 15 prints characters of a class as numbers, so there they are handed over one by one.
-#if defined(__clang__) && __clang_major__ < 15
+#if EXTENSIBLE_TEXT_IS_NUMBERS
 template <char... Name>
 struct parameter_spelled {
     template <bool Holds>

@@ -124,19 +124,6 @@ EXTENSIBLE_FUNCTION const hook_record* running_instead(const hook_record& hook, 
 
 // ---- The stamp ------------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_HIDDEN inline constexpr std::string_view standard_library =
-#if defined(_LIBCPP_ABI_VERSION)
-    "libc++ with ABI " EXTENSIBLE_TEXT(_LIBCPP_ABI_VERSION);
-#elif defined(_GLIBCXX_DEBUG)
-    "libstdc++ in debug mode, new ABI " EXTENSIBLE_TEXT(_GLIBCXX_USE_CXX11_ABI);
-#elif defined(__GLIBCXX__)
-    "libstdc++, new ABI " EXTENSIBLE_TEXT(_GLIBCXX_USE_CXX11_ABI);
-#elif defined(_ITERATOR_DEBUG_LEVEL)
-    "MSVC's library, iterator debug level " EXTENSIBLE_TEXT(_ITERATOR_DEBUG_LEVEL);
-#else
-    "another library";
-#endif
-
 constexpr void write_number(char*& at, std::size_t number) noexcept {
     if (number >= 10) write_number(at, number / 10);
     *at++ = static_cast<char>('0' + number % 10);
@@ -148,9 +135,7 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
     const auto write = [&at](std::string_view part) {
         for (const char c : part) *at++ = c;
     };
-    write("extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ");
-    write(standard_library);
-    write(", sizes");
+    write("extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", " EXTENSIBLE_STANDARD_LIBRARY ", sizes");
     for (const std::size_t size : {sizeof(std::string), sizeof(std::vector<int>), sizeof(std::exception_ptr), sizeof(mutex),
                                    sizeof(registry_record), sizeof(registry_contents), sizeof(function_record),
                                    sizeof(hook_sequence), sizeof(plugin_record), sizeof(hook_record), sizeof(type_identity),

@@ -72,21 +72,36 @@
 #define EXTENSIBLE_SHARED_VARIABLE inline
 #endif
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
 #define EXTENSIBLE_NOINLINE [[gnu::noinline]]
 #define EXTENSIBLE_COLD [[gnu::cold]]
 #define EXTENSIBLE_ALWAYS_INLINE [[gnu::always_inline]]
-#define EXTENSIBLE_NO_UNIQUE_ADDRESS [[no_unique_address]]
 #elif defined(_MSC_VER)
 #define EXTENSIBLE_NOINLINE [[msvc::noinline]]
 #define EXTENSIBLE_COLD
 #define EXTENSIBLE_ALWAYS_INLINE [[msvc::forceinline]]
-#define EXTENSIBLE_NO_UNIQUE_ADDRESS [[msvc::no_unique_address]]
 #else
 #define EXTENSIBLE_NOINLINE
 #define EXTENSIBLE_COLD
 #define EXTENSIBLE_ALWAYS_INLINE
+#endif
+
+// The standard attribute has no effect where MSVC's layout is used, and Clang knows the other one since version 18.
+#if !defined(_MSC_VER)
+#define EXTENSIBLE_NO_UNIQUE_ADDRESS [[no_unique_address]]
+#elif __has_cpp_attribute(msvc::no_unique_address)
+#define EXTENSIBLE_NO_UNIQUE_ADDRESS [[msvc::no_unique_address]]
+#else
 #define EXTENSIBLE_NO_UNIQUE_ADDRESS
+#endif
+
+// Around classes that are larger than their members because they are aligned, of which MSVC warns.
+#if defined(_MSC_VER)
+#define EXTENSIBLE_PADDED_BEGIN __pragma(warning(push)) __pragma(warning(disable : 4324))
+#define EXTENSIBLE_PADDED_END __pragma(warning(pop))
+#else
+#define EXTENSIBLE_PADDED_BEGIN
+#define EXTENSIBLE_PADDED_END
 #endif
 
 // EXTENSIBLE_THREAD_POINTER: a thread-local pointer of this module. In a shared library the way to thread-local storage is a call
@@ -99,7 +114,7 @@
 #define EXTENSIBLE_THREAD_POINTER EXTENSIBLE_HIDDEN
 #endif
 
-// EXTENSIBLE_EMULATED_THREAD_LOCAL: thread_local variables are slow, and are freed before their destructors run.
+// EXTENSIBLE_EMULATED_THREAD_LOCAL: thread_local variables are slow, and are freed before objects among them are destroyed.
 #if defined(__MINGW32__) && !defined(__clang__)
 #define EXTENSIBLE_EMULATED_THREAD_LOCAL
 #endif
@@ -140,6 +155,50 @@
 
 #define EXTENSIBLE_TEXT_OF(...) #__VA_ARGS__
 #define EXTENSIBLE_TEXT(...) EXTENSIBLE_TEXT_OF(__VA_ARGS__)
+
+// What a module's standard library is, for its stamp; and the types that its std::chrono counts seconds and minutes in.
+#if defined(_LIBCPP_ABI_VERSION)
+#define EXTENSIBLE_STANDARD_LIBRARY "libc++ with ABI " EXTENSIBLE_TEXT(_LIBCPP_ABI_VERSION)
+#define EXTENSIBLE_CHRONO_SECONDS long long
+#define EXTENSIBLE_CHRONO_MINUTES long
+#elif defined(__GLIBCXX__)
+#if defined(_GLIBCXX_DEBUG)
+#define EXTENSIBLE_STANDARD_LIBRARY "libstdc++ in debug mode, new ABI " EXTENSIBLE_TEXT(_GLIBCXX_USE_CXX11_ABI)
+#else
+#define EXTENSIBLE_STANDARD_LIBRARY "libstdc++, new ABI " EXTENSIBLE_TEXT(_GLIBCXX_USE_CXX11_ABI)
+#endif
+#define EXTENSIBLE_CHRONO_SECONDS std::int64_t
+#define EXTENSIBLE_CHRONO_MINUTES std::int64_t
+#else
+#if defined(_ITERATOR_DEBUG_LEVEL)
+#define EXTENSIBLE_STANDARD_LIBRARY "MSVC's library, iterator debug level " EXTENSIBLE_TEXT(_ITERATOR_DEBUG_LEVEL)
+#else
+#define EXTENSIBLE_STANDARD_LIBRARY "another library"
+#endif
+#define EXTENSIBLE_CHRONO_SECONDS long long
+#define EXTENSIBLE_CHRONO_MINUTES int
+#endif
+
+// EXTENSIBLE_FUNCTION_TEXT: the function that it is in, with its template arguments.
+#if defined(_MSC_VER) && !defined(__clang__)
+#define EXTENSIBLE_FUNCTION_TEXT __FUNCSIG__
+#else
+#define EXTENSIBLE_FUNCTION_TEXT __PRETTY_FUNCTION__
+#endif
+
+// EXTENSIBLE_TEXT_IS_NUMBERS: the compiler prints the characters of a template argument that is a class as numbers.
+#if defined(__clang__) && __clang_major__ < 15
+#define EXTENSIBLE_TEXT_IS_NUMBERS 1
+#else
+#define EXTENSIBLE_TEXT_IS_NUMBERS 0
+#endif
+
+// EXTENSIBLE_EXCEPTIONS_ARE_COPIED: std::current_exception() gives a copy of what was thrown, each time another.
+#if defined(_MSC_VER)
+#define EXTENSIBLE_EXCEPTIONS_ARE_COPIED 1
+#else
+#define EXTENSIBLE_EXCEPTIONS_ARE_COPIED 0
+#endif
 
 namespace ext::inline EXTENSIBLE_ABI {
 

@@ -28,7 +28,7 @@ struct call_end {
 class call_ends {
 public:
     /// An end of this size that is no more aligned than a pointer needs no allocation, if it is the call's first.
-    static constexpr std::size_t small = 5 * sizeof(void*);
+    static constexpr std::size_t small_end = 5 * sizeof(void*);
 
     call_ends() noexcept {}  // leaves the room as it is: nearly no call uses it
     call_ends(const call_ends&) = delete;
@@ -65,7 +65,7 @@ private:
     };
 
     call_end* last_ = nullptr;
-    alignas(void*) unsigned char room_[sizeof(call_end) + small];
+    alignas(void*) unsigned char room_[sizeof(call_end) + small_end];
 };
 
 }  // namespace ext::inline EXTENSIBLE_ABI::detail

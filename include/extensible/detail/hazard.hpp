@@ -23,6 +23,8 @@ namespace ext::inline EXTENSIBLE_ABI::detail {
 
 struct thread_hazards;
 
+EXTENSIBLE_PADDED_BEGIN
+
 /// What one call on a thread holds.
 struct alignas(32) hazard_slot {
     // The list; `no_list` for a call without one; 0 where the slot is free. Written by the owner, read by whoever reclaims. Plus
@@ -84,6 +86,8 @@ private:
     EXTENSIBLE_FUNCTION hazard_slot* grow(hazard_slot& last);
     EXTENSIBLE_FUNCTION hazard_slot* adopt(hazard_slot* added, std::size_t count) noexcept;
 };
+
+EXTENSIBLE_PADDED_END
 
 /// All threads' slots, and the lists that have been replaced but may still be in use. It needs no construction and is never
 /// destroyed. Each module (the program, a shared library) has one, and a registry uses that of the module it was made in: calls

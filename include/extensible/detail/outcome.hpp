@@ -29,6 +29,10 @@ EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& ho
 /// As above. An isolated hook's exception is reported, and the call goes on as if it had returned: tells whether it does.
 EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook);
 
+/// Whether one is the other thrown again. Where that is a copy nothing tells but the text, which is all that a report would add.
+template <bool AreCopied = EXTENSIBLE_EXCEPTIONS_ARE_COPIED>
+bool is_same_exception(const std::exception_ptr& before, const std::exception_ptr& now);
+
 /// Hands an exception to the handlers of the registry; without one, a line goes to stderr. `function` is the name of the one that
 /// was called.
 EXTENSIBLE_FUNCTION void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced);
@@ -87,6 +91,19 @@ inline bool running_hook::is_running(const hook_record& hook) noexcept {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+template <bool AreCopied>
+bool is_same_exception(const std::exception_ptr& before, const std::exception_ptr& now) {
+    if (before == now) return true;
+    if constexpr (AreCopied) {
+        EXTENSIBLE_TRY {
+            return text_of(before) == text_of(now);
+        } EXTENSIBLE_CATCH(const std::bad_alloc&) {
+            // Then it is reported.
+        }
+    }
+    return false;
+}
+
 #if EXTENSIBLE_BODIES
 
 EXTENSIBLE_FUNCTION void keep_exception(call_fields& call) {
@@ -101,7 +118,9 @@ EXTENSIBLE_FUNCTION void keep_exception(call_fields& call) {
 EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& hook) {
     std::exception_ptr before = call.exception;
     keep_exception(call);
-    if (before && before != call.exception) report(hook, call.name, std::move(before), true);
+    if (!before) return;
+    if (is_same_exception(before, call.exception)) call.exception = std::move(before);  // for monitors too it is the same
+    else report(hook, call.name, std::move(before), true);
 }
 
 EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook) {

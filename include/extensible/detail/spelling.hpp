@@ -13,11 +13,7 @@ namespace ext::inline EXTENSIBLE_ABI::detail {
 
 template <class T>
 constexpr std::string_view function_text() noexcept {
-#if defined(_MSC_VER) && !defined(__clang__)
-    return __FUNCSIG__;
-#else
-    return __PRETTY_FUNCTION__;
-#endif
+    return EXTENSIBLE_FUNCTION_TEXT;
 }
 
 // Where a type is in that text, seen from both ends.

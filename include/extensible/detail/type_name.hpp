@@ -181,14 +181,8 @@ inline constexpr name_parts parts<T[Size]> = array_of<T>(type_name<argument<fals
 // Class templates -------------------------------------------------------------------------------------------------------------
 
 // What std::chrono's aliases count in. <chrono> itself is a large header.
-#if defined(__GLIBCXX__)
-inline constexpr std::string_view chrono_seconds = std::is_same_v<std::int64_t, long> ? "long" : "long long";
-inline constexpr std::string_view chrono_minutes = chrono_seconds;
-#elif defined(_LIBCPP_VERSION)
-inline constexpr std::string_view chrono_seconds = "long long", chrono_minutes = "long";
-#else
-inline constexpr std::string_view chrono_seconds = "long long", chrono_minutes = "int";
-#endif
+inline constexpr std::string_view chrono_seconds = type_name<EXTENSIBLE_CHRONO_SECONDS>();
+inline constexpr std::string_view chrono_minutes = type_name<EXTENSIBLE_CHRONO_MINUTES>();
 
 // An alias that everybody uses: it is written for the beginning of the template's name if the arguments are `first` and `rest`.
 struct alias_rule {

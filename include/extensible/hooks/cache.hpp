@@ -34,7 +34,7 @@
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
 struct cache_options {
-    duration ttl = duration::max();      ///< time to live: so long a result is given again
+    duration ttl = (duration::max)();      ///< time to live: so long a result is given again
     std::size_t capacity = 1000;         ///< so many results are kept: the one goes that was not asked for for the longest time
     duration failures_ttl = duration(0);  ///< so long a failure is given again: exceptions, and results that say so, see ext::failed
     hooks::clock clock = {};
@@ -279,7 +279,7 @@ void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, 
         flights_.end(*flight, came);
         const bool is_kept = is_wanted && came && ttl > duration(0);
         EXTENSIBLE_TRY {
-            const time_point until = ttl < time_point::max() - now ? now + ttl : time_point::max();
+            const time_point until = ttl < (time_point::max)() - now ? now + ttl : (time_point::max)();
             if (is_kept) counts_.evictions += kept_.keep(flight->key, std::move(came), until);
         } EXTENSIBLE_CATCH(...) {
             // There is no memory: it is asked for again.

@@ -139,7 +139,7 @@ faults::faults(registry& home, std::string_view text, const faults_options& opti
     const detail::fault_text read(text);
     seed_ = read.seed ? *read.seed : options.seed;
     if (seed_ == 0) seed_ = detail::any_seed();
-    const hook_options innermost{.priority = std::numeric_limits<int>::max()};
+    const hook_options innermost{.priority = (std::numeric_limits<int>::max)()};
     std::uint64_t number = 0;
     for (const detail::fault_rule& rule : read.rules) {
         const auto shared = std::make_shared<detail::fault>(rule, seed_, number++, options.clock);

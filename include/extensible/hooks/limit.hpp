@@ -41,13 +41,13 @@ public:
 struct limit_rate_options {
     double rate = 100;                       ///< so many calls a second
     int burst = 1;                           ///< and so many at once, after a time with few
-    duration longest_wait = duration::max();  ///< where it waits: a call that would have to wait longer throws at once
+    duration longest_wait = (duration::max)();  ///< where it waits: a call that would have to wait longer throws at once
     hooks::clock clock = {};
 };
 
 struct limit_calls_options {
     int calls = 16;                                      ///< so many at once
-    int longest_queue = std::numeric_limits<int>::max();  ///< where it waits: one more than so many throws
+    int longest_queue = (std::numeric_limits<int>::max)();  ///< where it waits: one more than so many throws
 };
 
 struct wait_type {};
@@ -98,7 +98,7 @@ class bucket {
 public:
     explicit bucket(limit_rate_options options)
         : options_(std::move(options)), tokens_(options_.burst), filled_(options_.clock.now()) {
-        expect(options_.rate > 0 && options_.rate <= std::numeric_limits<double>::max(), "limit_rate", ".rate",
+        expect(options_.rate > 0 && options_.rate <= (std::numeric_limits<double>::max)(), "limit_rate", ".rate",
                "more than 0 and finite", options_.rate);
         expect(options_.burst >= 1, "limit_rate", ".burst", "at least 1", options_.burst);
         expect(options_.longest_wait >= duration(0), "limit_rate", ".longest_wait", "0 or more", options_.longest_wait);
@@ -110,7 +110,7 @@ public:
         const std::lock_guard lock(mutex_);
         if (now > filled_) {
             const double seconds = std::chrono::duration<double>(now - filled_).count();
-            tokens_ = std::min(tokens_ + seconds * options_.rate, double(options_.burst));
+            tokens_ = (std::min)(tokens_ + seconds * options_.rate, double(options_.burst));
             filled_ = now;
         }
         const duration pause = duration_of((1 - tokens_) / options_.rate);
@@ -126,8 +126,8 @@ public:
 
 private:
     static duration duration_of(double seconds) {
-        const double count = std::max(seconds, 0.0) * 1e9;
-        return count < 9e18 ? duration(std::llround(count)) : duration::max();
+        const double count = (std::max)(seconds, 0.0) * 1e9;
+        return count < 9e18 ? duration(std::llround(count)) : (duration::max)();
     }
 
     const limit_rate_options options_;

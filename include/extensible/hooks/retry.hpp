@@ -33,7 +33,7 @@ struct retry_options {
     double factor = 2;                                      ///< each pause is so many times as long as the one before
     duration longest_pause = std::chrono::minutes(1);       ///< but no longer than this
     double jitter = 0;                                      ///< chance makes a pause shorter or longer by up to this part
-    duration budget = duration::max();                      ///< no attempt begins when so much time has passed since the first
+    duration budget = (duration::max)();                      ///< no attempt begins when so much time has passed since the first
     /// Whether a failure is worth another attempt; each is where this is empty. All threads that call the function call it.
     std::function<bool(const any_call&)> when = {};
     std::uint64_t seed = 0;  ///< of the jitter; 0 for another one each time

@@ -135,7 +135,7 @@ public:
 
 private:
     static const hook_options& innermost(hook_options& options) {
-        if (!options.priority) options.priority = std::numeric_limits<int>::max();
+        if (!options.priority) options.priority = (std::numeric_limits<int>::max)();
         return options;
     }
 

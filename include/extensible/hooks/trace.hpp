@@ -205,7 +205,7 @@ private:
 inline trace::trace(registry& home, std::ostream& out, const trace_options& options)
     : log_(std::make_shared<detail::trace_log>(out, options)),
       hook_(home.on_start(options.pattern, [log = log_](any_call& call) { return detail::traced_call(log, call); },
-                          {.priority = std::numeric_limits<int>::min(), .isolate = true})) {}
+                          {.priority = (std::numeric_limits<int>::min)(), .isolate = true})) {}
 
 inline trace::~trace() { log_->close(); }
 

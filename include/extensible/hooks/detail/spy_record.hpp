@@ -131,7 +131,7 @@ public:
         const std::lock_guard lock(mutex_);
         calls_.push_back(seen);
         if (answers_.empty()) return {std::move(seen), nullptr};
-        const std::size_t next = std::min(given_, answers_.size() - 1);
+        const std::size_t next = (std::min)(given_, answers_.size() - 1);
         given_ = next + 1;
         return {std::move(seen), answers_[next]};
     }

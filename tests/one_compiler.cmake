@@ -1,0 +1,28 @@
+# What differs between compilers is in detail/config.hpp, and what differs between operating systems in two headers more. Nowhere
+# else is there an attribute, a keyword or a predefined macro of one of them; and every macro is called EXTENSIBLE_...
+#
+#     cmake -DINCLUDE=<folder of headers> -P tests/one_compiler.cmake
+
+cmake_minimum_required(VERSION 3.20)
+
+set(compiler "(gnu|clang|msvc)::|__attribute__|_MSC_VER|_MSVC_|__GNUC__|__clang|__MINGW|__GLIBC|_GLIBCXX|_LIBCPP|_ITERATOR_DEBUG")
+string(APPEND compiler "|__pragma|__PRETTY_FUNCTION__|__FUNCSIG__|__PIC__|__PIE__|# *pragma +[^o]")
+set(system "_WIN32|__APPLE__|__linux__|__unix__|__ELF__|__declspec|__stdcall|__has_include")
+set(macro "^[^\"]*# *(define|undef) +[^E]")
+
+file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/*.hpp)
+if(NOT headers)
+    message(FATAL_ERROR "${INCLUDE} has no headers")
+endif()
+list(REMOVE_ITEM headers extensible/detail/config.hpp)
+foreach(header IN LISTS headers)
+    set(unwanted "${compiler}|${macro}")
+    if(NOT header MATCHES "detail/(system|loader)[.]hpp$")
+        string(APPEND unwanted "|${system}")
+    endif()
+    file(STRINGS ${INCLUDE}/${header} found REGEX "${unwanted}")
+    list(FILTER found EXCLUDE REGEX "^ *//")
+    if(found)
+        message(SEND_ERROR "${header}: this belongs into detail/config.hpp:\n${found}")
+    endif()
+endforeach()
