@@ -7,7 +7,7 @@
 #include <cstring>
 #include <new>
 #include <string_view>
-#if defined(__linux__)
+#if defined(__linux__) || defined(_WIN32)
 #include <malloc.h>
 #endif
 
@@ -27,13 +27,28 @@ std::size_t size_of([[maybe_unused]] void* memory) noexcept {
 #endif
 }
 
+void* allocate(std::size_t size, std::size_t alignment) noexcept {
+    if (alignment <= alignof(std::max_align_t)) return std::malloc(size ? size : 1);
+#if defined(_WIN32)
+    return ::_aligned_malloc(size ? size : 1, alignment);
+#else
+    const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
+    return std::aligned_alloc(alignment, rounded ? rounded : alignment);
+#endif
+}
+
+void free_allocated(void* memory, [[maybe_unused]] std::size_t alignment) noexcept {
+#if defined(_WIN32)
+    if (alignment > alignof(std::max_align_t)) return ::_aligned_free(memory);
+#endif
+    std::free(memory);
+}
+
 // Null where it fails.
 void* obtain(std::size_t size, std::size_t alignment) noexcept {
     ++heap::allocations;
     if (heap::fail_in != 0 && --heap::fail_in == 0) return nullptr;
-    const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-    void* const memory = alignment <= alignof(std::max_align_t) ? std::malloc(size ? size : 1)
-                                                                 : std::aligned_alloc(alignment, rounded ? rounded : alignment);
+    void* const memory = allocate(size, alignment);
     if (!memory) return nullptr;
     used_blocks.fetch_add(1, std::memory_order_relaxed);
     const std::size_t more = size_of(memory);
@@ -49,13 +64,13 @@ void* obtain_or_throw(std::size_t size, std::size_t alignment) {
     throw std::bad_alloc();
 }
 
-void give_back(void* memory) noexcept {
+void give_back(void* memory, std::size_t alignment = 1) noexcept {
     if (!memory) return;
     used_blocks.fetch_sub(1, std::memory_order_relaxed);
     used_bytes.fetch_sub(size_of(memory), std::memory_order_relaxed);
     const std::string_view block(static_cast<const char*>(memory), searched.empty() ? 0 : size_of(memory));
     if (!block.empty() && block.find(searched) != std::string_view::npos) ++freed_with_text;
-    std::free(memory);
+    free_allocated(memory, alignment);
 }
 
 }  // namespace
@@ -82,7 +97,7 @@ void operator delete(void* memory, const std::nothrow_t&) noexcept { give_back(m
 void operator delete[](void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
 void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { give_back(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { give_back(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
+void operator delete(void* memory, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }
+void operator delete[](void* memory, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }
+void operator delete(void* memory, std::size_t, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }
+void operator delete[](void* memory, std::size_t, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }

@@ -16,6 +16,13 @@ inline constinit thread_local std::size_t allocations = 0;
 /// 1: the next allocation of this thread fails; 2: the one after it; 0: none.
 inline constinit thread_local std::size_t fail_in = 0;
 
+/// How often the standard library allocates, and goes on where it cannot, to have something called when a thread ends.
+#if defined(__MINGW32__)
+inline constexpr std::size_t at_thread_end = 1;
+#else
+inline constexpr std::size_t at_thread_end = 0;
+#endif
+
 /// Allocated and not freed yet, by all threads.
 std::size_t blocks() noexcept;
 std::size_t bytes() noexcept;

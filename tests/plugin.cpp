@@ -1,11 +1,11 @@
 // Hooks that belong to one owner.
 #include "catch.hpp"
+#include "latch.hpp"
 
 #include <extensible/extensible.hpp>
 
 #include <atomic>
 #include <chrono>
-#include <latch>
 #include <memory>
 #include <optional>
 #include <string>
@@ -185,7 +185,7 @@ TEST_CASE("A plugin may be unloaded and destroyed by its own hook, whose call go
 
 TEST_CASE("unload() waits for calls on other threads, and unload_for() gives up in time") {
     hooked h;
-    std::latch inside(1), go_on(1);
+    tests::latch inside(1), go_on(1);
     std::atomic<bool> left{false};
     auto state = std::make_shared<int>(1);
     const std::weak_ptr<int> watch = state;
@@ -249,9 +249,9 @@ TEST_CASE("Who waits is not let through because another thread waits for it in i
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
     ext::extensible g{registry, "g", [] {}};
-    std::latch inside_f{1};
-    std::latch inside_g{1};
-    std::latch end_of_f{1};
+    tests::latch inside_f{1};
+    tests::latch inside_g{1};
+    tests::latch end_of_f{1};
     bool ended_in_time = true;
 
     ext::plugin plugin{registry, "p"};

@@ -1,12 +1,12 @@
 // What happens when threads call, register and remove at the same time. Run under ThreadSanitizer, too.
 #include "catch.hpp"
+#include "latch.hpp"
 
 #include <extensible/extensible.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
@@ -102,11 +102,11 @@ TEST_CASE("Two threads may wait for the same hook, and neither returns before it
 
 TEST_CASE("remove_and_wait() waits for another thread that is destroying what the hook captured") {
     struct slow_to_destroy {
-        std::latch& destroying;
-        std::latch& may_finish;
+        tests::latch& destroying;
+        tests::latch& may_finish;
         std::atomic<bool>& destroyed;
         bool owner = true;
-        slow_to_destroy(std::latch& begun, std::latch& waited_for, std::atomic<bool>& done)
+        slow_to_destroy(tests::latch& begun, tests::latch& waited_for, std::atomic<bool>& done)
             : destroying(begun), may_finish(waited_for), destroyed(done) {}
         slow_to_destroy(slow_to_destroy&& other) noexcept
             : destroying(other.destroying), may_finish(other.may_finish), destroyed(other.destroyed),
@@ -121,7 +121,7 @@ TEST_CASE("remove_and_wait() waits for another thread that is destroying what th
     };
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
-    std::latch destroying(1), waiting(1);
+    tests::latch destroying(1), waiting(1);
     std::atomic<bool> destroyed{false};
     bool was_destroyed = false;
     ext::hook hook = f.on_start([state = slow_to_destroy(destroying, waiting, destroyed)](auto&) {});
@@ -139,7 +139,7 @@ TEST_CASE("remove() returns while a call runs the hook, and the call that leaves
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     auto state = std::make_shared<int>(0);
-    std::latch running(1), removed(1);
+    tests::latch running(1), removed(1);
     ext::hook hook = f.on_start([&, state](auto&) {
         running.count_down();
         removed.wait();
@@ -157,7 +157,7 @@ TEST_CASE("remove_and_wait() waits for a call that runs the hook, not for calls 
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     ext::extensible g{registry, "g", [](int x) { return x; }};
-    std::latch in_g(1), f_removed(1), in_f(1);
+    tests::latch in_g(1), f_removed(1), in_f(1);
     std::atomic<bool> left_f{false};
     ext::hook on_g = g.on_start([&](auto&) {
         in_g.count_down();
@@ -184,7 +184,7 @@ TEST_CASE("Two threads that wait for each other's calls do not wait for ever") {
     ext::extensible g{registry, "g", [](int x) { return x; }};
     for (int round = 0; round < 50; ++round) {
         SECTION("in one hook, round " + std::to_string(round)) {
-            std::latch both(2);
+            tests::latch both(2);
             ext::hook hook;
             hook = f.on_start([&](auto&) {
                 both.arrive_and_wait();
@@ -194,7 +194,7 @@ TEST_CASE("Two threads that wait for each other's calls do not wait for ever") {
             CHECK(!hook.active());
         }
         SECTION("in two, round " + std::to_string(round)) {
-            std::latch both(2);
+            tests::latch both(2);
             ext::hook on_f, on_g;
             on_f = f.on_start([&](auto&) {
                 both.arrive_and_wait();
@@ -287,6 +287,7 @@ struct at_thread_end {
 
 }  // namespace
 
+#if !defined(EXTENSIBLE_EMULATED_THREAD_LOCAL)  // where an object like this one is freed before it is destroyed
 TEST_CASE("A function with hooks may be called while its thread ends") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -306,10 +307,11 @@ TEST_CASE("A function with hooks may be called while its thread ends") {
     hook.remove_and_wait();
     CHECK(calls == 150);
 }
+#endif
 
 TEST_CASE("Nobody waits for calls of another function, though a hook of that was removed meanwhile") {
     ext::registry registry;
-    std::latch inside{1}, leaves{1};
+    tests::latch inside{1}, leaves{1};
     ext::extensible other{registry, "other", [] {}};
     ext::hook removed = other.on_start([&](auto&) {
         inside.count_down();

@@ -3,13 +3,13 @@
 
 # run([ENV <variable=value>...] [ARGS <argument>...] [IN <directory>])
 #
-# Runs the program. `status`, `out` and `err` are then what came of it, and `run` is the command, for claim().
+# Runs the program, in EMULATOR where one is needed. `status`, `out` and `err` are then what came of it, and `run` is the command, for claim().
 macro(run)
     cmake_parse_arguments(run "" "IN" "ENV;ARGS" ${ARGN})
     if(NOT DEFINED run_IN)
         set(run_IN .)
     endif()
-    execute_process(COMMAND "${CMAKE_COMMAND}" -E env ${run_ENV} "${PROGRAM}" ${run_ARGS} WORKING_DIRECTORY "${run_IN}"
+    execute_process(COMMAND "${CMAKE_COMMAND}" -E env ${run_ENV} ${EMULATOR} "${PROGRAM}" ${run_ARGS} WORKING_DIRECTORY "${run_IN}"
         RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE err TIMEOUT 50)
     string(REPLACE "\r\n" "\n" out "${out}")
     string(REPLACE "\r\n" "\n" err "${err}")

@@ -38,7 +38,7 @@ function(check claim)
         set(expected_OUT "")
     endif()
 
-    execute_process(COMMAND "${CMAKE_COMMAND}" -E env ${clean} ${expected_ENV} "${PROGRAM}" ${expected_ARGS}
+    execute_process(COMMAND "${CMAKE_COMMAND}" -E env ${clean} ${expected_ENV} ${EMULATOR} "${PROGRAM}" ${expected_ARGS}
         RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE err TIMEOUT 60)
     string(REPLACE "\r\n" "\n" out "${out}")
     string(REPLACE "\r\n" "\n" err "${err}")

@@ -157,8 +157,12 @@ TEST_CASE("faults may come from the environment") {
     ext::registry registry;
     ext::extensible get{registry, "get", [] {}};
     const auto faults_of = [&](const char* text) {
+#if defined(_WIN32)
+        _putenv_s("EXTENSIBLE_FAULTS", text ? text : "");  // empty: there is none
+#else
         if (text) setenv("EXTENSIBLE_FAULTS", text, 1);
         else unsetenv("EXTENSIBLE_FAULTS");
+#endif
         const auto faults = hooks::faults::from_environment(registry);
         return pattern_of_faults(get, 1);
     };

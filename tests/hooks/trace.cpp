@@ -155,17 +155,19 @@ TEST_CASE("a trace is valid JSON in its file, whenever the program ends") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](const std::string& text) { return text.size(); }};
     const std::filesystem::path path = std::filesystem::temp_directory_path() / "extensible_test_of_trace.json";
-    std::ofstream file(path, std::ios::binary);
-    const hooks::trace trace{registry, file, {.values = true, .buffer = 1}};
-    for (std::size_t calls = 1; calls <= 5; ++calls) {
-        f(std::string(calls * 5000, 'x'));  // with more than a file's own buffer holds, and with less
-        f("x");
-        std::ifstream read(path, std::ios::binary);
-        const std::string written{std::istreambuf_iterator<char>(read), {}};
-        CHECK(is_json(written));
-        CHECK(count(written, R"("ph": "X")") == 2 * calls);
+    {
+        std::ofstream file(path, std::ios::binary);
+        const hooks::trace trace{registry, file, {.values = true, .buffer = 1}};
+        for (std::size_t calls = 1; calls <= 5; ++calls) {
+            f(std::string(calls * 5000, 'x'));  // with more than a file's own buffer holds, and with less
+            f("x");
+            std::ifstream read(path, std::ios::binary);
+            const std::string written{std::istreambuf_iterator<char>(read), {}};
+            CHECK(is_json(written));
+            CHECK(count(written, R"("ph": "X")") == 2 * calls);
+        }
     }
-    std::filesystem::remove(path);
+    std::filesystem::remove(path);  // which is closed
 }
 
 TEST_CASE("a call does not fail because its trace cannot be written") {

@@ -2,29 +2,31 @@
 #include "half_way.hpp"
 
 #include "../catch.hpp"
+#include "../open_library.hpp"
+#include "../latch.hpp"
 
 #include <extensible/extensible.hpp>
 #include <extensible/library.hpp>
 
-#include <dlfcn.h>
-#include <link.h>
-#include <unistd.h>
-
 #include <atomic>
+#include <cerrno>
 #include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
-#include <latch>
 #include <optional>
+#include <random>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
+using tests::is_in_memory;
+using tests::loaded_libraries;
 namespace fs = std::filesystem;
 
 namespace {
@@ -47,13 +49,21 @@ constexpr std::pair none{0, 0}, version_1{10101, 10000}, version_2{20202, 20000}
 class folder {
 public:
     folder() {
+        static const auto of_this_process = std::random_device()();
         static int number = 0;
-        path_ = fs::temp_directory_path() / ("extensible-" + std::to_string(::getpid()) + "-" + std::to_string(++number));
+        const std::string name = "extensible-" + std::to_string(of_this_process) + "-" + std::to_string(++number);
+        path_ = fs::temp_directory_path() / name;
+        replaced_ = fs::temp_directory_path() / (name + "-replaced");
         fs::create_directory(path_);
+        fs::create_directory(replaced_);
     }
     folder(const folder&) = delete;
     folder& operator=(const folder&) = delete;
-    ~folder() { fs::remove_all(path_); }
+    ~folder() {
+        std::error_code is_open;  // Windows keeps those files
+        fs::remove_all(path_, is_open);
+        fs::remove_all(replaced_, is_open);
+    }
 
     const fs::path& path() const { return path_; }
 
@@ -61,32 +71,37 @@ public:
 
     // A copy of one of the libraries. It takes the place of a file of its name, which goes on as it is where it is open.
     fs::path copy(const std::string& library, const std::string& name) const {
-        fs::remove(path_ / name);
-        fs::copy_file(fs::path(LIBRARIES) / (library + ".so"), path_ / name);
+        move_away(name);
+        fs::copy_file(fs::path(LIBRARIES) / (library + SUFFIX), path_ / name);
         return path_ / name;
     }
-    fs::path copy(const std::string& library) const { return copy(library, library + ".so"); }
+    fs::path copy(const std::string& library) const { return copy(library, library + SUFFIX); }
+    void move_away(const std::string& name) const {
+        static int number = 0;
+        if (fs::exists(path_ / name)) fs::rename(path_ / name, replaced_ / std::to_string(++number));
+    }
     fs::path write(const std::string& name, const std::string& text) const {
+        move_away(name);
         std::ofstream(path_ / name) << text;
         return path_ / name;
     }
 
 private:
-    fs::path path_;
+    fs::path path_, replaced_;
 };
 
-bool is_in_memory(const fs::path& file) {
-    void* const library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD);
-    if (library) ::dlclose(library);
-    return library != nullptr;
-}
+#if defined(_WIN32)
+constexpr std::size_t copies_in_use = 1;  // of a library that was loaded anew: Windows keeps a file that is open
+constexpr const char* library_of_the_system = "kernel32.dll";
+constexpr int no_such_library = 126;
+#else
+constexpr std::size_t copies_in_use = 0;
+constexpr const char* library_of_the_system = "libc.so.6";
+constexpr int no_such_library = ENOENT;
+#endif
 
-std::size_t loaded_libraries() {
-    std::size_t number = 0;
-    const auto count = [](dl_phdr_info*, std::size_t, void* counted) { return ++*static_cast<std::size_t*>(counted), 0; };
-    ::dl_iterate_phdr(count, &number);
-    return number;
-}
+// The system's words for a reason.
+std::string text_of_code(int code) { return std::system_category().message(code); }
 
 std::string owner_of_hooks(const ext::registry& registry) {
     for (const ext::function_info& function : registry.functions())
@@ -142,7 +157,7 @@ TEST_CASE("All hooks of a library are enabled in one step, when its entry has re
 TEST_CASE("A library's plugin is called as its file, or as it is told") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "libvault.so");
+    const fs::path file = plugins.copy("version_1", "libvault" SUFFIX);
     {
         const ext::library library{h.registry, file};
         CHECK(library.plugin().name() == "libvault");
@@ -191,7 +206,7 @@ TEST_CASE("A library of the default registry") {
     const folder plugins;
     plugins.copy("version_1");
     {
-        const ext::library library{plugins.path() / "version_1.so"};
+        const ext::library library{plugins.path() / "version_1" SUFFIX};
         CHECK(first(0) == 10101);
     }
     {
@@ -207,9 +222,9 @@ TEST_CASE("A library's file is looked for where its path says, and not among the
     plugins.copy("version_1");
     const fs::path before = fs::current_path();
     fs::current_path(plugins.path());
-    CHECK_THROWS_AS(ext::library(h.registry, "libc.so.6"), ext::error);
+    CHECK_THROWS_AS(ext::library(h.registry, library_of_the_system), ext::error);
     {
-        const ext::library library{h.registry, "version_1.so"};
+        const ext::library library{h.registry, "version_1" SUFFIX};
         CHECK(h.added() == version_1);
     }
     fs::current_path(before);
@@ -268,7 +283,7 @@ TEST_CASE("A library waits for calls that are inside of its hooks before it is c
     const folder plugins;
     const fs::path file = plugins.copy("version_1");
     std::optional<ext::library> library(std::in_place, h.registry, file);
-    std::latch inside(1), go_on(1);
+    tests::latch inside(1), go_on(1);
     ext::extensible<int(int)> slow{h.registry, "host.slow", [&](int x) {
         inside.count_down();
         go_on.wait();
@@ -311,18 +326,18 @@ TEST_CASE("A library that is destroyed inside of its own hooks stays in memory")
 TEST_CASE("A library that is loaded anew has the hooks of the new file") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault.so");
+    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
     h.registry.on_hook_error([](const ext::hook_error&) {});
     const std::size_t before = loaded_libraries();
     {
         ext::library library{h.registry, file, {.name = "safe", .isolate = true}};
         for (const auto& [name, added] : {std::pair("version_2", version_2), std::pair("version_1", version_1),
                                           std::pair("version_2", version_2)}) {
-            plugins.copy(name, "vault.so");
+            plugins.copy(name, "vault" SUFFIX);
             library.reload();
             CHECK(h.added() == added);
             CHECK(loaded_libraries() == before + 1);
-            CHECK(plugins.size() == 1);  // the copy that was opened has been removed
+            CHECK(plugins.size() == 1 + copies_in_use);  // other copies have been removed
             CHECK(library.plugin().name() == "safe");
             CHECK(owner_of_hooks(h.registry) == "safe");
             CHECK(h.failing(1) == 1);
@@ -345,15 +360,15 @@ TEST_CASE("A library without static thread-local storage can be loaded anew any 
 TEST_CASE("A new library's hooks have the order that they state, and the old one's have no part in it") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault.so");
+    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
     ext::library library{h.registry, file};
     h.order.on_start([](auto& call) { auto& [x] = call.args; x = *x * 10 + 3; }, {.after = {"a", "b"}});
     h.order.on_start([](auto& call) { auto& [x] = call.args; x = *x * 10 + 4; }, {.before = "a"});
     CHECK(h.order(0) == 4123);
-    plugins.copy("version_2", "vault.so");
+    plugins.copy("version_2", "vault" SUFFIX);
     library.reload();
     CHECK(h.order(0) == 4213);
-    plugins.copy("version_1", "vault.so");
+    plugins.copy("version_1", "vault" SUFFIX);
     library.reload();
     CHECK(h.order(0) == 4123);
 }
@@ -361,10 +376,10 @@ TEST_CASE("A new library's hooks have the order that they state, and the old one
 TEST_CASE("A hook that runs in place of a library's does so when that is loaded anew") {
     hooked h;
     const folder plugins;
-    ext::library library{h.registry, plugins.copy("version_1", "vault.so")};
+    ext::library library{h.registry, plugins.copy("version_1", "vault" SUFFIX)};
     ext::hook other = h.first.on_start([](auto& call) { auto& [x] = call.args; x = 5; }, {.id = "first", .replace = true});
     CHECK(h.first(0) == 10105);
-    plugins.copy("version_2", "vault.so");
+    plugins.copy("version_2", "vault" SUFFIX);
     library.reload();
     CHECK(h.first(0) == 20205);
     other.remove();
@@ -374,8 +389,8 @@ TEST_CASE("A hook that runs in place of a library's does so when that is loaded 
 TEST_CASE("While a new library registers its hooks, the old one's run") {
     hooked h;
     const folder plugins;
-    ext::library library{h.registry, plugins.copy("version_1", "vault.so")};
-    plugins.copy("version_2", "vault.so");
+    ext::library library{h.registry, plugins.copy("version_1", "vault" SUFFIX)};
+    plugins.copy("version_2", "vault" SUFFIX);
     std::pair<int, int> half_way;
     std::string refused;
     in_the_middle = [&] {
@@ -396,7 +411,7 @@ TEST_CASE("While a new library registers its hooks, the old one's run") {
 TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault.so");
+    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
     ext::library library{h.registry, file};
     ext::plugin* const plugin = &library.plugin();
     const std::size_t before = loaded_libraries();
@@ -406,22 +421,24 @@ TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
         CHECK(number_of_hooks(h.registry) == 7);
         CHECK(loaded_libraries() == before);
     };
-    fs::remove(file);
-    CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be copied") && Contains("No such file"));
+    plugins.move_away("vault" SUFFIX);
+    CHECK_THROWS_WITH(library.reload(),
+                      StartsWith(file.string() + ": it cannot be copied") &&
+                          (Contains(text_of_code(2)) || Contains(std::generic_category().message(ENOENT))));
     stays();
-    plugins.write("vault.so", "no library");
+    plugins.write("vault" SUFFIX, "no library");
     CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be opened as a shared library"));
     stays();
     CHECK(plugins.size() == 1);
     for (const auto& [name, says] : {std::pair("no_plugin", ": it exports no extensible_plugin;"),
                                      std::pair("other_layout", ": this module was compiled with "),
                                      std::pair("throwing", ": its entry threw: the vault is locked")}) {
-        plugins.copy(name, "vault.so");
+        plugins.copy(name, "vault" SUFFIX);
         CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + says));
         stays();
     }
     h.registry.seal();
-    plugins.copy("version_2", "vault.so");
+    plugins.copy("version_2", "vault" SUFFIX);
     CHECK_THROWS_WITH(library.reload(), Contains("the registry is sealed"));
     stays();
 }
@@ -429,8 +446,8 @@ TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
 TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as that") {
     hooked h;
     const folder plugins;
-    ext::library library{h.registry, plugins.copy("version_1", "vault.so")};
-    plugins.copy("version_2", "vault.so");
+    ext::library library{h.registry, plugins.copy("version_1", "vault" SUFFIX)};
+    plugins.copy("version_2", "vault" SUFFIX);
     library.plugin().disable();
     library.reload();
     CHECK(h.added() == none);
@@ -446,9 +463,9 @@ TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as 
 TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory beside the new one") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault.so");
+    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
     ext::library library{h.registry, file};
-    plugins.copy("version_2", "vault.so");
+    plugins.copy("version_2", "vault" SUFFIX);
     int calls = 0;
     ext::extensible<int(int)> ending{h.registry, "host.ending", [&](int x) {
         if (calls++ == 0) library.reload();
@@ -462,15 +479,15 @@ TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory
 TEST_CASE("While threads call, a library is loaded anew in one step: no call runs hooks of both, or of neither") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault.so");
+    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
     std::deque<ext::extensible<int(int)>> more;  // so many that it takes a while to prepare the step
     for (int number = 0; number < 300; ++number)
         more.emplace_back(h.registry, "host.more." + std::to_string(number), [](int x) { return x; });
     std::atomic<int> wrong{0};
     for (int round = 0; round < 10; ++round) {
-        plugins.copy("version_1", "vault.so");
+        plugins.copy("version_1", "vault" SUFFIX);
         ext::library library{h.registry, file};
-        std::latch calling(8);
+        tests::latch calling(8);
         std::vector<std::thread> threads;
         for (int number = 0; number < 8; ++number)
             threads.emplace_back([&, number] {
@@ -487,7 +504,7 @@ TEST_CASE("While threads call, a library is loaded anew in one step: no call run
                 }
             });
         calling.wait();
-        plugins.copy("version_2", "vault.so");
+        plugins.copy("version_2", "vault" SUFFIX);
         library.reload();
         for (std::thread& thread : threads) thread.join();
     }
@@ -501,9 +518,9 @@ TEST_CASE("A file that is no shared library is an error that names it") {
     hooked h;
     const folder plugins;
     const auto opened = [&](const fs::path& file) { const ext::library library{h.registry, file}; };
-    const fs::path missing = plugins.path() / "missing.so", text = plugins.write("text.so", "no library");
+    const fs::path missing = plugins.path() / "missing" SUFFIX, text = plugins.write("text" SUFFIX, "no library");
     const std::string reason = ": it cannot be opened as a shared library: ";
-    CHECK_THROWS_WITH(opened(missing), StartsWith(missing.string() + reason) && Contains("No such file"));
+    CHECK_THROWS_WITH(opened(missing), StartsWith(missing.string() + reason) && Contains(text_of_code(no_such_library)));
     CHECK_THROWS_WITH(opened(text), StartsWith(text.string() + reason));
     CHECK_THROWS_WITH(opened(plugins.path()), StartsWith(plugins.path().string() + reason));
     CHECK_THROWS_AS(opened(""), ext::error);
@@ -566,7 +583,8 @@ TEST_CASE("An entry that cannot register a hook says why") {
     const folder plugins;
     const ext::library library{h.registry, plugins.copy("version_1")};
     CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("version_2")),
-                      Contains("version_2.so: its entry threw: host.first: there is a start hook 'first' of version_1 already"));
+                      Contains("version_2" SUFFIX
+                               ": its entry threw: host.first: there is a start hook 'first' of version_1 already"));
     CHECK(h.added() == version_1);
     h.registry.seal();
     CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("throwing")), Contains("the registry is sealed"));
@@ -578,11 +596,11 @@ TEST_CASE("An entry that cannot register a hook says why") {
 TEST_CASE("A folder is loaded in the order of its files' names, and what is broken in it is reported while the others go on") {
     hooked h;
     const folder plugins;
-    const std::vector<fs::path> files{plugins.write("1.so", "no library"), plugins.copy("throwing", "2.so"),
-                                      plugins.copy("version_2", "3.so"),   plugins.copy("no_plugin", "4.so"),
-                                      plugins.copy("version_1", "5.so"),   plugins.copy("other_layout", "6.so")};
+    const std::vector<fs::path> files{plugins.write("1" SUFFIX, "no library"), plugins.copy("throwing", "2" SUFFIX),
+                                      plugins.copy("version_2", "3" SUFFIX),   plugins.copy("no_plugin", "4" SUFFIX),
+                                      plugins.copy("version_1", "5" SUFFIX),   plugins.copy("other_layout", "6" SUFFIX)};
     plugins.write("README.md", "no library either");
-    fs::create_directory(plugins.path() / "folder.so");
+    fs::create_directory(plugins.path() / "folder" SUFFIX);
     {
         const std::vector<ext::load_report> reports = ext::load_folder(h.registry, plugins.path());
         REQUIRE(reports.size() == files.size());
@@ -593,8 +611,9 @@ TEST_CASE("A folder is loaded in the order of its files' names, and what is brok
         }
         CHECK(h.added() == version_2);
         CHECK(reports[2].library->plugin().name() == "3");
-        CHECK_THAT(reports[1].reason, Contains("2.so: its entry threw: the vault is locked"));
-        CHECK_THAT(reports[4].reason, Contains("5.so: its entry threw: host.first: there is a start hook 'first' of 3 already"));
+        CHECK_THAT(reports[1].reason, Contains("2" SUFFIX ": its entry threw: the vault is locked"));
+        CHECK_THAT(reports[4].reason,
+                   Contains("5" SUFFIX ": its entry threw: host.first: there is a start hook 'first' of 3 already"));
     }
     CHECK(h.added() == none);
     for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));
@@ -603,7 +622,7 @@ TEST_CASE("A folder is loaded in the order of its files' names, and what is brok
 TEST_CASE("Of a folder those are loaded that are allowed and not blocked, by name, file name or pattern") {
     hooked h;
     const folder plugins;
-    for (const char* const name : {"a_one.so", "a_two.so", "b_one.so", "b_two.so"}) plugins.copy("no_plugin", name);
+    for (const std::string name : {"a_one", "a_two", "b_one", "b_two"}) plugins.copy("no_plugin", name + SUFFIX);
     const auto tried = [&](const ext::folder_options& options) {
         std::string names;
         for (const ext::load_report& report : ext::load_folder(h.registry, plugins.path(), options))
@@ -611,8 +630,8 @@ TEST_CASE("Of a folder those are loaded that are allowed and not blocked, by nam
         return names;
     };
     CHECK(tried({}) == "a_one a_two b_one b_two ");
-    CHECK(tried({.allow = {"b_one", "a_two.so"}}) == "a_two b_one ");
-    CHECK(tried({.block = {"b_one", "a_two.so"}}) == "a_one b_two ");
+    CHECK(tried({.allow = {"b_one", "a_two" SUFFIX}}) == "a_two b_one ");
+    CHECK(tried({.block = {"b_one", "a_two" SUFFIX}}) == "a_one b_two ");
     CHECK(tried({.allow = {"a*", "b_two"}, .block = {"*one"}}) == "a_two b_two ");
     CHECK(tried({.allow = {"a_one"}, .block = {"a_one"}}) == "");
     CHECK(tried({.allow = {"c*"}}) == "");

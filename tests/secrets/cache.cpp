@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "../latch.hpp"
 
 #include <secrets/cache.hpp>
 
@@ -10,7 +11,6 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <latch>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -68,7 +68,7 @@ bool eventually(Condition condition) {
 std::vector<std::string> in_threads(std::size_t count, const std::function<std::string()>& ask) {
     std::vector<std::string> outcomes(count);
     std::vector<std::thread> threads;
-    std::latch begin(static_cast<std::ptrdiff_t>(count));
+    tests::latch begin(static_cast<std::ptrdiff_t>(count));
     for (std::string& outcome : outcomes)
         threads.emplace_back([&] {
             begin.arrive_and_wait();

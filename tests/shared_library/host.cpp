@@ -1,19 +1,19 @@
 // A program that opens a library with hooks, while its own threads call the functions: host <library> [one-registry]
 
+#include "../open_library.hpp"
 #include "api.hpp"
-
-#include <dlfcn.h>
+#include "../latch.hpp"
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <latch>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -27,27 +27,22 @@ void fail(const char* claim, int line) {
 
 class library {
 public:
-    explicit library(const char* path) : path_(path), handle_(dlopen(path, RTLD_NOW | RTLD_LOCAL)) {
-        if (!handle_) {
-            std::fprintf(stderr, "%s\n", dlerror());
-            std::exit(1);
-        }
-    }
+    explicit library(const char* path) : path_(path), open_(std::in_place, path) { EXPECT(tests::is_in_memory(path)); }
     library(const library&) = delete;
     library& operator=(const library&) = delete;
     ~library() {
-        dlclose(handle_);
-        EXPECT(!dlopen(path_, RTLD_NOW | RTLD_NOLOAD));  // it is really gone: nothing of ours keeps it
+        open_.reset();
+        EXPECT(!tests::is_in_memory(path_));  // it is really gone: nothing of ours keeps it
     }
 
     template <class Function>
     Function* function(const char* name) const {
-        return reinterpret_cast<Function*>(dlsym(handle_, name));
+        return open_->function<Function>(name);
     }
 
 private:
     const char* path_;
-    void* handle_;
+    std::optional<tests::open_library> open_;
 };
 
 void load_and_unload_while_threads_call(const char* path) {
@@ -110,7 +105,7 @@ void a_thread_whose_first_call_comes_from_the_library_outlives_it(const char* pa
     ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
     ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key", [](std::string_view) { return std::string(); }};
     host_api host{registry, unused, inner, &ext::default_registry()};
-    std::latch called(1), closed(1);
+    tests::latch called(1), closed(1);
     std::thread thread;
     {
         const library opened(path);

@@ -120,13 +120,13 @@ std::optional<loaded> instance;
 }  // namespace
 
 extern "C" {
-[[gnu::visibility("default")]] void load(host_api& host) { instance.emplace(host); }
-[[gnu::visibility("default")]] void unload() {
+EXTENSIBLE_EXPORT void load(host_api& host) { instance.emplace(host); }
+EXTENSIBLE_EXPORT void unload() {
     instance->plugin.unload();
     instance.reset();
 }
-[[gnu::visibility("default")]] bool unload_at_once() { return instance->plugin.unload_for(std::chrono::seconds(0)); }
-[[gnu::visibility("default")]] int call_own(int x) { return (*instance->own)(x); }
-[[gnu::visibility("default")]] int call_inner(int x) { return instance->host.inner(x); }
-[[gnu::visibility("default")]] ext::registry* default_registry() { return &ext::default_registry(); }
+EXTENSIBLE_EXPORT bool unload_at_once() { return instance->plugin.unload_for(std::chrono::seconds(0)); }
+EXTENSIBLE_EXPORT int call_own(int x) { return (*instance->own)(x); }
+EXTENSIBLE_EXPORT int call_inner(int x) { return instance->host.inner(x); }
+EXTENSIBLE_EXPORT ext::registry* default_registry() { return &ext::default_registry(); }
 }

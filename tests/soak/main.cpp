@@ -7,14 +7,13 @@
 // nothing is claimed: it prints how long things take, see latency.hpp. The shared library is that of tests/shared_library: one
 // more plugin, which is opened and closed.
 
+#include "../open_library.hpp"
 #include "../shared_library/api.hpp"
 #include "latency.hpp"
 #include "plugins.hpp"
 #include "world.hpp"
 
 #include <extensible/extensible.hpp>
-
-#include <dlfcn.h>
 
 #include <algorithm>
 #include <coroutine>
@@ -176,14 +175,14 @@ void register_hooks(world& w, unsigned number) {
 void open_library(world& w, unsigned) {
     host_api host{w.registry, w.get_key, w.inner, &ext::default_registry()};
     do {
-        void* const opened = dlopen(w.library, RTLD_NOW | RTLD_LOCAL);
-        expect(opened, "the shared library is opened");
-        reinterpret_cast<load_function*>(dlsym(opened, "load"))(host);
-        expect(w.inner(1) == 2, "the shared library's hooks run");
-        reinterpret_cast<unload_function*>(dlsym(opened, "unload"))();
-        expect(host.captured == 0, "what the shared library's hooks captured is destroyed when unload() returns");
-        dlclose(opened);
-        expect(!dlopen(w.library, RTLD_NOW | RTLD_NOLOAD), "nothing keeps the shared library from being closed");
+        {
+            const tests::open_library opened(w.library);
+            opened.function<load_function>("load")(host);
+            expect(w.inner(1) == 2, "the shared library's hooks run");
+            opened.function<unload_function>("unload")();
+            expect(host.captured == 0, "what the shared library's hooks captured is destroyed when unload() returns");
+        }
+        expect(!tests::is_in_memory(w.library), "nothing keeps the shared library from being closed");
         expect(w.inner(1) == 1, "the shared library's hooks do not run after unload()");
         ++w.loads;
     } while (!w.stop);

@@ -1,15 +1,18 @@
 // A program that hands its registry to a library: host <library> done | <a word of the library's stamp>
-// It exports its symbols, so the default registry is shared as well.
+// It exports its symbols, so the default registry is shared as well, but not on Windows.
 
+#include "../open_library.hpp"
 #include "attempts.hpp"
-
-#include <dlfcn.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -29,14 +32,18 @@ std::string text_of(attempt_function* tried, const handed& given, attempt attemp
 
 }  // namespace
 
-int main(int, char** arguments) {
-    void* const library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL);
-    if (!library) return std::fprintf(stderr, "%s\n", dlerror()), 1;
+int main(int, char** arguments) try {
+    std::optional<tests::open_library> library(std::in_place, arguments[1]);
     const std::string_view expected = arguments[2];
-    auto* const in_library = reinterpret_cast<attempt_function*>(dlsym(library, "attempt_in_library"));
-    auto* const use_own = reinterpret_cast<void (*)()>(dlsym(library, "use_own"));
+    auto* const in_library = library->function<attempt_function>("attempt_in_library");
+    auto* const use_own = library->function<void()>("use_own");
 
-    for (const bool in_default_registry : {false, true}) {
+#if defined(_WIN32)
+    const std::initializer_list<bool> tried = {false};
+#else
+    const std::initializer_list<bool> tried = {false, true};
+#endif
+    for (const bool in_default_registry : tried) {
         ext::registry registry;
         ext::registry& used = in_default_registry ? ext::default_registry() : registry;
         ext::extensible<int(int)> function{used, "attempted.too", &plus_one};
@@ -65,6 +72,10 @@ int main(int, char** arguments) {
     // it may then be given the host's code for what it does with them.
     if (expected != "sizes") std::thread(use_own).join();  // the thread would keep the library until it ends
 
-    dlclose(library);
-    if (expected == "done" && dlopen(arguments[1], RTLD_NOW | RTLD_NOLOAD)) fail("it is gone", __LINE__, {}, "all were made");
+    library.reset();
+    if (expected == "done" && tests::is_in_memory(arguments[1])) fail("it is gone", __LINE__, {}, "all were made");
+    return 0;
+} catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
 }

@@ -3,7 +3,7 @@
 # Without optimisation as many functions as possible can be taken for those of another module.
 function(stamp_target name visibility)
     target_link_libraries(${name} PRIVATE extensible_checked ${CMAKE_DL_LIBS})
-    target_compile_options(${name} PRIVATE -O0)
+    target_compile_options(${name} PRIVATE ${no_optimisation})
     set_target_properties(${name} PROPERTIES CXX_VISIBILITY_PRESET ${visibility} ENABLE_EXPORTS ON)
 endfunction()
 
@@ -20,7 +20,7 @@ function(stamp_library name visibility says)
     stamp_target(stamp_${name} ${visibility})
     if(NOT says STREQUAL "done")
         # In compiled mode too: what was compiled once is made for the others' layout.
-        target_compile_options(stamp_${name} PRIVATE -UEXTENSIBLE_COMPILED)
+        target_compile_options(stamp_${name} PRIVATE ${not_compiled})
     endif()
     test_stamp(${name} $<TARGET_FILE:stamp_${name}> ${says})
 endfunction()
@@ -64,7 +64,7 @@ if(EXTENSIBLE_LIBSTDCXX AND NOT CMAKE_CXX_FLAGS MATCHES _GLIBCXX_DEBUG)
 endif()
 
 # libc++, where a Clang is installed that has it.
-if(EXTENSIBLE_LIBSTDCXX AND NOT DEFINED EXTENSIBLE_CLANG_WITH_LIBCXX)
+if(UNIX AND NOT CMAKE_CROSSCOMPILING AND EXTENSIBLE_LIBSTDCXX AND NOT DEFINED EXTENSIBLE_CLANG_WITH_LIBCXX)
     set(found "")
     file(WRITE ${altered}/libcxx.cpp "#include <string>\nstd::string text;\n")
     foreach(version "" -19 -18 -17 -16 -15 -14)

@@ -2,10 +2,10 @@
 
 #include "attempts.hpp"
 
-extern "C" [[gnu::visibility("default")]] attempt_function attempt_in_library;
+extern "C" EXTENSIBLE_EXPORT attempt_function attempt_in_library;
 
 void attempt_in_library(const handed& given, attempt attempted, char* text, std::size_t size) {
     try_to_make(given, attempted, text, size);
 }
 
-extern "C" [[gnu::visibility("default")]] void use_own() { use_own_registry(); }
+extern "C" EXTENSIBLE_EXPORT void use_own() { use_own_registry(); }
