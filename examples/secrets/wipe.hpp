@@ -1,7 +1,11 @@
 #pragma once
 
+// How is memory that held a secret given back? Overwritten.
+
 #include <cstddef>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 namespace secrets {
 
@@ -11,7 +15,8 @@ inline void wipe(char* memory, std::size_t size) noexcept {
     for (std::size_t i = 0; i < size; ++i) bytes[i] = 0;
 }
 
-/// Wipes memory before it is given back. Not for std::string, which keeps short texts within itself.
+/// Overwrites memory before it gives it back. A std::string keeps short texts within itself, which no allocator sees: for a
+/// secret take secret_text.
 template <class T>
 struct wiping_allocator : std::allocator<T> {
     template <class U>
@@ -25,6 +30,36 @@ struct wiping_allocator : std::allocator<T> {
         wipe(reinterpret_cast<char*>(memory), count * sizeof(T));
         std::allocator<T>::deallocate(memory, count);
     }
+};
+
+/// A text that is wiped, however short it is. It converts to std::string_view, and a copy of that is not wiped.
+class secret_text {
+public:
+    secret_text() = default;
+    explicit secret_text(std::string_view text) : text_(text.begin(), text.end()) {}
+
+    secret_text& operator+=(std::string_view more) {
+        text_.insert(text_.end(), more.begin(), more.end());
+        return *this;
+    }
+    secret_text& operator+=(char more) { return *this += std::string_view(&more, 1); }
+
+    std::string_view view() const noexcept { return {text_.data(), text_.size()}; }
+    operator std::string_view() const noexcept { return view(); }
+    std::size_t size() const noexcept { return text_.size(); }
+    bool empty() const noexcept { return text_.empty(); }
+
+    /// For C functions; the text is as it was.
+    const char* c_str() {
+        text_.push_back('\0');
+        text_.pop_back();
+        return text_.data();
+    }
+
+    friend bool operator==(const secret_text& one, std::string_view other) noexcept { return one.view() == other; }
+
+private:
+    std::vector<char, wiping_allocator<char>> text_;
 };
 
 }  // namespace secrets

@@ -1,0 +1,218 @@
+#pragma once
+
+// How is a credential fetched once by however many threads ask, kept, and renewed before it ends?
+//
+//     secrets::credential<secrets::secret_text> token{[] { return log_in(); }};  // {value, lifetime}
+//     token.use([&](const secrets::secret_text& value) { return ask_with(value); });  // once more where it has expired
+
+#include "store.hpp"
+
+#include <extensible/hooks/clock.hpp>
+#include <extensible/hooks/single_flight.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace secrets {
+
+/// What a login gives.
+template <class Value>
+struct fetched {
+    Value value{};
+    std::optional<std::chrono::seconds> lifetime{};  ///< from now on; nothing: it ends when the server says so
+};
+
+struct credential_options {
+    /// It is renewed so long before its end, or when three quarters of its time have passed, whichever is later.
+    std::chrono::seconds renew_before{60};
+    /// After a failure to renew one that is still good.
+    std::chrono::seconds pause{5};
+    ext::hooks::clock clock{};
+};
+
+/// A credential that is fetched when it is first needed. Any thread may use it at any time. The threads that need it while
+/// another fetches it wait for that, and share its failure, which is not remembered, except until the Retry-After of a
+/// store_error has passed. While a new one is fetched before the end of the old one, the others get the old one. The function
+/// has to come to an end, by a time limit of its own.
+template <class Value>
+class credential {
+public:
+    using shared_value = std::shared_ptr<const Value>;
+
+    explicit credential(std::function<fetched<Value>()> fetch, credential_options options = {})
+        : fetch_(std::move(fetch)), options_(std::move(options)) {}
+
+    /// The one that is good now. Throws what the function throws.
+    shared_value get();
+
+    /// Fetches another one the next time, because the server did not take this one; no effect where it is not the one that is
+    /// kept.
+    void drop(const shared_value& refused);
+
+    /// Calls the function with the credential, and where it throws the store_error `why`, once more with a new one. Not where the
+    /// first one was fetched just for this: another would be no better.
+    template <class Function>
+    auto use(Function function, reason why = reason::expired_token) -> std::invoke_result_t<Function&, const Value&>;
+
+    /// How many threads are waiting.
+    std::size_t waiting() const {
+        const auto lock = fetches_.lock();
+        return fetches_.waiting();
+    }
+
+private:
+    using time_point = ext::hooks::time_point;
+    struct none {
+        friend bool operator<(none, none) noexcept { return false; }
+    };
+    struct outcome {
+        shared_value value{};
+        std::exception_ptr failure{};
+    };
+    using flights = ext::hooks::single_flight<none, outcome>;
+
+    shared_value fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock, shared_value old);
+    void keep(shared_value value, std::optional<std::chrono::seconds> lifetime, time_point begun);
+
+    const std::function<fetched<Value>()> fetch_;
+    const credential_options options_;
+    flights fetches_{};  // its lock guards the rest
+    shared_value value_{};
+    time_point renew_at_{}, ends_at_{};
+    std::exception_ptr failure_{};  // until then it is thrown again
+    time_point failed_until_{};
+};
+
+/// How long from now until that time of the clock on the wall, for a lifetime; none for a time that has passed.
+std::chrono::seconds until(std::chrono::system_clock::time_point end);
+
+/// "2025-01-31T09:00:29Z", with or without a fraction of a second and the Z, as UTC; nothing for other texts.
+std::optional<std::chrono::system_clock::time_point> utc_time(std::string_view text);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class Value>
+auto credential<Value>::get() -> shared_value {
+    std::unique_lock lock = fetches_.lock();
+    const time_point now = options_.clock.now();
+    const shared_value good = value_ && now < ends_at_ ? value_ : nullptr;
+    if (good && now < renew_at_) return good;
+    if (!good && failure_ && now < failed_until_) std::rethrow_exception(failure_);
+
+    if (const auto flight = fetches_.find(none())) {
+        if (good) return good;
+        if (!fetches_.wait(lock, *flight)) throw std::logic_error("a credential is needed to fetch itself");
+        if (flight->outcome.failure) std::rethrow_exception(flight->outcome.failure);
+        return flight->outcome.value;
+    }
+    const auto flight = fetches_.make(none());
+    fetches_.begin(flight);
+    return fetch(flight, std::move(lock), good);
+}
+
+template <class Value>
+auto credential<Value>::fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock, shared_value old)
+    -> shared_value {
+    const time_point begun = options_.clock.now();
+    lock.unlock();
+    outcome came;
+    std::optional<std::chrono::seconds> lifetime, retry_after;
+    try {
+        fetched<Value> got = fetch_();
+        lifetime = got.lifetime;
+        came.value = std::make_shared<const Value>(std::move(got.value));
+    } catch (const store_error& error) {
+        retry_after = error.retry_after();
+        came.failure = std::current_exception();
+    } catch (...) {
+        came.failure = std::current_exception();
+    }
+
+    lock.lock();
+    const time_point now = options_.clock.now();
+    if (came.value) {
+        keep(came.value, lifetime, begun);
+    } else {
+        failure_ = retry_after ? came.failure : nullptr;
+        failed_until_ = now + retry_after.value_or(std::chrono::seconds(0));
+        renew_at_ = now + std::max(options_.pause, retry_after.value_or(std::chrono::seconds(0)));
+        if (old && old == value_ && now < ends_at_) came = {old, nullptr};
+    }
+    fetches_.close(*flight);
+    fetches_.end(*flight, came);
+    if (came.failure) std::rethrow_exception(came.failure);
+    return came.value;
+}
+
+// Its time counts from before it was asked for: the server's began in between.
+template <class Value>
+void credential<Value>::keep(shared_value value, std::optional<std::chrono::seconds> lifetime, time_point begun) {
+    constexpr std::chrono::seconds longest = std::chrono::hours(24 * 365);
+    const std::chrono::seconds lives = std::min(lifetime.value_or(longest), longest);
+    value_ = std::move(value);
+    failure_ = nullptr;
+    ends_at_ = begun + lives;
+    renew_at_ = std::max(ends_at_ - options_.renew_before, begun + lives * 3 / 4);
+    if (!lifetime) renew_at_ = ends_at_ = time_point::max();
+}
+
+template <class Value>
+void credential<Value>::drop(const shared_value& refused) {
+    const auto lock = fetches_.lock();
+    if (value_ == refused) value_ = nullptr;
+}
+
+template <class Value>
+template <class Function>
+auto credential<Value>::use(Function function, reason why) -> std::invoke_result_t<Function&, const Value&> {
+    shared_value kept;
+    {
+        const auto lock = fetches_.lock();
+        kept = value_;
+    }
+    const shared_value first = get();
+    try {
+        return function(*first);
+    } catch (const store_error& error) {
+        if (error.why() != why) throw;
+        drop(first);
+        if (first != kept) throw;
+    }
+    return function(*get());
+}
+
+inline std::chrono::seconds until(std::chrono::system_clock::time_point end) {
+    const auto left = std::chrono::floor<std::chrono::seconds>(end - std::chrono::system_clock::now());
+    return std::max(left, std::chrono::seconds(0));
+}
+
+inline std::optional<std::chrono::system_clock::time_point> utc_time(std::string_view text) {
+    constexpr std::string_view pattern = "dddd-dd-ddTdd:dd:dd";
+    if (text.ends_with('Z')) text.remove_suffix(1);
+    if (text.size() < pattern.size()) return std::nullopt;
+    if (text.size() > pattern.size() &&
+        (text[pattern.size()] != '.' || text.find_first_not_of("0123456789", pattern.size() + 1) != std::string_view::npos))
+        return std::nullopt;
+    int fields[6] = {};
+    for (std::size_t i = 0, field = 0; i < pattern.size(); ++i) {
+        const bool is_digit = text[i] >= '0' && text[i] <= '9';
+        if (pattern[i] == 'd' ? !is_digit : text[i] != pattern[i]) return std::nullopt;
+        if (is_digit) fields[field] = fields[field] * 10 + (text[i] - '0');
+        else ++field;
+    }
+    using namespace std::chrono;
+    const auto date = year{fields[0]} / fields[1] / fields[2];
+    if (!date.ok() || fields[3] > 23 || fields[4] > 59 || fields[5] > 60) return std::nullopt;
+    return sys_days(date) + hours(fields[3]) + minutes(fields[4]) + seconds(fields[5]);
+}
+
+}  // namespace secrets

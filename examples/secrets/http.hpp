@@ -1,0 +1,573 @@
+#pragma once
+
+// How is a store asked over HTTP? With libcurl, within a time limit, with TLS always verified, no redirect unless it is asked
+// for, pauses between tries that chance makes unequal, and texts of errors that have nothing of the request's secrets.
+//
+// libcurl copies what it sends into buffers of its own, and a user's name and password, which are not wiped.
+
+#include "store.hpp"
+#include "wipe.hpp"
+
+#include <extensible/hooks/clock.hpp>
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <new>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace secrets {
+
+// ---- What is asked, and answered ------------------------------------------------------------------------------------
+
+/// Header lines, which are wiped, as one may be a token.
+class http_headers {
+public:
+    /// Adds nothing where there is no value: a header without one says nothing, and would be signed. The parts are joined.
+    /// Throws std::invalid_argument, without the value, where it is not one line.
+    template <class... Parts>
+    http_headers& add(std::string_view name, const Parts&... parts);
+
+    /// The value; nothing where there is none. Names are compared without regard to case, and the first counts.
+    std::optional<std::string_view> find(std::string_view name) const;
+
+    std::vector<secret_text> lines;  ///< "Name: value"
+};
+
+/// Has libcurl sign the request. It needs libcurl 7.86 or newer when the program runs.
+struct aws_signature {
+    std::string scope{};  ///< "aws:amz:eu-central-1:secretsmanager"
+    secret_text key_id{}, secret_key{};
+};
+
+struct http_request {
+    std::string method = "GET";
+    std::string url{};  ///< without a secret: errors of redirects and traces may name it
+    std::string about{};  ///< for error texts: what is asked of whom, "https://bao.example:8200, secret/api-keys/openai"
+    http_headers headers{};
+    secret_text body{};
+    std::optional<aws_signature> sign{};
+
+    bool repeatable = false;  ///< may be sent again, as a GET always may: it changes nothing
+    /// Whether an answer is worth another try; where this is empty, 408, 429, 500, 502, 503 and 504 are.
+    std::function<bool(const struct http_answer&)> passing{};
+};
+
+struct http_answer {
+    long status = 0;
+    http_headers headers{};
+    secret_text body{};
+    std::optional<std::chrono::seconds> retry_after{};
+    std::string redirect{};  ///< the URL that a redirect leads to
+};
+
+// ---- How ------------------------------------------------------------------------------------------------------------
+
+/// Whether one redirect is followed, of a request that is not signed. Never from https to http.
+enum class redirects {
+    none,
+    same_host,  ///< scheme, host and port
+    any_host    ///< which gets the headers, and so the token
+};
+
+struct http_options {
+    std::chrono::milliseconds connect_timeout{2000};
+    std::chrono::milliseconds timeout{5000};  ///< for all of it, from the host's name to the end of the last try's answer
+
+    int tries = 3;                                ///< so many at most, within the time-out
+    std::chrono::milliseconds first_pause{100};  ///< the longest one before the second try; then twice as long each time
+
+    std::string ca_file{};             ///< with certificates to trust, in place of the system's
+    std::string ca_path{};             ///< the same, a directory
+    std::string client_certificate{};  ///< a file
+    std::string client_key{};          ///< a file
+    std::string tls_server_name{};     ///< whom the certificate has to be for, where it is not the address's host
+    bool tls_verify = true;            ///< false: whoever answers gets the token
+
+    bool plain_http = false;  ///< whether http:// may leave this machine; on the loopback it always may
+    secrets::redirects redirects = secrets::redirects::none;
+    std::string proxy{};                ///< empty: none
+    bool proxy_of_environment = false;  ///< where `proxy` is empty: whichever the environment names gets to see the request
+    std::string unix_socket{};          ///< a file, which is connected to in place of the address's host
+
+    std::size_t largest_body = std::size_t{1} << 20;  ///< a server that sends more is no store
+
+    ext::hooks::clock clock{};  ///< for tests, as the next
+    /// A number from 0 to 1, by which a pause is multiplied. Any thread may call it.
+    std::function<double()> chance = [] {
+        std::random_device device;
+        return std::uniform_real_distribution<double>()(device);
+    };
+};
+
+/// Asks the servers of one store. Any thread may call it, several at once. Each request has a connection of its own: behind a
+/// cache there are few.
+class http_client {
+public:
+    /// Throws store_error when the options are no good.
+    http_client(std::string store, http_options options);
+
+    /// The answer, whatever its status. Throws store_error where there is none.
+    http_answer send(const http_request& request) const;
+
+    /// "kv2: <about>: <text>". The author of a store throws it.
+    store_error error(reason why, const std::string& about, const std::string& text) const;
+    /// The same for an answer that a read should not have, by its status, with its Retry-After.
+    store_error error(const http_answer& answer, const std::string& about) const;
+    /// The same, where the store says in its own words why.
+    store_error error(reason why, const http_answer& answer, const std::string& about, const std::string& text) const;
+
+    /// The key; throws for a text that is not there (`malformed`), or empty (`missing_field`).
+    std::string key_in(std::optional<std::string_view> found, const std::string& about) const;
+
+    const http_options& options() const noexcept { return options_; }
+
+private:
+    http_answer send_once(const http_request& request, const std::string& url, std::chrono::milliseconds left) const;
+    std::optional<std::string> redirect_of(const http_request& request, const http_answer& answer) const;
+    [[noreturn]] void throw_transport_error(CURLcode code, const std::string& about) const;
+
+    class transfer;  // a request's libcurl handle
+
+    std::string store_;
+    http_options options_;
+};
+
+// ---- Text -----------------------------------------------------------------------------------------------------------
+
+/// A text as part of a URL: letters, digits, `-`, `.`, `_`, `~` and the characters of `plain` are themselves.
+std::string percent_encoded(std::string_view text, std::string_view plain = "");
+
+/// The body of a form, such as a login: "grant_type=client_credentials&client_secret=...".
+secret_text form_encoded(std::initializer_list<std::pair<std::string_view, std::string_view>> fields);
+
+/// What is to be known of an address before a token is sent there.
+struct url_parts {
+    std::string scheme{}, host{}, port{};  ///< in lower case; the port also where it is the scheme's
+    bool encrypted = false;
+    bool local = false;  ///< on this machine's loopback
+};
+
+/// Nothing for what is not a URL that begins with http:// or https://, or has a user in it.
+std::optional<url_parts> parts_of_url(const std::string& url);
+
+/// The address of a store without slashes at its end. Throws store_error, without the address, which may be a token or have a
+/// password in it, for what is none, or has a user, a query or a fragment in it.
+std::string checked_address(std::string_view store, std::string address);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline bool equals_ignoring_case(std::string_view one, std::string_view other) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    return std::equal(one.begin(), one.end(), other.begin(), other.end(), [&](char a, char b) { return lower(a) == lower(b); });
+}
+
+// What libcurl, which is C, writes to: no exception may pass through it.
+struct receiver {
+    http_answer answer{};
+    std::size_t largest_body = 0;
+    bool too_large = false;
+
+    static std::size_t body(char* data, std::size_t, std::size_t size, void* to) noexcept;
+    static std::size_t header(char* data, std::size_t, std::size_t size, void* to) noexcept;
+};
+
+inline constexpr std::size_t most_headers = 200;
+
+class header_list {
+public:
+    explicit header_list(const http_headers& headers) {
+        for (const secret_text& line : headers.lines) add(std::string(line.view()));
+    }
+    header_list(const header_list&) = delete;
+    header_list& operator=(const header_list&) = delete;
+    ~header_list() {
+        for (curl_slist* line = list_; line; line = line->next) wipe(line->data, std::string_view(line->data).size());
+        curl_slist_free_all(list_);
+    }
+    void add(std::string line) {
+        curl_slist* const longer = curl_slist_append(list_, line.c_str());
+        wipe(line.data(), line.size());
+        if (!longer) throw std::bad_alloc();
+        list_ = longer;
+    }
+    curl_slist* get() const noexcept { return list_; }
+
+private:
+    curl_slist* list_ = nullptr;
+};
+
+using curl_handle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
+using url_handle = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
+
+inline std::string part_of(CURLU* url, CURLUPart which) {
+    char* text = nullptr;
+    if (curl_url_get(url, which, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return "";
+    const std::unique_ptr<char, decltype(&curl_free)> owner(text, curl_free);
+    return text;
+}
+
+}  // namespace detail
+
+template <class... Parts>
+http_headers& http_headers::add(std::string_view name, const Parts&... parts) {
+    secret_text line(name);
+    line += ": ";
+    const std::size_t empty = line.size();
+    ((line += std::string_view(parts)), ...);
+    if (!is_one_line(line)) throw std::invalid_argument("the header " + std::string(name) + " would not be one line");
+    if (line.size() != empty) lines.push_back(std::move(line));
+    return *this;
+}
+
+inline std::optional<std::string_view> http_headers::find(std::string_view name) const {
+    for (const secret_text& line : lines) {
+        const std::string_view all = line;
+        if (all.size() <= name.size() || all[name.size()] != ':' || !detail::equals_ignoring_case(all.substr(0, name.size()), name))
+            continue;
+        std::string_view value = all.substr(name.size() + 1);
+        value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
+        return value.substr(0, value.find_last_not_of(" \t\r\n") + 1);
+    }
+    return std::nullopt;
+}
+
+inline std::size_t detail::receiver::body(char* data, std::size_t, std::size_t size, void* to) noexcept {
+    auto& self = *static_cast<receiver*>(to);
+    self.too_large = size > self.largest_body - self.answer.body.size();
+    if (self.too_large) return 0;
+    try {
+        self.answer.body += std::string_view(data, size);
+        return size;
+    } catch (...) {
+        return 0;
+    }
+}
+
+inline std::size_t detail::receiver::header(char* data, std::size_t, std::size_t size, void* to) noexcept {
+    auto& self = *static_cast<receiver*>(to);
+    const std::string_view line(data, size);
+    try {
+        if (line.starts_with("HTTP/")) self.answer.headers.lines.clear();  // those before were of a "100 Continue"
+        self.too_large = self.answer.headers.lines.size() == most_headers;
+        if (self.too_large) return 0;
+        self.answer.headers.lines.emplace_back(line);
+        return size;
+    } catch (...) {
+        return 0;
+    }
+}
+
+// ---- Sending --------------------------------------------------------------------------------------------------------
+
+inline http_client::http_client(std::string store, http_options options) : store_(std::move(store)), options_(std::move(options)) {
+    // Once, and never undone: others in the process may use it. (Before libcurl 7.84 this must not run beside another's.)
+    static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+    const auto refuse = [&](const char* text) { throw store_error(store_, reason::misconfigured, text); };
+    if (ready != CURLE_OK) refuse("libcurl cannot be initialised");
+    // libcurl takes 0 for "no limit", and fewer for an error.
+    if (options_.connect_timeout.count() <= 0 || options_.timeout.count() <= 0) refuse("a time-out has to be longer than nothing");
+    if (options_.tries < 1 || options_.first_pause.count() < 0) refuse("there has to be one try at least");
+    if (options_.client_certificate.empty() && !options_.client_key.empty()) refuse("the client's key is without its certificate");
+}
+
+inline http_answer http_client::send(const http_request& request) const {
+    using std::chrono::milliseconds;
+    const auto begun = options_.clock.now();
+    milliseconds pause = options_.first_pause;
+    const auto left = [&] { return options_.timeout - std::chrono::duration_cast<milliseconds>(options_.clock.now() - begun); };
+    const auto pause_fits = [&](int made, std::optional<std::chrono::seconds> wanted) {
+        if (made >= options_.tries || (request.method != "GET" && !request.repeatable)) return false;
+        milliseconds wait{static_cast<milliseconds::rep>(static_cast<double>(pause.count()) * options_.chance())};
+        if (wanted) wait += std::chrono::duration_cast<milliseconds>(std::min(*wanted, std::chrono::seconds(std::chrono::hours(1))));
+        if (wait >= left()) return false;
+        if (wait.count() > 0) options_.clock.sleep(wait);
+        pause *= 2;
+        return left().count() > 0;
+    };
+    const auto is_passing_answer = [&](const http_answer& answer) {
+        if (request.passing) return request.passing(answer);
+        const auto passing = {408L, 429L, 500L, 502L, 503L, 504L};
+        return std::find(passing.begin(), passing.end(), answer.status) != passing.end();
+    };
+
+    for (int made = 1;; ++made) {
+        try {
+            http_answer answer = send_once(request, request.url, left());
+            if (const std::optional<std::string> other = redirect_of(request, answer)) answer = send_once(request, *other, left());
+            if (!is_passing_answer(answer) || !pause_fits(made, answer.retry_after)) return answer;
+        } catch (const store_error& error) {
+            if (!is_passing(error.why()) || !pause_fits(made, std::nullopt)) throw;
+        }
+    }
+}
+
+// What a request says to libcurl. It lives as long as the transfer: libcurl keeps pointers to most of it.
+class http_client::transfer {
+public:
+    transfer(const http_client& client, const http_request& request, const std::string& url)
+        : client_(client), options_(client.options_), request_(request), url_(url), headers_(request.headers) {
+        if (!handle_) throw std::bad_alloc();
+    }
+
+    http_answer run(std::chrono::milliseconds left) {
+        if (left.count() <= 0) throw client_.error(reason::timed_out, request_.about, "there is no time left");
+        set_request();
+        set_limits(left);
+        set_tls();
+        set_way();
+        if (request_.sign) set_signature();
+        set(CURLOPT_HTTPHEADER, headers_.get());
+
+        const CURLcode code = curl_easy_perform(handle_.get());
+        if (received_.too_large) throw client_.error(reason::malformed, request_.about, "the answer is too large");
+        if (code != CURLE_OK) client_.throw_transport_error(code, request_.about);
+
+        http_answer& answer = received_.answer;
+        curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &answer.status);
+        curl_off_t seconds = 0;  // of a date as well
+        if (curl_easy_getinfo(handle_.get(), CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0)
+            answer.retry_after = std::chrono::seconds(seconds);
+        const char* redirect = nullptr;
+        if (curl_easy_getinfo(handle_.get(), CURLINFO_REDIRECT_URL, &redirect) == CURLE_OK && redirect) answer.redirect = redirect;
+        return std::move(answer);
+    }
+
+private:
+    // Each is checked: an option that libcurl was built without must not be passed over.
+    template <class Value>
+    void set(CURLoption option, Value value) {
+        if (curl_easy_setopt(handle_.get(), option, value) != CURLE_OK)
+            throw client_.error(reason::misconfigured, request_.about, "libcurl refuses option " + std::to_string(option));
+    }
+    void set_file(CURLoption option, const std::string& name) {
+        if (!name.empty()) set(option, name.c_str());
+    }
+
+    void set_request() {
+        set(CURLOPT_URL, url_.c_str());
+        if (request_.method != "GET") {
+            set(CURLOPT_POST, 1L);
+            set(CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+            set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+            set(CURLOPT_POSTFIELDS, request_.body.view().data() ? request_.body.view().data() : "");
+        }
+        const curl_write_callback body = detail::receiver::body, header = detail::receiver::header;
+        received_.largest_body = options_.largest_body;
+        set(CURLOPT_WRITEFUNCTION, body);
+        set(CURLOPT_WRITEDATA, static_cast<void*>(&received_));
+        set(CURLOPT_HEADERFUNCTION, header);
+        set(CURLOPT_HEADERDATA, static_cast<void*>(&received_));
+    }
+
+    void set_limits(std::chrono::milliseconds left) {
+        set(CURLOPT_NOSIGNAL, 1L);  // a time-out by signal would be another thread's as well
+        set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min(options_.connect_timeout, left).count()));
+        set(CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
+        set(CURLOPT_FOLLOWLOCATION, 0L);  // or the token would go wherever an answer says
+#if LIBCURL_VERSION_NUM >= 0x075500       // 7.85
+        set(CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+        set(CURLOPT_PROTOCOLS, static_cast<long>(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+    }
+
+    void set_tls() {
+        set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+        set(CURLOPT_SSL_VERIFYPEER, options_.tls_verify ? 1L : 0L);
+        set(CURLOPT_SSL_VERIFYHOST, options_.tls_verify ? 2L : 0L);
+        if (!options_.ca_file.empty() || !options_.ca_path.empty()) {  // both, or the system's would count beside the one given
+            set(CURLOPT_CAINFO, options_.ca_file.empty() ? nullptr : options_.ca_file.c_str());
+            set(CURLOPT_CAPATH, options_.ca_path.empty() ? nullptr : options_.ca_path.c_str());
+        }
+        set_file(CURLOPT_SSLCERT, options_.client_certificate);
+        set_file(CURLOPT_SSLKEY, options_.client_key);
+        if (!options_.tls_server_name.empty()) set_server_name();
+    }
+
+    // libcurl takes the name in the certificate from the URL. So that name is in the URL, and the connection goes elsewhere.
+    void set_server_name() {
+        const std::optional<url_parts> parts = parts_of_url(url_);
+        const detail::url_handle url(curl_url(), curl_url_cleanup);
+        if (!url) throw std::bad_alloc();
+        if (!parts || curl_url_set(url.get(), CURLUPART_URL, url_.c_str(), 0) != CURLUE_OK ||
+            curl_url_set(url.get(), CURLUPART_HOST, options_.tls_server_name.c_str(), 0) != CURLUE_OK)
+            throw client_.error(reason::misconfigured, request_.about, "the TLS server name is no host's name");
+        connect_to_.add("::" + parts->host + ':' + parts->port);
+        headers_.add("Host: " + parts->host + ':' + parts->port);
+        set(CURLOPT_CONNECT_TO, connect_to_.get());
+        set(CURLOPT_URL, detail::part_of(url.get(), CURLUPART_URL).c_str());
+    }
+
+    void set_way() {
+        if (!options_.proxy_of_environment) {  // or one that the environment happens to name would see the token
+            set(CURLOPT_PROXY, options_.proxy.c_str());
+            set(CURLOPT_NOPROXY, "");
+        }
+        set_file(CURLOPT_UNIX_SOCKET_PATH, options_.unix_socket);
+    }
+
+    // Before 7.86 libcurl signs other headers than it sends.
+    void set_signature() {
+#if LIBCURL_VERSION_NUM >= 0x074b00  // 7.75
+        if (curl_version_info(CURLVERSION_NOW)->version_num >= 0x075600) {
+            secret_text id = request_.sign->key_id, key = request_.sign->secret_key;
+            set(CURLOPT_AWS_SIGV4, request_.sign->scope.c_str());
+            set(CURLOPT_USERNAME, id.c_str());
+            set(CURLOPT_PASSWORD, key.c_str());
+            return;
+        }
+#endif
+        throw client_.error(reason::misconfigured, request_.about, "to sign requests takes libcurl 7.86 or newer");
+    }
+
+    const http_client& client_;
+    const http_options& options_;
+    const http_request& request_;
+    const std::string url_;
+    detail::header_list headers_, connect_to_{http_headers()};
+    detail::receiver received_{};
+    const detail::curl_handle handle_{curl_easy_init(), curl_easy_cleanup};  // destroyed first: it has pointers to the others
+};
+
+inline http_answer http_client::send_once(const http_request& request, const std::string& url, std::chrono::milliseconds left) const {
+    const std::optional<url_parts> parts = parts_of_url(url);
+    if (!parts) throw error(reason::misconfigured, request.about, "the address is not a URL that begins with http:// or https://");
+    if (!parts->encrypted && !parts->local && !options_.plain_http && options_.unix_socket.empty())
+        throw error(reason::misconfigured, request.about, "the address is not encrypted");
+    return transfer(*this, request, url).run(left);
+}
+
+// Where to ask instead; nothing where the answer is no redirect, or one that is not followed.
+inline std::optional<std::string> http_client::redirect_of(const http_request& request, const http_answer& answer) const {
+    const bool keeps_method = answer.status == 307 || answer.status == 308 || request.method == "GET";
+    if (options_.redirects == redirects::none || answer.redirect.empty() || request.sign || !keeps_method) return std::nullopt;
+    const std::optional<url_parts> from = parts_of_url(request.url), to = parts_of_url(answer.redirect);
+    if (!from || !to || (from->encrypted && !to->encrypted)) return std::nullopt;
+    const bool same = from->scheme == to->scheme && from->host == to->host && from->port == to->port;
+    return same || options_.redirects == redirects::any_host ? std::optional(answer.redirect) : std::nullopt;
+}
+
+// ---- Errors ---------------------------------------------------------------------------------------------------------
+
+inline store_error http_client::error(reason why, const std::string& about, const std::string& text) const {
+    return {store_, why, about + ": " + text};
+}
+
+inline store_error http_client::error(reason why, const http_answer& answer, const std::string& about, const std::string& text) const {
+    return {store_, why, about + ": " + text, answer.retry_after};
+}
+
+inline store_error http_client::error(const http_answer& answer, const std::string& about) const {
+    const std::string status = "status " + std::to_string(answer.status);
+    if (answer.status == 401 || answer.status == 403) return error(reason::permission_denied, answer, about, "permission denied");
+    if (answer.status == 429) return error(reason::rate_limited, answer, about, "too many requests");
+    if (answer.status >= 500) return error(reason::server_error, answer, about, status);
+    if (answer.status >= 300 && answer.status < 400)
+        return error(reason::redirected, answer, about, status + ", a redirect, which the token does not follow");
+    return error(reason::rejected, answer, about, status);
+}
+
+inline std::string http_client::key_in(std::optional<std::string_view> found, const std::string& about) const {
+    if (!found) throw error(reason::malformed, about, "the answer has no key in it");
+    if (found->empty()) throw error(reason::missing_field, about, "the key is empty");
+    return std::string(*found);
+}
+
+// What went wrong before there was an answer, in libcurl's own words, which know nothing of the request.
+inline void http_client::throw_transport_error(CURLcode code, const std::string& about) const {
+    const char* const text = curl_easy_strerror(code);
+    switch (code) {
+        case CURLE_OPERATION_TIMEDOUT: throw error(reason::timed_out, about, text);
+        case CURLE_SSL_CONNECT_ERROR:
+        case CURLE_PEER_FAILED_VERIFICATION:
+        case CURLE_SSL_CERTPROBLEM:
+        case CURLE_SSL_CACERT_BADFILE: throw error(reason::untrusted, about, text);
+        case CURLE_PARTIAL_FILE: throw error(reason::malformed, about, "the answer was cut off");
+        case CURLE_WEIRD_SERVER_REPLY:
+        case CURLE_UNSUPPORTED_PROTOCOL: throw error(reason::malformed, about, "the answer is not HTTP");
+        case CURLE_OUT_OF_MEMORY:
+        case CURLE_WRITE_ERROR: throw std::bad_alloc();
+        default: throw error(reason::unreachable, about, text);
+    }
+}
+
+// ---- Text -----------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+template <class Text>
+void append_encoded(Text& url, std::string_view text, std::string_view plain) {
+    constexpr std::string_view always = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (always.find(c) != std::string_view::npos || plain.find(c) != std::string_view::npos) url += c;
+        else ((url += '%') += digits[byte / 16]) += digits[byte % 16];
+    }
+}
+
+}  // namespace detail
+
+inline std::string percent_encoded(std::string_view text, std::string_view plain) {
+    std::string url;
+    detail::append_encoded(url, text, plain);
+    return url;
+}
+
+inline secret_text form_encoded(std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
+    secret_text form;
+    for (const auto& [name, value] : fields) {
+        if (!form.empty()) form += '&';
+        detail::append_encoded(form, name, "");
+        form += '=';
+        detail::append_encoded(form, value, "");
+    }
+    return form;
+}
+
+inline std::optional<url_parts> parts_of_url(const std::string& url) {
+    const detail::url_handle read(curl_url(), curl_url_cleanup);
+    if (!read) throw std::bad_alloc();
+    if (curl_url_set(read.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return std::nullopt;
+    url_parts parts{.scheme = detail::part_of(read.get(), CURLUPART_SCHEME),
+                    .host = detail::part_of(read.get(), CURLUPART_HOST),
+                    .port = detail::part_of(read.get(), CURLUPART_PORT)};
+    for (char& c : parts.host)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if (parts.scheme != "http" && parts.scheme != "https") return std::nullopt;
+    if (!detail::part_of(read.get(), CURLUPART_USER).empty() || !detail::part_of(read.get(), CURLUPART_PASSWORD).empty())
+        return std::nullopt;
+    const bool is_ipv4 = parts.host.find_first_not_of("0123456789.") == std::string::npos;  // unlike 127.example.org
+    parts.encrypted = parts.scheme == "https";
+    parts.local = parts.host == "localhost" || (is_ipv4 && parts.host.starts_with("127.")) || parts.host == "[::1]";
+    return parts;
+}
+
+inline std::string checked_address(std::string_view store, std::string address) {
+    const detail::url_handle read(curl_url(), curl_url_cleanup);
+    if (!read) throw std::bad_alloc();
+    const bool valid = curl_url_set(read.get(), CURLUPART_URL, address.c_str(), 0) == CURLUE_OK;
+    const std::string scheme = detail::part_of(read.get(), CURLUPART_SCHEME);
+    if (!valid || (scheme != "http" && scheme != "https"))
+        throw store_error(store, reason::misconfigured, "the address is not a URL that begins with http:// or https://");
+    for (const CURLUPart odd : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT})
+        if (!detail::part_of(read.get(), odd).empty())
+            throw store_error(store, reason::misconfigured, "the address has a user, a query or a fragment in it");
+    while (address.ends_with('/')) address.pop_back();
+    return address;
+}
+
+}  // namespace secrets

@@ -1,0 +1,59 @@
+#pragma once
+
+// What does an answer in JSON say? The texts that are parsed are wiped, and nothing here throws what quotes them.
+
+#include "wipe.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace secrets {
+
+/// JSON whose memory is overwritten before it is given back. Its texts lie in that memory, short ones too. (The parser's own
+/// buffer leaves up to 15 characters of a short text on the stack.)
+using json_string = std::basic_string<char, std::char_traits<char>, wiping_allocator<char>>;
+using json = nlohmann::basic_json<std::map, std::vector, json_string, bool, std::int64_t, std::uint64_t, double, wiping_allocator>;
+
+/// A discarded value for what is no JSON: members of it are null. Exceptions would quote what they could not read.
+inline json parse_json(std::string_view text) { return json::parse(text.begin(), text.end(), nullptr, false); }
+
+/// The member of that name; null where there is none, or where this is no object.
+inline const json* member(const json* object, std::string_view name) {
+    if (!object || !object->is_object()) return nullptr;
+    const auto found = object->find(json_string(name));
+    return found != object->end() ? &*found : nullptr;
+}
+
+/// The member of a member of a member.
+template <class... Names>
+const json* member(const json* object, std::string_view name, Names... more) {
+    return member(member(object, name), more...);
+}
+
+/// The text; nothing where it is none. It is good as long as the JSON is.
+inline std::optional<std::string_view> text(const json* value) {
+    if (!value || !value->is_string()) return std::nullopt;
+    return std::string_view(value->get_ref<const json_string&>());
+}
+
+/// A whole number, also one that is written as a text; nothing where it is none.
+inline std::optional<std::int64_t> number(const json* value) {
+    if (!value) return std::nullopt;
+    if (value->is_number_integer()) return value->get<std::int64_t>();
+    const std::optional<std::string_view> written = text(value);
+    if (!written || written->empty() || written->size() > 18) return std::nullopt;
+    std::int64_t read = 0;
+    for (const char c : *written) {
+        if (c < '0' || c > '9') return std::nullopt;
+        read = read * 10 + (c - '0');
+    }
+    return read;
+}
+
+}  // namespace secrets

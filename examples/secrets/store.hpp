@@ -1,0 +1,206 @@
+#pragma once
+
+// What do the hooks of all stores have in common? What they throw, and how a lookup becomes a start hook.
+//
+// The author of a store writes a class, and the rest is here, in http.hpp, in json.hpp and in credential.hpp:
+//
+//     class my_store {
+//     public:
+//         static constexpr std::string_view name = "mine";
+//         std::string place_of(std::string_view service) const { return "keys/" + std::string(service); }
+//         std::optional<std::string> read(std::string_view service) const {
+//             const std::string about = address_ + ", " + place_of(service);
+//             return token_.use([&](const secret_text& token) -> std::optional<std::string> {
+//                 http_request ask{.url = address_ + '/' + percent_encoded(service), .about = about};
+//                 ask.headers.add("Authorization", "Bearer ", token);
+//                 const http_answer answer = http_.send(ask);
+//                 if (answer.status == 404) return std::nullopt;
+//                 if (answer.status == 401) throw http_.error(reason::expired_token, about, "the token has expired");
+//                 if (answer.status != 200) throw http_.error(answer, about);
+//                 const json body = parse_json(answer.body);
+//                 return http_.key_in(text(member(&body, "data", "key")), about);
+//             });
+//         }
+//     private:
+//         std::string address_;
+//         http_client http_{std::string(name), {}};
+//         mutable credential<secret_text> token_{[this] { return log_in(); }};  // {token, how long it is good}
+//     };
+//
+//     secrets::add_store(plugin, "models.get_api_key", std::make_shared<const my_store>(), on_failure::fall_through);
+
+#include <extensible/extensible.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace secrets {
+
+/// What a call does when a store cannot be asked. A secret that is not there is no failure.
+enum class on_failure {
+    fall_through,  ///< tells the registry's error handler, and leaves the key to the hooks that follow and the function
+    fail           ///< throws store_error to the caller: better no key than one from elsewhere
+};
+
+/// Why there is no answer.
+enum class reason {
+    permission_denied,  ///< the credential is wrong, or not for this secret
+    expired_token,      ///< the credential was good once: another one may help
+    bad_signature,      ///< of a request that is signed
+    clock_skew,         ///< the server's clock and ours differ by too much
+    sealed,             ///< the engine waits for somebody to unseal it
+    rate_limited,
+    server_error,  ///< 5xx
+    passing,       ///< what the server says is over soon
+    rejected,      ///< another status that a read should not have
+    redirected,    ///< not followed: the credential is for this address
+    unreachable,   ///< nobody is listening, or the connection broke
+    timed_out,
+    untrusted,      ///< no TLS connection, or the certificate is not trusted
+    malformed,      ///< not the answer of such a store, or not all of it
+    missing_field,  ///< the secret is there, and has no text in the field
+    deleted,        ///< the secret was there, and waits for its end
+    disabled,       ///< the secret is there, and switched off
+    undecryptable,  ///< the store cannot decrypt it
+    no_engine,      ///< nothing of that kind is there
+    no_namespace,
+    no_credential,  ///< there is nothing to log in with, or the login failed
+    misconfigured   ///< the options
+};
+
+/// "permission denied", and so on.
+std::string_view text_of(reason why) noexcept;
+
+/// Whether asking again may help, without anybody doing anything.
+bool is_passing(reason why) noexcept;
+
+/// What all stores throw. Its text names the store, the address and the place, and has nothing that the server sent: a server
+/// that repeats what it was asked would put a token into a log.
+class store_error : public std::runtime_error {
+public:
+    store_error(std::string_view store, secrets::reason why, const std::string& text,
+                std::optional<std::chrono::seconds> retry_after = std::nullopt)
+        : std::runtime_error(std::string(store) + ": " + text), why_(why), retry_after_(retry_after) {}
+
+    secrets::reason why() const noexcept { return why_; }
+
+    /// How long the server wants not to be asked.
+    std::optional<std::chrono::seconds> retry_after() const noexcept { return retry_after_; }
+
+private:
+    secrets::reason why_;
+    std::optional<std::chrono::seconds> retry_after_;
+};
+
+/// Whether there may be a secret of this name at all: it has text in it, no control character, and no segment that is empty,
+/// `.` or `..`, by which a path would lead elsewhere. Others are not asked for.
+bool is_askable(std::string_view service) noexcept;
+
+/// Whether it is free of control characters: a line break would begin another header, or another line of a log.
+bool is_one_line(std::string_view text) noexcept;
+
+/// Notes that a store's hook leaves in a call's kwargs.
+namespace note {
+inline constexpr std::string_view source = "source";            ///< where the key came from: "kv2 secret/api-keys/openai"
+inline constexpr std::string_view failure = "failure";          ///< what() of the exception, although the call goes on
+inline constexpr std::string_view retry_after = "retry_after";  ///< std::chrono::seconds: how long not to ask again
+inline constexpr std::string_view said = "said";                ///< what the last store said: "not found", "permission denied"
+}  // namespace note
+
+/// A start hook for a function from a service's name to its key. `Store` has `name`, `place_of(service)` for the notes, and
+/// `read(service)`: the key, nothing where there is none, or a store_error. Any thread may call it, several at once.
+template <class Store>
+class store_hook {
+public:
+    using call_type = ext::call<std::string(std::string_view)>;
+
+    explicit store_hook(std::shared_ptr<const Store> store) : store_(std::move(store)) {}
+
+    /// Supplies the key, unless a hook before this one did, with the note "source"; or throws, with the note "failure".
+    void operator()(call_type& call) const {
+        if (call.result) return;
+        const std::string_view service = *std::get<0>(call.args);
+        if (!is_askable(service)) return call.kwargs.set(note::said, "not asked");
+        try {
+            std::optional<std::string> key = store_->read(service);
+            if (!key) return call.kwargs.set(note::said, "not found");
+            call.kwargs.set(note::source, std::string(Store::name) + ' ' + store_->place_of(service));
+            call.result = std::move(*key);
+        } catch (const store_error& error) {
+            call.kwargs.set(note::failure, error.what());
+            call.kwargs.set(note::said, std::string(text_of(error.why())));
+            if (error.retry_after()) call.kwargs.set(note::retry_after, *error.retry_after());
+            throw;
+        }
+    }
+
+private:
+    std::shared_ptr<const Store> store_;
+};
+
+/// Registers the store's hook, with the store's name as its id, so that a failure goes where `choice` says.
+template <class Store>
+ext::hook add_store(ext::plugin& owner, std::string_view function, std::shared_ptr<const Store> store, on_failure choice,
+                    ext::hook_options how = {.id = std::string(Store::name)}) {
+    how.isolate = choice == on_failure::fall_through;
+    return owner.on_start(function, store_hook<Store>(std::move(store)), std::move(how));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline std::string_view text_of(reason why) noexcept {
+    switch (why) {
+        case reason::permission_denied: return "permission denied";
+        case reason::expired_token: return "the token has expired";
+        case reason::bad_signature: return "the signature is wrong";
+        case reason::clock_skew: return "the clocks differ";
+        case reason::sealed: return "sealed";
+        case reason::rate_limited: return "too many requests";
+        case reason::server_error: return "server error";
+        case reason::passing: return "not now";
+        case reason::rejected: return "rejected";
+        case reason::redirected: return "redirected";
+        case reason::unreachable: return "unreachable";
+        case reason::timed_out: return "timed out";
+        case reason::untrusted: return "not trusted";
+        case reason::malformed: return "malformed answer";
+        case reason::missing_field: return "field missing";
+        case reason::deleted: return "deleted";
+        case reason::disabled: return "disabled";
+        case reason::undecryptable: return "cannot be decrypted";
+        case reason::no_engine: return "no such engine";
+        case reason::no_namespace: return "no such namespace";
+        case reason::no_credential: return "no credential";
+        case reason::misconfigured: return "misconfigured";
+    }
+    return "failed";
+}
+
+inline bool is_passing(reason why) noexcept {
+    return why == reason::rate_limited || why == reason::server_error || why == reason::passing || why == reason::unreachable ||
+           why == reason::timed_out;
+}
+
+inline bool is_one_line(std::string_view text) noexcept {
+    for (const char c : text)
+        if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') return false;
+    return true;
+}
+
+inline bool is_askable(std::string_view service) noexcept {
+    if (!is_one_line(service)) return false;
+    for (;;) {
+        const std::size_t slash = service.find('/');
+        const std::string_view segment = service.substr(0, slash);
+        if (segment.empty() || segment == "." || segment == "..") return false;
+        if (slash == std::string_view::npos) return true;
+        service.remove_prefix(slash + 1);
+    }
+}
+
+}  // namespace secrets
