@@ -1,5 +1,5 @@
 #include "catch.hpp"
-#include "../latch.hpp"
+#include "secrets/helpers.hpp"
 
 #include <secrets/cache.hpp>
 
@@ -20,6 +20,8 @@
 #include <vector>
 
 using Catch::Matchers::Equals;
+using helpers::eventually;
+using helpers::in_threads;
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 
@@ -55,32 +57,6 @@ struct cached {
     ext::plugin plugin;
     Cache cache;
 };
-
-// Waits without a limit of its own but one for a test that fails. False then.
-template <class Condition>
-bool eventually(Condition condition) {
-    for (const auto limit = std::chrono::steady_clock::now() + 20s; !condition(); std::this_thread::yield())
-        if (std::chrono::steady_clock::now() > limit) return false;
-    return true;
-}
-
-// What each of so many threads got, which begin at the same time. Failures as their text.
-std::vector<std::string> in_threads(std::size_t count, const std::function<std::string()>& ask) {
-    std::vector<std::string> outcomes(count);
-    std::vector<std::thread> threads;
-    tests::latch begin(static_cast<std::ptrdiff_t>(count));
-    for (std::string& outcome : outcomes)
-        threads.emplace_back([&] {
-            begin.arrive_and_wait();
-            try {
-                outcome = ask();
-            } catch (const std::exception& error) {
-                outcome = error.what();
-            }
-        });
-    for (std::thread& thread : threads) thread.join();
-    return outcomes;
-}
 
 std::string fail(std::string_view) { throw std::runtime_error("the store is down"); }
 

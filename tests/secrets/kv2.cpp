@@ -3,6 +3,7 @@
 #include "secrets/cache.hpp"
 #include "secrets/dotenv.hpp"
 #include "secrets/get_api_key.hpp"
+#include "secrets/helpers.hpp"
 #include "secrets/kv2.hpp"
 #include "secrets/server.hpp"
 
@@ -28,12 +29,15 @@
 using Catch::Matchers::Contains;
 using Catch::Matchers::Equals;
 using namespace std::chrono_literals;
+using helpers::failure;
+using helpers::failure_of;
+using helpers::variable;
 using secrets::reason;
 
 namespace {
 
-const std::string token = "hvs.CAESIJ-token-of-the-test";
-const std::string key = "sk-key-of-the-test-9482";
+const std::string token = helpers::secret("hvs.CAESIJ-token-of-the-test");
+const std::string key = helpers::secret("sk-key-of-the-test-9482");
 const std::string place = "secret/data/api-keys/openai";
 
 secrets::kv2_options options_for(const std::string& address) {
@@ -45,68 +49,18 @@ secrets::kv2_options options_for(const std::string& address) {
     return options;
 }
 
-// An application with a key in its environment, and what its registry's error handler was told.
-struct application {
-    ext::registry registry;
-    std::atomic<int> runs = 0;
-    ext::extensible<std::string(std::string_view)> get_api_key{registry, "models.get_api_key", [this](std::string_view) {
-        ++runs;
-        return std::string("sk-from-the-environment");
-    }};
-    ext::plugin plugin{registry, "secrets"};
-    std::mutex mutex;
-    std::vector<std::string> errors;
-
-    application() {
-        registry.on_hook_error([this](const ext::hook_error& error) {
-            const std::lock_guard lock(mutex);
-            errors.push_back(error.text());
-        });
-    }
-    explicit application(secrets::kv2_options options) : application() {
+struct application : helpers::application {
+    application() = default;
+    explicit application(secrets::kv2_options options) {
         secrets::add_kv2(plugin, "models.get_api_key", std::move(options));
     }
 };
 
-bool has_secret(const std::string& text) {
-    return text.find(token) != std::string::npos || text.find(key) != std::string::npos;
-}
-
-// What read() throws.
-struct failure {
-    std::optional<reason> why;
-    std::string text;
-};
-
-template <class Function>
-failure failure_of(Function function) {
-    try {
-        function();
-    } catch (const secrets::store_error& error) {
-        return {error.why(), error.what()};
-    }
-    return {};
-}
+bool has_secret(const std::string& text) { return helpers::leaks::search().is_in(text); }
 
 failure failure_with(secrets::kv2_options options) {
     return failure_of([&] { secrets::kv2_store hook(std::move(options)); });
 }
-
-// A variable of the environment, as it was before at the end.
-class variable {
-public:
-    variable(std::string name, const char* value) : name_(std::move(name)) {
-        if (const char* const old = std::getenv(name_.c_str())) old_ = old;
-        value ? setenv(name_.c_str(), value, 1) : unsetenv(name_.c_str());
-    }
-    variable(const variable&) = delete;
-    variable& operator=(const variable&) = delete;
-    ~variable() { old_ ? setenv(name_.c_str(), old_->c_str(), 1) : unsetenv(name_.c_str()); }
-
-private:
-    std::string name_;
-    std::optional<std::string> old_;
-};
 
 // How an engine, or what stands in its place, can fail. Each answer repeats token and key, as far as it has a body.
 struct fault {
@@ -420,28 +374,30 @@ TEST_CASE("The options verify certificates unless they are told not to, whatever
 }
 
 TEST_CASE("A certificate that nobody vouches for gets no token") {
-    const fake::tls_server server(place, fake::found(key));
-    if (!server.is_running()) {
-        WARN("there is no program openssl, so nothing was tested");
+    const fake::certificate certificate;
+    if (!certificate.is_usable()) {
+        WARN("there is no OpenSSL, so nothing was tested");
         return;
     }
+    fake::server server({.token = token, .tls = &certificate});
+    server.put(place, fake::found(key));
     secrets::kv2_options options = options_for(server.address());
     int warnings = 0;
     options.warn = [&](std::string_view) { ++warnings; };
     CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::untrusted);
 
     SECTION("but with it among the trusted ones it is trusted") {
-        options.http.ca_file = server.certificate();
+        options.http.ca_file = certificate.file();
         CHECK(secrets::kv2_store(options).read("openai") == key);
         CHECK(warnings == 0);
     }
     SECTION("nor when it is trusted for another host") {
-        options.http.ca_file = server.certificate();
+        options.http.ca_file = certificate.file();
         options.address = server.address("localhost");
         CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::untrusted);
     }
     SECTION("nor when the trusted ones cannot be read") {
-        options.http.ca_file = server.certificate() + ".missing";
+        options.http.ca_file = certificate.file() + ".missing";
         CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::untrusted);
     }
     SECTION("unless the application says so, and then it is warned") {

@@ -1,26 +1,31 @@
 #pragma once
 
-// A KV version 2 engine for tests: a small HTTP server on 127.0.0.1 that answers as the API documentation of OpenBao and
-// Vault says, and has the faults that a test wants.
+// A server for tests: HTTP or HTTPS on 127.0.0.1, or on a Unix socket, which answers as the API documentation of OpenBao and
+// Vault says, or as a function does, and has the faults that a test wants.
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/wait.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#ifdef TESTS_HAVE_OPENSSL
+#include <openssl/ssl.h>
+#endif
+
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -84,6 +89,7 @@ private:
 struct request {
     std::string method, path;
     std::map<std::string, std::string> headers;  // by names in lower case
+    std::string body{};
 
     std::optional<std::string> header(const std::string& name) const {
         const auto found = headers.find(name);
@@ -98,6 +104,8 @@ struct answer {
     std::string more_headers{};     // each with its \r\n
     std::size_t cut_off = 0;        // so many bytes are promised that do not come
     bool until_given_up = false;    // comes only when the client has closed the connection
+    bool half = false;              // the second half of the body never comes
+    std::string raw{};              // is sent in place of all this
     std::function<void()> first{};  // is done before the answer goes out
 };
 
@@ -123,16 +131,85 @@ inline answer missing() { return errors(404, ""); }
 
 // ---- The server -----------------------------------------------------------------------------------------------------
 
+// A certificate of its own making, and its key, in files. There is none where the program openssl is missing.
+class certificate {
+public:
+    explicit certificate(const std::string& name = "IP:127.0.0.1") {
+        const std::string make = "cd '" + directory_.path().string() + "' && openssl req -x509 -newkey ec -pkeyopt "
+                                 "ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out certificate.pem -days 2 -subj /CN=test "
+                                 "-addext subjectAltName=" + name + " >/dev/null 2>&1";
+        is_made_ = std::system(make.c_str()) == 0;
+    }
+#ifdef TESTS_HAVE_OPENSSL
+    bool is_usable() const { return is_made_; }
+#else
+    bool is_usable() const { return false; }
+#endif
+    std::string file() const { return (directory_.path() / "certificate.pem").string(); }
+    std::string key() const { return (directory_.path() / "key.pem").string(); }
+
+private:
+    temporary_directory directory_;
+    bool is_made_ = false;
+};
+
+// What a server reads from and writes to, encrypted or not.
+class connection {
+public:
+    explicit connection(descriptor socket) : socket_(std::move(socket)) {}
+    int get() const { return socket_.get(); }
+
+#ifdef TESTS_HAVE_OPENSSL
+    connection(descriptor socket, SSL_CTX* tls) : socket_(std::move(socket)), tls_(tls ? SSL_new(tls) : nullptr, SSL_free) {
+        if (tls_) is_open_ = SSL_set_fd(tls_.get(), socket_.get()) == 1 && SSL_accept(tls_.get()) == 1;
+    }
+    long receive(char* to, std::size_t size) const {
+        if (tls_) return is_open_ ? SSL_read(tls_.get(), to, static_cast<int>(size)) : -1;
+        return recv(socket_.get(), to, size, 0);
+    }
+    long give(std::string_view text) const {
+        if (tls_) return is_open_ ? SSL_write(tls_.get(), text.data(), static_cast<int>(text.size())) : -1;
+        return send(socket_.get(), text.data(), text.size(), 0);
+    }
+    bool has_more() const { return tls_ && SSL_pending(tls_.get()) > 0; }
+
+private:
+    descriptor socket_;
+    std::unique_ptr<SSL, decltype(&SSL_free)> tls_{nullptr, SSL_free};
+    bool is_open_ = true;
+#else
+    long receive(char* to, std::size_t size) const { return recv(socket_.get(), to, size, 0); }
+    long give(std::string_view text) const { return send(socket_.get(), text.data(), text.size(), 0); }
+    bool has_more() const { return false; }
+
+private:
+    descriptor socket_;
+#endif
+};
+
+struct server_options {
+    std::string token{};                       // of a KV version 2 engine; empty: anybody may ask
+    const certificate* tls = nullptr;          // which lives as long as the server
+    const certificate* wanted_client = nullptr;  // whose certificate a client has to have
+    std::string unix_socket{};                 // a file to listen on instead of a port
+};
+
 class server {
 public:
-    explicit server(std::string token = "") : token_(std::move(token)), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+    using function = std::function<answer(const request&)>;
+
+    explicit server(std::string token = "") : server(server_options{.token = std::move(token)}) {}
+    explicit server(server_options options)
+        : options_(std::move(options)), listener_(socket(options_.unix_socket.empty() ? AF_INET : AF_UNIX, SOCK_STREAM, 0)) {
+        std::signal(SIGPIPE, SIG_IGN);  // a client that has gone must not end the program
         int ends[2];
         if (pipe(ends) != 0) throw std::runtime_error("no pipe");
         stop_.emplace_back(ends[0]);
         stop_.emplace_back(ends[1]);
 
-        port_ = bind_to_loopback(listener_.get());
+        options_.unix_socket.empty() ? static_cast<void>(port_ = bind_to_loopback(listener_.get())) : bind_to_file();
         if (listen(listener_.get(), 1024) != 0) throw std::runtime_error("cannot listen");
+        set_up_tls();
         acceptor_ = std::thread([this] { accept_all(); });
     }
     server(const server&) = delete;
@@ -145,7 +222,9 @@ public:
         for (std::thread& connection : connections_) connection.join();
     }
 
-    std::string address() const { return "http://127.0.0.1:" + std::to_string(port_); }
+    std::string address(const std::string& host = "127.0.0.1") const {
+        return (options_.tls ? "https://" : "http://") + host + ":" + std::to_string(port_);
+    }
 
     // What is answered for this path, such as "secret/data/api-keys/openai". Other paths have no secret.
     void put(const std::string& path, answer with) {
@@ -153,16 +232,23 @@ public:
         answers_["/v1/" + path] = std::move(with);
     }
 
-    // What is answered to every request, whatever its path and its token.
+    // What is answered to every request, whatever its path and its token. The function is called on any thread.
     void always(answer with) {
+        always(function([with = std::move(with)](const request&) { return with; }));
+    }
+    void always(function answers) {
         const std::lock_guard lock(mutex_);
-        always_ = std::move(with);
+        always_ = std::move(answers);
     }
 
     int requests() const { return requests_; }
     request last() const {
         const std::lock_guard lock(mutex_);
-        return last_;
+        return received_.empty() ? request{} : received_.back();
+    }
+    std::vector<request> received() const {
+        const std::lock_guard lock(mutex_);
+        return received_;
     }
 
 private:
@@ -175,91 +261,131 @@ private:
             if (polled[0].revents) return true;
         }
     }
+    bool wait_for(const connection& from) const { return from.has_more() || wait_for(from.get()); }
+
+    void wait_for_end(const connection& from) const {
+        for (char ignored; wait_for(from) && from.receive(&ignored, 1) > 0;) {}
+    }
+
+    void bind_to_file() const {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        if (options_.unix_socket.size() >= sizeof address.sun_path) throw std::runtime_error("the socket's name is too long");
+        std::memcpy(address.sun_path, options_.unix_socket.c_str(), options_.unix_socket.size() + 1);
+        if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+            throw std::runtime_error("no socket, errno " + std::to_string(errno));
+    }
+
+#ifdef TESTS_HAVE_OPENSSL
+    void set_up_tls() {
+        if (!options_.tls) return;
+        tls_.reset(SSL_CTX_new(TLS_server_method()));
+        bool is_good = SSL_CTX_use_certificate_file(tls_.get(), options_.tls->file().c_str(), SSL_FILETYPE_PEM) == 1 &&
+                       SSL_CTX_use_PrivateKey_file(tls_.get(), options_.tls->key().c_str(), SSL_FILETYPE_PEM) == 1;
+        if (options_.wanted_client) {
+            SSL_CTX_set_verify(tls_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+            is_good = is_good && SSL_CTX_load_verify_locations(tls_.get(), options_.wanted_client->file().c_str(), nullptr) == 1;
+        }
+        if (!is_good) throw std::runtime_error("no certificate");
+    }
+    connection connect(int accepted) const { return {descriptor(accepted), tls_.get()}; }
+    std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls_{nullptr, SSL_CTX_free};
+#else
+    void set_up_tls() {
+        if (options_.tls) throw std::runtime_error("no TLS");
+    }
+    connection connect(int accepted) const { return connection(descriptor(accepted)); }
+#endif
 
     void accept_all() {
         while (wait_for(listener_.get())) {
             const int accepted = accept(listener_.get(), nullptr, nullptr);
             if (accepted < 0) continue;  // the client has gone again
-#ifdef SO_NOSIGPIPE  // where MSG_NOSIGNAL is missing
-            const int yes = 1;
-            setsockopt(accepted, SOL_SOCKET, SO_NOSIGPIPE, &yes, sizeof yes);
-#endif
-            connections_.emplace_back([this, connection = descriptor(accepted)] { serve(connection.get()); });
+            connections_.emplace_back([this, accepted] { serve(connect(accepted)); });
         }
     }
 
-    void serve(int connection) {
-        const std::optional<request> asked = read_request(connection);
+    void serve(const connection& to) {
+        const std::optional<request> asked = read_request(to);
         if (!asked) return;
         ++requests_;
         const answer with = answer_to(*asked);
         if (with.first) with.first();
-        if (with.until_given_up)
-            for (char ignored; wait_for(connection) && recv(connection, &ignored, 1, 0) > 0;) {}
+        if (with.until_given_up) wait_for_end(to);
 
         std::string text = "HTTP/1.1 " + std::to_string(with.status) + " Status\r\nContent-Type: " + with.content_type +
                            "\r\nContent-Length: " + std::to_string(with.body.size() + with.cut_off) +
                            "\r\nConnection: close\r\n" + with.more_headers + "\r\n" + with.body;
+        if (!with.raw.empty()) text = with.raw;
+        if (with.half) text.resize(text.size() - with.body.size() / 2);
         for (std::string_view rest = text; !rest.empty();) {
-            const auto sent = send(connection, rest.data(), rest.size(), no_signal);
+            const auto sent = to.give(rest);
             if (sent <= 0) return;
             rest.remove_prefix(static_cast<std::size_t>(sent));
         }
+        if (with.half) return wait_for_end(to);
         // Closed at once, with something unread, the connection would be reset, and the answer might be lost.
-        shutdown(connection, SHUT_WR);
-        for (char ignored; wait_for(connection) && recv(connection, &ignored, 1, 0) > 0;) {}
+        shutdown(to.get(), SHUT_WR);
+        wait_for_end(to);
     }
 
-    std::optional<request> read_request(int connection) const {
+    std::optional<request> read_request(const connection& from) const {
         std::string text;
-        while (text.find("\r\n\r\n") == std::string::npos) {
-            char part[4096];
-            if (!wait_for(connection)) return std::nullopt;
-            const auto size = recv(connection, part, sizeof part, 0);
-            if (size <= 0) return std::nullopt;
-            text.append(part, static_cast<std::size_t>(size));
-        }
+        const auto read_until = [&](auto has_come) {
+            while (!has_come()) {
+                char part[4096];
+                if (!wait_for(from)) return false;
+                const auto size = from.receive(part, sizeof part);
+                if (size <= 0) return false;
+                text.append(part, static_cast<std::size_t>(size));
+            }
+            return true;
+        };
+        if (!read_until([&] { return text.find("\r\n\r\n") != std::string::npos; })) return std::nullopt;
 
         request read;
         const std::size_t method = text.find(' '), path = text.find(' ', method + 1);
         read.method = text.substr(0, method);
         read.path = text.substr(method + 1, path - method - 1);
-        for (std::size_t line = text.find("\r\n") + 2; text.compare(line, 2, "\r\n") != 0;) {
-            const std::size_t colon = text.find(": ", line), end = text.find("\r\n", line);
+        std::size_t line = text.find("\r\n") + 2;
+        while (text.compare(line, 2, "\r\n") != 0) {
+            const std::size_t colon = text.find(":", line), end = text.find("\r\n", line);
             std::string name = text.substr(line, colon - line);
             for (char& c : name)
                 if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-            read.headers[name] = text.substr(colon + 2, end - colon - 2);
+            const std::size_t value = std::min(text.find_first_not_of(' ', colon + 1), end);
+            read.headers[name] = text.substr(value, end - value);
             line = end + 2;
         }
+        const std::size_t size = std::stoul(read.header("content-length").value_or("0"));
+        if (!read_until([&] { return text.size() >= line + 2 + size; })) return std::nullopt;
+        read.body = text.substr(line + 2, size);
         return read;
     }
 
     answer answer_to(const request& asked) {
-        const std::lock_guard lock(mutex_);
-        last_ = asked;
-        if (always_) return *always_;
+        std::unique_lock lock(mutex_);
+        received_.push_back(asked);
+        if (const function answers = always_) {
+            lock.unlock();
+            return answers(asked);
+        }
         if (asked.method != "GET") return errors(405, R"("unsupported operation")");
-        if (!token_.empty() && asked.header("x-vault-token") != token_) return errors(403, R"("permission denied")");
+        if (!options_.token.empty() && asked.header("x-vault-token") != options_.token)
+            return errors(403, R"("permission denied")");
         const auto found = answers_.find(asked.path);
         return found == answers_.end() ? missing() : found->second;
     }
 
-#ifdef MSG_NOSIGNAL
-    static constexpr int no_signal = MSG_NOSIGNAL;  // a client that has gone must not end the program
-#else
-    static constexpr int no_signal = 0;
-#endif
-
-    const std::string token_;
+    const server_options options_;
     const descriptor listener_;
     std::vector<descriptor> stop_;  // the two ends of a pipe
     int port_ = 0;
     std::atomic<int> requests_{0};
     mutable std::mutex mutex_;
     std::map<std::string, answer> answers_;  // guarded by the mutex, as the next two
-    std::optional<answer> always_;
-    request last_;
+    function always_;
+    std::vector<request> received_;
     std::vector<std::thread> connections_;  // of the acceptor, and then of the destructor
     std::thread acceptor_;
 };
@@ -273,70 +399,6 @@ public:
 private:
     descriptor socket_;
     int port_;
-};
-
-// An engine behind TLS, with a certificate of its own making for 127.0.0.1, which has one secret and asks for no token. It
-// is a process of the program openssl; where there is none it is not running.
-class tls_server {
-public:
-    tls_server(const std::string& path, const answer& with) {
-        const std::string make_certificate =
-            "cd '" + directory_.path().string() + "' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
-            "-keyout key.pem -out certificate.pem -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1 >/dev/null 2>&1";
-        if (std::system(make_certificate.c_str()) != 0) return;
-
-        // What it sends is the text of a file with the name that is asked for.
-        const std::filesystem::path file = directory_.path() / "v1" / path;
-        std::filesystem::create_directories(file.parent_path());
-        std::ofstream(file) << "HTTP/1.0 " << with.status << " Status\r\nContent-Length: " << with.body.size() << "\r\n\r\n"
-                            << with.body;
-
-        int ends[2];
-        if (pipe(ends) != 0) throw std::runtime_error("no pipe");
-        output_.emplace(ends[0]);
-        {
-            const descriptor input(ends[1]);
-            process_ = fork();
-            if (process_ == 0) {
-                const int nothing = open("/dev/null", O_RDWR);
-                if (chdir(directory_.path().c_str()) != 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDERR_FILENO) < 0 ||
-                    dup2(input.get(), STDOUT_FILENO) < 0)
-                    _exit(127);
-                execlp("openssl", "openssl", "s_server", "-HTTP", "-accept", "127.0.0.1:0", "-cert", "certificate.pem",
-                       "-key", "key.pem", nullptr);
-                _exit(127);
-            }
-        }
-        // "ACCEPT 127.0.0.1:43210": from here on it listens.
-        std::string told;
-        constexpr std::string_view before = "ACCEPT 127.0.0.1:";
-        for (char c; read(output_->get(), &c, 1) == 1;) {
-            told += c;
-            const std::size_t at = told.find(before);
-            if (c == '\n' && at != std::string::npos) {
-                port_ = std::stoi(told.substr(at + before.size()));
-                return;
-            }
-        }
-    }
-    tls_server(const tls_server&) = delete;
-    tls_server& operator=(const tls_server&) = delete;
-    ~tls_server() {
-        if (process_ > 0) {
-            kill(process_, SIGKILL);
-            waitpid(process_, nullptr, 0);
-        }
-    }
-
-    bool is_running() const { return port_ != 0; }
-    std::string address(const std::string& host = "127.0.0.1") const { return "https://" + host + ":" + std::to_string(port_); }
-    std::string certificate() const { return (directory_.path() / "certificate.pem").string(); }
-
-private:
-    temporary_directory directory_;
-    std::optional<descriptor> output_;  // open as long as the process may write to it
-    pid_t process_ = 0;
-    int port_ = 0;
 };
 
 }  // namespace fake

@@ -1,0 +1,256 @@
+// A credential that is fetched, kept, renewed before it ends, and fetched once by however many threads ask.
+#include "catch.hpp"
+#include "secrets/credential.hpp"
+#include "secrets/helpers.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <latch>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+using helpers::failure_of;
+using secrets::reason;
+
+namespace {
+
+// Tokens that are numbered, with a clock that is set by hand.
+struct numbered {
+    std::atomic<int> fetches = 0;
+    std::optional<std::chrono::seconds> lifetime = 1000s;
+    std::function<void()> first = [] {};
+    helpers::hand_clock time;
+    secrets::credential<int> token{[this] {
+                                       const int number = ++fetches;
+                                       first();
+                                       return secrets::fetched<int>{number, lifetime};
+                                   },
+                                   {.renew_before = 100s, .pause = 5s, .clock = time.clock()}};
+    int get() { return *token.get(); }
+};
+
+[[noreturn]] void fail(std::optional<std::chrono::seconds> retry_after = std::nullopt) {
+    throw secrets::store_error("login", reason::rate_limited, "too many", retry_after);
+}
+
+}  // namespace
+
+TEST_CASE("A credential is fetched when it is first needed, and kept") {
+    numbered c;
+    CHECK(c.fetches == 0);
+    CHECK(c.get() == 1);
+    c.time.pass(899s);
+    CHECK(c.get() == 1);
+    CHECK(c.fetches == 1);
+}
+
+TEST_CASE("A credential is renewed before it ends") {
+    numbered c;
+    c.get();
+    c.time.pass(900s);
+    CHECK(c.get() == 2);
+    c.time.pass(899s);
+    CHECK(c.get() == 2);
+}
+
+TEST_CASE("A credential of a short life is kept for three quarters of it") {
+    numbered c;
+    c.lifetime = 20s;
+    c.get();
+    c.time.pass(14s);
+    CHECK(c.get() == 1);
+    c.time.pass(1s);
+    CHECK(c.get() == 2);
+}
+
+TEST_CASE("A credential without an end is kept until the server refuses it") {
+    numbered c;
+    c.lifetime = std::nullopt;
+    const auto first = c.token.get();
+    c.time.pass(std::chrono::hours(24 * 3000));
+    CHECK(c.get() == 1);
+    c.token.drop(first);
+    const auto second = c.token.get();
+    CHECK(*second == 2);
+    c.token.drop(first);  // by another thread that had it
+    CHECK(c.get() == 2);
+}
+
+TEST_CASE("The life of a credential counts from before it was asked for") {
+    numbered c;
+    c.first = [&] { c.time.pass(300s); };
+    c.get();
+    c.time.pass(600s);
+    CHECK(c.get() == 2);
+}
+
+TEST_CASE("A credential that is still good is used where it cannot be renewed, and that is not tried all the time") {
+    numbered c;
+    c.get();
+    c.first = [] { fail(); };
+    c.time.pass(900s);
+    CHECK(c.get() == 1);
+    CHECK(c.get() == 1);
+    CHECK(c.fetches == 2);
+    c.time.pass(5s);
+    CHECK(c.get() == 1);
+    CHECK(c.fetches == 3);
+    c.time.pass(95s);  // its end
+    CHECK(failure_of([&] { c.get(); }).why == reason::rate_limited);
+}
+
+TEST_CASE("A failure to fetch is not remembered") {
+    numbered c;
+    c.first = [] { fail(); };
+    CHECK(failure_of([&] { c.get(); }).why == reason::rate_limited);
+    c.first = [] {};
+    CHECK(c.get() == 2);
+}
+
+TEST_CASE("A failure with a Retry-After is remembered until then") {
+    numbered c;
+    c.first = [] { fail(30s); };
+    CHECK(failure_of([&] { c.get(); }).retry_after == 30s);
+    c.first = [] {};
+    c.time.pass(29s);
+    CHECK(failure_of([&] { c.get(); }).why == reason::rate_limited);
+    CHECK(c.fetches == 1);
+    c.time.pass(1s);
+    CHECK(c.get() == 2);
+}
+
+TEST_CASE("A call that the server refuses is made once more, with another credential") {
+    numbered c;
+    c.get();
+    std::vector<int> tried;
+    const auto call = [&](int token) {
+        tried.push_back(token);
+        if (token < 2) throw secrets::store_error("store", reason::expired_token, "expired");
+        return "sk";
+    };
+    CHECK(c.token.use(call) == std::string("sk"));
+    CHECK(tried == std::vector{1, 2});
+    CHECK(c.token.use(call) == std::string("sk"));
+    CHECK(c.fetches == 2);
+}
+
+TEST_CASE("A call that is refused twice fails, and one with a fresh credential at once") {
+    numbered c;
+    int tried = 0;
+    const auto call = [&](int) -> int {
+        ++tried;
+        throw secrets::store_error("store", reason::expired_token, "expired");
+    };
+    CHECK(failure_of([&] { c.token.use(call); }).why == reason::expired_token);
+    CHECK(tried == 1);  // it was fetched for this
+    c.get();
+    tried = 0;
+    CHECK(failure_of([&] { c.token.use(call); }).why == reason::expired_token);
+    CHECK(tried == 2);
+    CHECK(c.fetches == 3);
+}
+
+TEST_CASE("A call that fails otherwise is not made again") {
+    numbered c;
+    c.get();
+    int tried = 0;
+    CHECK(failure_of([&] {
+              c.token.use([&](int) -> int {
+                  ++tried;
+                  throw secrets::store_error("store", reason::permission_denied, "no");
+              });
+          }).why == reason::permission_denied);
+    CHECK(tried == 1);
+    CHECK(c.get() == 1);
+}
+
+TEST_CASE("A credential that is needed to fetch itself fails, and does not wait for ever") {
+    numbered c;
+    c.first = [&] { c.get(); };
+    CHECK_THROWS_AS(c.get(), std::logic_error);
+}
+
+// ---- Threads --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("Two thousand that need a credential fetch it once") {
+    constexpr std::size_t count = 2000;
+    numbered c;
+    bool all_waited = false;
+    c.first = [&] { all_waited = helpers::eventually([&] { return c.token.waiting() == count - 1; }); };
+    const auto got = helpers::in_threads(count, [&] { return std::to_string(c.get()); });
+    CHECK(all_waited);
+    CHECK(std::count(got.begin(), got.end(), "1") == count);
+    CHECK(c.fetches == 1);
+    CHECK(c.token.waiting() == 0);
+}
+
+TEST_CASE("Those who wait for a credential share its failure") {
+    static const auto failure = std::make_exception_ptr(secrets::store_error("login", reason::timed_out, "Timeout"));
+    numbered c;
+    c.first = [&] {
+        helpers::eventually([&] { return c.token.waiting() == 15; });
+        std::rethrow_exception(failure);
+    };
+    const auto got = helpers::in_threads(16, [&] { return std::to_string(c.get()); });
+    CHECK(std::count(got.begin(), got.end(), "login: Timeout") == 16);
+    CHECK(c.fetches == 1);
+}
+
+TEST_CASE("While a credential is renewed the others go on with the old one") {
+    numbered c;
+    c.get();
+    c.time.pass(900s);
+    std::latch renewing(1), others_had_it(1);
+    c.first = [&] {
+        renewing.count_down();
+        others_had_it.wait();
+    };
+    int renewed = 0;
+    std::thread other([&] { renewed = c.get(); });
+    renewing.wait();
+    CHECK(c.get() == 1);
+    others_had_it.count_down();
+    other.join();
+    CHECK(renewed == 2);
+    CHECK(c.get() == 2);
+}
+
+TEST_CASE("Threads that are refused at once fetch another credential once") {
+    numbered c;
+    c.get();
+    std::latch all_refused(16);
+    const auto got = helpers::in_threads(16, [&] {
+        return std::to_string(c.token.use([&](int token) {
+            if (token > 1) return token;
+            all_refused.arrive_and_wait();
+            throw secrets::store_error("store", reason::expired_token, "expired");
+        }));
+    });
+    CHECK(std::count(got.begin(), got.end(), "2") == 16);
+    CHECK(c.fetches == 2);
+}
+
+// ---- Time -----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("Times are read as UTC, with or without a fraction and a Z, and other texts are none") {
+    using namespace std::chrono;
+    const auto expected = sys_days(2025y / January / 31) + 9h + 5min + 29s;
+    for (const char* const text : {"2025-01-31T09:05:29Z", "2025-01-31T09:05:29", "2025-01-31T09:05:29.000000Z", "2025-01-31T09:05:29.123456789Z"})
+        CHECK(secrets::utc_time(text) == expected);
+    for (const char* const text : {"", "Z", "2025-01-31", "2025-02-30T09:05:29Z", "2025-01-31T24:00:00Z", "2025-01-31T09:05:29+01:00",
+                                   "2025-01-31 09:05:29Z", "2025-1-31T09:05:29Z", "x025-01-31T09:05:29Z", "2025-01-31T09:05:29.1x"})
+        CHECK_FALSE(secrets::utc_time(text));
+}
+
+TEST_CASE("A time that has passed leaves no life") {
+    CHECK(secrets::until(std::chrono::system_clock::now() - 1h) == 0s);
+    const auto left = secrets::until(std::chrono::system_clock::now() + 1h);
+    CHECK(left > 59min);
+    CHECK(left <= 1h);
+}

@@ -1,0 +1,470 @@
+// Stores asked over HTTP and HTTPS on loopback.
+#include "catch.hpp"
+#include "secrets/helpers.hpp"
+#include "secrets/http.hpp"
+#include "secrets/server.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::Equals;
+using namespace std::chrono_literals;
+using helpers::failure_of;
+using helpers::variable;
+using secrets::reason;
+
+namespace {
+
+const std::string token = helpers::secret("token-of-the-http-test-1");
+const std::string key = helpers::secret("key-of-the-http-test-2");
+
+// Tries with a clock that is set by hand, within 10 seconds of it, without chance: each pause is the longest one.
+struct asking {
+    helpers::hand_clock time;
+    secrets::http_options options{.timeout = 10s, .tries = 3, .first_pause = 100ms, .clock = time.clock(), .chance = [] { return 1.0; }};
+    secrets::http_request request{.about = "the store, the place"};
+
+    explicit asking(const std::string& url) {
+        request.url = url;
+        request.headers.add("Authorization", "Bearer ", token);
+    }
+    secrets::http_answer send() const { return secrets::http_client("mine", options).send(request); }
+    helpers::failure failure() const {
+        return failure_of([&] { send(); });
+    }
+};
+
+fake::answer status(int number, std::string headers = "") { return {number, key, "text/plain", std::move(headers)}; }
+
+// The first answers in turn, and then the last one for ever.
+fake::server::function in_turn(std::vector<fake::answer> answers) {
+    return [answers = std::move(answers), next = std::make_shared<std::atomic<std::size_t>>(0)](const fake::request&) {
+        return answers[std::min(next->fetch_add(1), answers.size() - 1)];
+    };
+}
+
+}  // namespace
+
+// ---- What is sent, and comes back -----------------------------------------------------------------------------------
+
+TEST_CASE("A request is sent as it is said, and the answer has status, headers and body") {
+    fake::server server;
+    server.always({201, key, "text/plain", "x-Subject-Token:   abc \r\nX-Empty:\r\nX-Twice: 1\r\nX-Twice: 2\r\n"});
+    asking ask(server.address() + "/a?b=c");
+    ask.request.method = "POST";
+    ask.request.body = secrets::form_encoded({{"grant_type", "client_credentials"}, {"secret", "a b&c=d/\xc3\xbc"}});
+    ask.request.headers.add("X-Empty", "").add("X-Amz-Target", "secretsmanager.", "GetSecretValue");
+    const secrets::http_answer answer = ask.send();
+    CHECK(answer.status == 201);
+    CHECK(answer.body == key);
+    CHECK(answer.headers.find("X-Subject-Token") == "abc");
+    CHECK(answer.headers.find("X-Empty") == "");
+    CHECK(answer.headers.find("x-twice") == "1");
+    CHECK_FALSE(answer.headers.find("X-Subject"));
+    CHECK_FALSE(answer.retry_after);
+
+    const fake::request asked = server.last();
+    CHECK(asked.method == "POST");
+    CHECK(asked.path == "/a?b=c");
+    CHECK(asked.body == "grant_type=client_credentials&secret=a%20b%26c%3Dd%2F%C3%BC");
+    CHECK(asked.header("authorization") == "Bearer " + token);
+    CHECK(asked.header("x-amz-target") == "secretsmanager.GetSecretValue");
+    CHECK_FALSE(asked.header("x-empty"));  // without a value it would be signed
+}
+
+TEST_CASE("PUT without a body, and a body with a null, arrive") {
+    fake::server server;
+    server.always(status(200));
+    asking ask(server.address());
+    ask.request.method = "PUT";
+    ask.send();
+    CHECK(server.last().method == "PUT");
+    CHECK(server.last().header("content-length") == "0");
+    ask.request.body = secrets::secret_text(std::string_view("a\0b", 3));
+    ask.send();
+    CHECK(server.last().body == std::string_view("a\0b", 3));
+}
+
+TEST_CASE("A header that would be two lines is refused, without a word of its value") {
+    secrets::http_headers headers;
+    try {
+        headers.add("X-Token", token, "\r\nX-Other: 1");
+        FAIL("it was taken");
+    } catch (const std::invalid_argument& error) {
+        CHECK_THAT(helpers::searched(error.what()), Contains("X-Token"));
+    }
+    CHECK(headers.lines.empty());
+}
+
+TEST_CASE("An answer that is longer than a store's is not read to its end") {
+    fake::server server;
+    server.always({200, std::string(1001, 'x')});
+    asking ask(server.address());
+    ask.options.largest_body = 1000;
+    CHECK(ask.failure().why == reason::malformed);
+    ask.options.largest_body = 1001;
+    CHECK(ask.send().body.size() == 1001);
+    std::string headers;
+    for (int i = 0; i < 300; ++i) headers += "X-Header: " + std::to_string(i) + "\r\n";
+    server.always({200, "", "text/plain", headers});
+    CHECK_THAT(ask.failure().text, Contains("too large"));
+}
+
+TEST_CASE("Names of proxies in the environment are heeded only where that is asked for") {
+    fake::server proxy, server;
+    proxy.always({200, "proxy"});
+    server.always({200, "server"});
+    const variable http("http_proxy", proxy.address().c_str()), none("no_proxy", nullptr), NONE("NO_PROXY", nullptr),
+        all("ALL_PROXY", nullptr), lower("all_proxy", nullptr);
+    asking ask(server.address());
+    CHECK(ask.send().body == "server");
+    ask.options.proxy_of_environment = true;
+    CHECK(ask.send().body == "proxy");
+    ask.options.proxy_of_environment = false;
+    ask.options.proxy = proxy.address();
+    const variable except("no_proxy", "127.0.0.1");
+    CHECK(ask.send().body == "proxy");
+}
+
+TEST_CASE("A Unix socket is connected to in place of a host") {
+    const fake::temporary_directory directory;
+    const std::string file = (directory.path() / "socket").string();
+    fake::server server(fake::server_options{.unix_socket = file});
+    server.always({200, "by file"});
+    asking ask("http://store.example/v1");
+    ask.options.unix_socket = file;
+    CHECK(ask.send().body == "by file");
+    CHECK(server.last().path == "/v1");
+    ask.options.unix_socket += ".missing";
+    CHECK(ask.failure().why == reason::unreachable);
+}
+
+TEST_CASE("A signed request has the signature of AWS, over its body and headers, and not the secret key") {
+    const std::string secret = helpers::secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+    fake::server server;
+    server.always(status(200));
+    asking ask(server.address() + "/");
+    ask.request.method = "POST";
+    ask.request.body = secrets::secret_text("{}");
+    ask.request.headers = {};
+    ask.request.headers.add("X-Amz-Target", "secretsmanager.GetSecretValue").add("X-Amz-Security-Token", token);
+    ask.request.sign = secrets::aws_signature{"aws:amz:eu-central-1:secretsmanager", secrets::secret_text("AKIDEXAMPLE"),
+                                              secrets::secret_text(secret)};
+    const auto version = curl_version_info(CURLVERSION_NOW)->version_num;
+    if (version < 0x075600) {
+        CHECK_THAT(ask.failure().text, Contains("libcurl 7.86"));
+        return;
+    }
+    ask.send();
+    const std::string authorization = server.last().header("authorization").value_or("none");
+    CHECK_THAT(authorization, Contains("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/") &&
+                                  Contains("/eu-central-1/secretsmanager/aws4_request") && Contains("x-amz-target") &&
+                                  Contains("x-amz-security-token"));
+    CHECK(authorization.find(secret) == std::string::npos);
+}
+
+// ---- Who is trusted -------------------------------------------------------------------------------------------------
+
+TEST_CASE("Without encryption nothing leaves the machine, unless the options say so") {
+    asking ask("http://store.example:1/");
+    ask.options.proxy = "http://127.0.0.1:1";  // so that no name is looked up
+    CHECK_THAT(ask.failure().text, Contains("not encrypted"));
+    ask.options.plain_http = true;
+    CHECK(ask.failure().why == reason::unreachable);
+    for (const char* const odd : {"ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1", "", "http://me:pw@127.0.0.1/"}) {
+        ask.request.url = odd;
+        CHECK(ask.failure().why == reason::misconfigured);
+    }
+}
+
+TEST_CASE("A server is trusted for its own certificate and its own name alone") {
+    const fake::certificate own, of_another_host("DNS:another.example");
+    if (!own.is_usable()) {
+        WARN("there is no OpenSSL, so nothing was tested");
+        return;
+    }
+    fake::server server(fake::server_options{.tls = &own}), other(fake::server_options{.tls = &of_another_host});
+    server.always(status(200));
+    other.always(status(200));
+    asking ask(server.address()), ask_other(other.address());
+    CHECK(ask.failure().why == reason::untrusted);
+    ask.options.ca_file = own.file();
+    CHECK(ask.send().body == key);
+    ask.request.url = server.address("localhost");
+    CHECK(ask.failure().why == reason::untrusted);
+    ask.options.ca_file += ".missing";
+    CHECK(ask.failure().why == reason::untrusted);
+
+    ask_other.options.ca_file = of_another_host.file();
+    CHECK(ask_other.failure().why == reason::untrusted);
+    ask_other.options.tls_server_name = "another.example";
+    CHECK(ask_other.send().body == key);
+    CHECK(other.last().header("host") == other.address().substr(8));
+    ask_other.options.tls_server_name = "third.example";
+    CHECK(ask_other.failure().why == reason::untrusted);
+    CHECK(server.requests() == 1);
+    CHECK(other.requests() == 1);
+}
+
+TEST_CASE("A server may want the client's certificate") {
+    const fake::certificate own, client("DNS:client");
+    if (!own.is_usable()) {
+        WARN("there is no OpenSSL, so nothing was tested");
+        return;
+    }
+    fake::server server(fake::server_options{.tls = &own, .wanted_client = &client});
+    server.always(status(200));
+    asking ask(server.address());
+    ask.options.ca_file = own.file();
+    CHECK(ask.failure().why.has_value());
+    CHECK(server.requests() == 0);
+    ask.options.client_certificate = client.file();
+    ask.options.client_key = client.key();
+    CHECK(ask.send().body == key);
+    ask.options.client_key = client.key() + ".missing";
+    CHECK(ask.failure().why == reason::untrusted);
+}
+
+// ---- Redirects ------------------------------------------------------------------------------------------------------
+
+TEST_CASE("One redirect is followed where the options say so, to another host only where they say that, too") {
+    const int number = GENERATE(301, 302, 307, 308);
+    fake::server other, server;
+    other.always(status(200));
+    server.always([&](const fake::request& asked) {
+        if (asked.path == "/same") return status(number, "Location: /found\r\n");
+        if (asked.path == "/other") return status(number, "Location: " + other.address() + "/" + token + "\r\n");
+        if (asked.path == "/twice") return status(number, "Location: /same\r\n");
+        return status(200);
+    });
+    const auto ask = [&](const std::string& path, secrets::redirects choice) {
+        asking one(server.address() + path);
+        one.options.redirects = choice;
+        return one.send().status;
+    };
+    CHECK(ask("/same", secrets::redirects::none) == number);
+    CHECK(ask("/same", secrets::redirects::same_host) == 200);
+    CHECK(server.last().path == "/found");
+    CHECK(ask("/twice", secrets::redirects::any_host) == number);
+    CHECK(ask("/other", secrets::redirects::same_host) == number);
+    CHECK(other.requests() == 0);
+    CHECK(ask("/other", secrets::redirects::any_host) == 200);
+    CHECK(other.last().header("authorization") == "Bearer " + token);
+}
+
+TEST_CASE("A redirect never leads from https to http, and a POST stays one or is not followed") {
+    fake::server plain;
+    plain.always(status(200));
+    SECTION("from https to http") {
+        const fake::certificate own;
+        if (!own.is_usable()) {
+            WARN("there is no OpenSSL, so nothing was tested");
+            return;
+        }
+        fake::server server(fake::server_options{.tls = &own});
+        server.always(status(307, "Location: " + plain.address() + "\r\n"));
+        asking ask(server.address());
+        ask.options.ca_file = own.file();
+        ask.options.redirects = secrets::redirects::any_host;
+        CHECK(ask.send().status == 307);
+        CHECK(plain.requests() == 0);
+    }
+    SECTION("of a POST") {
+        const int number = GENERATE(302, 303, 307);
+        fake::server server;
+        server.always(status(number, "Location: " + plain.address() + "/\r\n"));
+        asking ask(server.address());
+        ask.request.method = "POST";
+        ask.request.body = secrets::secret_text("body");
+        ask.options.redirects = secrets::redirects::any_host;
+        CHECK(ask.send().status == (number == 307 ? 200 : number));
+        CHECK(plain.last().body == (number == 307 ? "body" : ""));
+    }
+}
+
+// ---- Trying again ---------------------------------------------------------------------------------------------------
+
+TEST_CASE("A read that fails for a while is tried again, after pauses that grow") {
+    const int number = GENERATE(408, 429, 500, 502, 503, 504);
+    fake::server server;
+    server.always(in_turn({status(number), status(number), status(200)}));
+    asking ask(server.address());
+    CHECK(ask.send().status == 200);
+    CHECK(ask.time.pauses() == std::vector<std::chrono::milliseconds>{100ms, 200ms});
+}
+
+TEST_CASE("After so many tries the last answer is the answer") {
+    fake::server server;
+    server.always(status(503, "Retry-After: 1\r\n"));
+    asking ask(server.address());
+    const secrets::http_answer answer = ask.send();
+    CHECK(answer.status == 503);
+    CHECK(answer.retry_after == 1s);
+    CHECK(server.requests() == 3);
+    const secrets::store_error error = secrets::http_client("mine", {}).error(answer, "here");
+    CHECK(error.why() == reason::server_error);
+    CHECK(error.retry_after() == 1s);
+    CHECK(helpers::searched(error.what()) == "mine: here: status 503");
+}
+
+TEST_CASE("What is not passing, and what is no read, is not tried again") {
+    fake::server server;
+    server.always(status(GENERATE(200, 204, 301, 400, 401, 403, 404, 501)));
+    asking(server.address()).send();
+    CHECK(server.requests() == 1);
+
+    server.always(status(503));
+    asking post(server.address());
+    post.request.method = "POST";
+    post.send();
+    CHECK(server.requests() == 2);
+    post.request.repeatable = true;
+    post.send();
+    CHECK(server.requests() == 5);
+}
+
+TEST_CASE("A store has its own way to say that a failure is passing") {
+    fake::server server;
+    server.always(in_turn({{400, R"({"__type":"ThrottlingException"})"}, status(503)}));
+    asking ask(server.address());
+    ask.request.passing = [](const secrets::http_answer& answer) {
+        return answer.body.view().find("Throttling") != std::string_view::npos;
+    };
+    CHECK(ask.send().status == 503);
+    CHECK(server.requests() == 2);
+}
+
+TEST_CASE("Retry-After is waited for where it fits in the time-out, and else there is no other try") {
+    fake::server server;
+    server.always(in_turn({status(429, "Retry-After: 9\r\n"), status(200)}));
+    asking ask(server.address());
+    CHECK(ask.send().status == 200);
+    CHECK(ask.time.pauses() == std::vector<std::chrono::milliseconds>{9100ms});
+
+    server.always(status(429, GENERATE("Retry-After: 10\r\n", "Retry-After: 99999999999999\r\n",
+                                       "Retry-After: Fri, 31 Dec 2999 23:59:59 GMT\r\n")));
+    asking late(server.address());
+    const secrets::http_answer answer = late.send();
+    CHECK(answer.status == 429);
+    CHECK(answer.retry_after >= 10s);
+    CHECK(late.time.pauses().empty());
+}
+
+TEST_CASE("A Retry-After that is none is no wait") {
+    fake::server server;
+    server.always(in_turn({status(429, GENERATE("Retry-After: -5\r\n", "Retry-After: soon\r\n", "Retry-After:\r\n",
+                                                "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n")),
+                           status(200)}));
+    asking ask(server.address());
+    CHECK(ask.send().status == 200);
+    CHECK(ask.time.pauses() == std::vector<std::chrono::milliseconds>{100ms});
+}
+
+TEST_CASE("Chance makes the pauses unequal, and none is longer than it may be") {
+    fake::server server;
+    server.always(status(503));
+    asking ask(server.address());
+    ask.options.chance = [] { return 0.25; };
+    ask.send();
+    CHECK(ask.time.pauses() == std::vector<std::chrono::milliseconds>{25ms, 50ms});
+    const secrets::http_options fresh;
+    for (int i = 0; i < 100; ++i) {
+        const double drawn = fresh.chance();
+        CHECK((drawn >= 0 && drawn <= 1));
+    }
+}
+
+// ---- Faults ---------------------------------------------------------------------------------------------------------
+
+TEST_CASE("A server that nobody reaches is unreachable, after all tries") {
+    const fake::closed_port nobody;
+    const asking ask(nobody.address());
+    const auto failed = ask.failure();
+    CHECK(failed.why == reason::unreachable);
+    CHECK_THAT(failed.text, Contains("mine: the store, the place: ") && Contains("connect"));
+    CHECK(ask.time.pauses().size() == 2);
+}
+
+TEST_CASE("Faulty answers, plain and encrypted, have their reasons, and no text has what was sent or came back") {
+    const bool encrypted = GENERATE(false, true);
+    const fake::certificate own;
+    if (encrypted && !own.is_usable()) {
+        WARN("there is no OpenSSL, so nothing was tested");
+        return;
+    }
+    fake::server server(fake::server_options{.tls = encrypted ? &own : nullptr});
+    asking ask(server.address());
+    ask.options.ca_file = encrypted ? own.file() : "";
+    ask.options.tries = 1;
+
+    fake::answer cut_off{200, key}, half{200, key + key}, never{200, key}, odd, closed;
+    cut_off.cut_off = 10;
+    half.half = true;
+    never.until_given_up = true;
+    odd.raw = "SSH-2.0-" + token + "\r\n";
+    server.always(cut_off);
+    CHECK(ask.failure().why == reason::malformed);
+    server.always(odd);
+    CHECK(ask.failure().why == reason::malformed);
+    ask.options.timeout = 300ms;
+    server.always(half);
+    CHECK(ask.failure().why == reason::timed_out);
+    server.always(never);
+    CHECK(ask.failure().why == reason::timed_out);
+}
+
+TEST_CASE("A try does not outlast the time-out of all") {
+    fake::server server;
+    server.always(status(503));
+    asking ask(server.address());
+    ask.options.first_pause = 9s;
+    ask.send();
+    CHECK(server.requests() == 2);  // the second pause would be 18 s
+}
+
+TEST_CASE("Options that are no good are refused") {
+    const auto refused = [](auto spoil) {
+        secrets::http_options options;
+        spoil(options);
+        return failure_of([&] { secrets::http_client("mine", options); }).why == reason::misconfigured;
+    };
+    CHECK_FALSE(refused([](auto&) {}));
+    CHECK(refused([](auto& options) { options.timeout = 0s; }));
+    CHECK(refused([](auto& options) { options.connect_timeout = -1s; }));
+    CHECK(refused([](auto& options) { options.tries = 0; }));
+    CHECK(refused([](auto& options) { options.first_pause = -1ms; }));
+    CHECK(refused([](auto& options) { options.client_key = "key.pem"; }));
+}
+
+// ---- Text -----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("A text in a URL is only text") {
+    CHECK(secrets::percent_encoded("aZ9-._~") == "aZ9-._~");
+    CHECK(secrets::percent_encoded("a b/c?d#e%f\xff") == "a%20b%2Fc%3Fd%23e%25f%FF");
+    CHECK(secrets::percent_encoded("a/b c", "/") == "a/b%20c");
+    CHECK(secrets::percent_encoded(secrets::percent_encoded("a+b")) == "a%252Bb");
+}
+
+TEST_CASE("The parts of an address, and whether it is this machine's") {
+    const auto parts = secrets::parts_of_url("HTTPS://Store.Example/a").value();
+    CHECK(parts.scheme == "https");
+    CHECK(parts.host == "store.example");
+    CHECK(parts.port == "443");
+    CHECK(parts.encrypted);
+    CHECK_FALSE(parts.local);
+    for (const char* const local : {"http://127.0.0.1", "http://127.9.9.9:80", "http://localhost", "http://[::1]:8200"})
+        CHECK(secrets::parts_of_url(local).value().local);
+    for (const char* const far : {"http://127.evil.example", "http://localhost.evil.example", "http://128.0.0.1", "http://169.254.169.254"})
+        CHECK_FALSE(secrets::parts_of_url(far).value().local);
+    CHECK(secrets::checked_address("mine", "https://store.example/a//") == "https://store.example/a");
+    for (const std::string& odd : {"https://" + token + "@a.example", "https://a.example/?" + token, "https://a.example/#" + token, token})
+        CHECK(failure_of([&] { secrets::checked_address("mine", odd); }).why == reason::misconfigured);
+}
