@@ -9,12 +9,14 @@
 //  3. A failure is not remembered: the next call asks again. With `serve_stale` the key that has expired is given
 //     instead, for `stale_for`, and the store is left in peace for `retry_after` before it is asked again. A store that
 //     leaves a note "failure" in the call's kwargs has failed, too, though another has supplied a key in its place. That
-//     key, where there is no expired one to be given, is remembered for `retry_after`.
+//     key, where there is no expired one to be given, is remembered for `retry_after`. A store that leaves a note "retry_after"
+//     is not asked before that time has passed: whatever there is instead, a failure too, is remembered until then.
 //  4. A call does not wait for what waits for itself: asking for a key may need that key, or two threads may each need
 //     the key that the other is asking for. It then asks, too, and leaves the cache as it is.
 //  5. Keys are overwritten before their memory is given back: those that are replaced, expired (when the next key is
 //     asked for), forgotten, and all of them with the cache. What callers were given is a copy, and theirs.
 
+#include "store.hpp"
 #include "wipe.hpp"
 
 #include <extensible/extensible.hpp>
@@ -75,7 +77,9 @@ public:
         // end hook first, since a call between the two registrations would begin to ask, and nobody would end that. It
         // runs last, and so remembers what the other end hooks made of the key.
         ext::scoped_hook end = plugin.on_end(function, end_hook(), {.id = "cache", .priority = last, .isolate = false});
-        plugin.on_start(function, start_hook(), {.id = "cache", .before = {"kv2", "dotenv"}, .isolate = false});
+        plugin.on_start(function, start_hook(), {.id = "cache",
+                                                 .before = {"kv2", "aws", "azure", "google", "barbican", "dotenv"},
+                                                 .isolate = false});
         end.release();
     }
 
@@ -135,6 +139,7 @@ private:
         time_point given_until;  // without asking
         time_point kept_until;   // not less than given_until; between the two it is stale
         bool is_stale = false;   // it has expired, and is given because asking failed
+        std::exception_ptr failure{};  // where there is no value
     };
 
     // What a call that asks for all came to.
@@ -162,8 +167,10 @@ private:
             {
                 std::unique_lock lock = fetches.lock();
                 const auto known = entries.find(*service);
-                if (known != entries.end() && now < known->second.given_until)
+                if (known != entries.end() && now < known->second.given_until) {
+                    if (known->second.failure) std::rethrow_exception(known->second.failure);
                     return give(call, *known->second.value, known->second.is_stale);
+                }
                 asked = fetches.find(*service);
                 if (!asked) return begin_fetch(call, now);
                 if (!fetches.wait(lock, *asked)) return;
@@ -187,21 +194,27 @@ private:
                 failure = std::current_exception();  // those who wait have to be woken all the same
             }
 
-            const std::string* const note = call.kwargs.get<std::string>("failure");
-            const bool has_failed = call.exception || note;
+            const std::string* const told = call.kwargs.get<std::string>(note::failure);
+            const auto* const wanted = call.kwargs.get<std::chrono::seconds>(note::retry_after);
+            const bool has_failed = call.exception || told;
+            const duration pause = std::max<duration>(options.retry_after, wanted ? *wanted : std::chrono::seconds(0));
             {
                 const auto lock = fetches.lock();
                 const bool is_wanted = fetches.close(*asked);  // not forgotten meanwhile
                 const auto known = entries.find(asked->key);
                 // What is still there has expired, and is kept for this: the others were dropped when this call began.
-                const bool is_stale = has_failed && is_wanted && known != entries.end() && now < known->second.kept_until;
+                const bool is_stale = has_failed && is_wanted && known != entries.end() && known->second.value &&
+                                      now < known->second.kept_until;
                 fetches.end(*asked, {is_stale ? known->second.value : value, is_stale, is_stale ? nullptr : failure});
 
                 // What throws from here on (there may be no memory) is this call's own trouble.
                 if (is_stale) {
-                    known->second.given_until = std::min(known->second.kept_until, later(now, options.retry_after));
+                    known->second.given_until = std::min(known->second.kept_until, later(now, pause));
                     known->second.is_stale = true;
                     give(call, *known->second.value, true);
+                } else if (is_wanted && has_failed && wanted) {
+                    const time_point until = later(now, pause);
+                    entries.insert_or_assign(asked->key, entry{value, until, until, false, failure});
                 } else if (value && is_wanted) {
                     entries.insert_or_assign(asked->key, remember(value, call.result->empty(), has_failed, now));
                 }
@@ -210,7 +223,7 @@ private:
             // Not under the lock: who is told may ask for a key.
             const std::exception_ptr failed = std::exchange(call.exception, nullptr);
             options.report(asked->key + ": its expired key is used, because asking failed: " +
-                           (failed ? text_of(failed) : *note));
+                           (failed ? text_of(failed) : *told));
         }
 
         void begin_fetch(call_type& call, time_point now) {
@@ -227,7 +240,7 @@ private:
             if (has_failed) kept = std::min(kept, options.retry_after);  // a key from elsewhere, until the store is up again
             const time_point expires = later(now, kept);
             const bool may_be_stale = options.serve_stale && !is_negative && !has_failed;
-            return {std::move(value), expires, may_be_stale ? later(expires, options.stale_for) : expires};
+            return {std::move(value), expires, may_be_stale ? later(expires, options.stale_for) : expires, false, nullptr};
         }
     };
 

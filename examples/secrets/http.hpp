@@ -67,7 +67,7 @@ struct http_answer {
     long status = 0;
     http_headers headers{};
     secret_text body{};
-    std::optional<std::chrono::seconds> retry_after{};
+    std::optional<std::chrono::seconds> retry_after{};  ///< an hour at most, whatever the server says
     std::string redirect{};  ///< the URL that a redirect leads to
 };
 
@@ -185,6 +185,7 @@ struct receiver {
 };
 
 inline constexpr std::size_t most_headers = 200;
+inline constexpr std::chrono::seconds longest_retry_after = std::chrono::hours(1);
 
 class header_list {
 public:
@@ -291,7 +292,7 @@ inline http_answer http_client::send(const http_request& request) const {
     const auto pause_fits = [&](int made, std::optional<std::chrono::seconds> wanted) {
         if (made >= options_.tries || (request.method != "GET" && !request.repeatable)) return false;
         milliseconds wait{static_cast<milliseconds::rep>(static_cast<double>(pause.count()) * options_.chance())};
-        if (wanted) wait += std::chrono::duration_cast<milliseconds>(std::min(*wanted, std::chrono::seconds(std::chrono::hours(1))));
+        if (wanted) wait += *wanted;
         if (wait >= left()) return false;
         if (wait.count() > 0) options_.clock.sleep(wait);
         pause *= 2;
@@ -339,7 +340,7 @@ public:
         curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &answer.status);
         curl_off_t seconds = 0;  // of a date as well
         if (curl_easy_getinfo(handle_.get(), CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0)
-            answer.retry_after = std::chrono::seconds(seconds);
+            answer.retry_after = std::min(std::chrono::seconds(seconds), detail::longest_retry_after);
         const char* redirect = nullptr;
         if (curl_easy_getinfo(handle_.get(), CURLINFO_REDIRECT_URL, &redirect) == CURLE_OK && redirect) answer.redirect = redirect;
         return std::move(answer);

@@ -1,52 +1,26 @@
 #pragma once
 
-// A start hook that takes keys from a KV version 2 engine of OpenBao or HashiCorp Vault. Needs libcurl and nlohmann-json.
+// A start hook that takes keys from a KV engine of OpenBao or HashiCorp Vault, version 2 or 1. Needs libcurl and nlohmann-json.
 //
 //     ext::plugin plugin{"secrets"};
 //     if (auto engine = secrets::kv2_from_environment()) secrets::add_kv2(plugin, "models.get_api_key", *engine);
 
 #include "http.hpp"
 #include "json.hpp"
+#include "kv2_options.hpp"
 #include "store.hpp"
+#include "vault_login.hpp"
 
 #include <extensible/extensible.hpp>
 
-#include <cstddef>
-#include <cstdlib>
-#include <functional>
-#include <iostream>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 namespace secrets {
-
-// ---- What an application says ---------------------------------------------------------------------------------------
-
-struct kv2_options {
-    std::string address{};     ///< "https://bao.example:8200"
-    std::string token{};       ///< empty: none is sent, as it suits an agent that adds its own
-    std::string name_space{};  ///< empty: the root namespace
-    std::string mount = "secret";
-    std::string path = "api-keys/{service}";  ///< below the mount; has to contain {service}, or all would get one key
-    std::string field = "key";                ///< of the secret; a text
-
-    http_options http{.plain_http = true};  ///< it is warned of, as is a certificate that is not verified
-
-    secrets::on_failure on_failure = secrets::on_failure::fall_through;
-
-    /// Gets a line, once for each hook, where the token is not safe on its way.
-    std::function<void(std::string_view)> warn = [](std::string_view line) { std::cerr << line << '\n'; };
-};
-
-/// BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE, BAO_CACERT and BAO_CAPATH, or where one is not set the same with VAULT_. Nothing
-/// without an address: there is no engine to ask. BAO_SKIP_VERIFY and VAULT_SKIP_VERIFY are not heeded: what a forgotten variable turns
-/// off is off silently.
-std::optional<kv2_options> kv2_from_environment();
-
-// ---- The store ------------------------------------------------------------------------------------------------------
 
 class kv2_store {
 public:
@@ -62,13 +36,23 @@ public:
     std::string place_of(std::string_view service) const { return mount_ + '/' + path_of(service); }
 
 private:
-    std::string path_of(std::string_view service) const;
-    std::optional<std::string> key_in(const http_answer& answer, const std::string& about) const;
+    void check_options();
     void warn() const;
+    std::string path_of(std::string_view service) const;
+    http_request request(const std::string& path, const std::string& about, std::string_view token) const;
+    std::optional<std::string> key_in(const http_answer& answer, const std::string& about, std::string_view token) const;
+    void check_mount(const std::string& about, std::string_view token) const;
+    std::string wrong_mount(std::string_view token) const;
 
     kv2_options options_;
-    std::string mount_;  // as in a URL
+    std::string address_;  // as in a URL, as the next
+    std::string mount_;
     http_client http_;
+    http_headers headers_;
+    vault_token token_;
+
+    mutable std::mutex mutex_;
+    mutable std::optional<std::string> wrong_mount_;  // guarded by it: what is wrong, or empty; nothing before it was asked
 };
 
 /// Registers its hook so that a failure goes where the options say.
@@ -78,22 +62,6 @@ inline ext::hook add_kv2(ext::plugin& owner, std::string_view function, kv2_opti
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-inline std::optional<kv2_options> kv2_from_environment() {
-    const auto variable = [](const std::string& name) -> std::string {
-        const char* value = std::getenv(("BAO_" + name).c_str());
-        if (!value) value = std::getenv(("VAULT_" + name).c_str());
-        return value ? value : "";
-    };
-    kv2_options options;
-    options.address = variable("ADDR");
-    if (options.address.empty()) return std::nullopt;
-    options.token = variable("TOKEN");
-    options.name_space = variable("NAMESPACE");
-    options.http.ca_file = variable("CACERT");
-    if (options.http.ca_file.empty()) options.http.ca_path = variable("CAPATH");
-    return options;
-}
 
 namespace detail {
 
@@ -116,28 +84,54 @@ inline bool is_deleted(const json& body) {
            (destroyed && destroyed->is_boolean() && destroyed->get<bool>());
 }
 
-inline bool is_empty_list(const json* list) { return list && list->is_array() && list->empty(); }
+// Its data is on its way: to another server of the cluster, or from version 1 to 2.
+inline bool is_not_ready(const http_answer& answer, const json& body) {
+    return answer.status == 412 || (answer.status == 400 && says(body, "Upgrading from non-versioned"));
+}
+
+// One that is sealed stays so until somebody unseals it.
+inline bool is_passing_answer(const http_answer& answer) {
+    const json body = parse_json(answer.body);
+    return is_not_ready(answer, body) || answer.status == 429 || (answer.status >= 500 && answer.status != 501 && !says(body, "sealed"));
+}
+
+inline std::string without_slashes(std::string_view mount) {
+    while (mount.starts_with('/')) mount.remove_prefix(1);
+    while (mount.ends_with('/')) mount.remove_suffix(1);
+    return std::string(mount);
+}
+
+// As libcurl takes it. A socket is told to it apart from the address.
+inline std::string http_address(kv2_options& options) {
+    constexpr std::string_view socket = "unix://";
+    if (!options.address.starts_with(socket)) return options.address = checked_address("kv2", options.address);
+    options.http.unix_socket = options.address.substr(socket.size());
+    return "http://localhost";
+}
 
 }  // namespace detail
 
 // The field of the secret in this answer; nothing when there is no such secret, or no longer.
-inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, const std::string& about) const {
+inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, const std::string& about, std::string_view token) const {
     if (answer.status == 204) return std::nullopt;  // "success, no data"
     const json body = parse_json(answer.body);
-    if (answer.status == 503 && detail::says(body, "sealed"))
-        throw http_.error(reason::sealed, answer, about, "the engine is sealed");
+    if (answer.status == 503 && detail::says(body, "sealed")) throw http_.error(reason::sealed, answer, about, "the engine is sealed");
+    if (detail::is_not_ready(answer, body)) throw http_.error(reason::passing, answer, about, "the engine is not ready yet");
     if (answer.status != 200 && answer.status != 404) throw http_.error(answer, about);
 
     if (detail::is_deleted(body)) return std::nullopt;
     const json* const errors = member(&body, "errors");
-    if (answer.status == 404 && detail::is_empty_list(errors)) return std::nullopt;
-    if (answer.status == 404 && errors && errors->is_array())
-        throw http_.error(reason::no_engine, about, "no KV version 2 engine is mounted there");
+    if (answer.status == 404 && errors && errors->is_array()) {
+        if (errors->empty()) return check_mount(about, token), std::nullopt;
+        if (detail::says(body, "namespace not found")) throw http_.error(reason::no_namespace, about, "there is no such namespace");
+        throw http_.error(reason::no_engine, about, "no KV engine is mounted there");
+    }
 
     // An error page of something else must not pass for "no such secret".
-    const json* const secret = answer.status == 200 ? member(&body, "data", "data") : nullptr;
+    const json* const data = answer.status == 200 ? member(&body, "data") : nullptr;
+    const json* const secret = options_.version == 1 ? data : member(data, "data");
     if (!secret || !secret->is_object())
-        throw http_.error(reason::malformed, about, "the answer is not one of a KV version 2 engine");
+        throw http_.error(reason::malformed, about, "the answer is not one of a KV version " + std::to_string(options_.version) + " engine");
     const json* const value = member(secret, options_.field);
     if (!value || text(value) == "")
         throw http_.error(reason::missing_field, about, "the secret has no text in its field '" + options_.field + "'");
@@ -145,27 +139,50 @@ inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, c
     return std::string(*text(value));
 }
 
-inline kv2_store::kv2_store(kv2_options options) : options_(std::move(options)), http_(std::string(name), options_.http) {
-    const auto refuse = [](const std::string& text) { throw store_error(name, reason::misconfigured, text); };
-    options_.address = checked_address(name, options_.address);
+// An engine of the other version answers as if it had no such secret. It is asked once which version it is of.
+inline void kv2_store::check_mount(const std::string& about, std::string_view token) const {
+    const std::lock_guard lock(mutex_);
+    if (!wrong_mount_) wrong_mount_ = wrong_mount(token);
+    if (!wrong_mount_->empty()) throw http_.error(reason::no_engine, about, *wrong_mount_);
+}
 
-    std::string_view mount = options_.mount;
-    while (mount.starts_with('/')) mount.remove_prefix(1);
-    while (mount.ends_with('/')) mount.remove_suffix(1);
-    if (!is_askable(mount)) refuse("'" + options_.mount + "' is no mount");
-    mount_ = percent_encoded(mount, "/");
+inline std::string kv2_store::wrong_mount(std::string_view token) const {
+    const http_answer answer = http_.send(request("sys/internal/ui/mounts/" + mount_, options_.address + ", the mount", token));
+    if (answer.status != 200) return "";  // the token may not ask
+    const json body = parse_json(answer.body);
+    const json* const data = member(&body, "data");
+    const std::optional<std::string_view> type = text(member(data, "type"));
+    if (!type) return "";
+    if (type != "kv" && type != "generic") return "no KV engine is mounted there";
+    const int version = number(member(data, "options", "version")) == 2 ? 2 : 1;
+    if (version == options_.version) return "";
+    return "the engine is of KV version " + std::to_string(version) + ", and is read as one of version " +
+           std::to_string(options_.version);
+}
 
-    if (options_.path.find("{service}") == std::string::npos)
-        refuse("the path '" + options_.path + "' has no {service} in it");
-    if (!is_askable(options_.path)) refuse("'" + options_.path + "' is no path");
-    // A line break in one of these would begin another header.
-    if (!is_one_line(options_.token)) refuse("the token is not one line of text");
-    if (!is_one_line(options_.name_space)) refuse("the namespace is not one line of text");
+inline kv2_store::kv2_store(kv2_options options)
+    : options_(std::move(options)), address_(detail::http_address(options_)), mount_(detail::without_slashes(options_.mount)),
+      http_(std::string(name), options_.http), token_(options_.login, address_, headers_, http_) {
+    check_options();
+    mount_ = percent_encoded(mount_, "/");
+    headers_.add("X-Vault-Request", "true");  // an agent may insist on it, so that a browser cannot be tricked into asking
+    headers_.add("X-Vault-Namespace", options_.name_space);
     if (options_.warn) warn();
 }
 
+inline void kv2_store::check_options() {
+    const auto refuse = [](const std::string& text) { throw store_error(name, reason::misconfigured, text); };
+    if (!is_askable(mount_)) refuse("'" + options_.mount + "' is no mount");
+    if (options_.path.find("{service}") == std::string::npos) refuse("the path '" + options_.path + "' has no {service} in it");
+    if (!is_askable(options_.path)) refuse("'" + options_.path + "' is no path");
+    if (options_.version != 1 && options_.version != 2) refuse("there are the versions 1 and 2");
+    // A line break in one of these would begin another header.
+    if (!is_one_line(options_.login.token)) refuse("the token is not one line of text");
+    if (!is_one_line(options_.name_space)) refuse("the namespace is not one line of text");
+}
+
 inline void kv2_store::warn() const {
-    const url_parts parts = parts_of_url(options_.address).value();
+    const url_parts parts = parts_of_url(address_).value();
     if (parts.encrypted && !options_.http.tls_verify)
         options_.warn("kv2: WARNING: certificates are not verified, so whoever answers for " + options_.address +
                       " gets the token and chooses the keys");
@@ -181,14 +198,17 @@ inline std::string kv2_store::path_of(std::string_view service) const {
     return percent_encoded(path, "/");
 }
 
+inline http_request kv2_store::request(const std::string& path, const std::string& about, std::string_view token) const {
+    http_request ask{.url = address_ + "/v1/" + path, .about = about, .headers = headers_, .passing = detail::is_passing_answer};
+    ask.headers.add("X-Vault-Token", token);
+    return ask;
+}
+
 inline std::optional<std::string> kv2_store::read(std::string_view service) const {
     if (!is_askable(service)) return std::nullopt;
-    http_request ask{.url = options_.address + "/v1/" + mount_ + "/data/" + path_of(service),
-                     .about = options_.address + ", " + place_of(service)};
-    ask.headers.add("X-Vault-Request", "true");  // an agent may insist on it, so that a browser cannot be tricked into asking
-    ask.headers.add("X-Vault-Token", options_.token);
-    ask.headers.add("X-Vault-Namespace", options_.name_space);
-    return key_in(http_.send(ask), ask.about);
+    const std::string path = mount_ + (options_.version == 1 ? "/" : "/data/") + path_of(service);
+    const std::string about = options_.address + ", " + place_of(service);
+    return token_.use([&](std::string_view token) { return key_in(http_.send(request(path, about, token)), about, token); });
 }
 
 }  // namespace secrets

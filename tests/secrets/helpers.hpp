@@ -2,6 +2,7 @@
 
 // What do the tests of all stores need? An application, its environment, threads, and a search of every text for secrets.
 
+#include "latch.hpp"
 #include "secrets/store.hpp"
 
 #include <extensible/extensible.hpp>

@@ -43,7 +43,7 @@ const std::string place = "secret/data/api-keys/openai";
 secrets::kv2_options options_for(const std::string& address) {
     secrets::kv2_options options;
     options.address = address;
-    options.token = token;
+    options.login.token = token;
     options.http.timeout = 60s;  // no test waits for it
     options.http.tries = 1;
     return options;
@@ -125,7 +125,7 @@ TEST_CASE("The key is the field of the secret") {
 TEST_CASE("The engine is asked with GET, for the data of the path, with the token") {
     fake::server server(token);
     CHECK(!secrets::kv2_store(options_for(server.address() + "/")).read("openai"));
-    const fake::request asked = server.last();
+    const fake::request asked = server.received().front();
     CHECK(asked.method == "GET");
     CHECK(asked.path == "/v1/secret/data/api-keys/openai");
     CHECK(asked.header("x-vault-token") == token);
@@ -137,9 +137,9 @@ TEST_CASE("The engine is asked with GET, for the data of the path, with the toke
 TEST_CASE("Without a token none is sent") {
     fake::server server;
     secrets::kv2_options options = options_for(server.address());
-    options.token = "";
+    options.login.token = "";
     CHECK(!secrets::kv2_store(options).read("openai"));
-    CHECK(!server.last().header("x-vault-token"));
+    CHECK(!server.received().front().header("x-vault-token"));
 }
 
 TEST_CASE("A namespace goes along as a header") {
@@ -147,7 +147,7 @@ TEST_CASE("A namespace goes along as a header") {
     secrets::kv2_options options = options_for(server.address());
     options.name_space = "team/search";
     CHECK(!secrets::kv2_store(options).read("openai"));
-    CHECK(server.last().header("x-vault-namespace") == "team/search");
+    CHECK(server.received().front().header("x-vault-namespace") == "team/search");
 }
 
 TEST_CASE("Mount, path and field are the application's to choose") {
@@ -174,7 +174,7 @@ TEST_CASE("The service's name is only text in the path") {
     }));
     fake::server server(token);
     CHECK(!secrets::kv2_store(options_for(server.address())).read(service));
-    CHECK(server.last().path == "/v1/secret/data/api-keys/" + path);
+    CHECK(server.received().front().path == "/v1/secret/data/api-keys/" + path);
 }
 
 TEST_CASE("A name that would lead to another path, or has control characters, is not asked for") {
@@ -207,14 +207,17 @@ TEST_CASE("A note says where the key came from") {
 
 TEST_CASE("A secret that is missing, deleted or destroyed leaves the key to the function, silently") {
     fake::server server(token);
-    server.put(place, GENERATE(fake::missing(), fake::deleted(), fake::destroyed(), fake::answer{204}));
+    const fake::answer none = GENERATE(fake::missing(), fake::deleted(), fake::destroyed(), fake::answer{204});
+    server.put(place, none);
     const auto choice = GENERATE(secrets::on_failure::fall_through, secrets::on_failure::fail);
     secrets::kv2_options options = options_for(server.address());
     options.on_failure = choice;
     application app(options);
     CHECK(app.get_api_key("openai") == "sk-from-the-environment");
     CHECK(app.errors.empty());
-    CHECK(server.requests() == 1);
+    for (const fake::request& asked : server.received())  // once it is asked what is mounted there
+        CHECK((asked.path == "/v1/" + place || asked.path == "/v1/sys/internal/ui/mounts/secret"));
+    CHECK(server.requests() == (none.body == fake::missing().body ? 2 : 1));
 }
 
 TEST_CASE("A version that is to be deleted later still has its key") {
@@ -425,7 +428,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
         bao_path("BAO_CAPATH", nullptr), vault_path("VAULT_CAPATH", "/vault");
     secrets::kv2_options options = secrets::kv2_from_environment().value();
     CHECK(options.address == "http://127.0.0.1:2");
-    CHECK(options.token == "of vault");
+    CHECK(options.login.token == "of vault");
     CHECK(options.name_space == "space of vault");
     CHECK(options.http.ca_file == "/vault.pem");
     CHECK(options.http.ca_path.empty());  // the file goes before the directory
@@ -435,7 +438,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
             space("BAO_NAMESPACE", ""), file("BAO_CACERT", "/bao.pem"), path("BAO_CAPATH", "/bao");
         options = secrets::kv2_from_environment().value();
         CHECK(options.address == "http://127.0.0.1:1");
-        CHECK(options.token == "of bao");
+        CHECK(options.login.token == "of bao");
         CHECK(options.name_space.empty());  // set, to nothing
         CHECK(options.http.ca_file == "/bao.pem");
         CHECK(options.http.ca_path.empty());
@@ -456,7 +459,7 @@ TEST_CASE("Options that are no good are refused when the hook is made, without a
         {"http:// or https://", [](auto& options) { options.address = "file:///etc/passwd"; }},
         {"a user, a query or a fragment", [](auto& options) { options.address = "https://me:" + token + "@bao.example"; }},
         {"a user, a query or a fragment", [](auto& options) { options.address = "https://bao.example/?x=" + token; }},
-        {"the token is not one line", [](auto& options) { options.token += "\r\nX-Other: 1"; }},
+        {"the token is not one line", [](auto& options) { options.login.token += "\r\nX-Other: 1"; }},
         {"the namespace is not one line", [](auto& options) { options.name_space = "a\nb"; }},
         {"'' is no mount", [](auto& options) { options.mount = ""; }},
         {"'a/../b' is no mount", [](auto& options) { options.mount = "a/../b"; }},
@@ -499,7 +502,7 @@ TEST_CASE("A key comes from the cache, else from the engine, else from the .env 
         CHECK(get_api_key("mistral") == "sk-from-dotenv");
         CHECK(get_api_key("other") == "sk-from-env");
         CHECK(get_api_key("nobody").empty());
-        CHECK(server.requests() == 4);
+        CHECK(server.requests() == 5);  // for four keys, and once for what is mounted
     }
     plugin.unload();
     CHECK(get_api_key("openai") == "wrong");  // the function, as it is without a plugin

@@ -127,6 +127,14 @@ inline answer found_data(const std::string& data) { return {200, secret(data, ve
 inline answer deleted() { return {404, secret("null", version_metadata("2018-03-22T02:36:43.986212308Z", false))}; }
 inline answer destroyed() { return {404, secret("null", version_metadata("", true))}; }
 inline answer errors(int status, const std::string& list) { return {status, R"({"errors":[)" + list + "]}\n"}; }
+// What an engine says of a mount.
+inline answer mount(const std::string& options, const std::string& type = "kv") {
+    return {200, R"({"request_id":"1","data":{"accessor":"kv_1","path":"secret/","type":")" + type + R"(","options":)" + options + "}}"};
+}
+inline answer login(const std::string& token, int seconds) {
+    return {200, R"({"request_id":"1","auth":{"client_token":")" + token + R"(","accessor":"a","policies":["default"],"lease_duration":)" +
+                     std::to_string(seconds) + R"(,"renewable":true,"token_type":"service"}})"};
+}
 inline answer missing() { return errors(404, ""); }
 
 // ---- The server -----------------------------------------------------------------------------------------------------
@@ -374,7 +382,8 @@ private:
         if (!options_.token.empty() && asked.header("x-vault-token") != options_.token)
             return errors(403, R"("permission denied")");
         const auto found = answers_.find(asked.path);
-        return found == answers_.end() ? missing() : found->second;
+        if (found != answers_.end()) return found->second;
+        return asked.path.starts_with("/v1/sys/internal/ui/mounts/") ? mount(R"({"version":"2"})") : missing();
     }
 
     const server_options options_;
