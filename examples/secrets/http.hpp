@@ -3,7 +3,9 @@
 // How is a store asked over HTTP? With libcurl, within a time limit, with TLS always verified, no redirect unless it is asked
 // for, pauses between tries that chance makes unequal, and texts of errors that have nothing of the request's secrets.
 //
-// libcurl copies what it sends into buffers of its own, and a user's name and password, which are not wiped.
+// libcurl copies what it sends into buffers of its own, and a user's name and password, which are not wiped. It is told to leave
+// signals alone, because other threads have them too: a program that asks over TLS ignores SIGPIPE, which a connection that
+// breaks may raise.
 
 #include "store.hpp"
 #include "wipe.hpp"
@@ -52,7 +54,7 @@ struct aws_signature {
 
 struct http_request {
     std::string method = "GET";
-    std::string url{};  ///< without a secret: errors of redirects and traces may name it
+    std::string url{};    ///< without a secret in it
     std::string about{};  ///< for error texts: what is asked of whom, "https://bao.example:8200, secret/api-keys/openai"
     http_headers headers{};
     secret_text body{};

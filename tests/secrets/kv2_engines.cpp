@@ -11,8 +11,11 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <functional>
+#include <cstddef>
+#include <cstdlib>
 #include <fstream>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -77,6 +80,8 @@ private:
                 return fake::errors(403, R"("permission denied")");
         }
         if (asked.path == place) return fake::found(key);
+        if (asked.path == "/v1/secret/data/api-keys/deleted") return fake::deleted();
+        if (asked.path == "/v1/old/api-keys/openai") return {200, R"({"lease_duration":2764800,"data":{"key":")" + key + R"("}})"};
         if (asked.path == "/v1/sys/internal/ui/mounts/secret") return fake::mount(R"({"version":"2"})");
         return asked.path.starts_with("/v1/secret/data/") ? fake::missing() : fake::errors(404, R"("no handler for route")");
     }
@@ -85,7 +90,7 @@ private:
         first_login();
         const bool app_role = asked.path == "/v1/auth/approle/login" && asked.body.find('"' + role_id + '"') != std::string::npos &&
                               asked.body.find('"' + secret_id + '"') != std::string::npos;
-        const bool kubernetes = asked.path == "/v1/auth/k8s/prod/login" && asked.body.find(R"("role":"reader")") != std::string::npos &&
+        const bool kubernetes = asked.path == "/v1/auth/k8s/prod/login" && asked.body.find("\"reader\"") != std::string::npos &&
                                 asked.body.find('"' + service_account + '"') != std::string::npos;
         if (!app_role && !kubernetes) return fake::errors(400, R"("invalid role or secret ID )" + secret_id + '"');
         const std::string token = helpers::secret("hvs.login-number-" + std::to_string(number) + ".of-the-test");
@@ -435,3 +440,57 @@ TEST_CASE("A trace of the calls, and the list of the hooks, have no key and no t
     CHECK_THAT(helpers::searched(ext::describe(app.registry)), Contains("kv2"));
     CHECK(app.errors.size() == 1);
 }
+
+// ---- A client that is not ours --------------------------------------------------------------------------------------
+
+#ifdef PYTHON_WITH_HVAC
+TEST_CASE("The client hvac gets from the stand-in what the hook gets, by the same requests") {
+    engine engine;
+    const fake::temporary_directory directory;
+    const std::string out = (directory.path() / "out").string(), jwt = (directory.path() / "jwt").string();
+    const std::string command = std::string("'" PYTHON_WITH_HVAC "' '" HVAC_SCRIPT "' ") + engine.server.address() + ' ' + role_id + ' ' +
+                                secret_id + ' ' + service_account + " >'" + out + "' 2>&1";
+    const int status = std::system(command.c_str());
+    std::ifstream from(out);
+    const std::string printed{std::istreambuf_iterator<char>(from), {}};
+    INFO(printed);
+    REQUIRE(status == 0);
+    const std::vector<fake::request> by_hvac = engine.server.received();
+
+    std::ofstream(jwt) << service_account;
+    secrets::kv2_options app_role = with_app_role(engine), kubernetes = engine.options();
+    app_role.name_space = kubernetes.name_space = "team";
+    kubernetes.login = {.kubernetes_role = "reader", .kubernetes_token_file = jwt, .mount = "k8s/prod"};
+    secrets::kv2_options nobody = engine.options(), nowhere = app_role, old = app_role, wrong = app_role;
+    nowhere.mount = "nowhere";
+    old.mount = "old";
+    old.version = 1;
+    wrong.login.secret_id = "wrong";
+    const auto read = [](const secrets::kv2_options& options, std::string_view service) {
+        return secrets::kv2_store(options).read(service);
+    };
+    CHECK(failure_of([&] { read(nobody, "openai"); }).why == reason::permission_denied);
+    CHECK(read(app_role, "openai") == key);
+    CHECK_FALSE(read(app_role, "nobody"));
+    CHECK_FALSE(read(app_role, "deleted"));
+    CHECK(failure_of([&] { read(nowhere, "openai"); }).why == reason::no_engine);
+    CHECK(read(old, "openai") == key);
+    CHECK(read(kubernetes, "openai") == key);
+    CHECK(failure_of([&] { read(wrong, "openai"); }).why == reason::no_credential);
+    CHECK(printed == "no token: Forbidden\nAppRole: " + key + "\nmissing: InvalidPath\ndeleted: InvalidPath\nno mount: InvalidPath\n" +
+                         "version 1: " + key + "\nKubernetes: " + key + "\nwrong AppRole: InvalidRequest\n");
+
+    // Each request of hvac has been sent by the hook as well: the same method, path and namespace, and the same login.
+    const std::vector<fake::request> all = engine.server.received();
+    for (const fake::request& theirs : by_hvac) {
+        CAPTURE(theirs.method, theirs.path);
+        CHECK(theirs.header("x-vault-request") == "true");
+        CHECK(std::any_of(all.begin() + static_cast<std::ptrdiff_t>(by_hvac.size()), all.end(), [&](const fake::request& ours) {
+            return ours.method == theirs.method && ours.path == theirs.path && ours.header("x-vault-request") == "true" &&
+                   ours.header("x-vault-token").has_value() == theirs.header("x-vault-token").has_value() &&
+                   (ours.header("x-vault-namespace") == "team" || !ours.header("x-vault-token"));
+        }));
+        CHECK(theirs.header("x-vault-namespace") == "team");
+    }
+}
+#endif
