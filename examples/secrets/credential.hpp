@@ -6,6 +6,7 @@
 //     token.use([&](const secrets::secret_text& value) { return ask_with(value); });  // once more where it has expired
 
 #include "store.hpp"
+#include "wipe.hpp"
 
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/single_flight.hpp>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -91,6 +93,9 @@ private:
     std::exception_ptr failure_{};  // until then it is thrown again
     time_point failed_until_{};
 };
+
+/// The one line of text in a file that has a token; nothing where there is none.
+std::optional<secret_text> token_in_file(const std::filesystem::path& file);
 
 /// How long from now until that time of the clock on the wall, for a lifetime; none for a time that has passed.
 std::chrono::seconds until(std::chrono::system_clock::time_point end);
@@ -188,6 +193,13 @@ auto credential<Value>::use(Function function, reason why) -> std::invoke_result
         if (first != kept) throw;
     }
     return function(*get());
+}
+
+inline std::optional<secret_text> token_in_file(const std::filesystem::path& file) {
+    const std::optional<secret_text> text = text_of_file(file);
+    const std::string_view all = text ? text->view() : "";
+    secret_text token(all.substr(0, all.find_last_not_of(" \t\r\n") + 1));
+    return token.empty() || !is_one_line(token) ? std::nullopt : std::optional(std::move(token));
 }
 
 inline std::chrono::seconds until(std::chrono::system_clock::time_point end) {

@@ -38,7 +38,7 @@ public:
 private:
     void check_options();
     void warn() const;
-    std::string path_of(std::string_view service) const;
+    std::string path_of(std::string_view service) const { return percent_encoded(with_service(options_.path, service), "/"); }
     http_request request(const std::string& path, const std::string& about, std::string_view token) const;
     std::optional<std::string> key_in(const http_answer& answer, const std::string& about, std::string_view token) const;
     void check_mount(const std::string& about, std::string_view token) const;
@@ -188,14 +188,6 @@ inline void kv2_store::warn() const {
                       " gets the token and chooses the keys");
     if (!parts.encrypted && !parts.local)
         options_.warn("kv2: WARNING: " + options_.address + " is not encrypted, so whoever is on the way gets token and keys");
-}
-
-inline std::string kv2_store::path_of(std::string_view service) const {
-    constexpr std::string_view placeholder = "{service}";
-    std::string path = options_.path;
-    for (std::size_t at = 0; (at = path.find(placeholder, at)) != std::string::npos; at += service.size())
-        path.replace(at, placeholder.size(), service);
-    return percent_encoded(path, "/");
 }
 
 inline http_request kv2_store::request(const std::string& path, const std::string& about, std::string_view token) const {

@@ -32,6 +32,7 @@
 #include <extensible/extensible.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -103,6 +104,10 @@ bool is_askable(std::string_view service) noexcept;
 
 /// Whether it is free of control characters: a line break would begin another header, or another line of a log.
 bool is_one_line(std::string_view text) noexcept;
+
+/// A pattern such as "api-keys/{service}" with the service in place of each `{service}`, and nothing that is in the service's
+/// name replaced again.
+std::string with_service(std::string pattern, std::string_view service);
 
 /// Notes that a store's hook leaves in a call's kwargs.
 namespace note {
@@ -190,6 +195,13 @@ inline bool is_one_line(std::string_view text) noexcept {
     for (const char c : text)
         if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') return false;
     return true;
+}
+
+inline std::string with_service(std::string pattern, std::string_view service) {
+    constexpr std::string_view placeholder = "{service}";
+    for (std::size_t at = 0; (at = pattern.find(placeholder, at)) != std::string::npos; at += service.size())
+        pattern.replace(at, placeholder.size(), service);
+    return pattern;
 }
 
 inline bool is_askable(std::string_view service) noexcept {

@@ -8,10 +8,7 @@
 #include "store.hpp"
 #include "wipe.hpp"
 
-#include <array>
 #include <chrono>
-#include <cstddef>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -69,19 +66,6 @@ private:
 
 namespace detail {
 
-// The first line of a small file that has a token in it; it is wiped, and so is what it was read through.
-inline std::optional<secret_text> token_in(const std::string& file) {
-    const std::unique_ptr<std::FILE, decltype(&std::fclose)> from(std::fopen(file.c_str(), "rb"), std::fclose);
-    if (!from) return std::nullopt;
-    std::setvbuf(from.get(), nullptr, _IONBF, 0);
-    std::array<char, 16384> buffer{};
-    const std::string_view all(buffer.data(), std::fread(buffer.data(), 1, buffer.size(), from.get()));
-    secret_text token(all.substr(0, all.find_last_not_of(" \t\r\n") + 1));
-    wipe(buffer.data(), buffer.size());
-    if (token.empty() || !is_one_line(token)) return std::nullopt;
-    return token;
-}
-
 inline json json_text(std::string_view text) { return json_string(text); }
 
 }  // namespace detail
@@ -92,7 +76,7 @@ inline vault_token::vault_token(vault_login login, std::string address, const ht
 
 inline fetched<secret_text> vault_token::fetch() const {
     const auto read = [&](const std::string& file, const char* what) {
-        if (std::optional<secret_text> text = detail::token_in(file)) return std::move(*text);
+        if (std::optional<secret_text> text = token_in_file(file)) return std::move(*text);
         throw http_.error(reason::no_credential, address_, std::string(what) + " cannot be read from " + file);
     };
     json body = json::object();

@@ -3,7 +3,10 @@
 // How is memory that held a secret given back? Overwritten.
 
 #include <cstddef>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -61,5 +64,19 @@ public:
 private:
     std::vector<char, wiping_allocator<char>> text_;
 };
+
+/// What is in the file; nothing where it cannot be read.
+inline std::optional<secret_text> text_of_file(const std::filesystem::path& file) {
+    std::vector<char, wiping_allocator<char>> buffer(4096);
+    std::ifstream stream;
+    stream.rdbuf()->pubsetbuf(nullptr, 0);  // or it would have a buffer of its own, which nobody wipes
+    stream.open(file, std::ios::binary);
+    if (!stream) return std::nullopt;
+    secret_text text;
+    while (stream.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), stream.gcount() > 0)
+        text += std::string_view(buffer.data(), static_cast<std::size_t>(stream.gcount()));
+    if (stream.bad()) return std::nullopt;
+    return text;
+}
 
 }  // namespace secrets
