@@ -1,0 +1,123 @@
+#pragma once
+
+// What do AWS's files, ~/.aws/credentials and ~/.aws/config, say of a profile?
+
+#include "wipe.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace secrets {
+
+/// Where they are; empty: there is none.
+struct aws_files {
+    std::filesystem::path credentials{}, config{};
+};
+
+/// Where AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE say, or else in HOME.
+aws_files aws_files_of_environment();
+
+/// What they say of a profile, by names in lower case.
+struct aws_profile {
+    using lines = std::map<std::string, secret_text, std::less<>>;
+    bool is_there = false;
+    lines credentials{}, config{};
+
+    /// The first file goes before the second. Empty without a value.
+    std::string_view value(std::string_view name) const;
+};
+
+aws_profile read_aws_profile(const aws_files& files, std::string_view name);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace aws_detail {
+
+// The first of these variables that is set, and not to nothing.
+template <class... Names>
+std::string variable(const char* name, Names... more) {
+    const char* const value = std::getenv(name);
+    if (value && *value) return value;
+    if constexpr (sizeof...(more) > 0) return variable(more...);
+    else return "";
+}
+
+inline std::filesystem::path file_of(const char* name, const char* usual) {
+    const std::string file = variable(name), home = variable("HOME");
+    if (file.empty()) return home.empty() ? "" : home + "/.aws/" + usual;
+    return file.starts_with("~/") ? home + file.substr(1) : file;
+}
+
+inline std::string_view trimmed(std::string_view text) {
+    constexpr std::string_view space = " \t\r\f\v";
+    text.remove_prefix(std::min(text.find_first_not_of(space), text.size()));
+    return text.substr(0, text.find_last_not_of(space) + 1);
+}
+
+// The profile of a section's header, "[default]" or in the config file "[profile dev]"; nothing for other sections.
+inline std::optional<std::string_view> profile_of_header(std::string_view header, bool is_config) {
+    const std::size_t end = header.rfind(']');
+    if (end == std::string_view::npos) return std::nullopt;
+    const std::string_view name = header.substr(1, end - 1);
+    if (!is_config || name == "default") return name;
+    constexpr std::string_view before = "profile";
+    const std::string_view profile = trimmed(name.substr(std::min(before.size(), name.size())));
+    if (!name.starts_with(before) || profile.size() == name.size() - before.size()) return std::nullopt;  // no space between
+    const bool is_quoted = profile.size() > 1 && (profile[0] == '"' || profile[0] == '\'') && profile.back() == profile[0];
+    return is_quoted ? profile.substr(1, profile.size() - 2) : profile;
+}
+
+// Adds what a file says of the profile; tells whether it says anything. A line that is further in than the name before it goes
+// on with that name's value, which is then one of several, and none that is asked for here.
+inline bool read_profile(std::string_view file, std::string_view profile, bool is_config, aws_profile::lines& to) {
+    bool is_there = false, is_inside = false, has_name = false;
+    std::size_t indent = 0;
+    for (std::size_t from = 0, end = 0; from < file.size(); from = end + 1) {
+        end = std::min(file.find('\n', from), file.size());
+        const std::string_view line = file.substr(from, end - from), text = trimmed(line);
+        const std::size_t further = line.find_first_not_of(" \t");
+        if (text.empty() || text[0] == '#' || text[0] == ';' || (has_name && further > indent)) continue;
+        indent = further;
+        has_name = text[0] != '[';
+        if (!has_name) is_there |= is_inside = profile_of_header(text, is_config) == profile;
+        const std::size_t between = text.find_first_of("=:");
+        if (!has_name || !is_inside || between == std::string_view::npos) continue;
+        std::string name(trimmed(text.substr(0, between)));
+        for (char& c : name)
+            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+        to[name] = secret_text(trimmed(text.substr(between + 1)));
+    }
+    return is_there;
+}
+
+}  // namespace aws_detail
+
+inline aws_files aws_files_of_environment() {
+    using aws_detail::file_of;
+    return {file_of("AWS_SHARED_CREDENTIALS_FILE", "credentials"), file_of("AWS_CONFIG_FILE", "config")};
+}
+
+inline std::string_view aws_profile::value(std::string_view name) const {
+    for (const lines* const file : {&credentials, &config})
+        if (const auto found = file->find(name); found != file->end()) return found->second;
+    return "";
+}
+
+inline aws_profile read_aws_profile(const aws_files& files, std::string_view name) {
+    aws_profile read;
+    for (const bool is_config : {false, true}) {
+        const std::filesystem::path& file = is_config ? files.config : files.credentials;
+        if (const std::optional<secret_text> text = file.empty() ? std::nullopt : text_of_file(file))
+            read.is_there |= aws_detail::read_profile(*text, name, is_config, is_config ? read.config : read.credentials);
+    }
+    return read;
+}
+
+}  // namespace secrets
