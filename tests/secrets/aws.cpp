@@ -1,0 +1,808 @@
+// Keys from AWS Secrets Manager, asked over HTTP on loopback. aws_botocore.py has the signatures checked by AWS's own client.
+#include "catch.hpp"
+#include "secrets/aws.hpp"
+#include "secrets/cache.hpp"
+#include "secrets/helpers.hpp"
+#include "secrets/server.hpp"
+
+#include <extensible/extensible.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::Equals;
+using namespace std::chrono_literals;
+using helpers::application;
+using helpers::failure;
+using helpers::failure_of;
+using secrets::reason;
+
+namespace {
+
+const std::string key = helpers::secret("sk-key-of-the-aws-test-5317");
+const std::string secret_key = helpers::secret("wJalrXUtnFEMI/secret+of/the=test");
+const std::string session_token = helpers::secret("IQoJb3JpZ2luX2VjE-token-of-the-test==");
+const std::string container_token = helpers::secret("Basic container-token-of-the-test");
+const std::string metadata_token = helpers::secret("AQAEA-metadata-token-of-the-test==");
+
+fake::answer found(const std::string& value) {
+    return {200, R"({"ARN":"arn:aws:secretsmanager:eu-central-1:1:secret:x","Name":"x","SecretString":)" + value +
+                     R"(,"VersionStages":["AWSCURRENT"],"CreatedDate":1.5E9})", "application/x-amz-json-1.1"};
+}
+
+// Repeats what it should not, as a server may.
+fake::answer refused(const std::string& type, const std::string& message = "", int status = 400) {
+    return {status, R"({"__type":")" + type + R"(","message":")" + message + " " + key + " " + secret_key + "\"}",
+            "application/x-amz-json-1.1"};
+}
+
+fake::answer key_pair(const std::string& id, const std::string& end = "2999-01-01T00:00:00Z") {
+    return {200, R"({"Code":"Success","AccessKeyId":")" + id + R"(","SecretAccessKey":")" + secret_key + R"(","Token":")" +
+                     session_token + R"(","Expiration":")" + end + "\"}"};
+}
+
+// The credentials are limited to this machine.
+secrets::aws_options options_without_key(const std::string& endpoint) {
+    secrets::aws_options options;
+    options.region = "eu-central-1";
+    options.endpoint = endpoint;
+    options.http.timeout = 60s;  // no test waits for it
+    options.http.tries = 1;
+    options.credentials.http.timeout = 60s;
+    options.credentials.http.tries = 1;
+    return options;
+}
+
+secrets::aws_options options_for(const std::string& endpoint) {
+    secrets::aws_options options = options_without_key(endpoint);
+    options.credentials.key = {secrets::secret_text("AKIDEXAMPLE"), secrets::secret_text(secret_key), secrets::secret_text("")};
+    return options;
+}
+
+std::optional<std::string> read(const secrets::aws_options& options, const std::string& service = "openai") {
+    return secrets::aws_store(options).read(service);
+}
+
+failure failure_with(const secrets::aws_options& options) {
+    return failure_of([&] { read(options); });
+}
+
+// The id of the key that a request was signed with.
+std::string signer_of(const fake::request& request) {
+    const std::string authorization = request.header("authorization").value_or("");
+    const std::size_t begin = authorization.find("Credential=") + 11;
+    return authorization.substr(begin, authorization.find('/', begin) - begin);
+}
+
+// No variable of AWS is set, and the home directory is empty.
+class environment {
+public:
+    environment() {
+        set("HOME", home_.path().string());
+        for (const char* const name :
+             {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ACCESS_KEY_ID",
+              "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE",
+              "AWS_CONFIG_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+              "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_EC2_METADATA_DISABLED",
+              "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_WEB_IDENTITY_TOKEN_FILE"})
+            variables_.emplace_back(name, nullptr);
+    }
+    void set(const std::string& name, const std::string& value) { variables_.emplace_front(name, value.c_str()); }
+    void write(const std::string& file, const std::string& text) const {
+        std::filesystem::create_directories((home_.path() / file).parent_path());
+        std::ofstream(home_.path() / file) << text;
+    }
+    std::string path(const std::string& file) const { return (home_.path() / file).string(); }
+
+private:
+    fake::temporary_directory home_;
+    std::list<helpers::variable> variables_;  // the last that was set is undone first
+};
+
+}  // namespace
+
+// ---- What is asked --------------------------------------------------------------------------------------------------
+
+TEST_CASE("aws: the key is the whole text of the secret, asked for by POST with a signature") {
+    fake::server server;
+    server.always(found('"' + key + '"'));
+    CHECK(read(options_for(server.address() + "/")) == key);
+    const fake::request asked = server.last();
+    CHECK(asked.method == "POST");
+    CHECK(asked.path == "/");
+    CHECK(asked.body == R"({"SecretId":"api-keys/openai"})");
+    CHECK(asked.header("x-amz-target") == "secretsmanager.GetSecretValue");
+    CHECK(asked.header("content-type") == "application/x-amz-json-1.1");
+    CHECK(!asked.header("x-amz-security-token"));
+    const std::string date = asked.header("x-amz-date").value_or("").substr(0, 8);
+    CHECK_THAT(asked.header("authorization").value_or(""),
+               Contains("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/" + date + "/eu-central-1/secretsmanager/aws4_request, "
+                        "SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="));
+}
+
+TEST_CASE("aws: the token of a temporary key is sent, and signed") {
+    fake::server server;
+    server.always(found('"' + key + '"'));
+    secrets::aws_options options = options_for(server.address());
+    options.credentials.key.token = secrets::secret_text(session_token);
+    CHECK(read(options) == key);
+    CHECK(server.last().header("x-amz-security-token") == session_token);
+    CHECK_THAT(server.last().header("authorization").value_or(""), Contains(";x-amz-date;x-amz-security-token;x-amz-target,"));
+}
+
+// Of aws-c-auth, tests/aws-signing-test-suite/v4/post-*. Given a date, libcurl signs with it.
+TEST_CASE("aws: libcurl signs as AWS's test vectors for POST requests want it") {
+    struct vector {
+        std::string name, path, more_headers, body, signature;
+    };
+    const std::string sts_token =
+        "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUu"
+        "wthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQc"
+        "HNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/o"
+        "LxBA==";
+    const std::string hash = "X-Amz-Content-Sha256:9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b6e\n";
+    const std::string form = "Content-Length:13\nContent-Type:application/x-www-form-urlencoded";
+    const vector with = GENERATE_COPY(values<vector>({
+        {"post-vanilla, post-header-key-case, post-sts-header-after", "/", "", "",
+         "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
+        {"post-header-key-sort", "/", "My-Header1:value1\n", "",
+         "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"},
+        {"post-header-value-case", "/", "My-Header1:VALUE1\n", "",
+         "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d"},
+        {"post-sts-header-before", "/", "X-Amz-Security-Token:" + sts_token + '\n', "",
+         "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"},
+        {"post-vanilla-query, post-vanilla-empty-query-value", "/?Param1=value1", "", "",
+         "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11"},
+        {"post-x-www-form-urlencoded", "/", hash + form + '\n', "Param1=value1",
+         "d3875051da38690788ef43de4db0d8f280229d82040bfac253562e56c3f20e0b"},
+        {"post-x-www-form-urlencoded-parameters", "/", hash + form + "; charset=utf-8\n", "Param1=value1",
+         "328d1b9eaadca9f5818ef05e8392801e091653bafec24fcab71e7344e7f51422"},
+    }));
+    CAPTURE(with.name);
+    fake::server server;
+    secrets::http_request request{.method = "POST", .url = server.address() + with.path, .about = "a vector"};
+    std::string_view lines = with.more_headers;
+    for (std::size_t end = 0; (end = lines.find('\n')) != std::string_view::npos; lines.remove_prefix(end + 1))
+        request.headers.add(lines.substr(0, lines.find(':')), lines.substr(lines.find(':') + 1, end - lines.find(':') - 1));
+    request.headers.add("Host", "example.amazonaws.com").add("X-Amz-Date", "20150830T123600Z");
+    request.body = secrets::secret_text(with.body);
+    request.sign = secrets::aws_signature{"aws:amz:us-east-1:service", secrets::secret_text("AKIDEXAMPLE"),
+                                          secrets::secret_text("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")};
+    secrets::http_client("test", {}).send(request);
+    CHECK_THAT(server.last().header("authorization").value_or(""), Catch::EndsWith("Signature=" + with.signature));
+}
+
+TEST_CASE("aws: the name of the secret is the application's to choose, an ARN as well") {
+    const auto [secret, body] = GENERATE(table<std::string, std::string>({
+        {"{service}", R"({"SecretId":"openai"})"},
+        {"prod/{service}/x-{service}", R"({"SecretId":"prod/openai/x-openai"})"},
+        {"arn:aws:secretsmanager:eu-central-1:1:secret:k/{service}",
+         R"({"SecretId":"arn:aws:secretsmanager:eu-central-1:1:secret:k/openai"})"},
+    }));
+    fake::server server;
+    server.always(refused("ResourceNotFoundException"));
+    secrets::aws_options options = options_for(server.address());
+    options.secret = secret;
+    CHECK(!read(options));
+    CHECK(server.last().body == body);
+}
+
+TEST_CASE("aws: a service that cannot be in the name of a secret is not asked for") {
+    const std::string service =
+        GENERATE("", "..", "a//b", "a b", "a\"b", "a\\b", "a:b", "gr\xc3\xbc\xc3\x9f", "a\nb", "{service}");
+    fake::server server;
+    CHECK(!read(options_for(server.address()), service));
+    CHECK(server.requests() == 0);
+    server.always(found('"' + key + '"'));
+    CHECK(read(options_for(server.address()), "Az09/_+=.@-") == key);
+}
+
+TEST_CASE("aws: a note says where the key came from") {
+    fake::server server;
+    server.always(found('"' + key + '"'));
+    application app;
+    secrets::add_aws(app.plugin, "models.get_api_key", options_for(server.address()));
+    std::string source;
+    app.get_api_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "nowhere"); });
+    CHECK(app.get_api_key("openai") == key);
+    CHECK(source == "aws api-keys/openai");
+    CHECK(app.runs == 0);
+}
+
+// ---- What is answered -----------------------------------------------------------------------------------------------
+
+TEST_CASE("aws: with a field the secret is a JSON object, and the key a text in it") {
+    fake::server server;
+    secrets::aws_options options = options_for(server.address());
+    options.field = "key";
+    server.always(found(R"("{\"key\":\")" + key + R"(\",\"other\":1}")"));
+    CHECK(read(options) == key);
+
+    const std::string secret =
+        GENERATE(R"("{}")", R"("{\"key\":1}")", R"("{\"key\":\"\"}")", R"("[\"key\"]")", R"("plain text")");
+    server.always(found(secret));
+    CHECK(failure_with(options).why == reason::missing_field);
+}
+
+TEST_CASE("aws: a secret without a text has its reason") {
+    fake::server server;
+    const auto [body, why] = GENERATE(table<std::string, reason>({
+        {R"({"SecretBinary":"c2stYmluYXJ5"})", reason::missing_field},
+        {R"({"SecretString":""})", reason::missing_field},
+        {R"({"SecretString":1})", reason::malformed},
+        {R"({})", reason::malformed},
+        {R"([])", reason::malformed},
+        {R"({"SecretString":)", reason::malformed},
+        {"<html>", reason::malformed},
+        {"", reason::malformed},
+    }));
+    server.always(fake::answer{200, body});
+    CHECK(failure_with(options_for(server.address())).why == why);
+}
+
+TEST_CASE("aws: errors are told apart by their type, and no text has what the server said") {
+    const auto [type, message, why] = GENERATE(table<std::string, std::string, std::optional<reason>>({
+        {"ResourceNotFoundException", "Secrets Manager can't find the specified secret.", std::nullopt},
+        {"InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.",
+         reason::deleted},
+        {"InvalidRequestException", "You tried to perform the operation on a secret that's currently marked deleted.",
+         reason::deleted},
+        {"InvalidRequestException", "The secret is managed by another service.", reason::rejected},
+        {"InvalidParameterException", "", reason::rejected},
+        {"AccessDeniedException", "", reason::permission_denied},
+        {"UnrecognizedClientException", "", reason::permission_denied},
+        {"ExpiredTokenException", "", reason::expired_token},
+        {"InvalidSignatureException", "The request signature we calculated does not match", reason::bad_signature},
+        {"SignatureDoesNotMatch", "", reason::bad_signature},
+        {"IncompleteSignatureException", "", reason::bad_signature},
+        {"InvalidSignatureException", "Signature expired: 20250101T000000Z is now earlier than", reason::clock_skew},
+        {"SignatureDoesNotMatch", "Signature not yet current: 20250101T000000Z is still later than", reason::clock_skew},
+        {"RequestTimeTooSkewed", "", reason::clock_skew},
+        {"DecryptionFailure", "", reason::undecryptable},
+        {"ThrottlingException", "", reason::rate_limited},
+        {"TooManyRequestsException", "", reason::rate_limited},
+        {"InternalServiceError", "", reason::server_error},
+        {"UnknownOperationException", "", reason::no_engine},
+        {"SomethingNewException", "", reason::rejected},
+    }));
+    CAPTURE(type, message);
+    fake::server server;
+    fake::answer in_header = refused("", message);
+    in_header.body.replace(0, std::string_view(R"({"__type":"",)").size(), "{");
+    in_header.more_headers = "x-amzn-ErrorType: " + type + ":http://internal.amazon.com/coral/com.amazonaws.x/\r\n";
+    for (const fake::answer& answer :
+         {refused(type, message), refused("com.amazonaws.secretsmanager#" + type, message), in_header}) {
+        server.always(answer);
+        const failure failed = failure_with(options_for(server.address()));
+        CHECK(failed.why == why);
+        if (why) CHECK_THAT(failed.text, Contains("aws: " + server.address() + ", api-keys/openai: "));
+        CHECK(failed.text.size() < 200);
+    }
+}
+
+TEST_CASE("aws: an answer of something else is told apart by its status") {
+    const auto [answer, why] = GENERATE(table<fake::answer, reason>({
+        {{400, "<html>"}, reason::rejected},
+        {{403, ""}, reason::permission_denied},
+        {{404, R"({"errors":[]})"}, reason::rejected},
+        {{429, ""}, reason::rate_limited},
+        {{503, "{}"}, reason::server_error},
+        {{307, "", "text/plain", "Location: http://127.0.0.1:1/\r\n"}, reason::redirected},
+        {{.status = 200, .body = "{}", .cut_off = 10}, reason::malformed},
+        {{.raw = "SSH-2.0-OpenSSH_9.2p1\r\n"}, reason::malformed},
+        {{200, std::string(1 << 21, ' ')}, reason::malformed},
+    }));
+    fake::server server;
+    server.always(answer);
+    CHECK(failure_with(options_for(server.address())).why == why);
+}
+
+TEST_CASE("aws: a store that is not there, or does not answer in time, is given up") {
+    const fake::closed_port nobody;
+    CHECK(failure_with(options_for(nobody.address())).why == reason::unreachable);
+    fake::server server;
+    fake::answer late = found('"' + key + '"');
+    late.until_given_up = GENERATE(true, false);
+    late.half = !late.until_given_up;
+    server.always(late);
+    secrets::aws_options options = options_for(server.address());
+    options.http.timeout = 50ms;
+    CHECK(failure_with(options).why == reason::timed_out);
+}
+
+TEST_CASE("aws: a failure is reported, and the call goes on, unless the application wants it to fail") {
+    fake::server server;
+    server.always(refused("AccessDeniedException"));
+    secrets::aws_options options = options_for(server.address());
+    {
+        application app;
+        secrets::add_aws(app.plugin, "models.get_api_key", options);
+        CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+        REQUIRE(app.errors.size() == 1);
+        CHECK_THAT(app.errors[0], Contains("'aws' of secrets threw: aws: http://") && Contains("no permission"));
+    }
+    options.on_failure = secrets::on_failure::fail;
+    application app;
+    secrets::add_aws(app.plugin, "models.get_api_key", options);
+    CHECK(failure_of([&] { app.get_api_key("openai"); }).why == reason::permission_denied);
+    CHECK(app.runs == 0);
+}
+
+TEST_CASE("aws: who is told to come slower does, within the time-out, and otherwise says when") {
+    fake::server server;
+    std::atomic<int> asked = 0;
+    fake::answer slower = refused("ThrottlingException");
+    slower.more_headers = "Retry-After: 3\r\n";
+    server.always([&](const fake::request&) { return ++asked == 1 ? slower : found('"' + key + '"'); });
+    helpers::hand_clock clock;
+    secrets::aws_options options = options_for(server.address());
+    options.http.clock = clock.clock();
+    options.http.tries = 2;
+    CHECK(read(options) == key);
+    CHECK(clock.pauses().at(0) >= 3s);
+
+    asked = 0;
+    options.http.timeout = 2s;
+    const failure failed = failure_with(options);
+    CHECK(failed.why == reason::rate_limited);
+    CHECK(failed.retry_after == 3s);
+    CHECK(asked == 1);
+}
+
+TEST_CASE("aws: what no other try would change is not tried again") {
+    fake::server server;
+    server.always(refused(GENERATE("AccessDeniedException", "InvalidSignatureException", "DecryptionFailure"), "", 400));
+    secrets::aws_options options = options_for(server.address());
+    options.http.tries = 3;
+    CHECK(failure_with(options).why);
+    CHECK(server.requests() == 1);
+}
+
+// ---- Keys that end --------------------------------------------------------------------------------------------------
+
+TEST_CASE("aws: for a token that has expired another one is fetched, once") {
+    fake::server store, container;
+    std::atomic<int> fetched = 0;
+    container.always([&](const fake::request&) { return key_pair("ASIA-" + std::to_string(++fetched)); });
+    std::string good = "ASIA-1";
+    store.always([&](const fake::request& request) {
+        return signer_of(request) == good ? found('"' + key + '"') : refused("ExpiredTokenException");
+    });
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.container_address = container.address() + "/creds";
+    const secrets::aws_store aws(options);
+    CHECK(aws.read("openai") == key);
+    CHECK(aws.read("openai") == key);
+    CHECK(fetched == 1);
+
+    good = "ASIA-2";
+    CHECK(aws.read("openai") == key);
+    CHECK(fetched == 2);
+    CHECK(store.requests() == 4);
+
+    good = "nobody's";
+    CHECK(failure_of([&] { aws.read("openai"); }).why == reason::expired_token);
+    CHECK(fetched == 3);
+    CHECK(store.requests() == 6);
+}
+
+TEST_CASE("aws: a key is renewed before its end") {
+    fake::server store, container;
+    std::atomic<int> fetched = 0;
+    container.always([&](const fake::request&) { return key_pair("ASIA-" + std::to_string(++fetched)); });
+    store.always(found('"' + key + '"'));
+    helpers::hand_clock clock;
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.container_address = container.address() + "/creds";
+    options.http.clock = clock.clock();
+    const secrets::aws_store aws(options);
+    CHECK(aws.read("openai") == key);
+    clock.pass(std::chrono::hours(24 * 365) - 30s);  // it ends in many years, and is kept for one
+    CHECK(aws.read("openai") == key);
+    CHECK(fetched == 2);
+    CHECK(signer_of(store.last()) == "ASIA-2");
+}
+
+TEST_CASE("aws: two thousand that ask for one key at once reach the store once, and the credentials once") {
+    constexpr std::size_t count = 2000;
+    fake::server store, container;
+    secrets::cache cache;
+    container.always(key_pair("ASIA-1"));
+    store.always([&](const fake::request&) {
+        helpers::eventually([&] { return cache.waiting() == count - 1; });
+        return found('"' + key + '"');
+    });
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.container_address = container.address() + "/creds";
+    application app;
+    cache.add_to(app.plugin);
+    secrets::add_aws(app.plugin, "models.get_api_key", options);
+    const auto keys = helpers::in_threads(count, [&] { return app.get_api_key("openai"); });
+    CHECK(std::count(keys.begin(), keys.end(), key) == count);
+    CHECK(store.requests() == 1);
+    CHECK(container.requests() == 1);
+}
+
+TEST_CASE("aws: threads that ask for different keys fetch the credential once") {
+    constexpr std::size_t count = 32;
+    fake::server store, container;
+    container.always(key_pair("ASIA-1"));
+    store.always(found('"' + key + '"'));
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.container_address = container.address() + "/creds";
+    const secrets::aws_store aws(options);
+    std::atomic<int> number = 0;
+    const auto keys = helpers::in_threads(count, [&] { return aws.read("s" + std::to_string(++number)).value(); });
+    CHECK(std::count(keys.begin(), keys.end(), key) == count);
+    CHECK(store.requests() == count);
+    CHECK(container.requests() == 1);
+}
+
+// ---- The container's and the instance's credentials ------------------------------------------------------------------
+
+TEST_CASE("aws: a container's credentials are asked for with its token, which is read anew from its file") {
+    fake::server store, container;
+    store.always(refused("ExpiredTokenException"));
+    container.always(key_pair("ASIA-1"));
+    environment clean;
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.container_address = container.address() + "/v2/credentials/id?a=b";
+    options.credentials.container_token = secrets::secret_text("Basic other");
+    CHECK(failure_with(options).why == reason::expired_token);
+    CHECK(container.last().path == "/v2/credentials/id?a=b");
+    CHECK(container.last().header("authorization") == "Basic other");
+
+    options.credentials.container_token_file = clean.path("token");
+    CHECK(failure_with(options).why == reason::no_credential);
+    clean.write("token", "first\n");
+    const secrets::aws_store aws(options);
+    CHECK(failure_of([&] { aws.read("openai"); }).why == reason::expired_token);
+    CHECK(container.last().header("authorization") == "first");
+    clean.write("token", container_token + "\r\n");
+    CHECK(failure_of([&] { aws.read("openai"); }).why == reason::expired_token);
+    CHECK(container.last().header("authorization") == container_token);
+    clean.write("token", "two\nlines");
+    CHECK(failure_with(options).why == reason::misconfigured);
+}
+
+TEST_CASE("aws: a container's credentials are asked for at the documented hosts only") {
+    const auto [address, is_allowed] = GENERATE(table<std::string, bool>({
+        {"https://example.com/creds", true},
+        {"http://127.0.0.1/creds", true},
+        {"http://127.9.9.9:81/creds", true},
+        {"http://localhost:8080/", true},
+        {"http://[::1]:8080/", true},
+        {"http://169.254.170.2/v2/x", true},
+        {"http://169.254.170.23/v1/credentials", true},
+        {"http://[fd00:ec2::23]/v1/credentials", true},
+        {"http://example.com/creds", false},
+        {"http://169.254.169.254/latest", false},
+        {"http://169.254.170.20/", false},
+        {"http://169.254.170.2.example.com/", false},
+        {"http://127.0.0.1.example.com/", false},
+        {"http://localhost.example.com/", false},
+        {"http://169.254.170.2@example.com/", false},
+        {"http://user@127.0.0.1/", false},
+        {"http://[fd00:ec2::24]/", false},
+        {"http://10.0.0.1/", false},
+        {"ftp://127.0.0.1/", false},
+        {"file:///etc/passwd", false},
+        {"", false},
+    }));
+    CAPTURE(address);
+    CHECK(secrets::is_container_address(address) == is_allowed);
+    if (is_allowed || address.empty()) return;
+    secrets::aws_options options = options_without_key("http://127.0.0.1:1");
+    options.credentials.container_address = address;
+    CHECK(failure_with(options).why == reason::misconfigured);
+}
+
+namespace {
+
+// A metadata service of version 2.
+fake::answer metadata(const fake::request& request) {
+    const std::string roles = "/latest/meta-data/iam/security-credentials/";
+    const bool has_time = request.header("x-aws-ec2-metadata-token-ttl-seconds").has_value();
+    if (request.path == "/latest/api/token" && request.method == "PUT" && has_time)
+        return {200, metadata_token, "text/plain"};
+    if (request.method != "GET" || request.header("x-aws-ec2-metadata-token") != metadata_token) return {401, ""};
+    if (request.path == roles) return {200, "my role\n", "text/plain"};
+    return request.path == roles + "my%20role" ? key_pair("ASIA-of-the-instance") : fake::answer{404, ""};
+}
+
+}  // namespace
+
+TEST_CASE("aws: an instance's role has a key, by version 2 of the metadata service") {
+    fake::server store, service;
+    store.always(found('"' + key + '"'));
+    service.always(metadata);
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.instance_address = service.address() + "/";
+    CHECK(read(options) == key);
+    CHECK(signer_of(store.last()) == "ASIA-of-the-instance");
+    CHECK(store.last().header("x-amz-security-token") == session_token);
+    CHECK(service.requests() == 3);
+}
+
+TEST_CASE("aws: endpoints of credentials have their faults, each with a reason, and nothing is asked without a key") {
+    const auto [answer, why] = GENERATE(table<fake::answer, reason>({
+        {{403, key}, reason::no_credential},
+        {{404, key}, reason::no_credential},
+        {{500, key}, reason::server_error},
+        {{429, key}, reason::rate_limited},
+        {{302, key, "text/plain", "Location: http://127.0.0.1:1/\r\n"}, reason::no_credential},
+        {{200, R"({"Code":"AssumeRoleUnauthorizedAccess","Message":"x"})"}, reason::no_credential},
+        {{200, key}, reason::malformed},
+        {{200, R"({"AccessKeyId":"ASIA","Token":"x"})"}, reason::malformed},
+        {{200, R"({"AccessKeyId":"ASIA","SecretAccessKey":1})"}, reason::malformed},
+        {{200, R"({"AccessKeyId":"ASIA","SecretAccessKey":"s","Token":"two\r\nlines"})"}, reason::no_credential},
+        {{.body = "{}", .cut_off = 10}, reason::malformed},
+    }));
+    CAPTURE(answer.status, answer.body);
+    fake::server store, service;
+    service.always([&](const fake::request& request) {
+        return request.path == "/creds" || request.path.ends_with("my%20role") ? answer : metadata(request);
+    });
+    secrets::aws_options options = options_without_key(store.address());
+    SECTION("container") { options.credentials.container_address = service.address() + "/creds"; }
+    SECTION("instance") { options.credentials.instance_address = service.address(); }
+    const failure failed = failure_with(options);
+    CHECK(failed.why == why);
+    CHECK_THAT(failed.text, !Contains("creds") && !Contains("role"));
+    const bool has_address = answer.body.find("two") == std::string::npos;
+    CHECK_THAT(failed.text, Contains(has_address ? "credentials at " + service.address() + ": " : "not one line"));
+    CHECK(store.requests() == 0);
+}
+
+TEST_CASE("aws: a metadata service without a token, or a role, gives no key") {
+    const auto [path, answer, why] = GENERATE(table<std::string, fake::answer, reason>({
+        {"token", {403, key}, reason::no_credential},
+        {"token", {503, key}, reason::server_error},
+        {"token", {200, ""}, reason::malformed},
+        {"token", {200, "two\nlines"}, reason::malformed},
+        {"security-credentials/", {404, key}, reason::no_credential},
+        {"security-credentials/", {200, ""}, reason::no_credential},
+    }));
+    fake::server service;
+    service.always([&](const fake::request& request) { return request.path.ends_with(path) ? answer : metadata(request); });
+    secrets::aws_options options = options_without_key("http://127.0.0.1:1");
+    options.credentials.instance_address = service.address();
+    CHECK(failure_with(options).why == why);
+}
+
+TEST_CASE("aws: an endpoint of credentials that hangs, or is not there, is given up in time") {
+    fake::server store, service;
+    service.always(fake::answer{.until_given_up = true});
+    const fake::closed_port nobody;
+    secrets::aws_options options = options_without_key(store.address());
+    const auto address = GENERATE(&secrets::aws_credential_options::container_address,
+                                  &secrets::aws_credential_options::instance_address);
+    options.credentials.*address = nobody.address();
+    CHECK(failure_with(options).why == reason::unreachable);
+    options.credentials.*address = service.address();
+    options.credentials.http.timeout = 50ms;
+    CHECK(failure_with(options).why == reason::timed_out);
+    CHECK(secrets::aws_credential_options().http.timeout <= 2s);
+    CHECK(secrets::aws_credential_options().http.connect_timeout <= 1s);
+    CHECK(store.requests() == 0);
+}
+
+// ---- Profiles -------------------------------------------------------------------------------------------------------
+
+TEST_CASE("aws: a profile's key is found where AWS's files have it, and a profile of another kind is refused by name") {
+    const auto [credentials, config, expected] = GENERATE(table<std::string, std::string, std::string>({
+        {"[default]\naws_access_key_id = ONE\naws_secret_access_key = s\n", "", "ONE"},
+        {"[default]\naws_access_key_id=ONE\naws_secret_access_key=s",
+         "[default]\naws_access_key_id=TWO\naws_secret_access_key=s", "ONE"},
+        {"", "[default]\naws_access_key_id=TWO\naws_secret_access_key=s", "TWO"},
+        {"[other]\naws_access_key_id=ONE\naws_secret_access_key=s", "", "no key is in"},
+        {"# a note\n[default]\r\n  AWS_Access_Key_Id : ONE \r\n  aws_secret_access_key:s\r\n; more\n", "", "ONE"},
+        {"", "[default]\ns3 =\n  aws_access_key_id = NESTED\n  aws_secret_access_key = s\n", "no key is in"},
+        {"[default]\naws_access_key_id = ONE\n", "", "without an aws_secret_access_key"},
+        {"", "[default]\nrole_arn = arn:x\nsource_profile = other", "profile 'default': it takes another role (role_arn)"},
+        {"[default]\naws_access_key_id=ONE\naws_secret_access_key=s", "[default]\nrole_arn = arn:x", "(role_arn)"},
+        {"[default]\naws_access_key_id=ONE\naws_secret_access_key=s", "[default]\nsso_account_id = 1", "SSO (sso_account_id)"},
+        {"", "[default]\nsso_session = x\nsso_role_name = y", "SSO"},
+        {"", "[default]\ncredential_process = /bin/x\naws_access_key_id=TWO\naws_secret_access_key=s",
+         "(credential_process)"},
+        {"[default]\naws_access_key_id=ONE\naws_secret_access_key=s", "[default]\ncredential_process = /bin/x", "ONE"},
+        {"not a file of sections", "[default\naws_access_key_id", "no key is in"},
+    }));
+    CAPTURE(credentials, config);
+    environment clean;
+    clean.write(".aws/credentials", credentials);
+    clean.write(".aws/config", config);
+    fake::server store;
+    store.always(refused("ResourceNotFoundException"));
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.files = secrets::aws_files_of_environment();
+    const failure failed = failure_with(options);
+    CHECK_THAT(failed.why ? failed.text : signer_of(store.last()), Contains(expected));
+    if (failed.why) CHECK(failed.why == reason::no_credential);
+}
+
+TEST_CASE("aws: a profile of another name is found in both files, and has to be there") {
+    environment clean;
+    clean.write("keys", "[dev]\naws_access_key_id=DEV\naws_secret_access_key=s\naws_session_token=t\n[default]\n");
+    clean.write("conf", "[profile dev]\nregion=eu-west-1\n[profile 'my own']\naws_access_key_id=OWN\n"
+                        "aws_secret_access_key=s\n[wrong]\n");
+    clean.set("AWS_SHARED_CREDENTIALS_FILE", "~/keys");
+    clean.set("AWS_CONFIG_FILE", clean.path("conf"));
+    const auto of = [&](const std::string& profile) {
+        clean.set("AWS_PROFILE", profile);
+        const secrets::aws_options options = secrets::aws_from_environment(secrets::instance_role::asked).value();
+        const secrets::fetched<secrets::aws_key> got = secrets::aws_credentials(options.credentials).fetch();
+        return std::string(got.value.id) + ' ' + std::string(got.value.token) + ' ' + options.region;
+    };
+    CHECK(of("dev") == "DEV t eu-west-1");
+    CHECK(of("my own") == "OWN  ");
+    for (const std::string missing : {"wrong", "profile dev", "Dev"}) {
+        const failure failed = failure_of([&] { of(missing); });
+        CHECK(failed.why == reason::no_credential);
+        CHECK_THAT(failed.text, Contains("profile '" + missing + "': there is none of this name"));
+    }
+}
+
+TEST_CASE("aws: files are read again when a token in them has expired") {
+    environment clean;
+    const std::string rest = "\naws_secret_access_key=s\n";
+    clean.write(".aws/credentials", "[default]\naws_access_key_id=OLD" + rest);
+    fake::server store;
+    store.always([](const fake::request& request) {
+        return signer_of(request) == "NEW" ? found('"' + key + '"') : refused("ExpiredTokenException");
+    });
+    secrets::aws_options options = options_without_key(store.address());
+    options.credentials.files = secrets::aws_files_of_environment();
+    const secrets::aws_store aws(options);
+    CHECK(failure_of([&] { aws.read("openai"); }).why == reason::expired_token);
+    clean.write(".aws/credentials", "[default]\naws_access_key_id=NEW" + rest);
+    CHECK(aws.read("openai") == key);
+}
+
+// ---- The environment ------------------------------------------------------------------------------------------------
+
+TEST_CASE("aws: the options come from AWS's variables") {
+    environment clean;
+    clean.set("AWS_DEFAULT_REGION", "us-west-2");
+    clean.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    clean.set("AWS_ACCESS_KEY_ID", "AKID");
+    clean.set("AWS_SECRET_ACCESS_KEY", secret_key);
+    secrets::aws_options options = secrets::aws_from_environment().value();
+    CHECK(options.region == "us-west-2");
+    CHECK(options.endpoint == "http://127.0.0.1:1");
+    CHECK(options.credentials.key.id == "AKID");
+    CHECK(options.credentials.key.secret == secret_key);
+    CHECK(options.credentials.key.token.empty());
+    CHECK(options.on_failure == secrets::on_failure::fall_through);
+
+    clean.set("AWS_REGION", "eu-central-1");
+    clean.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:2");
+    clean.set("AWS_SESSION_TOKEN", session_token);
+    options = secrets::aws_from_environment().value();
+    CHECK(options.region == "eu-central-1");
+    CHECK(options.endpoint == "http://127.0.0.1:2");
+    CHECK(options.credentials.key.token == session_token);
+}
+
+TEST_CASE("aws: where AWS is not configured there are no options, unless the instance's role is asked") {
+    environment clean;
+    CHECK(!secrets::aws_from_environment());
+    const auto instance_address = [] {
+        return secrets::aws_from_environment(secrets::instance_role::asked).value().credentials.instance_address;
+    };
+    CHECK(instance_address() == "http://169.254.169.254");
+    clean.set("AWS_REGION", "eu-central-1");
+    CHECK(!secrets::aws_from_environment());
+
+    SECTION("a key without a region") {
+        clean.set("AWS_REGION", "");
+        clean.set("AWS_ACCESS_KEY_ID", "AKID");
+        clean.set("AWS_SECRET_ACCESS_KEY", "s");
+        CHECK(!secrets::aws_from_environment());
+        clean.write(".aws/config", "[default]\nregion = eu-west-3\n");
+        CHECK(secrets::aws_from_environment().value().region == "eu-west-3");
+    }
+    SECTION("a profile with a key") {
+        clean.write(".aws/credentials", "[default]\nother = 1\n");
+        CHECK(!secrets::aws_from_environment());
+        clean.write(".aws/credentials", "[default]\naws_access_key_id=ONE\naws_secret_access_key=s\n");
+        CHECK(secrets::aws_from_environment());
+    }
+    SECTION("a profile that is chosen") {
+        clean.set("AWS_PROFILE", "dev");
+        CHECK(secrets::aws_from_environment());
+    }
+    SECTION("a profile that is not supported") {
+        clean.write(".aws/config", "[default]\nrole_arn = x\n");
+        CHECK(secrets::aws_from_environment());
+    }
+    SECTION("a container") {
+        const auto address = [] { return secrets::aws_from_environment().value().credentials.container_address; };
+        clean.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x");
+        CHECK(address() == "http://127.0.0.1:1/x");
+        clean.set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x");
+        CHECK(address() == "http://169.254.170.2/v2/x");
+        clean.set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "@example.com/v2/x");
+        CHECK(address() == "http://169.254.170.2/@example.com/v2/x");
+    }
+    SECTION("an instance") {
+        clean.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+        CHECK(secrets::aws_from_environment().value().credentials.instance_address == "http://127.0.0.1:1");
+        clean.set("AWS_EC2_METADATA_DISABLED", "True");
+        CHECK(!secrets::aws_from_environment());
+        CHECK(instance_address().empty());
+    }
+}
+
+TEST_CASE("aws: variables that are half there, or not supported, do not let another key take their place") {
+    environment clean;
+    clean.set("AWS_REGION", "eu-central-1");
+    clean.write(".aws/credentials", "[default]\naws_access_key_id=ONE\naws_secret_access_key=s\n");
+    std::string text;
+    SECTION("half") {
+        clean.set("AWS_ACCESS_KEY_ID", "AKID");
+        text = "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY";
+    }
+    SECTION("a web identity") {
+        clean.set("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token");
+        text = "AWS_WEB_IDENTITY_TOKEN_FILE is set";
+    }
+    const secrets::aws_options options = secrets::aws_from_environment().value();
+    const failure failed = failure_of([&] { secrets::aws_credentials(options.credentials).fetch(); });
+    CHECK(failed.why == reason::no_credential);
+    CHECK_THAT(failed.text, Contains(text));
+}
+
+TEST_CASE("aws: options that are no good are refused when the hook is made") {
+    using change = std::function<void(secrets::aws_options&)>;
+    const auto [about, spoil] = GENERATE(table<std::string, change>({
+        {"there is no region", [](auto& options) { options.region = ""; }},
+        {"the region is none", [](auto& options) { options.region = "eu.example.com/"; }},
+        {"the region is none", [](auto& options) { options.region = "eu:other"; }},
+        {"http:// or https://", [](auto& options) { options.endpoint = "127.0.0.1"; }},
+        {"a user, a query or a fragment", [](auto& options) { options.endpoint = "https://me:" + key + "@x"; }},
+        {"has no {service} in it", [](auto& options) { options.secret = "one-for-all"; }},
+        {"is no name of a secret", [](auto& options) { options.secret = "a\"b/{service}"; }},
+        {"a time-out", [](auto& options) { options.http.timeout = 0s; }},
+        {"a time-out", [](auto& options) { options.credentials.http.timeout = 0s; }},
+    }));
+    CAPTURE(about);
+    secrets::aws_options options = options_for("http://127.0.0.1:1");
+    spoil(options);
+    application app;
+    const failure failed = failure_of([&] { secrets::add_aws(app.plugin, "models.get_api_key", options); });
+    CHECK(failed.why == reason::misconfigured);
+    CHECK_THAT(failed.text, Contains(about));
+    CHECK(app.registry.functions().at(0).hooks.empty());
+}
+
+TEST_CASE("aws: a key does not come through the net in the clear, unless the application says so") {
+    secrets::aws_options options = options_for("http://aws.invalid");
+    CHECK_THAT(failure_with(options).text, Contains("the address is not encrypted"));
+    options.http.plain_http = true;
+    CHECK(failure_with(options).why == reason::unreachable);
+}
+
+TEST_CASE("aws: without an endpoint the region's is asked") {
+    const auto [region, address] = GENERATE(table<std::string, std::string>({
+        {"eu-central-1", "https://secretsmanager.eu-central-1.amazonaws.com, "},
+        {"cn-north-1", "https://secretsmanager.cn-north-1.amazonaws.com.cn, "},
+    }));
+    const fake::closed_port nobody;
+    secrets::aws_options options = options_for("");
+    options.region = region;
+    options.http.proxy = nobody.address();  // it goes no further than that
+    CHECK_THAT(failure_with(options).text, Contains("aws: " + address));
+}
