@@ -51,6 +51,7 @@ enum class on_failure {
 /// Why there is no answer.
 enum class reason {
     permission_denied,  ///< the credential is wrong, or not for this secret
+    wrong_network,      ///< the store takes no requests from this address, whatever the credential
     expired_token,      ///< the credential was good once: another one may help
     bad_signature,      ///< of a request that is signed
     clock_skew,         ///< the server's clock and ours differ by too much
@@ -161,6 +162,7 @@ ext::hook add_store(ext::plugin& owner, std::string_view function, std::shared_p
 inline std::string_view text_of(reason why) noexcept {
     switch (why) {
         case reason::permission_denied: return "permission denied";
+        case reason::wrong_network: return "not from this network";
         case reason::expired_token: return "the token has expired";
         case reason::bad_signature: return "the signature is wrong";
         case reason::clock_skew: return "the clocks differ";
