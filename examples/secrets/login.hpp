@@ -1,0 +1,89 @@
+#pragma once
+
+// What do the logins of clouds have in common? Variables of the environment, files with a secret in them, and the answers of
+// OAuth 2.0 token endpoints.
+
+#include "credential.hpp"
+#include "http.hpp"
+#include "json.hpp"
+#include "wipe.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace secrets {
+
+/// The variable's value; empty where it is not set.
+inline std::string environment_variable(const char* name) {
+    const char* const value = std::getenv(name);
+    return value ? value : "";
+}
+
+/// What is in the file; nothing where it cannot be read. Only wiped memory has held it.
+inline std::optional<secret_text> text_of_file(const std::string& name) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(name.c_str(), "rb"), [](std::FILE* open) {
+        return std::fclose(open);
+    });
+    if (!file) return std::nullopt;
+    std::setvbuf(file.get(), nullptr, _IONBF, 0);
+    secret_text read;
+    char part[1024];
+    for (std::size_t size; (size = std::fread(part, 1, sizeof part, file.get())) > 0;) read += std::string_view(part, size);
+    wipe(part, sizeof part);
+    if (std::ferror(file.get())) return std::nullopt;
+    return read;
+}
+
+/// The token in the answer of a token endpoint, and how long it is good. Throws store_error: `no_credential` where the login is
+/// refused.
+inline fetched<secret_text> token_in(const http_client& http, const http_answer& answer, const std::string& about) {
+    if (answer.status == 400 || answer.status == 401 || answer.status == 403)
+        throw http.error(reason::no_credential, answer, about, "the login is refused, status " + std::to_string(answer.status));
+    if (answer.status != 200) throw http.error(answer, about);
+    const json body = parse_json(answer.body);
+    const std::optional<std::string_view> token = text(member(&body, "access_token"));
+    if (!token || token->empty() || !is_one_line(*token))
+        throw http.error(reason::malformed, about, "no token is in the answer");
+
+    fetched<secret_text> got{.value = secret_text(*token)};
+    using std::chrono::seconds;
+    const std::optional<std::int64_t> lives = number(member(&body, "expires_in")), ends = number(member(&body, "expires_on"));
+    const auto now = std::chrono::floor<seconds>(std::chrono::system_clock::now()).time_since_epoch();
+    if (lives) got.lifetime = seconds(std::max<std::int64_t>(*lives, 0));
+    else if (ends) got.lifetime = std::max(seconds(*ends) - now, seconds(0));
+    return got;
+}
+
+/// For the servers in a cloud that give tokens to the machines in it: on a network of their own, without TLS. Outside of the
+/// cloud nobody is there, and that has to be known soon.
+inline http_options metadata_options(const http_options& http) {
+    return {.connect_timeout = std::min(http.connect_timeout, std::chrono::milliseconds(500)),
+            .timeout = http.timeout,
+            .tries = http.tries,
+            .first_pause = http.first_pause,
+            .plain_http = true,
+            .clock = http.clock,
+            .chance = http.chance};
+}
+
+/// Asks such a server. Throws `no_credential` where nobody is there.
+inline http_answer ask_metadata(const http_client& http, const http_request& request) {
+    try {
+        return http.send(request);
+    } catch (const store_error& error) {
+        if (error.why() != reason::unreachable && error.why() != reason::timed_out) throw;
+        http_answer none;
+        none.retry_after = std::chrono::seconds(30);  // to find that out takes time, which not every call should pay
+        throw http.error(reason::no_credential, none, request.about, "nobody answers, and there is no other credential");
+    }
+}
+
+}  // namespace secrets

@@ -1,0 +1,642 @@
+// Keys from an Azure Key Vault, asked over HTTP on loopback, from a stand-in that Azure's own clients read from as well.
+#include "catch.hpp"
+#include "secrets/azure.hpp"
+#include "secrets/cache.hpp"
+#include "secrets/cloud.hpp"
+#include "secrets/helpers.hpp"
+#include "secrets/server.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::Equals;
+using namespace std::chrono_literals;
+using cloud::fields;
+using helpers::application;
+using helpers::failure_of;
+using helpers::variable;
+using secrets::reason;
+
+namespace {
+
+const std::string key = helpers::secret("sk-key-of-the-azure-test-1");
+const std::string client_secret = helpers::secret("client+secret/of~the&azure=test%2");
+const std::string federated_token = helpers::secret("eyJ.federated.token-of-the-azure-test-3");
+const std::string identity_header = helpers::secret("identity-header-of-the-azure-test-4");
+const std::string token_begin = helpers::secret("eyJ.token-of-the-azure-test-5");
+
+const std::string vault = "my-vault.vault.azure.net", login = "login.microsoftonline.com";
+const std::string other_vault = "my-vault.evil.example";  // asks for Azure's tokens, too
+const std::string tenant = "72f988bf-0000-0000-0000-2d7cd011db47", client = "0a1b2c3d-0000-0000-0000-111213141516";
+
+// The vault, the login and the metadata server, as their documentation describes them. Any thread may call it.
+class azure {
+public:
+    std::map<std::string, std::string> secrets{{"openai", key}};  // these are not changed while it is called
+    std::string challenge = R"(Bearer authorization="https://login.microsoftonline.com/)" + tenant +
+                            R"(", resource="https://vault.azure.net")";
+    std::function<std::optional<fake::answer>(const std::string& host, const fake::request&)> instead{};
+    int lifetime = 3599;
+    std::atomic<int> challenges = 0, logins = 0, reads = 0;
+
+    // No token that was given before is good any more.
+    void expire() {
+        const std::lock_guard lock(mutex_);
+        ++generation_;
+    }
+
+    fake::answer operator()(const fake::request& asked) {
+        const auto [host, path, query] = cloud::target_of(asked);
+        if (instead)
+            if (std::optional<fake::answer> other = instead(host, asked)) return *other;
+        if (host == login) return answer_login(asked, path);
+        if (host == vault || host == other_vault) return answer_vault(asked, path, query);
+        if (path == "/metadata/identity/oauth2/token") return answer_metadata(asked, query, "2018-02-01", "metadata", "true");
+        if (path == "/msi/token") return answer_metadata(asked, query, "2019-08-01", "x-identity-header", identity_header);
+        return error(404, "NotFound");
+    }
+
+    static fake::answer error(int status, const std::string& code, const std::string& inner = "") {
+        const std::string more = inner.empty() ? "" : R"(,"innererror":{"code":")" + inner + "\"}";
+        return {status, R"({"error":{"code":")" + code + R"(","message":"Of )" + key + ' ' + token_begin + '"' + more + "}}"};
+    }
+
+private:
+    std::string token() const {
+        const std::lock_guard lock(mutex_);
+        return token_begin + '-' + std::to_string(generation_);
+    }
+
+    fake::answer answer_vault(const fake::request& asked, const std::string& path, const std::string& query) {
+        const std::string with_challenge = "WWW-Authenticate: " + challenge + "\r\n";
+        if (!asked.header("authorization")) {
+            ++challenges;
+            fake::answer no_token = error(401, "Unauthorized");
+            no_token.more_headers = with_challenge;
+            return no_token;
+        }
+        ++reads;
+        if (asked.header("authorization") != "Bearer " + token()) {
+            fake::answer invalid = error(401, "Unauthorized");
+            invalid.more_headers = with_challenge;
+            return invalid;
+        }
+        if (asked.method != "GET" || fields(query)["api-version"].substr(0, 2) != "7.") return error(400, "BadParameter");
+        std::string name = path.substr(std::string("/secrets/").size());
+        if (name.ends_with('/')) name.pop_back();  // an empty version
+        const auto found = secrets.find(name);
+        if (found == secrets.end()) return error(404, "SecretNotFound");
+        if (found->second == "disabled") return error(403, "Forbidden", "SecretDisabled");
+        return {200, R"({"value":")" + found->second + R"(","id":"https://)" + vault + "/secrets/" + name +
+                         R"(/4387e9f3d6e14c459867679a90fd0f79","attributes":{"enabled":true,"created":1493938410,)"
+                         R"("updated":1493938410,"recoveryLevel":"Recoverable+Purgeable"}})"};
+    }
+
+    fake::answer answer_login(const fake::request& asked, const std::string& path) {
+        if (path == '/' + tenant + "/v2.0/.well-known/openid-configuration")  // which Azure's client asks for first
+            return {200, R"({"token_endpoint":"https://)" + login + '/' + tenant + R"(/oauth2/v2.0/token",)"
+                         R"("authorization_endpoint":"https://)" + login + '/' + tenant + R"(/oauth2/v2.0/authorize",)"
+                         R"("issuer":"https://)" + login + '/' + tenant + R"(/v2.0"})"};
+        if (path == "/common/discovery/instance")  // and for the names that the login has
+            return {200, R"({"metadata":[{"preferred_network":")" + login + R"(","preferred_cache":")" + login +
+                             R"(","aliases":[")" + login + R"("]}]})"};
+        ++logins;
+        auto form = fields(asked.body);
+        const bool has_secret = form["client_secret"] == client_secret;
+        const bool has_assertion =
+            form["client_assertion"] == federated_token &&
+            form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        const bool is_good = asked.method == "POST" && path == '/' + tenant + "/oauth2/v2.0/token" &&
+                             asked.header("content-type").value_or("").starts_with("application/x-www-form-urlencoded") &&
+                             form["grant_type"] == "client_credentials" && form["client_id"] == client &&
+                             form["scope"] == "https://vault.azure.net/.default" && has_secret != has_assertion;
+        if (!is_good) return {401, R"({"error":"invalid_client","error_description":")" + asked.body + "\"}"};
+        return {200, R"({"token_type":"Bearer","expires_in":)" + std::to_string(lifetime) + R"(,"access_token":")" + token() +
+                         "\"}"};
+    }
+
+    fake::answer answer_metadata(const fake::request& asked, const std::string& query, const std::string& version,
+                                 const std::string& header, const std::string& value) {
+        ++logins;
+        auto given = fields(query);
+        if (asked.header(header) != value || given["api-version"] != version || given["resource"] != "https://vault.azure.net")
+            return error(400, "bad_request");
+        const std::string end = version == "2018-02-01" ? R"("expires_in":"3599",)" : "";
+        return {200, "{" + end + R"("expires_on":")" + std::to_string(cloud::unix_time() + lifetime) +
+                         R"(","resource":"https://vault.azure.net","token_type":"Bearer","access_token":")" + token() + "\"}"};
+    }
+
+    mutable std::mutex mutex_;
+    int generation_ = 0;  // guarded by the mutex
+};
+
+// A program with a client's secret, for which the stand-in is the whole network: its proxy.
+struct setting {
+    azure cloud;
+    fake::server server;
+    secrets::azure_options options;
+
+    setting() {
+        server.always([this](const fake::request& asked) { return cloud(asked); });
+        options.vault = "http://" + vault;
+        options.authority = "http://" + login;
+        options.tenant = tenant;
+        options.client = client;
+        options.client_secret = client_secret;
+        options.metadata = server.address();
+        options.http = {.timeout = 60s, .tries = 1, .plain_http = true, .proxy = server.address()};
+    }
+    std::optional<std::string> read(std::string_view service = "openai") const {
+        return secrets::azure_store(options).read(service);
+    }
+    helpers::failure failure(std::string_view service = "openai") const {
+        return failure_of([&] { read(service); });
+    }
+    // The vault answers this to who has a token.
+    void answer(fake::answer with) {
+        cloud.instead = [with = std::move(with)](const std::string& host, const fake::request& asked) {
+            return host == vault && asked.header("authorization") ? std::optional(with) : std::nullopt;
+        };
+    }
+    // The login answers this.
+    void answer_login(fake::answer with) {
+        cloud.instead = [with = std::move(with)](const std::string& host, const fake::request&) {
+            return host == login ? std::optional(with) : std::nullopt;
+        };
+    }
+};
+
+}  // namespace
+
+// ---- Identities -----------------------------------------------------------------------------------------------------
+
+TEST_CASE("azure: A client logs in with its secret, and gets the key") {
+    setting with;
+    CHECK(with.read() == key);
+    CHECK(with.cloud.challenges == 1);
+    CHECK(with.cloud.logins == 1);
+    CHECK(with.cloud.reads == 1);
+    CHECK(with.server.received().front().header("authorization") == std::nullopt);
+    CHECK_THAT(with.server.last().path, Equals("http://" + vault + "/secrets/openai?api-version=7.4"));
+}
+
+TEST_CASE("azure: A client logs in with a federated token, which is read from its file each time") {
+    setting with;
+    const fake::temporary_directory directory;
+    const std::string file = (directory.path() / "token").string();
+    with.options.client_secret.clear();
+    with.options.federated_token_file = file;
+    const secrets::azure_store store(with.options);
+    const helpers::failure failed = failure_of([&] { store.read("openai"); });
+    CHECK(failed.why == reason::no_credential);
+    CHECK_THAT(failed.text, Contains("the file of the federated token cannot be read"));
+    std::ofstream(file) << "another";
+    CHECK(failure_of([&] { store.read("openai"); }).why == reason::no_credential);
+    std::ofstream(file) << federated_token << '\n';
+    CHECK(store.read("openai") == key);
+}
+
+TEST_CASE("azure: A machine with an identity asks its metadata server, without a proxy") {
+    setting with;
+    with.options.client_secret.clear();
+    with.options.tenant.clear();
+    with.options.client = GENERATE(std::string(), client);
+    CHECK(with.read() == key);
+    const fake::request asked = with.server.received().at(1);
+    CHECK(asked.path == "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net" +
+                            (with.options.client.empty() ? "" : "&client_id=" + client));
+}
+
+TEST_CASE("azure: An app of App Service asks its endpoint, and says when the token ends though it gives a time of the day") {
+    setting with;
+    helpers::hand_clock time;
+    with.options.http.clock = time.clock();
+    with.options.client_secret.clear();
+    with.options.client.clear();
+    with.options.identity_endpoint = with.server.address() + "/msi/token/";
+    with.options.identity_header = identity_header;
+    const secrets::azure_store store(with.options);
+    CHECK(store.read("openai") == key);
+    time.pass(50min);
+    CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 1);
+    time.pass(10min);
+    CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 2);
+}
+
+TEST_CASE("azure: A metadata server that is not ready is asked again, and one without an identity is not") {
+    setting with;
+    helpers::hand_clock time;
+    with.options.client_secret.clear();
+    with.options.http.clock = time.clock();
+    with.options.http.tries = 3;
+    int left = 1;
+    const int status = GENERATE(404, 410, 429, 500);
+    with.cloud.instead = [&](const std::string&, const fake::request& asked) {
+        return asked.header("metadata") && left-- > 0 ? std::optional(azure::error(status, "not_ready")) : std::nullopt;
+    };
+    CHECK(with.read() == key);
+    left = 5;
+    CHECK(with.failure().why.has_value());
+    CHECK(left == 2);
+    with.cloud.instead = [&](const std::string&, const fake::request& asked) {
+        return asked.header("metadata") && left-- > 0 ? std::optional(azure::error(400, "invalid_request")) : std::nullopt;
+    };
+    CHECK(with.failure().why == reason::no_credential);
+    CHECK(left == 1);
+}
+
+TEST_CASE("azure: Outside of Azure there is no credential, which is found out once in a while only") {
+    setting with;
+    const fake::closed_port nobody;
+    with.options.client_secret.clear();
+    with.options.metadata = nobody.address();
+    const secrets::azure_store store(with.options);
+    for (int i = 0; i < 2; ++i) {
+        const helpers::failure failed = failure_of([&] { store.read("openai"); });
+        CHECK(failed.why == reason::no_credential);
+        CHECK(failed.retry_after == 30s);
+        CHECK_THAT(failed.text, Contains("azure: " + nobody.address() + ", managed identity: nobody answers"));
+    }
+    CHECK(with.cloud.challenges == 1);
+}
+
+// ---- Where a token goes ---------------------------------------------------------------------------------------------
+
+TEST_CASE("azure: A vault that asks for a token that is not for its host gets none") {
+    const auto [challenge, why] = GENERATE(table<std::string, std::optional<reason>>({
+        {R"(Bearer authorization="https://a/b", resource="https://vault.azure.net")", std::nullopt},
+        {R"(Bearer authorization="https://a/b",resource="https://VAULT.azure.net/")", std::nullopt},
+        {R"(Bearer authorization="https://a/b", scope="https://vault.azure.net/.default")", std::nullopt},
+        {R"(Bearer resource="https://vault.azure.cn")", reason::untrusted},
+        {R"(Bearer resource="https://ault.azure.net")", reason::untrusted},
+        {R"(Bearer resource="https://my-vault.vault.azure.net")", reason::untrusted},
+        {R"(Bearer resource="https://management.azure.com")", reason::untrusted},
+        {R"(Bearer resource="http://vault.azure.net")", reason::malformed},
+        {R"(Bearer resource="https://user@vault.azure.net")", reason::malformed},
+        {R"(Bearer resource="vault.azure.net")", reason::malformed},
+        {R"(Bearer x_resource="https://vault.azure.net")", reason::malformed},
+        {R"(Bearer resource=")", reason::malformed},
+        {"Bearer", reason::malformed},
+        {"", reason::malformed},
+    }));
+    CAPTURE(challenge);
+    setting with;
+    with.cloud.challenge = challenge;
+    with.cloud.instead = [](const std::string& host, const fake::request& asked) {
+        const bool is_login = host == login && fields(asked.body)["client_secret"] == client_secret;
+        return is_login ? std::optional(fake::answer{200, R"({"access_token":")" + token_begin + "-0\"}"}) : std::nullopt;
+    };
+    CHECK(with.failure().why == why);
+    for (const fake::request& asked : with.server.received())
+        CHECK((why ? !asked.header("authorization") && asked.body.empty() : true));
+}
+
+TEST_CASE("azure: A server elsewhere that asks for Azure's tokens gets none") {
+    setting with;
+    with.options.vault = "http://" + other_vault;
+    CHECK(with.failure().why == reason::untrusted);
+    CHECK(with.cloud.logins == 0);
+}
+
+TEST_CASE("azure: The secret goes to the login of the options, wherever the vault would send it") {
+    setting with;
+    with.cloud.challenge = R"(Bearer authorization="http://evil.example/x", resource="https://vault.azure.net")";
+    CHECK(with.read() == key);
+    for (const fake::request& asked : with.server.received()) CHECK_THAT(asked.path, !Contains("evil.example"));
+}
+
+TEST_CASE("azure: Neither token nor secret goes to an address without TLS") {
+    setting with;
+    with.options.http.plain_http = false;
+    CHECK(with.failure().why == reason::misconfigured);
+    CHECK(with.server.requests() == 0);
+}
+
+TEST_CASE("azure: Over TLS the way is the same, and a certificate for another host ends it") {
+    const fake::certificate certificate("DNS:" + vault + ",DNS:" + login), of_another("DNS:" + login);
+    if (!certificate.is_usable()) {
+        WARN("there is no OpenSSL, so nothing was tested");
+        return;
+    }
+    const bool is_right = GENERATE(true, false);
+    const fake::temporary_directory directory;
+    setting with;
+    const fake::certificate& shown = is_right ? certificate : of_another;
+    fake::server server({.tls = &shown, .unix_socket = (directory.path() / "socket").string()});
+    server.always([&](const fake::request& asked) { return with.cloud(asked); });
+    with.options.vault = "https://" + vault;
+    with.options.authority = "https://" + login;
+    with.options.http = {.timeout = 60s, .tries = 1, .ca_file = shown.file()};
+    with.options.http.unix_socket = (directory.path() / "socket").string();
+    if (is_right) CHECK(with.read() == key);
+    else CHECK(with.failure().why == reason::untrusted);
+}
+
+// ---- Names ----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("azure: A name that no secret can have is not asked for, and the others are mapped") {
+    setting with;
+    with.options.prefix = "api_keys-";
+    const secrets::azure_store store(with.options);
+    for (const char* const service : {"a/b", "a b", "gr\xc3\xbc\xc3\x9f", "a%2fb", "", "a\r\nb", "a?b"})
+        CHECK(!store.read(service));
+    CHECK(!store.read(std::string(119, 'a')));
+    CHECK(with.server.requests() == 0);
+
+    with.cloud.secrets["api-keys-open-ai-v2"] = key;
+    CHECK(store.read("open_ai.v2") == key);
+    CHECK(store.place_of("open_ai.v2") == "secrets/api-keys-open-ai-v2");
+    CHECK(!store.read(std::string(118, 'a')));
+    CHECK(with.cloud.reads == 2);
+}
+
+TEST_CASE("azure: A note says where the key came from, and one that is missing falls through silently") {
+    setting with;
+    application app;
+    with.options.on_failure = GENERATE(secrets::on_failure::fall_through, secrets::on_failure::fail);
+    secrets::add_azure(app.plugin, "models.get_api_key", with.options);
+    std::string source;
+    app.get_api_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "nowhere"); });
+    CHECK(app.get_api_key("openai") == key);
+    CHECK(source == "azure secrets/openai");
+    CHECK(app.get_api_key("nobody") == "sk-from-the-environment");
+    CHECK(source == "nowhere");
+    CHECK(app.errors.empty());
+}
+
+// ---- Failures -------------------------------------------------------------------------------------------------------
+
+TEST_CASE("azure: Each way to fail has its reason, and no text has anything that the vault sent") {
+    fake::answer throttled = azure::error(429, "Throttled"), html{404, "<html>" + key};
+    fake::answer cut_off{200, R"({"value":")" + key + "\"}"};
+    throttled.more_headers = "Retry-After: 7\r\n";
+    cut_off.cut_off = 10;
+    html.content_type = "text/html";
+    fake::answer other_letters{403, R"({"error":{"code":"Forbidden","innerError":{"code":"SecretDisabled"}}})"};
+    using row = std::tuple<fake::answer, reason, std::string>;
+    const std::vector<row> table{
+        {azure::error(403, "Forbidden", "SecretDisabled"), reason::disabled, "the secret is disabled"},
+        {other_letters, reason::disabled, "the secret is disabled"},
+        {azure::error(403, "Forbidden", "ForbiddenByFirewall"), reason::wrong_network, "firewall"},
+        {azure::error(403, "Forbidden", "ForbiddenByConnection"), reason::wrong_network, "public network"},
+        {azure::error(403, "Forbidden", "ForbiddenByPolicy"), reason::permission_denied, "the vault's access policy"},
+        {azure::error(403, "Forbidden", "AccessDenied"), reason::permission_denied, "the vault's access policy"},
+        {azure::error(403, "Forbidden", "ForbiddenByRbac"), reason::permission_denied, "no role"},
+        {azure::error(403, "Forbidden"), reason::permission_denied, "permission denied"},
+        {azure::error(401, "Unauthorized"), reason::expired_token, "does not take the token"},
+        {azure::error(409, "Conflict", "ObjectIsDeletedButRecoverable"), reason::deleted, "is deleted"},
+        {azure::error(409, "Conflict", "ObjectIsBeingDeleted"), reason::deleted, "is being deleted"},
+        {throttled, reason::rate_limited, "too many requests"},
+        {azure::error(500, "InternalError"), reason::server_error, "status 500"},
+        {azure::error(400, "BadParameter"), reason::rejected, "status 400"},
+        {azure::error(404, "NotFound"), reason::malformed, "not one of a Key Vault"},
+        {html, reason::malformed, "not one of a Key Vault"},
+        {{307, key, "text/plain", "Location: http://evil.example/" + key + "\r\n"}, reason::redirected, "status 307"},
+        {cut_off, reason::malformed, "cut off"},
+        {{200, R"({"value":)" + key}, reason::malformed, "no key in it"},
+        {{200, R"({"value":["key"]})"}, reason::malformed, "no key in it"},
+        {{200, R"({"value":""})"}, reason::missing_field, "the key is empty"},
+        {{200, R"({"value":")" + std::string(1 << 21, 'x') + "\"}"}, reason::malformed, "too large"},
+    };
+    for (const auto& [answer, why, text] : table) {
+        CAPTURE(text);
+        setting with;
+        with.answer(answer);
+        const helpers::failure failed = with.failure();
+        CHECK(failed.why == why);
+        CHECK_THAT(failed.text, Contains("azure: http://" + vault + ", secrets/openai: ") && Contains(text));
+        CHECK(failed.text.size() < 200);
+        CHECK(failed.retry_after == (answer.status == 429 ? std::optional(7s) : std::nullopt));
+    }
+}
+
+TEST_CASE("azure: A vault whose firewall answers before it asks for a token says so") {
+    setting with;
+    with.cloud.instead = [](const std::string& host, const fake::request&) {
+        return host == vault ? std::optional(azure::error(403, "Forbidden", "ForbiddenByConnection")) : std::nullopt;
+    };
+    CHECK(with.failure().why == reason::wrong_network);
+    CHECK(with.cloud.logins == 0);
+}
+
+TEST_CASE("azure: A login that fails says so, without the secret") {
+    fake::answer slow_down{429, "{}", "application/json", "Retry-After: 9\r\n"};
+    const auto [answer, why] = GENERATE_COPY(table<fake::answer, reason>({
+        {fake::answer{401, R"({"error":"invalid_client","say":")" + client_secret + "\"}"}, reason::no_credential},
+        {fake::answer{400, R"({"error":"unauthorized_client"})"}, reason::no_credential},
+        {slow_down, reason::rate_limited},
+        {fake::answer{503, client_secret}, reason::server_error},
+        {fake::answer{200, client_secret}, reason::malformed},
+        {fake::answer{200, R"({"access_token":""})"}, reason::malformed},
+        {fake::answer{200, R"({"access_token":"a\r\nX-Other: )" + client_secret + "\"}"}, reason::malformed},
+        {fake::answer{307, "", "text/plain", "Location: http://evil.example/\r\n"}, reason::redirected},
+    }));
+    setting with;
+    with.answer_login(answer);
+    const helpers::failure failed = with.failure();
+    CHECK(failed.why == why);
+    CHECK_THAT(failed.text, Contains("azure: http://" + login + ", token of client " + client + ": "));
+    CHECK(with.cloud.reads == 0);
+}
+
+TEST_CASE("azure: A login that hangs is given up, and the next call tries again") {
+    setting with;
+    fake::answer late{200, "{}"};
+    late.until_given_up = true;
+    with.answer_login(late);
+    with.options.http.timeout = 100ms;
+    const secrets::azure_store store(with.options);
+    CHECK(failure_of([&] { store.read("openai"); }).why == reason::timed_out);
+    with.cloud.instead = nullptr;
+    CHECK(helpers::eventually([&] { return !failure_of([&] { store.read("openai"); }).why; }));
+}
+
+TEST_CASE("azure: A vault that is not there is unreachable, and one that is slow is given up") {
+    setting with;
+    const fake::closed_port nobody;
+    with.options.http.proxy = nobody.address();
+    CHECK(with.failure().why == reason::unreachable);
+    fake::answer late{200, "{}"};
+    late.until_given_up = true;
+    with.answer(late);
+    with.options.http.proxy = with.server.address();
+    with.options.http.timeout = 100ms;
+    CHECK(with.failure().why == reason::timed_out);
+}
+
+TEST_CASE("azure: Failures go where the options say") {
+    setting with;
+    with.answer(azure::error(403, "Forbidden", "SecretDisabled"));
+    {
+        application app;
+        secrets::add_azure(app.plugin, "models.get_api_key", with.options);
+        CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+        REQUIRE(app.errors.size() == 1);
+        CHECK_THAT(app.errors[0], Contains("the secret is disabled"));
+    }
+    with.options.on_failure = secrets::on_failure::fail;
+    application app;
+    secrets::add_azure(app.plugin, "models.get_api_key", with.options);
+    CHECK(failure_of([&] { app.get_api_key("openai"); }).why == reason::disabled);
+    CHECK(app.runs == 0);
+}
+
+// ---- Time and threads -----------------------------------------------------------------------------------------------
+
+TEST_CASE("azure: A token that has expired in the middle is renewed, once") {
+    setting with;
+    const secrets::azure_store store(with.options);
+    CHECK(store.read("openai") == key);
+    with.cloud.expire();
+    CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 2);
+    CHECK(with.cloud.reads == 3);
+    with.answer(azure::error(401, "Unauthorized"));
+    CHECK(failure_of([&] { store.read("openai"); }).why == reason::expired_token);
+    CHECK(with.cloud.logins == 3);
+}
+
+TEST_CASE("azure: A token is kept, and renewed before its end") {
+    setting with;
+    helpers::hand_clock time;
+    with.options.http.clock = time.clock();
+    const secrets::azure_store store(with.options);
+    for (int i = 0; i < 3; ++i) CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 1);
+    time.pass(58min);
+    CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 1);
+    time.pass(1min);
+    CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 2);
+}
+
+TEST_CASE("azure: However many threads ask at once, the vault and the login are asked once") {
+    constexpr std::size_t count = 500;
+    setting with;
+    secrets::cache cache;
+    with.cloud.instead = [&](const std::string& host, const fake::request& asked) -> std::optional<fake::answer> {
+        if (host == vault && asked.header("authorization"))
+            helpers::eventually([&] { return cache.waiting() >= count - 1 || with.cloud.reads > 0; });
+        return std::nullopt;
+    };
+    application app;
+    cache.add_to(app.plugin);
+    secrets::add_azure(app.plugin, "models.get_api_key", with.options);
+    const std::vector<std::string> got = helpers::in_threads(count, [&] { return app.get_api_key("openai"); });
+    CHECK(got == std::vector<std::string>(count, key));
+    CHECK(with.cloud.logins == 1);
+    CHECK(with.cloud.reads == 1);
+    CHECK(app.errors.empty());
+}
+
+TEST_CASE("azure: Threads that ask for different keys at once log in once") {
+    setting with;
+    for (int i = 0; i < 16; ++i) with.cloud.secrets["service-" + std::to_string(i)] = key;
+    const secrets::azure_store store(with.options);
+    std::atomic<int> next = 0;
+    const std::vector<std::string> got =
+        helpers::in_threads(16, [&] { return store.read("service-" + std::to_string(next++)).value_or("nothing"); });
+    CHECK(got == std::vector<std::string>(16, key));
+    CHECK(with.cloud.logins == 1);
+    CHECK(with.cloud.reads == 16);
+}
+
+// ---- Options --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("azure: The options come from the variables of Azure's own clients") {
+    const variable url("AZURE_KEYVAULT_URL", ("https://" + vault + "/").c_str()), the_tenant("AZURE_TENANT_ID", tenant.c_str()),
+        the_client("AZURE_CLIENT_ID", client.c_str()), secret("AZURE_CLIENT_SECRET", client_secret.c_str()),
+        file("AZURE_FEDERATED_TOKEN_FILE", "/token"), host("AZURE_AUTHORITY_HOST", nullptr),
+        endpoint("IDENTITY_ENDPOINT", "http://e"), header("IDENTITY_HEADER", identity_header.c_str()), pod("AZURE_POD_IDENTITY_AUTHORITY_HOST", nullptr);
+    secrets::azure_options options = secrets::azure_from_environment().value();
+    CHECK(options.vault == "https://" + vault + "/");
+    CHECK(options.tenant == tenant);
+    CHECK(options.client == client);
+    CHECK(options.client_secret == client_secret);
+    CHECK(options.federated_token_file == "/token");
+    CHECK(options.authority == "https://login.microsoftonline.com");
+    CHECK(options.identity_endpoint == "http://e");
+    CHECK(options.identity_header == identity_header);
+    CHECK(options.metadata == "http://169.254.169.254");
+    CHECK(options.on_failure == secrets::on_failure::fall_through);
+    {
+        const variable other("AZURE_AUTHORITY_HOST", "login.chinacloudapi.cn");
+        const variable at("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://m");
+        CHECK(secrets::azure_from_environment().value().authority == "https://login.chinacloudapi.cn");
+        CHECK(secrets::azure_from_environment().value().metadata == "http://m");
+        const variable whole("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/");
+        CHECK(secrets::azure_from_environment().value().authority == "https://login.microsoftonline.us/");
+    }
+    const variable none("AZURE_KEYVAULT_URL", nullptr);
+    CHECK_FALSE(secrets::azure_from_environment());
+}
+
+TEST_CASE("azure: Options that are no good are refused when the store is made, without a word of the secret") {
+    using change = std::function<void(secrets::azure_options&)>;
+    const auto [about, spoil] = GENERATE(table<std::string, change>({
+        {"http:// or https://", [](auto& options) { options.vault = client_secret; }},
+        {"a user, a query or a fragment", [](auto& options) { options.vault = "https://a:" + identity_header + "@b"; }},
+        {"http:// or https://", [](auto& options) { options.authority = "login"; }},
+        {"http:// or https://", [](auto& options) { options.metadata = ""; }},
+        {"http:// or https://", [](auto& options) { options.identity_endpoint = "ftp://a"; }},
+        {"the identity header is not one line", [](auto& options) { options.identity_header = client_secret + "\n"; }},
+        {"needs the tenant's and the client's id", [](auto& options) { options.tenant.clear(); }},
+        {"needs the tenant's and the client's id", [](auto& options) { options.client.clear(); }},
+        {"a time-out", [](auto& options) { options.http.timeout = 0s; }},
+    }));
+    CAPTURE(about);
+    setting with;
+    spoil(with.options);
+    const helpers::failure failed = failure_of([&] { secrets::azure_store store(with.options); });
+    CHECK(failed.why == reason::misconfigured);
+    CHECK_THAT(failed.text, Contains(about));
+}
+
+// ---- Azure's own clients --------------------------------------------------------------------------------------------
+
+#ifdef AZURE_PYTHON
+TEST_CASE("azure: Azure's own clients read the same from the same stand-in, with each identity") {
+    const fake::certificate certificate("DNS:" + vault + ",DNS:" + login + ",DNS:" + other_vault);
+    if (!certificate.is_usable()) {
+        WARN("there is no OpenSSL, so nothing was tested");
+        return;
+    }
+    setting with;
+    with.cloud.secrets["off"] = "disabled";
+    fake::server over_tls({.tls = &certificate});
+    over_tls.always([&](const fake::request& asked) { return with.cloud(asked); });
+    const fake::temporary_directory directory;
+    const std::string file = (directory.path() / "token").string();
+    std::ofstream(file) << federated_token;
+
+    const std::string port = over_tls.address().substr(over_tls.address().rfind(':') + 1);
+    const variable ca("REQUESTS_CA_BUNDLE", certificate.file().c_str()), secret("TEST_CLIENT_SECRET", client_secret.c_str()),
+        header("TEST_IDENTITY_HEADER", identity_header.c_str());
+    const std::string command = AZURE_PYTHON " -B '" SCRIPTS "/azure_clients.py' " + port + ' ' + with.server.address() + ' ' + file +
+                                ' ' + tenant + ' ' + client;
+    const std::string output = helpers::searched(cloud::output_of(command));
+    INFO(output);
+    for (const char* const identity : {"client secret", "federated token", "metadata", "app service"}) {
+        CHECK_THAT(output, Contains(identity + std::string(": openai ") + cloud::digest(key) + '\n'));
+        CHECK_THAT(output, Contains(identity + std::string(": nobody SecretNotFound\n")));
+        CHECK_THAT(output, Contains(identity + std::string(": off SecretDisabled\n")));
+    }
+    CHECK_THAT(output, Contains("wrong secret: ClientAuthenticationError\n") && Contains("wrong resource: ValueError\n"));
+    WARN(output.substr(0, output.find('\n')));  // the versions
+}
+#endif

@@ -1,0 +1,83 @@
+#pragma once
+
+// What do the stand-ins of clouds need beside a server? To read URLs and forms, the time, and the programs of others.
+
+#include "secrets/server.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace cloud {
+
+// "%2F" is "/", and "+" is " ".
+inline std::string decoded(std::string_view text) {
+    std::string read;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (text[at] == '%' && at + 2 < text.size()) {
+            read += static_cast<char>(std::stoi(std::string(text.substr(at + 1, 2)), nullptr, 16));
+            at += 2;
+        } else {
+            read += text[at] == '+' ? ' ' : text[at];
+        }
+    }
+    return read;
+}
+
+// Of a form or a query: "a=1&b=2".
+inline std::map<std::string, std::string> fields(std::string_view form) {
+    std::map<std::string, std::string> read;
+    while (!form.empty()) {
+        const std::string_view field = form.substr(0, form.find('&'));
+        const std::size_t equals = std::min(field.find('='), field.size());
+        read[decoded(field.substr(0, equals))] = decoded(field.substr(std::min(equals + 1, field.size())));
+        form.remove_prefix(std::min(field.size() + 1, form.size()));
+    }
+    return read;
+}
+
+// Whom a request is for, without a port: a proxy is asked for a whole URL.
+struct target {
+    std::string host, path, query;
+};
+
+inline target target_of(const fake::request& asked) {
+    std::string host = asked.header("host").value_or(""), rest = asked.path;
+    if (const std::size_t begin = rest.find("://"); begin < rest.find('/')) {
+        const std::size_t slash = std::min(rest.find('/', begin + 3), rest.size());
+        host = rest.substr(begin + 3, slash - begin - 3);
+        rest.erase(0, slash);
+    }
+    const std::size_t question = std::min(rest.find('?'), rest.size());
+    return {host.substr(0, host.find(':')), rest.substr(0, question), rest.substr(std::min(question + 1, rest.size()))};
+}
+
+inline std::int64_t unix_time() {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// What the command prints, on stdout and stderr.
+inline std::string output_of(const std::string& command) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen((command + " 2>&1").c_str(), "r"), pclose);
+    if (!pipe) throw std::runtime_error("no pipe");
+    std::string text;
+    char part[4096];
+    for (std::size_t size; (size = std::fread(part, 1, sizeof part, pipe.get())) > 0;) text.append(part, size);
+    return text;
+}
+
+// FNV-1a, by which the programs of others name a key that they must not print.
+inline std::string digest(std::string_view text) {
+    std::uint64_t hash = 14695981039346656037u;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    return std::to_string(hash);
+}
+
+}  // namespace cloud
