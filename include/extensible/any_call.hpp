@@ -214,7 +214,9 @@ struct result_operations {
     using object = std::remove_cvref_t<R>;
     using set_as = std::conditional_t<std::is_reference_v<R>, referred<std::remove_reference_t<R>>, object>;
 
-    static const void* get(call_fields* call) noexcept { return __builtin_addressof(*call_from<Signature>(call).result); }
+    static const void* get(call_fields* call) noexcept {
+        return __builtin_addressof(*call_from<Signature>(call).result);  // NOLINT(bugprone-unchecked-optional-access)
+    }
     static void set(call_fields* call, void* value) {
         if constexpr (std::is_lvalue_reference_v<R>) call_from<Signature>(call).result = *static_cast<set_as*>(value)->object;
         else if constexpr (std::is_rvalue_reference_v<R>)

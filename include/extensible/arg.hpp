@@ -97,6 +97,7 @@ struct owned {
     template <class U>
     explicit owned(U&& from) : value(std::forward<U>(from)) {}
     owned(const owned&) = delete;
+    owned(owned&&) = delete;
 };
 
 // A view, with a copy of its characters: the ones it was assigned may be gone tomorrow.
@@ -109,6 +110,7 @@ struct owned<std::basic_string_view<Character, Traits>> {
     explicit owned(U&& from) : text(static_cast<std::basic_string_view<Character, Traits>>(from)), value(text) {}
     explicit owned(std::basic_string<Character, Traits>&& from) : text(std::move(from)), value(text) {}
     owned(const owned&) = delete;
+    owned(owned&&) = delete;
 };
 
 // A T made from another object, with that object: the T may be a view of it.
@@ -120,6 +122,7 @@ struct owned_with_source {
     template <class U>
     explicit owned_with_source(U&& from) : source(std::forward<U>(from)), value(source) {}
     owned_with_source(const owned_with_source&) = delete;
+    owned_with_source(owned_with_source&&) = delete;
 };
 
 /// Owns every replacement of one argument whose type is T: hooks may hold references to any of them until the call ends.

@@ -81,6 +81,7 @@ private:
                        [](anything* self) noexcept { delete static_cast<holder*>(self); }},
               value(std::forward<U>(from)) {}
         holder(const holder&) = delete;
+        holder(holder&&) = delete;
     };
 
     anything* held_;  // owned; null once it was moved from

@@ -179,7 +179,7 @@ bool is_missing(const result<R>& result) noexcept {
 template <class R>
 R take(result<R>& result) {
     if constexpr (std::is_reference_v<R>) return static_cast<R>(*result);
-    else if constexpr (!std::is_void_v<R>) return std::move(*result);
+    else if constexpr (!std::is_void_v<R>) return std::move(*result);  // NOLINT(bugprone-unchecked-optional-access)
 }
 
 void failed() = delete;  // so that failed(result) below is looked up in the namespace of the result's type alone
