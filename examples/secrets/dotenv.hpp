@@ -54,11 +54,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <ios>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -74,14 +72,10 @@ namespace secrets {
 
 // ---- The parser -----------------------------------------------------------------------------------------------------
 
-/// Text that is wiped before its memory is given back. Not a std::string, which keeps short texts within itself, where no
-/// allocator sees them.
-using secret_text = std::vector<char, wiping_allocator<char>>;
-
 struct dotenv_variable {
     std::string name;
     secret_text text;
-    std::string_view value() const { return {text.data(), text.size()}; }
+    std::string_view value() const { return text; }
 };
 
 struct dotenv_problem {
@@ -272,8 +266,8 @@ private:
     }
 
     static void append_quoted(secret_text& value, std::string_view text, std::size_t i) {
-        if (is_line_end(text, i)) value.push_back('\n');
-        else if (text[i] != '\r') value.push_back(text[i]);
+        if (is_line_end(text, i)) value += '\n';
+        else if (text[i] != '\r') value += text[i];
     }
 
     // Appends `text` to `value`, with escapes and variables replaced.
@@ -283,7 +277,7 @@ private:
         std::size_t unused = 0;  // inside those: of how many it is not
         for (std::size_t i = 0; i < text.size(); ++i) {
             if (const char c = escaped(text.substr(i, 2), quoted)) {
-                if (unused == 0) value.push_back(c);
+                if (unused == 0) value += c;
                 ++i;
                 continue;
             }
@@ -303,7 +297,7 @@ private:
             }
             if (unused > 0) continue;
             if (quoted) append_quoted(value, text, i);
-            else value.push_back(text[i]);
+            else value += text[i];
         }
         return taken + unused > 0 ? "expected '}' behind a '${NAME:-'" : "";
     }
@@ -328,7 +322,7 @@ private:
         exhausted_ = put_in.size() > dotenv_expansion_limit - expanded_;
         if (exhausted_) return false;
         expanded_ += put_in.size();
-        value.insert(value.end(), put_in.begin(), put_in.end());
+        value += put_in;
         found = !put_in.empty();
         return true;
     }
@@ -408,20 +402,14 @@ private:
         const std::optional<state> now = look();
         if (now == read_) return false;
         const secret_text text = now ? read() : secret_text();
-        file_ = parse_dotenv({text.data(), text.size()}, options_.lookup);
+        file_ = parse_dotenv(text, options_.lookup);
         read_ = now;
         return now.has_value();
     }
 
     secret_text read() const {
-        secret_text buffer(4096), text;
-        std::ifstream stream;
-        // Before the file is opened, or the stream would have a buffer of its own, which nobody wipes.
-        stream.rdbuf()->pubsetbuf(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-        stream.open(path_, std::ios::binary);
-        if (!stream) throw std::runtime_error("cannot read " + name());
-        text.assign(std::istreambuf_iterator<char>(stream), {});
-        return text;
+        if (std::optional<secret_text> text = text_of_file(path_)) return std::move(*text);
+        throw std::runtime_error("cannot read " + name());
     }
 
     const std::filesystem::path path_;

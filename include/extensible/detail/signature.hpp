@@ -210,6 +210,7 @@ public:
         destroy_ = [](void* object) noexcept { delete static_cast<held*>(object); };
     }
 
+    erased_function(const erased_function&) = delete;
     erased_function(erased_function&& other) noexcept
         : object_(std::exchange(other.object_, nullptr)), call_(other.call_), destroy_(other.destroy_) {}
     erased_function& operator=(erased_function other) noexcept {
