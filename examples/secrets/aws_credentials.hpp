@@ -204,9 +204,9 @@ inline fetched<aws_key> aws_credentials::fetch_from_container() const {
         throw http_.error(reason::misconfigured, request.about, "the address is not one that containers have");
     secret_text token = options_.container_token;
     if (!options_.container_token_file.empty()) {
-        const std::optional<secret_text> file = text_of_file(options_.container_token_file);
-        if (!file) throw http_.error(reason::no_credential, request.about, "the file with the token cannot be read");
-        token = secret_text(file->view().substr(0, file->view().find_last_not_of(" \t\r\n") + 1));
+        const std::optional<secret_text> line = token_in_file(options_.container_token_file);
+        if (!line) throw http_.error(reason::no_credential, request.about, "the file has no token");
+        token = *line;
     }
     if (!is_one_line(token)) throw http_.error(reason::misconfigured, request.about, "the token is not one line of text");
     request.headers.add("Authorization", token);

@@ -98,10 +98,11 @@ private:
 std::optional<secret_text> token_in_file(const std::filesystem::path& file);
 
 /// How long from now until that time of the clock on the wall, for a lifetime; none for a time that has passed.
-std::chrono::seconds until(std::chrono::system_clock::time_point end);
+std::chrono::seconds until(std::chrono::sys_seconds end);
 
 /// "2025-01-31T09:00:29Z", with or without a fraction of a second and the Z, as UTC; nothing for other texts.
-std::optional<std::chrono::system_clock::time_point> utc_time(std::string_view text);
+/// In seconds: the clock's own unit may end before the year 2263.
+std::optional<std::chrono::sys_seconds> utc_time(std::string_view text);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -202,12 +203,12 @@ inline std::optional<secret_text> token_in_file(const std::filesystem::path& fil
     return token.empty() || !is_one_line(token) ? std::nullopt : std::optional(std::move(token));
 }
 
-inline std::chrono::seconds until(std::chrono::system_clock::time_point end) {
-    const auto left = std::chrono::floor<std::chrono::seconds>(end - std::chrono::system_clock::now());
-    return std::max(left, std::chrono::seconds(0));
+inline std::chrono::seconds until(std::chrono::sys_seconds end) {
+    const auto now = std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now());
+    return std::max(end - now, std::chrono::seconds(0));
 }
 
-inline std::optional<std::chrono::system_clock::time_point> utc_time(std::string_view text) {
+inline std::optional<std::chrono::sys_seconds> utc_time(std::string_view text) {
     constexpr std::string_view pattern = "dddd-dd-ddTdd:dd:dd";
     if (text.ends_with('Z')) text.remove_suffix(1);
     if (text.size() < pattern.size()) return std::nullopt;

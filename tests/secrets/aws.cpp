@@ -18,7 +18,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 using Catch::Matchers::Contains;
@@ -473,7 +472,10 @@ TEST_CASE("aws: a container's credentials are asked for with its token, which is
     clean.write("token", container_token + "\r\n");
     CHECK(failure_of([&] { aws.read("openai"); }).why == reason::expired_token);
     CHECK(container.last().header("authorization") == container_token);
-    clean.write("token", "two\nlines");
+    clean.write("token", GENERATE("", "\n", "two\nlines"));
+    CHECK(failure_with(options).why == reason::no_credential);
+    options.credentials.container_token_file = "";
+    options.credentials.container_token = secrets::secret_text("two\nlines");
     CHECK(failure_with(options).why == reason::misconfigured);
 }
 
