@@ -1,6 +1,7 @@
 #pragma once
 
-// What does an answer in JSON say? The texts that are parsed are wiped, and nothing here throws what quotes them.
+// What does an answer in JSON say, and how is a secret written into a question? The texts are wiped, and nothing here throws
+// what quotes them.
 
 #include "wipe.hpp"
 
@@ -54,6 +55,18 @@ inline std::optional<std::int64_t> number(const json* value) {
         read = read * 10 + (c - '0');
     }
     return read;
+}
+
+/// Adds the text as JSON: in quotes. What is not UTF-8 stays as it is.
+inline void append_quoted(secret_text& to, std::string_view text) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    to += '"';
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < ' ') (((to += "\\u00") += digits[byte / 16]) += digits[byte % 16]);
+        else ((c == '"' || c == '\\' ? to += '\\' : to) += c);
+    }
+    to += '"';
 }
 
 }  // namespace secrets
