@@ -1,0 +1,242 @@
+#pragma once
+
+// How does one log in to OpenStack, and where is a service then? Keystone's version 3 API gives a token, and with it a
+// catalogue of the services' addresses.
+
+#include "credential.hpp"
+#include "http.hpp"
+#include "json.hpp"
+#include "store.hpp"
+#include "wipe.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace secrets {
+
+/// Who logs in, for what. Of a name and an id, the id counts: a name needs its domain as well.
+struct keystone_options {
+    std::string auth_url{};  ///< "https://keystone.example:5000/v3", with or without the /v3
+
+    std::string application_credential_id{};  ///< where both parts are there, the user and the project do not count
+    secret_text application_credential_secret{};
+
+    std::string user_id{}, user_name{}, user_domain_id{}, user_domain_name{};
+    secret_text password{};
+    std::string project_id{}, project_name{}, project_domain_id{}, project_domain_name{};
+
+    std::string region{};  ///< of the catalogue; empty: the first counts
+    std::string interface = "public";
+};
+
+/// OS_AUTH_URL, OS_APPLICATION_CREDENTIAL_ID and _SECRET, OS_USERNAME or OS_USER_ID, OS_PASSWORD, OS_PROJECT_NAME or _ID,
+/// OS_USER_DOMAIN_NAME or _ID, OS_PROJECT_DOMAIN_NAME or _ID, OS_REGION_NAME and OS_INTERFACE. Nothing without the first.
+std::optional<keystone_options> keystone_from_environment();
+
+/// What a login gives.
+struct keystone_session {
+    secret_text token{};
+    std::string endpoint{};  ///< of the service that was asked for, without slashes at its end
+};
+
+/// Logs in on behalf of a store. Any thread may call it.
+class keystone {
+public:
+    /// The client has to outlive it. Throws store_error, which names the missing variable, for options that are no good.
+    keystone(std::string_view store, const http_client& http, keystone_options options);
+
+    /// A token for the service of that type, such as "key-manager". Throws store_error.
+    fetched<keystone_session> log_in(std::string_view service) const;
+
+    const std::string& address() const noexcept { return options_.auth_url; }
+
+private:
+    bool has_application_credential() const {
+        return !options_.application_credential_id.empty() && !options_.application_credential_secret.empty();
+    }
+    const char* missing_variable() const;
+    secret_text question() const;
+    store_error refusal(const http_answer& answer) const;
+    std::string endpoint_in(const json* token, std::string_view service) const;
+
+    const http_client& http_;
+    keystone_options options_;
+    std::string about_;
+};
+
+/// ", request req-<UUID>" for an error's text: by it an operator finds the request in the server's log. Empty where the answer
+/// has none of this form: another text could be anything, such as a token.
+std::string request_of(const http_answer& answer);
+
+/// Whether it is one, as OpenStack writes it: 8-4-4-4-12 hexadecimal digits.
+bool is_uuid(std::string_view text) noexcept;
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline std::optional<keystone_options> keystone_from_environment() {
+    const auto variable = [](const char* name) -> std::string_view {
+        const char* const value = std::getenv(name);
+        return value ? value : "";
+    };
+    keystone_options options;
+    options.auth_url = variable("OS_AUTH_URL");
+    if (options.auth_url.empty()) return std::nullopt;
+    options.application_credential_id = variable("OS_APPLICATION_CREDENTIAL_ID");
+    options.application_credential_secret = secret_text(variable("OS_APPLICATION_CREDENTIAL_SECRET"));
+    options.user_id = variable("OS_USER_ID");
+    options.user_name = variable("OS_USERNAME");
+    options.user_domain_id = variable("OS_USER_DOMAIN_ID");
+    options.user_domain_name = variable("OS_USER_DOMAIN_NAME");
+    options.password = secret_text(variable("OS_PASSWORD"));
+    options.project_id = variable("OS_PROJECT_ID");
+    options.project_name = variable("OS_PROJECT_NAME");
+    options.project_domain_id = variable("OS_PROJECT_DOMAIN_ID");
+    options.project_domain_name = variable("OS_PROJECT_DOMAIN_NAME");
+    options.region = variable("OS_REGION_NAME");
+    if (const std::string_view interface = variable("OS_INTERFACE"); !interface.empty()) options.interface = interface;
+    return options;
+}
+
+inline keystone::keystone(std::string_view store, const http_client& http, keystone_options options)
+    : http_(http), options_(std::move(options)) {
+    options_.auth_url = checked_address(store, std::move(options_.auth_url));
+    if (!options_.auth_url.ends_with("/v3")) options_.auth_url += "/v3";  // elsewhere Keystone has no logins: 404
+    about_ = options_.auth_url + ", login";
+    if (const char* const missing = missing_variable())
+        throw http_.error(reason::misconfigured, about_,
+                          std::string(missing) + " is not set, and there is no application credential "
+                                                 "(OS_APPLICATION_CREDENTIAL_ID with OS_APPLICATION_CREDENTIAL_SECRET)");
+}
+
+// Without a project Keystone would give a token that no service takes, and no catalogue.
+inline const char* keystone::missing_variable() const {
+    const keystone_options& o = options_;
+    if (has_application_credential()) return nullptr;
+    if (o.user_id.empty() && o.user_name.empty()) return "OS_USERNAME or OS_USER_ID";
+    if (o.user_id.empty() && o.user_domain_id.empty() && o.user_domain_name.empty())
+        return "OS_USER_DOMAIN_NAME or OS_USER_DOMAIN_ID";
+    if (o.password.empty()) return "OS_PASSWORD";
+    if (o.project_id.empty() && o.project_name.empty()) return "OS_PROJECT_NAME or OS_PROJECT_ID";
+    if (o.project_id.empty() && o.project_domain_id.empty() && o.project_domain_name.empty())
+        return "OS_PROJECT_DOMAIN_NAME or OS_PROJECT_DOMAIN_ID";
+    return nullptr;
+}
+
+namespace detail {
+
+// "id":"..." or "name":"..."
+inline void append_identity(secret_text& to, const std::string& id, const std::string& name) {
+    to += id.empty() ? R"("name":)" : R"("id":)";
+    append_quoted(to, id.empty() ? name : id);
+}
+
+// The same, with the domain that a name needs.
+inline void append_identity(secret_text& to, const std::string& id, const std::string& name, const std::string& domain_id,
+                            const std::string& domain_name) {
+    append_identity(to, id, name);
+    if (!id.empty()) return;
+    to += R"(,"domain":{)";
+    append_identity(to, domain_id, domain_name);
+    to += '}';
+}
+
+}  // namespace detail
+
+// An application credential has its project: Keystone refuses one that asks for it.
+inline secret_text keystone::question() const {
+    const keystone_options& o = options_;
+    if (has_application_credential()) {
+        secret_text body(R"({"auth":{"identity":{"methods":["application_credential"],"application_credential":{"id":)");
+        append_quoted(body, o.application_credential_id);
+        append_quoted(body += R"(,"secret":)", o.application_credential_secret);
+        return body += "}}}}";
+    }
+    secret_text body(R"({"auth":{"identity":{"methods":["password"],"password":{"user":{)");
+    detail::append_identity(body, o.user_id, o.user_name, o.user_domain_id, o.user_domain_name);
+    append_quoted(body += R"(,"password":)", o.password);
+    body += R"(}}},"scope":{"project":{)";
+    detail::append_identity(body, o.project_id, o.project_name, o.project_domain_id, o.project_domain_name);
+    return body += "}}}}";
+}
+
+inline fetched<keystone_session> keystone::log_in(std::string_view service) const {
+    http_request ask{.method = "POST", .url = options_.auth_url + "/auth/tokens", .about = about_, .body = question(),
+                     .repeatable = true};  // a token more than was needed does no harm
+    ask.headers.add("Content-Type", "application/json").add("Accept", "application/json");
+    const http_answer answer = http_.send(ask);
+    if (answer.status != 201) throw refusal(answer);
+
+    const json body = parse_json(answer.body);
+    const json* const token = member(&body, "token");
+    const std::optional<std::string_view> subject = answer.headers.find("X-Subject-Token");
+    if (!token || !subject || subject->empty() || !is_one_line(*subject))
+        throw http_.error(reason::malformed, about_, "the answer is not one of Keystone");
+
+    fetched<keystone_session> session{{secret_text(*subject), endpoint_in(token, service)}, std::nullopt};
+    // Both times are Keystone's, so that it does not matter what time it is here.
+    const auto issued = utc_time(text(member(token, "issued_at")).value_or(""));
+    const auto expires = utc_time(text(member(token, "expires_at")).value_or(""));
+    if (issued && expires && *issued < *expires)
+        session.lifetime = std::chrono::floor<std::chrono::seconds>(*expires - *issued);
+    return session;
+}
+
+// Keystone does not tell a wrong password from a user or project that is not there, or has no role.
+inline store_error keystone::refusal(const http_answer& answer) const {
+    const std::string about = about_ + request_of(answer);
+    const json body = parse_json(answer.body);
+    if (answer.status == 401)
+        return http_.error(reason::no_credential, about, has_application_credential()
+                               ? "refused: the application credential has expired, or its secret is wrong"
+                               : "refused: a wrong user, password or project, or no role in it");
+    if (answer.status == 404 && has_application_credential() && member(&body, "error"))
+        return http_.error(reason::no_credential, about, "refused: there is no such application credential");
+    if (answer.status == 404) return http_.error(reason::no_engine, about, "there is no Keystone at this address");
+    if (answer.status < 200 || answer.status >= 300) return http_.error(answer, about);
+    return http_.error(reason::malformed, about, "the answer is not one of Keystone");
+}
+
+inline std::string keystone::endpoint_in(const json* token, std::string_view service) const {
+    const auto each = [](const json* list, auto function) {
+        if (list && list->is_array())
+            for (const json& element : *list) function(element);
+    };
+    std::optional<std::string> found;
+    each(member(token, "catalog"), [&](const json& offered) {
+        if (text(member(&offered, "type")) != service) return;
+        each(member(&offered, "endpoints"), [&](const json& endpoint) {
+            const bool is_there = options_.region.empty() || text(member(&endpoint, "region")) == options_.region ||
+                                  text(member(&endpoint, "region_id")) == options_.region;
+            if (!found && is_there && text(member(&endpoint, "interface")) == options_.interface)
+                found = text(member(&endpoint, "url")).value_or("");
+        });
+    });
+    const std::string sought = "service " + std::string(service) + ", interface " + options_.interface + ", region " +
+                               (options_.region.empty() ? "any" : options_.region);
+    if (!found) throw http_.error(reason::no_engine, about_, "the catalogue does not have " + sought);
+    if (!parts_of_url(*found))
+        throw http_.error(reason::malformed, about_, "the catalogue has no usable address for " + sought);
+    while (found->ends_with('/')) found->pop_back();
+    return *found;
+}
+
+inline bool is_uuid(std::string_view text) noexcept {
+    constexpr std::string_view pattern = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    return std::equal(text.begin(), text.end(), pattern.begin(), pattern.end(), [](char c, char wanted) {
+        const bool is_digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        return wanted == 'x' ? is_digit : c == wanted;
+    });
+}
+
+inline std::string request_of(const http_answer& answer) {
+    const std::string_view id = answer.headers.find("X-Openstack-Request-Id").value_or("");
+    return id.starts_with("req-") && is_uuid(id.substr(4)) ? ", request " + std::string(id) : "";
+}
+
+}  // namespace secrets
