@@ -1,0 +1,352 @@
+// What do Keystone and Barbican themselves, as servers.py started them, give to the hook? The folder is in BARBICAN_SERVERS.
+#include "catch.hpp"
+#include "secrets/barbican.hpp"
+#include "secrets/cache.hpp"
+#include "secrets/helpers.hpp"
+#include "secrets/json.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using namespace std::chrono_literals;
+using helpers::failure_of;
+using secrets::reason;
+using secrets::secret_text;
+
+namespace {
+
+const std::string any_token = helpers::secret("gAAAAA");  // each of Keystone's begins so
+
+std::string text_of_file(const std::string& name) {
+    std::ifstream file(name);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Both servers, as their administrator and users know them.
+class cloud {
+public:
+    cloud() : folder_(std::getenv("BARBICAN_SERVERS") + std::string("/state/")) {
+        description_ = secrets::parse_json(text_of_file(folder_ + "cloud.json"));
+        for (const auto& [user, password] : secrets::member(&description_, "passwords")->items())
+            helpers::secret(std::string(secrets::text(&password).value()));
+        helpers::secret(said("credential", "secret"));
+    }
+
+    template <class... Names>
+    std::string said(Names... names) const {
+        return std::string(secrets::text(secrets::member(&description_, names...)).value());
+    }
+
+    secrets::barbican_options options(const std::string& user, const std::string& project = "demo") const {
+        secrets::barbican_options options;
+        options.keystone.auth_url = said("keystone");
+        options.keystone.user_name = user;
+        options.keystone.password = secret_text(said("passwords", user));
+        options.keystone.project_name = project;
+        options.keystone.user_domain_name = options.keystone.project_domain_name = "Default";
+        options.keystone.region = "RegionOne";
+        options.http.timeout = 60s;
+        return options;
+    }
+
+    // Asks as the user. What is answered must be of this status.
+    secrets::json ask(const std::string& user, const std::string& project, std::string method, std::string url, int status,
+                      std::string_view body = "") const {
+        const secrets::keystone login("test", http_, options(user, project).keystone);
+        secrets::http_request ask{.method = std::move(method), .url = std::move(url), .about = "test"};
+        ask.body = secret_text(body);
+        ask.headers.add("X-Auth-Token", login.log_in("key-manager").value.token).add("Content-Type", "application/json");
+        const secrets::http_answer answer = http_.send(ask);
+        if (answer.status != status) throw std::runtime_error(ask.url + " says " + std::to_string(answer.status));
+        return secrets::parse_json(answer.body);
+    }
+
+    // Stores secrets, by one login, and tells the last one's UUID.
+    std::string store(const std::vector<std::pair<std::string, std::string>>& names_and_payloads,
+                      std::string_view more = R"(,"payload_content_type":"text/plain")") const {
+        const secrets::keystone login("test", http_, options("loader").keystone);
+        const secret_text token = login.log_in("key-manager").value.token;
+        std::string uuid;
+        for (const auto& [name, payload] : names_and_payloads) {
+            secrets::http_request ask{.method = "POST", .url = said("barbican") + "/v1/secrets", .about = "test"};
+            secrets::append_quoted(ask.body += R"({"name":)", name);
+            if (!payload.empty()) secrets::append_quoted(ask.body += R"(,"payload":)", payload);
+            (ask.body += payload.empty() ? "" : more) += "}";
+            ask.headers.add("X-Auth-Token", token).add("Content-Type", "application/json");
+            const secrets::http_answer answer = http_.send(ask);
+            if (answer.status != 201) throw std::runtime_error("not stored: status " + std::to_string(answer.status));
+            const secrets::json made = secrets::parse_json(answer.body);
+            const std::string_view reference = secrets::text(secrets::member(&made, "secret_ref")).value();
+            uuid = reference.substr(reference.rfind('/') + 1);
+        }
+        return uuid;
+    }
+
+    void change_user(const std::string& user, const std::string& to) const {
+        ask("admin", "admin", "PATCH", said("keystone") + "/v3/users/" + said("ids", user), 200, R"({"user":{)" + to + "}}");
+    }
+
+    // Lines of the servers' access logs that have all of these in them.
+    template <class... Texts>
+    std::size_t count(const std::string& server, Texts... texts) const {
+        std::ifstream log(folder_ + server + ".access");
+        std::size_t found = 0;
+        for (std::string line; std::getline(log, line);) found += ((line.find(texts) != std::string::npos) && ...);
+        return found;
+    }
+    std::size_t logins(const std::string& server = "keystone") const { return count(server, "POST /v3/auth/tokens 201"); }
+    std::size_t finds() const { return count("barbican", "GET /v1/secrets?"); }
+    std::size_t payloads() const { return count("barbican", "GET /v1/secrets/"); }
+
+private:
+    std::string folder_;
+    secrets::json description_;
+    secrets::http_client http_{"test", {.timeout = 60s}};
+};
+
+const cloud& servers() {
+    static const cloud one;
+    return one;
+}
+
+std::string key_of(const secrets::barbican_options& options, std::string_view service) {
+    return secrets::barbican_store(options).read(service).value_or("none");
+}
+
+const std::string key = helpers::secret("sk-key-of-the-test-9482");
+
+}  // namespace
+
+TEST_CASE("A key is read by its name and by its UUID, with one login") {
+    const std::string uuid = servers().store({{"api-keys/openai", key}});
+    const secrets::barbican_store store(servers().options("loader"));
+    const std::size_t logins = servers().logins(), finds = servers().finds(), payloads = servers().payloads();
+    CHECK(store.read("openai") == key);
+    CHECK(store.read(uuid) == key);
+    CHECK(!store.read("nobody"));
+    CHECK(!store.read("00000000-0000-4000-8000-000000000000"));
+    CHECK(servers().logins() == logins + 1);
+    CHECK(servers().finds() == finds + 2);
+    CHECK(servers().payloads() == payloads + 3);
+}
+
+TEST_CASE("Only exactly the name counts, whatever characters it has") {
+    const std::vector<std::pair<std::string, std::string>> odd = {
+        {"a+b", "1"}, {"a%2Bb", "2"}, {"a b", "3"}, {"a&limit=0", "4"}, {"50%", "5"}, {"50%25", "6"}, {"o_d", "7"},
+        {"odd", "8"}, {"ODD", "9"}, {"gr\xc3\xbc\xc3\x9f", "10"}, {"a/b", "11"}, {"a\"b\\", "12"}, {"a;b#c?d", "13"}};
+    auto secrets = odd;
+    for (auto& [name, payload] : secrets) name = "api-keys/" + name;
+    servers().store(secrets);
+    const secrets::barbican_store store(servers().options("loader"));
+    for (const auto& [name, payload] : odd) {
+        CAPTURE(name);
+        CHECK(store.read(name) == payload);
+    }
+    for (const std::string name : {"%", "o%", "_dd", "Odd", "a_b/", "50", "a%20b"}) {
+        CAPTURE(name);
+        CHECK(!store.read(name));
+    }
+}
+
+TEST_CASE("A name that is not UTF-8 is no key, and no other one") {
+    const secrets::barbican_store store(servers().options("loader"));
+    const auto read = [&] { CHECK(!store.read("open\xff" "ai")); };
+    CHECK(!failure_of(read).why);
+}
+
+TEST_CASE("A name is found behind more than a hundred that are like it") {
+    std::vector<std::pair<std::string, std::string>> secrets = {{"api-keys/page", key}};
+    secrets.insert(secrets.end(), 110, {"api-keys/PAGE", "of another"});
+    servers().store(secrets);
+    const std::size_t finds = servers().finds();
+    CHECK(key_of(servers().options("loader"), "page") == key);
+    CHECK(servers().finds() == finds + 2);
+}
+
+TEST_CASE("Of several secrets of one name the newest counts") {
+    servers().store({{"api-keys/several", "oldest"}, {"api-keys/several", "older"}, {"api-keys/several", key}});
+    CHECK(key_of(servers().options("loader"), "several") == key);
+}
+
+TEST_CASE("A payload arrives byte for byte") {
+    servers().store({{"api-keys/letters", "gr\xc3\xbc\xc3\x9f"}, {"api-keys/long", std::string(20000, 'k')}});
+    servers().store({{"api-keys/bytes", "AAECA/8NCg=="}},
+                    R"(,"payload_content_type":"application/octet-stream","payload_content_encoding":"base64")");
+    const secrets::barbican_store store(servers().options("loader"));
+    CHECK(store.read("letters") == "gr\xc3\xbc\xc3\x9f");
+    CHECK(store.read("long") == std::string(20000, 'k'));
+    CHECK(store.read("bytes") == std::string("\0\1\2\3\xff\r\n", 7));
+}
+
+TEST_CASE("A secret without a payload, or that is deleted, is none") {
+    servers().store({{"api-keys/hollow", ""}});
+    const std::string uuid = servers().store({{"api-keys/gone", key}});
+    servers().ask("loader", "demo", "DELETE", servers().said("barbican") + "/v1/secrets/" + uuid, 204);
+    const secrets::barbican_store store(servers().options("loader"));
+    CHECK(!store.read("hollow"));
+    CHECK(!store.read("gone"));
+    CHECK(!store.read(uuid));
+}
+
+TEST_CASE("The roles creator and observer read, others do not, and a project sees its own secrets only") {
+    const std::string uuid = servers().store({{"api-keys/roles", key}});
+    CHECK(key_of(servers().options("watcher"), "roles") == key);
+    for (const std::string user : {"member", "auditor"}) {
+        const secrets::barbican_store store(servers().options(user));
+        const std::size_t logins = servers().logins();
+        CHECK(failure_of([&] { store.read("roles"); }).why == reason::permission_denied);
+        CHECK(failure_of([&] { store.read(uuid); }).why == reason::permission_denied);
+        CHECK(servers().logins() == logins + 1);
+    }
+    const secrets::barbican_store outside(servers().options("outsider", "other"));
+    CHECK(!outside.read("roles"));
+    CHECK(failure_of([&] { outside.read(uuid); }).why == reason::permission_denied);
+}
+
+TEST_CASE("An application credential reads, and a wrong one says what is wrong") {
+    servers().store({{"api-keys/credential", key}});
+    secrets::barbican_options options = servers().options("loader");
+    options.keystone.user_name = options.keystone.project_name = "";
+    options.keystone.password = {};
+    options.keystone.application_credential_id = servers().said("credential", "id");
+    options.keystone.application_credential_secret = secret_text(servers().said("credential", "secret"));
+    CHECK(key_of(options, "credential") == key);
+
+    options.keystone.application_credential_secret = secret_text(helpers::secret("wrong-secret"));
+    CHECK_THAT(failure_of([&] { key_of(options, "openai"); }).text,
+               Contains("the application credential has expired, or its secret is wrong"));
+    options.keystone.application_credential_id = std::string(32, '0');
+    const auto failed = failure_of([&] { key_of(options, "openai"); });
+    CHECK(failed.why == reason::no_credential);
+    CHECK_THAT(failed.text, Contains("there is no such application credential") && Contains(", request req-"));
+}
+
+TEST_CASE("A login that Keystone refuses is asked for once") {
+    const std::size_t refused = servers().count("keystone", "POST /v3/auth/tokens 401");
+    secrets::barbican_options options = servers().options("loader");
+    options.keystone.password = secret_text(helpers::secret("wrong-password"));
+    const auto failed = failure_of([&] { key_of(options, "openai"); });
+    CHECK(failed.why == reason::no_credential);
+    CHECK_THAT(failed.text, Contains("/v3, login, request req-") && Contains(": refused: a wrong user, password or project"));
+    CHECK(failure_of([&] { key_of(servers().options("loader", "other"), "openai"); }).why == reason::no_credential);
+    CHECK(failure_of([&] { key_of(servers().options("loader", "no such project"), "openai"); }).why == reason::no_credential);
+    CHECK(servers().count("keystone", "POST /v3/auth/tokens 401") == refused + 3);
+
+    options = servers().options("loader");
+    options.keystone.auth_url = servers().said("barbican");
+    CHECK(failure_of([&] { key_of(options, "openai"); }).why == reason::no_engine);
+}
+
+TEST_CASE("Users, projects and domains are known by ids as well") {
+    servers().store({{"api-keys/ids", key}});
+    secrets::barbican_options options = servers().options("loader");
+    options.keystone.user_name = options.keystone.user_domain_name = options.keystone.project_domain_name = "";
+    options.keystone.user_id = servers().said("ids", "loader");
+    options.keystone.project_domain_id = "default";
+    options.keystone.auth_url += "/v3/";
+    CHECK(key_of(options, "ids") == key);
+}
+
+TEST_CASE("The region chooses the Barbican") {
+    secrets::barbican_options options = servers().options("loader");
+    options.http.tries = 1;
+    options.keystone.region = "RegionTwo";
+    const auto failed = failure_of([&] { key_of(options, "openai"); });
+    CHECK(failed.why == reason::unreachable);
+    CHECK_THAT(failed.text, Contains("http://127.0.0.1:9, api-keys/openai: "));
+    options.keystone.region = "Nowhere";
+    CHECK(failure_of([&] { key_of(options, "openai"); }).why == reason::no_engine);
+}
+
+// ---- Tokens that end ------------------------------------------------------------------------------------------------
+
+TEST_CASE("A token is renewed before it ends, so that none is refused") {
+    const std::string uuid = servers().store({{"api-keys/renewed", key}});
+    secrets::barbican_options options = servers().options("watcher");
+    options.keystone.auth_url = servers().said("short");
+    const secrets::barbican_store store(options);
+    const std::size_t logins = servers().logins("short"), refused = servers().count("barbican", " 401");
+    CHECK(helpers::eventually([&] { return store.read(uuid) == key && servers().logins("short") == logins + 3; }));
+    CHECK(servers().count("barbican", " 401") == refused);
+}
+
+TEST_CASE("A token that has expired, though by the clock here it has not, is replaced") {
+    const std::string uuid = servers().store({{"api-keys/expired", key}});
+    helpers::hand_clock clock;  // stands still
+    secrets::barbican_options options = servers().options("watcher");
+    options.keystone.auth_url = servers().said("short");
+    options.http.clock = clock.clock();
+    const secrets::barbican_store store(options);
+    const std::size_t logins = servers().logins("short"), refused = servers().count("barbican", " 401");
+    CHECK(helpers::eventually([&] { return store.read(uuid) == key && servers().logins("short") == logins + 2; }));
+    CHECK(servers().count("barbican", " 401") == refused + 1);
+}
+
+TEST_CASE("A token that was withdrawn is replaced, and after a change of the password no login helps") {
+    const std::string uuid = servers().store({{"api-keys/withdrawn", key}});
+    const secrets::barbican_store store(servers().options("watcher"));
+    CHECK(store.read(uuid) == key);
+    servers().change_user("watcher", R"("enabled":false)");
+    CHECK(failure_of([&] { store.read(uuid); }).why == reason::no_credential);
+    servers().change_user("watcher", R"("enabled":true)");
+    // Tokens of the second in which the user was disabled are withdrawn, even those of a later login.
+    CHECK(helpers::eventually([&] {
+        std::string read;
+        const auto failed = failure_of([&] { read = key_of(servers().options("watcher"), uuid); });
+        return !failed.why && read == key;
+    }));
+    const std::size_t logins = servers().logins();
+    CHECK(store.read(uuid) == key);
+    CHECK(store.read(uuid) == key);
+    CHECK(servers().logins() == logins + 1);
+
+    const std::string other = helpers::secret("another-password");
+    servers().change_user("watcher", R"("password":")" + other + '"');
+    CHECK(failure_of([&] { store.read(uuid); }).why == reason::no_credential);
+    secrets::barbican_options options = servers().options("watcher");
+    options.keystone.password = secret_text(other);
+    CHECK(helpers::eventually([&] { return !failure_of([&] { key_of(options, uuid); }).why; }));
+    servers().change_user("watcher", R"("password":")" + servers().said("passwords", "watcher") + '"');
+}
+
+// ---- Threads --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("Many threads that ask for one key log in once, and behind a cache they search and read once") {
+    constexpr std::size_t count = 200;
+    servers().store({{"api-keys/threads", key}});
+    helpers::application app;
+    const secrets::cache cache;
+    cache.add_to(app.plugin);
+    secrets::add_barbican(app.plugin, "models.get_api_key", servers().options("loader"));
+    const std::size_t logins = servers().logins(), finds = servers().finds(), payloads = servers().payloads();
+    const std::vector<std::string> keys = helpers::in_threads(count, [&] { return app.get_api_key("threads"); });
+    CHECK(std::count(keys.begin(), keys.end(), key) == count);
+    CHECK(servers().logins() == logins + 1);
+    CHECK(servers().finds() == finds + 1);
+    CHECK(servers().payloads() == payloads + 1);
+
+    const secrets::barbican_store store(servers().options("loader"));
+    const std::vector<std::string> more = helpers::in_threads(20, [&] { return store.read("threads").value_or("none"); });
+    CHECK(std::count(more.begin(), more.end(), key) == 20);
+    CHECK(servers().logins() == logins + 2);
+}
+
+TEST_CASE("No password, token or key is in the servers' access logs") {
+    for (const std::string server : {"keystone", "short", "barbican"}) {
+        const std::string log = text_of_file(std::getenv("BARBICAN_SERVERS") + ("/state/" + server + ".access"));
+        CHECK(!log.empty());
+        helpers::searched(log);
+    }
+}
