@@ -60,8 +60,8 @@ public:
     /// kept.
     void drop(const shared_value& refused);
 
-    /// Calls the function with the credential, and where it throws the store_error `why`, once more with a new one. Not where the
-    /// first one was fetched just for this: another would be no better.
+    /// Calls the function with the credential, and where it throws the store_error `why`, once more with a new one. Not where
+    /// the first one was fetched just for this: another would be no better.
     template <class Function>
     auto use(Function function, reason why = reason::expired_token) -> std::invoke_result_t<Function&, const Value&>;
 
@@ -126,8 +126,8 @@ auto credential<Value>::get() -> shared_value {
 }
 
 template <class Value>
-auto credential<Value>::fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock, shared_value old)
-    -> shared_value {
+auto credential<Value>::fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock,
+                              shared_value old) -> shared_value {
     const time_point begun = options_.clock.now();
     lock.unlock();
     outcome came;

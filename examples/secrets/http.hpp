@@ -3,9 +3,9 @@
 // How is a store asked over HTTP? With libcurl, within a time limit, with TLS always verified, no redirect unless it is asked
 // for, pauses between tries that chance makes unequal, and texts of errors that have nothing of the request's secrets.
 //
-// libcurl copies what it sends into buffers of its own, and a user's name and password, which are not wiped. It is told to leave
-// signals alone, because other threads have them too: a program that asks over TLS ignores SIGPIPE, which a connection that
-// breaks may raise.
+// libcurl copies what it sends into buffers of its own, and a user's name and password, which are not wiped. It is told to
+// leave signals alone, because other threads have them too: a program that asks over TLS ignores SIGPIPE, which a connection
+// that breaks may raise.
 
 #include "store.hpp"
 #include "wipe.hpp"
@@ -238,7 +238,8 @@ http_headers& http_headers::add(std::string_view name, const Parts&... parts) {
 inline std::optional<std::string_view> http_headers::find(std::string_view name) const {
     for (const secret_text& line : lines) {
         const std::string_view all = line;
-        if (all.size() <= name.size() || all[name.size()] != ':' || !detail::equals_ignoring_case(all.substr(0, name.size()), name))
+        if (all.size() <= name.size() || all[name.size()] != ':' ||
+            !detail::equals_ignoring_case(all.substr(0, name.size()), name))
             continue;
         std::string_view value = all.substr(name.size() + 1);
         value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
@@ -275,15 +276,18 @@ inline std::size_t detail::receiver::header(char* data, std::size_t, std::size_t
 
 // ---- Sending --------------------------------------------------------------------------------------------------------
 
-inline http_client::http_client(std::string store, http_options options) : store_(std::move(store)), options_(std::move(options)) {
+inline http_client::http_client(std::string store, http_options options)
+    : store_(std::move(store)), options_(std::move(options)) {
     // Once, and never undone: others in the process may use it. (Before libcurl 7.84 this must not run beside another's.)
     static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     const auto refuse = [&](const char* text) { throw store_error(store_, reason::misconfigured, text); };
     if (ready != CURLE_OK) refuse("libcurl cannot be initialised");
     // libcurl takes 0 for "no limit", and fewer for an error.
-    if (options_.connect_timeout.count() <= 0 || options_.timeout.count() <= 0) refuse("a time-out has to be longer than nothing");
+    if (options_.connect_timeout.count() <= 0 || options_.timeout.count() <= 0)
+        refuse("a time-out has to be longer than nothing");
     if (options_.tries < 1 || options_.first_pause.count() < 0) refuse("there has to be one try at least");
-    if (options_.client_certificate.empty() && !options_.client_key.empty()) refuse("the client's key is without its certificate");
+    if (options_.client_certificate.empty() && !options_.client_key.empty())
+        refuse("the client's key is without its certificate");
 }
 
 inline http_answer http_client::send(const http_request& request) const {
@@ -309,7 +313,8 @@ inline http_answer http_client::send(const http_request& request) const {
     for (int made = 1;; ++made) {
         try {
             http_answer answer = send_once(request, request.url, left());
-            if (const std::optional<std::string> other = redirect_of(request, answer)) answer = send_once(request, *other, left());
+            if (const std::optional<std::string> other = redirect_of(request, answer))
+                answer = send_once(request, *other, left());
             if (!is_passing_answer(answer) || !pause_fits(made, answer.retry_after)) return answer;
         } catch (const store_error& error) {
             if (!is_passing(error.why()) || !pause_fits(made, std::nullopt)) throw;
@@ -344,7 +349,8 @@ public:
         if (curl_easy_getinfo(handle_.get(), CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0)
             answer.retry_after = std::min(std::chrono::seconds(seconds), detail::longest_retry_after);
         const char* redirect = nullptr;
-        if (curl_easy_getinfo(handle_.get(), CURLINFO_REDIRECT_URL, &redirect) == CURLE_OK && redirect) answer.redirect = redirect;
+        if (curl_easy_getinfo(handle_.get(), CURLINFO_REDIRECT_URL, &redirect) == CURLE_OK && redirect)
+            answer.redirect = redirect;
         return std::move(answer);
     }
 
@@ -445,9 +451,11 @@ private:
     const detail::curl_handle handle_{curl_easy_init(), curl_easy_cleanup};  // destroyed first: it has pointers to the others
 };
 
-inline http_answer http_client::send_once(const http_request& request, const std::string& url, std::chrono::milliseconds left) const {
+inline http_answer http_client::send_once(const http_request& request, const std::string& url,
+                                          std::chrono::milliseconds left) const {
     const std::optional<url_parts> parts = parts_of_url(url);
-    if (!parts) throw error(reason::misconfigured, request.about, "the address is not a URL that begins with http:// or https://");
+    if (!parts)
+        throw error(reason::misconfigured, request.about, "the address is not a URL that begins with http:// or https://");
     if (!parts->encrypted && !parts->local && !options_.plain_http && options_.unix_socket.empty())
         throw error(reason::misconfigured, request.about, "the address is not encrypted");
     return transfer(*this, request, url).run(left);
@@ -469,13 +477,15 @@ inline store_error http_client::error(reason why, const std::string& about, cons
     return {store_, why, about + ": " + text};
 }
 
-inline store_error http_client::error(reason why, const http_answer& answer, const std::string& about, const std::string& text) const {
+inline store_error http_client::error(reason why, const http_answer& answer, const std::string& about,
+                                      const std::string& text) const {
     return {store_, why, about + ": " + text, answer.retry_after};
 }
 
 inline store_error http_client::error(const http_answer& answer, const std::string& about) const {
     const std::string status = "status " + std::to_string(answer.status);
-    if (answer.status == 401 || answer.status == 403) return error(reason::permission_denied, answer, about, "permission denied");
+    if (answer.status == 401 || answer.status == 403)
+        return error(reason::permission_denied, answer, about, "permission denied");
     if (answer.status == 429) return error(reason::rate_limited, answer, about, "too many requests");
     if (answer.status >= 500) return error(reason::server_error, answer, about, status);
     if (answer.status >= 300 && answer.status < 400)

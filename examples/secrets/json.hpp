@@ -19,7 +19,8 @@ namespace secrets {
 /// JSON whose memory is overwritten before it is given back. Its texts lie in that memory, short ones too. (The parser's own
 /// buffer leaves up to 15 characters of a short text on the stack.)
 using json_string = std::basic_string<char, std::char_traits<char>, wiping_allocator<char>>;
-using json = nlohmann::basic_json<std::map, std::vector, json_string, bool, std::int64_t, std::uint64_t, double, wiping_allocator>;
+using json =
+    nlohmann::basic_json<std::map, std::vector, json_string, bool, std::int64_t, std::uint64_t, double, wiping_allocator>;
 
 /// A discarded value for what is no JSON: members of it are null. Exceptions would quote what they could not read.
 inline json parse_json(std::string_view text) { return json::parse(text.begin(), text.end(), nullptr, false); }

@@ -56,7 +56,8 @@ private:
 };
 
 /// Registers its hook so that a failure goes where the options say.
-inline ext::hook add_kv2(ext::plugin& owner, std::string_view function, kv2_options options, ext::hook_options how = {.id = "kv2"}) {
+inline ext::hook add_kv2(ext::plugin& owner, std::string_view function, kv2_options options,
+                         ext::hook_options how = {.id = "kv2"}) {
     const on_failure choice = options.on_failure;
     return add_store(owner, function, std::make_shared<const kv2_store>(std::move(options)), choice, std::move(how));
 }
@@ -92,7 +93,8 @@ inline bool is_not_ready(const http_answer& answer, const json& body) {
 // One that is sealed stays so until somebody unseals it.
 inline bool is_passing_answer(const http_answer& answer) {
     const json body = parse_json(answer.body);
-    return is_not_ready(answer, body) || answer.status == 429 || (answer.status >= 500 && answer.status != 501 && !says(body, "sealed"));
+    return is_not_ready(answer, body) || answer.status == 429 ||
+           (answer.status >= 500 && answer.status != 501 && !says(body, "sealed"));
 }
 
 inline std::string without_slashes(std::string_view mount) {
@@ -112,10 +114,12 @@ inline std::string http_address(kv2_options& options) {
 }  // namespace detail
 
 // The field of the secret in this answer; nothing when there is no such secret, or no longer.
-inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, const std::string& about, std::string_view token) const {
+inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, const std::string& about,
+                                                    std::string_view token) const {
     if (answer.status == 204) return std::nullopt;  // "success, no data"
     const json body = parse_json(answer.body);
-    if (answer.status == 503 && detail::says(body, "sealed")) throw http_.error(reason::sealed, answer, about, "the engine is sealed");
+    if (answer.status == 503 && detail::says(body, "sealed"))
+        throw http_.error(reason::sealed, answer, about, "the engine is sealed");
     if (detail::is_not_ready(answer, body)) throw http_.error(reason::passing, answer, about, "the engine is not ready yet");
     if (answer.status != 200 && answer.status != 404) throw http_.error(answer, about);
 
@@ -123,7 +127,8 @@ inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, c
     const json* const errors = member(&body, "errors");
     if (answer.status == 404 && errors && errors->is_array()) {
         if (errors->empty()) return check_mount(about, token), std::nullopt;
-        if (detail::says(body, "namespace not found")) throw http_.error(reason::no_namespace, about, "there is no such namespace");
+        if (detail::says(body, "namespace not found"))
+            throw http_.error(reason::no_namespace, about, "there is no such namespace");
         throw http_.error(reason::no_engine, about, "no KV engine is mounted there");
     }
 
@@ -131,7 +136,8 @@ inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, c
     const json* const data = answer.status == 200 ? member(&body, "data") : nullptr;
     const json* const secret = options_.version == 1 ? data : member(data, "data");
     if (!secret || !secret->is_object())
-        throw http_.error(reason::malformed, about, "the answer is not one of a KV version " + std::to_string(options_.version) + " engine");
+        throw http_.error(reason::malformed, about,
+                          "the answer is not one of a KV version " + std::to_string(options_.version) + " engine");
     const json* const value = member(secret, options_.field);
     if (!value || text(value) == "")
         throw http_.error(reason::missing_field, about, "the secret has no text in its field '" + options_.field + "'");
@@ -191,7 +197,8 @@ inline void kv2_store::warn() const {
 }
 
 inline http_request kv2_store::request(const std::string& path, const std::string& about, std::string_view token) const {
-    http_request ask{.url = address_ + "/v1/" + path, .about = about, .headers = headers_, .passing = detail::is_passing_answer};
+    http_request ask{
+        .url = address_ + "/v1/" + path, .about = about, .headers = headers_, .passing = detail::is_passing_answer};
     ask.headers.add("X-Vault-Token", token);
     return ask;
 }

@@ -45,8 +45,8 @@ struct kv2_options {
 ///     else TOKEN_PATH, or else ~/.vault-token where it is there
 ///     KV_VERSION
 ///
-/// OpenBao knows all but those of logins and versions, for which there are no names of its own. SKIP_VERIFY is not heeded: what a
-/// forgotten variable turns off is off silently.
+/// OpenBao knows all but those of logins and versions, for which there are no names of its own. SKIP_VERIFY is not heeded: what
+/// a forgotten variable turns off is off silently.
 std::optional<kv2_options> kv2_from_environment();
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -96,9 +96,13 @@ inline std::optional<kv2_options> kv2_from_environment() {
     options.address = vault_variable("ADDR");
     if (options.address.empty()) return std::nullopt;
     options.name_space = vault_variable("NAMESPACE");
-    options.login = {.token = vault_variable("TOKEN"), .role_id = vault_variable("ROLE_ID"), .secret_id = vault_variable("SECRET_ID"),
-                     .secret_id_file = vault_variable("SECRET_ID_FILE"), .kubernetes_role = vault_variable("K8S_ROLE"),
-                     .token_file = vault_variable("TOKEN_PATH"), .mount = vault_variable("AUTH_MOUNT")};
+    options.login = {.token = vault_variable("TOKEN"),
+                     .role_id = vault_variable("ROLE_ID"),
+                     .secret_id = vault_variable("SECRET_ID"),
+                     .secret_id_file = vault_variable("SECRET_ID_FILE"),
+                     .kubernetes_role = vault_variable("K8S_ROLE"),
+                     .token_file = vault_variable("TOKEN_PATH"),
+                     .mount = vault_variable("AUTH_MOUNT")};
     if (options.login.token_file.empty()) options.login.token_file = detail::default_token_file();
 
     http_options& http = options.http;

@@ -71,8 +71,12 @@ inline json json_text(std::string_view text) { return json_string(text); }
 }  // namespace detail
 
 inline vault_token::vault_token(vault_login login, std::string address, const http_headers& headers, const http_client& http)
-    : login_(std::move(login)), address_(std::move(address)), headers_(headers), http_(http),
-      kept_(std::make_unique<credential<secret_text>>([this] { return fetch(); }, credential_options{.clock = http.options().clock})) {}
+    : login_(std::move(login)),
+      address_(std::move(address)),
+      headers_(headers),
+      http_(http),
+      kept_(std::make_unique<credential<secret_text>>([this] { return fetch(); },
+                                                      credential_options{.clock = http.options().clock})) {}
 
 inline fetched<secret_text> vault_token::fetch() const {
     const auto read = [&](const std::string& file, const char* what) {

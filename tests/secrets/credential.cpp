@@ -241,10 +241,12 @@ TEST_CASE("Threads that are refused at once fetch another credential once") {
 TEST_CASE("Times are read as UTC, with or without a fraction and a Z, and other texts are none") {
     using namespace std::chrono;
     const auto expected = sys_days(2025y / January / 31) + 9h + 5min + 29s;
-    for (const char* const text : {"2025-01-31T09:05:29Z", "2025-01-31T09:05:29", "2025-01-31T09:05:29.000000Z", "2025-01-31T09:05:29.123456789Z"})
+    for (const char* const text :
+         {"2025-01-31T09:05:29Z", "2025-01-31T09:05:29", "2025-01-31T09:05:29.000000Z", "2025-01-31T09:05:29.123456789Z"})
         CHECK(secrets::utc_time(text) == expected);
-    for (const char* const text : {"", "Z", "2025-01-31", "2025-02-30T09:05:29Z", "2025-01-31T24:00:00Z", "2025-01-31T09:05:29+01:00",
-                                   "2025-01-31 09:05:29Z", "2025-1-31T09:05:29Z", "x025-01-31T09:05:29Z", "2025-01-31T09:05:29.1x"})
+    for (const char* const text :
+         {"", "Z", "2025-01-31", "2025-02-30T09:05:29Z", "2025-01-31T24:00:00Z", "2025-01-31T09:05:29+01:00",
+          "2025-01-31 09:05:29Z", "2025-1-31T09:05:29Z", "x025-01-31T09:05:29Z", "2025-01-31T09:05:29.1x"})
         CHECK_FALSE(secrets::utc_time(text));
 }
 

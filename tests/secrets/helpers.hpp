@@ -164,7 +164,8 @@ private:
 // Waits without a limit of its own but one for a test that fails. False then.
 template <class Condition>
 bool eventually(Condition condition) {
-    for (const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20); !condition(); std::this_thread::yield())
+    for (const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20); !condition();
+         std::this_thread::yield())
         if (std::chrono::steady_clock::now() > limit) return false;
     return true;
 }

@@ -81,14 +81,16 @@ private:
         }
         if (asked.path == place) return fake::found(key);
         if (asked.path == "/v1/secret/data/api-keys/deleted") return fake::deleted();
-        if (asked.path == "/v1/old/api-keys/openai") return {200, R"({"lease_duration":2764800,"data":{"key":")" + key + R"("}})"};
+        if (asked.path == "/v1/old/api-keys/openai")
+            return {200, R"({"lease_duration":2764800,"data":{"key":")" + key + R"("}})"};
         if (asked.path == "/v1/sys/internal/ui/mounts/secret") return fake::mount(R"({"version":"2"})");
         return asked.path.starts_with("/v1/secret/data/") ? fake::missing() : fake::errors(404, R"("no handler for route")");
     }
     fake::answer log_in(const fake::request& asked) {
         const int number = ++logins;
         first_login();
-        const bool app_role = asked.path == "/v1/auth/approle/login" && asked.body.find('"' + role_id + '"') != std::string::npos &&
+        const bool app_role = asked.path == "/v1/auth/approle/login" &&
+                              asked.body.find('"' + role_id + '"') != std::string::npos &&
                               asked.body.find('"' + secret_id + '"') != std::string::npos;
         const bool kubernetes = asked.path == "/v1/auth/k8s/prod/login" && asked.body.find("\"reader\"") != std::string::npos &&
                                 asked.body.find('"' + service_account + '"') != std::string::npos;
@@ -127,7 +129,8 @@ helpers::failure failure_with(const fake::answer& answer, int tries = 1, int* re
 // ---- What is mounted ------------------------------------------------------------------------------------------------
 
 TEST_CASE("An engine of the other version is told of, and asked for once") {
-    const auto [configured, mounted] = GENERATE(table<int, std::string>({{2, "null"}, {2, R"({"version":"1"})"}, {1, R"({"version":"2"})"}}));
+    const auto [configured, mounted] =
+        GENERATE(table<int, std::string>({{2, "null"}, {2, R"({"version":"1"})"}, {1, R"({"version":"2"})"}}));
     fake::server server;
     server.put("sys/internal/ui/mounts/secret", fake::mount(mounted));
     secrets::kv2_options options;
@@ -137,8 +140,8 @@ TEST_CASE("An engine of the other version is told of, and asked for once") {
     for (int i = 0; i < 3; ++i) {
         const auto failed = failure_of([&] { store.read("openai"); });
         CHECK(failed.why == reason::no_engine);
-        CHECK_THAT(failed.text, Contains("of KV version " + std::to_string(3 - configured) + ", and is read as one of version " +
-                                         std::to_string(configured)));
+        CHECK_THAT(failed.text, Contains("of KV version " + std::to_string(3 - configured) +
+                                         ", and is read as one of version " + std::to_string(configured)));
     }
     CHECK(server.requests() == 4);
 }
@@ -178,7 +181,8 @@ TEST_CASE("A mount that is no KV engine, and a namespace that is not there, are 
 
 TEST_CASE("What an engine says is over soon is tried again") {
     const fake::answer answer = GENERATE(
-        fake::errors(400, R"("Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period")"),
+        fake::errors(
+            400, R"("Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period")"),
         fake::errors(412, R"("required index state not present")"));
     int requests = 0;
     CHECK(failure_with(answer, 3, &requests).why == reason::passing);
@@ -371,17 +375,17 @@ TEST_CASE("Threads that ask for different keys log in once, and all fail where t
 
 TEST_CASE("Whatever OpenBao's own programs take from the environment is in the options") {
     const fake::temporary_directory home;
-    const variable at_home("HOME", home.path().c_str()), address("BAO_ADDR", "https://bao.example"), vault("VAULT_ADDR", nullptr),
-        token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", nullptr);
+    const variable at_home("HOME", home.path().c_str()), address("BAO_ADDR", "https://bao.example"),
+        vault("VAULT_ADDR", nullptr), token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", nullptr);
     const auto read = [] { return secrets::kv2_from_environment().value(); };
     CHECK(read().login.token_file.empty());
     std::ofstream(home.path() / ".vault-token") << token_of_file;
     CHECK(read().login.token_file == (home.path() / ".vault-token").string());
 
-    const variable path("VAULT_TOKEN_PATH", "/run/token"), certificate("BAO_CLIENT_CERT", "/client.pem"), the_key("BAO_CLIENT_KEY", "/key.pem"),
-        name("VAULT_TLS_SERVER_NAME", "bao"), proxy("BAO_PROXY_ADDR", "http://proxy:1"), role("BAO_ROLE_ID", "role"),
-        secret("BAO_SECRET_ID", "secret"), file("VAULT_SECRET_ID_FILE", "/run/id"), kubernetes("VAULT_K8S_ROLE", "reader"),
-        mount("VAULT_AUTH_MOUNT", "k8s"), version("BAO_KV_VERSION", "1");
+    const variable path("VAULT_TOKEN_PATH", "/run/token"), certificate("BAO_CLIENT_CERT", "/client.pem"),
+        the_key("BAO_CLIENT_KEY", "/key.pem"), name("VAULT_TLS_SERVER_NAME", "bao"), proxy("BAO_PROXY_ADDR", "http://proxy:1"),
+        role("BAO_ROLE_ID", "role"), secret("BAO_SECRET_ID", "secret"), file("VAULT_SECRET_ID_FILE", "/run/id"),
+        kubernetes("VAULT_K8S_ROLE", "reader"), mount("VAULT_AUTH_MOUNT", "k8s"), version("BAO_KV_VERSION", "1");
     const secrets::kv2_options options = read();
     CHECK(options.login.token_file == "/run/token");
     CHECK(options.http.client_certificate == "/client.pem");
@@ -448,8 +452,8 @@ TEST_CASE("The client hvac gets from the stand-in what the hook gets, by the sam
     engine engine;
     const fake::temporary_directory directory;
     const std::string out = (directory.path() / "out").string(), jwt = (directory.path() / "jwt").string();
-    const std::string command = std::string("'" PYTHON_WITH_HVAC "' '" HVAC_SCRIPT "' ") + engine.server.address() + ' ' + role_id + ' ' +
-                                secret_id + ' ' + service_account + " >'" + out + "' 2>&1";
+    const std::string command = std::string("'" PYTHON_WITH_HVAC "' '" HVAC_SCRIPT "' ") + engine.server.address() + ' ' +
+                                role_id + ' ' + secret_id + ' ' + service_account + " >'" + out + "' 2>&1";
     const int status = std::system(command.c_str());
     std::ifstream from(out);
     const std::string printed{std::istreambuf_iterator<char>(from), {}};
@@ -477,8 +481,9 @@ TEST_CASE("The client hvac gets from the stand-in what the hook gets, by the sam
     CHECK(read(old, "openai") == key);
     CHECK(read(kubernetes, "openai") == key);
     CHECK(failure_of([&] { read(wrong, "openai"); }).why == reason::no_credential);
-    CHECK(printed == "no token: Forbidden\nAppRole: " + key + "\nmissing: InvalidPath\ndeleted: InvalidPath\nno mount: InvalidPath\n" +
-                         "version 1: " + key + "\nKubernetes: " + key + "\nwrong AppRole: InvalidRequest\n");
+    CHECK(printed == "no token: Forbidden\nAppRole: " + key +
+                         "\nmissing: InvalidPath\ndeleted: InvalidPath\nno mount: InvalidPath\n" + "version 1: " + key +
+                         "\nKubernetes: " + key + "\nwrong AppRole: InvalidRequest\n");
 
     // Each request of hvac has been sent by the hook as well: the same method, path and namespace, and the same login.
     const std::vector<fake::request> all = engine.server.received();

@@ -122,18 +122,22 @@ inline std::string secret(const std::string& data, const std::string& metadata) 
            R"("data":{"data":)" + data + R"(,"metadata":)" + metadata + R"(},"wrap_info":null,"warnings":null,"auth":null})";
 }
 
-inline answer found(const std::string& key) { return {200, secret(R"({"key":")" + key + R"("})", version_metadata("", false))}; }
+inline answer found(const std::string& key) {
+    return {200, secret(R"({"key":")" + key + R"("})", version_metadata("", false))};
+}
 inline answer found_data(const std::string& data) { return {200, secret(data, version_metadata("", false))}; }
 inline answer deleted() { return {404, secret("null", version_metadata("2018-03-22T02:36:43.986212308Z", false))}; }
 inline answer destroyed() { return {404, secret("null", version_metadata("", true))}; }
 inline answer errors(int status, const std::string& list) { return {status, R"({"errors":[)" + list + "]}\n"}; }
 // What an engine says of a mount.
 inline answer mount(const std::string& options, const std::string& type = "kv") {
-    return {200, R"({"request_id":"1","data":{"accessor":"kv_1","path":"secret/","type":")" + type + R"(","options":)" + options + "}}"};
+    return {200, R"({"request_id":"1","data":{"accessor":"kv_1","path":"secret/","type":")" + type + R"(","options":)" +
+                     options + "}}"};
 }
 inline answer login(const std::string& token, int seconds) {
-    return {200, R"({"request_id":"1","auth":{"client_token":")" + token + R"(","accessor":"a","policies":["default"],"lease_duration":)" +
-                     std::to_string(seconds) + R"(,"renewable":true,"token_type":"service"}})"};
+    return {200, R"({"request_id":"1","auth":{"client_token":")" + token +
+                     R"(","accessor":"a","policies":["default"],"lease_duration":)" + std::to_string(seconds) +
+                     R"(,"renewable":true,"token_type":"service"}})"};
 }
 inline answer missing() { return errors(404, ""); }
 
@@ -143,9 +147,12 @@ inline answer missing() { return errors(404, ""); }
 class certificate {
 public:
     explicit certificate(const std::string& name = "IP:127.0.0.1") {
-        const std::string make = "cd '" + directory_.path().string() + "' && openssl req -x509 -newkey ec -pkeyopt "
-                                 "ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out certificate.pem -days 2 -subj /CN=test "
-                                 "-addext subjectAltName=" + name + " >/dev/null 2>&1";
+        const std::string make =
+            "cd '" + directory_.path().string() +
+            "' && openssl req -x509 -newkey ec -pkeyopt "
+            "ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out certificate.pem -days 2 -subj /CN=test "
+            "-addext subjectAltName=" +
+            name + " >/dev/null 2>&1";
         is_made_ = std::system(make.c_str()) == 0;
     }
 #ifdef TESTS_HAVE_OPENSSL
@@ -292,7 +299,8 @@ private:
                        SSL_CTX_use_PrivateKey_file(tls_.get(), options_.tls->key().c_str(), SSL_FILETYPE_PEM) == 1;
         if (options_.wanted_client) {
             SSL_CTX_set_verify(tls_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-            is_good = is_good && SSL_CTX_load_verify_locations(tls_.get(), options_.wanted_client->file().c_str(), nullptr) == 1;
+            is_good =
+                is_good && SSL_CTX_load_verify_locations(tls_.get(), options_.wanted_client->file().c_str(), nullptr) == 1;
         }
         if (!is_good) throw std::runtime_error("no certificate");
     }
