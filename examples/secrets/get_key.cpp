@@ -1,9 +1,12 @@
-// Shows keys that come from an OpenBao or Vault engine, cached, or else from a .env file, or else from the environment, by
-// hooks on a function that knows of the last only. From the project's root (BAO_ADDR and BAO_TOKEN would name an engine):
+// Shows keys that come from a store of secrets, cached, or else from a .env file, or else from the environment, by hooks on a
+// function that knows of the last only. From the project's root (BAO_ADDR and BAO_TOKEN would name an engine):
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/secrets/get_key.cpp -o get_key $(pkg-config --cflags --libs libcurl) &&
 //     OPENAI_API_KEY=sk-demo ./get_key --explain openai
 
+#include "aws.hpp"
+#include "azure.hpp"
+#include "barbican.hpp"
 #include "cache.hpp"
 #include "dotenv.hpp"
 #include "get_api_key.hpp"
@@ -28,6 +31,8 @@ using api_key_call = decltype(get_api_key)::call_type;
 
 struct options {
     std::vector<std::string_view> services;
+    std::vector<std::string_view> from{"vault", "aws", "azure", "barbican", "env-file"};  // in this order
+    bool from_all = true;                                                                 // of these, where they are configured
     std::filesystem::path env_file = ".env";
     std::chrono::seconds ttl = std::chrono::minutes(5);
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
@@ -37,13 +42,35 @@ struct options {
 
 // ---- The hooks ------------------------------------------------------------------------------------------------------
 
-void register_hooks(ext::plugin& plugin, const options& chosen) {
-    if (auto engine = secrets::kv2_from_environment()) {
-        engine->on_failure = chosen.on_failure;
-        secrets::add_kv2(plugin, get_api_key.name(), *engine);
-    }
+std::string id_of(std::string_view source) { return source == "vault" ? "kv2" : source == "env-file" ? "dotenv" : std::string(source); }
 
-    plugin.on_start(get_api_key, secrets::dotenv_hook(chosen.env_file), {.id = "dotenv", .after = "kv2"});
+// Registers a store's hook; tells whether there is anything to ask.
+bool add_source(ext::plugin& plugin, const options& chosen, std::string_view source, ext::hook_options how) {
+    const auto add = [&](auto configured, auto add_hook) {
+        if (!configured) return false;
+        configured->on_failure = chosen.on_failure;
+        add_hook(plugin, get_api_key.name(), std::move(*configured), how);
+        return true;
+    };
+    if (source == "vault") return add(secrets::kv2_from_environment(), secrets::add_kv2);
+    // The role of the instance is asked for only where AWS is named: who is elsewhere would wait for a time-out.
+    const auto role = chosen.from_all ? secrets::instance_role::not_asked : secrets::instance_role::asked;
+    if (source == "aws") return add(secrets::aws_from_environment(role), secrets::add_aws);
+    if (source == "azure") return add(secrets::azure_from_environment(), secrets::add_azure);
+    if (source == "barbican") return add(secrets::barbican_from_environment(), secrets::add_barbican);
+    if (source != "env-file") throw std::invalid_argument("--from: there is no '" + std::string(source) + "'");
+    plugin.on_start(get_api_key, secrets::dotenv_hook(chosen.env_file), std::move(how));
+    return true;
+}
+
+void register_hooks(ext::plugin& plugin, const options& chosen) {
+    std::vector<std::string> ids;
+    for (const std::string_view source : chosen.from) {
+        const bool added = add_source(plugin, chosen, source, {.id = id_of(source), .after = ext::hook_ids(ids.begin(), ids.end())});
+        if (!added && !chosen.from_all)
+            throw std::invalid_argument("--from: nothing in the environment says where " + std::string(source) + " is");
+        ids.push_back(id_of(source));
+    }
 
     secrets::cache_options cache;
     cache.ttl = chosen.ttl;
@@ -57,7 +84,7 @@ std::string one_line(std::string text) {
     return text;
 }
 
-// Writes the way of the call: "openai: not from cache, not from kv2, from dotenv (.env)". Of the key it looks only at
+// Writes the way of the call: "openai: not from cache, not from kv2 (permission denied), from dotenv (.env)". Of the key it looks only at
 // whether there is one.
 void explain(api_key_call& call) {
     auto& [service] = call.args;
@@ -79,7 +106,9 @@ void register_witnesses(ext::plugin& plugin) {
         const auto witness = [id = *id](api_key_call& call) {
             if (call.kwargs.contains("supplied")) return;  // the hooks that follow leave the result alone
             const std::string way = call.kwargs.value_or("way", "");
-            if (!call.result) return call.kwargs.set("way", way + "not from " + id + ", ");
+            const std::string said = call.kwargs.value_or(secrets::note::said, "");
+            call.kwargs.set(secrets::note::said, "");
+            if (!call.result) return call.kwargs.set("way", way + "not from " + id + (said.empty() ? ", " : " (" + said + "), "));
             call.kwargs.set("way", way + (call.result->empty() ? "from nowhere, says " : "from ") + id);
             call.kwargs.set("supplied", true);
         };
@@ -90,23 +119,28 @@ void register_witnesses(ext::plugin& plugin) {
 
 // ---- The command line -----------------------------------------------------------------------------------------------
 
-constexpr std::string_view help = R"(usage: get_key [--explain | --reveal] [--env-file FILE] [--ttl SECONDS] [--fail] SERVICE...
+constexpr std::string_view help =
+    R"(usage: get_key [--from SOURCES] [--explain | --reveal] [--env-file FILE] [--ttl SECONDS] [--fail] SERVICE...
 
 Prints the API key of each service, from the first of these that has it:
-  1. a KV version 2 engine of OpenBao or Vault, where BAO_ADDR or VAULT_ADDR names one, with the token of BAO_TOKEN or
-     VAULT_TOKEN and the namespace of BAO_NAMESPACE or VAULT_NAMESPACE: the field "key" of secret/api-keys/SERVICE
-  2. the .env file: the first variable of API_KEY_SERVICE, SERVICE_API_KEY and SERVICE_API_TOKEN that is set in it
-  3. the environment: the same variables
-Of several keys with commas between them, wherever they are from, it is the next in turn.
+  vault     a KV engine of OpenBao or Vault, where BAO_ADDR or VAULT_ADDR names one: the field "key" of secret/api-keys/SERVICE
+  aws       AWS Secrets Manager, where there are a region and a credential: the secret api-keys/SERVICE
+  azure     Azure Key Vault, where AZURE_KEYVAULT_URL names one: the secret SERVICE
+  barbican  OpenStack, where OS_AUTH_URL names its Keystone: the secret SERVICE
+  env-file  the .env file: the first variable of API_KEY_SERVICE, SERVICE_API_KEY and SERVICE_API_TOKEN that is set in it
+and at last from the environment: the same variables. Of several keys with commas between them, wherever they are from, it is
+the next in turn.
 
-  --explain        prints no key, but the hooks in place, and for each service which of them supplied the key
+  --from SOURCES   only these, in this order: --from aws,env-file; each has to be configured
+  --explain        prints no key, but the hooks in place, and for each service which of them supplied the key, and what the
+                   others said
   --env-file FILE  another file than .env, which has to be there
   --ttl SECONDS    how long a key is kept, instead of 300
-  --fail           when the engine cannot be asked there is no key; otherwise that is reported, and the next is asked
+  --fail           when a store cannot be asked there is no key; otherwise that is reported, and the next is asked
   --reveal         prints keys whole; otherwise three characters of them at most
   --help           prints this text
 
-Exit status: 0; 1 when a service has no key; 2 when the command line, or what is said of the engine, is wrong.
+Exit status: 0; 1 when a service has no key; 2 when the command line, or what is said of a store, is wrong.
 )";
 
 std::chrono::seconds seconds_from(std::string_view text) {
@@ -115,6 +149,14 @@ std::chrono::seconds seconds_from(std::string_view text) {
     if (error != std::errc() || end != text.data() + text.size() || seconds < 0)
         throw std::invalid_argument("--ttl needs a number of seconds, not '" + std::string(text) + "'");
     return std::chrono::seconds(seconds);
+}
+
+std::vector<std::string_view> split(std::string_view list) {
+    std::vector<std::string_view> entries;
+    for (std::size_t comma; (comma = list.find(',')) != std::string_view::npos; list.remove_prefix(comma + 1))
+        entries.push_back(list.substr(0, comma));
+    entries.push_back(list);
+    return entries;
 }
 
 options parse(const std::vector<std::string_view>& arguments) {
@@ -127,7 +169,10 @@ options parse(const std::vector<std::string_view>& arguments) {
         if (*argument == "--explain") chosen.explain = true;
         else if (*argument == "--reveal") chosen.reveal = true;
         else if (*argument == "--fail") chosen.on_failure = secrets::on_failure::fail;
-        else if (*argument == "--ttl") chosen.ttl = seconds_from(value("a number of seconds"));
+        else if (*argument == "--from") {
+            chosen.from = split(value("stores with commas between them"));
+            chosen.from_all = false;
+        } else if (*argument == "--ttl") chosen.ttl = seconds_from(value("a number of seconds"));
         else if (*argument == "--env-file") {
             chosen.env_file = value("a file");
             if (!std::filesystem::exists(chosen.env_file) || std::filesystem::is_directory(chosen.env_file))

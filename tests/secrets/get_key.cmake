@@ -92,13 +92,29 @@ claim("--ttl 0 keeps no key" out MATCHES "\nopenai: not from cache, [^\n]*\nopen
 ask(ARGS --explain "nobody\nopenai: from kv2")
 claim("a line break in a service's name forges no line" out MATCHES "\nnobody[?]openai: from kv2: not from cache")
 
+# ---- Which sources, and in which order ------------------------------------------------------------------------------
+
+ask(ENV OPENAI_API_KEY=${key} ARGS --from env-file --explain openai)
+claim("--from asks what it names" out MATCHES "\nopenai: not from cache, [^\n]*from dotenv")
+set(two VAULT_ADDR=http://127.0.0.1:1 AZURE_KEYVAULT_URL=http://127.0.0.1:1 AZURE_TENANT_ID=t AZURE_CLIENT_ID=c AZURE_CLIENT_SECRET=hvs.7351-token)
+ask(ENV ${two} OPENAI_API_KEY=${key} ARGS --from azure,vault --explain openai)
+claim("--from tells the order, and what is not named is not asked"
+    out MATCHES "\nopenai: not from cache, not from azure [(]unreachable[)], not from kv2 [(]unreachable[)], from environment ")
+claim("of a credential nothing is told" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
+ask(ARGS --from barbican openai)
+claim("a source that is not configured cannot be asked" status EQUAL 2)
+claim("and that is said" err MATCHES "--from: nothing in the environment says where barbican is")
+ask(ARGS --from nowhere openai)
+claim("a source that there is not is a usage error" status EQUAL 2)
+claim("which names it" err MATCHES "--from: there is no 'nowhere'")
+
 # ---- An engine that is not there -------------------------------------------------------------------------------------
 
 # Port 1 of the loopback is nobody's.
 set(engine VAULT_ADDR=http://127.0.0.1:1 VAULT_TOKEN=hvs.7351-token)
 ask(ENV ${engine} OPENAI_API_KEY=${key} ARGS --explain openai)
 claim("with an address the engine is asked, after the cache and before the .env file"
-    out MATCHES " cache .* kv2 .* dotenv .*\nopenai: not from cache, not from kv2, not from dotenv, from environment ")
+    out MATCHES " cache .* kv2 .* dotenv .*\nopenai: not from cache, not from kv2 [(]unreachable[)], not from dotenv, from environment ")
 claim("an engine that cannot be asked is reported"
     err MATCHES "'kv2' of secrets threw: kv2: http://127.0.0.1:1, secret/api-keys/openai: ")
 claim("an engine that cannot be asked costs no key" status EQUAL 0)

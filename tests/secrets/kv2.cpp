@@ -611,6 +611,6 @@ TEST_CASE("The program asks the engine, once for each service, and explains it w
 
     server.always(fake::errors(403, R"("permission denied")"));
     const std::string denied = output_of_get_key("--explain openai");
-    CHECK_THAT(denied, Contains(", not from kv2, not from dotenv, from environment (OPENAI_API_KEY)\n") && Contains(": permission denied"));
+    CHECK_THAT(denied, Contains(", not from kv2 (permission denied), not from dotenv, from environment (OPENAI_API_KEY)\n") && Contains(": permission denied"));
     CHECK_FALSE(has_secret(denied));
 }
