@@ -107,8 +107,8 @@ inline std::optional<azure_options> azure_from_environment() {
 }
 
 // The value of one of the parameters in `Bearer authorization="https://...", resource="https://vault.azure.net"`.
-inline std::string azure_store::parameter(std::string_view challenge, std::string_view name) {
-    const std::string before = std::string(name) + "=\"";
+inline std::string azure_store::parameter(std::string_view challenge, std::string_view wanted) {
+    const std::string before = std::string(wanted) + "=\"";
     for (std::size_t at = 0; (at = challenge.find(before, at)) != std::string_view::npos; at += before.size()) {
         if (at == 0 || (challenge[at - 1] != ' ' && challenge[at - 1] != ',')) continue;
         const std::string_view value = challenge.substr(at + before.size());

@@ -554,8 +554,8 @@ TEST_CASE("aws: endpoints of credentials have their faults, each with a reason, 
     }));
     CAPTURE(answer.status, answer.body);
     fake::server store, service;
-    service.always([&](const fake::request& request) {
-        return request.path == "/creds" || request.path.ends_with("my%20role") ? answer : metadata(request);
+    service.always([&given = answer](const fake::request& request) {
+        return request.path == "/creds" || request.path.ends_with("my%20role") ? given : metadata(request);
     });
     secrets::aws_options options = options_without_key(store.address());
     SECTION("container") { options.credentials.container_address = service.address() + "/creds"; }
@@ -578,7 +578,9 @@ TEST_CASE("aws: a metadata service without a token, or a role, gives no key") {
         {"security-credentials/", {200, ""}, reason::no_credential},
     }));
     fake::server service;
-    service.always([&](const fake::request& request) { return request.path.ends_with(path) ? answer : metadata(request); });
+    service.always([&end = path, &given = answer](const fake::request& request) {
+        return request.path.ends_with(end) ? given : metadata(request);
+    });
     secrets::aws_options options = options_without_key("http://127.0.0.1:1");
     options.credentials.instance_address = service.address();
     CHECK(failure_with(options).why == why);

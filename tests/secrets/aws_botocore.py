@@ -298,11 +298,21 @@ def chains(address):
     yield {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nothing", "AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}, "[default]\n" + ONE, "", True
 
 
-IDS_OF_BOTOCORE = """
-import botocore.session, sys
-found = botocore.session.get_session().get_credentials()
-print(found.access_key if found else 'none', found.method if found else '')
-"""
+def choice_of_botocore(variables):
+    """The id of the key that it finds, and where; or nothing, and the error."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables, AWS_METADATA_SERVICE_TIMEOUT="20")
+    try:
+        found = botocore.session.Session().get_credentials()
+        if found and found.method in ("assume-role", "assume-role-with-web-identity", "sso"):
+            return None, found.method  # to look at the key would be to ask AWS for it
+        return (found.access_key, found.method) if found else (None, "")
+    except botocore.exceptions.BotoCoreError as error:
+        return None, type(error).__name__
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def check_chain(program, address):
@@ -316,18 +326,15 @@ def check_chain(program, address):
             if "AWS_EC2_METADATA_SERVICE_ENDPOINT" not in variables:
                 variables = {**variables, "AWS_EC2_METADATA_DISABLED": "true"}
             said = run(program, home, variables, "id").strip()
-            theirs = subprocess.run(
-                [sys.executable, "-c", IDS_OF_BOTOCORE], capture_output=True, text=True, timeout=60, check=False,
-                env={"HOME": home, "PATH": os.environ.get("PATH", ""), "AWS_REGION": REGION, **variables})
-            their_id, _, method = theirs.stdout.partition(" ")
-            what = f"chain {number}: {variables} {credentials!r} {config!r}: {theirs.stdout!r} {theirs.stderr[-200:]!r}"
+            their_id, method = choice_of_botocore({"HOME": home, "AWS_REGION": REGION, **variables})
+            what = f"chain {number}: {variables} {credentials!r} {config!r}: {their_id} {method}"
             if is_unsupported:
-                is_static = method.strip() in ("shared-credentials-file", "config-file")
+                is_static = method in ("shared-credentials-file", "config-file")
                 claim(what, said.startswith("failed ") and "not supported" in said and not is_static, said)
-            elif their_id == "none":
-                claim(what, said == "not configured" or said.startswith("failed "), said)
+            elif their_id is None:
+                claim(what, method == "" and (said == "not configured" or said.startswith("failed ")), said)
             else:
-                claim(what, theirs.returncode == 0 and said == their_id, said)
+                claim(what, said == their_id, said)
                 ids.add(said)
     claim("each place had its turn", ids >= {"AKIDENVIRONMENT", "FILEONE", "FILETWO", "ASIACONTAINER", "ASIAINSTANCE"}, ids)
 

@@ -279,7 +279,7 @@ TEST_CASE("A login that is refused says what may be wrong, and is not tried agai
         {false, 404, reason::no_credential, "there is no such application credential"},
     }));
     cloud cloud;
-    cloud.instead = [status = status](const fake::request&) { return keystone_error(status); };
+    cloud.instead = [answer = status](const fake::request&) { return keystone_error(answer); };
     secrets::barbican_options options = options_for(cloud);
     if (!is_password) options = with_application_credential(options);
     const failure failed = failure_with(options);
@@ -606,10 +606,10 @@ TEST_CASE("An error tells the request's id, where the server's text is one, and 
         {"req-" + uuid, ", request req-" + uuid + ": "}, {"req-" + token, "openai: "}, {token, "openai: "}, {"", "openai: "}}));
     for (const int status : {400, 403, 406, 500}) {
         cloud cloud;
-        cloud.instead = [&, id = id](const fake::request& asked) -> std::optional<fake::answer> {
+        cloud.instead = [&, request_id = id](const fake::request& asked) -> std::optional<fake::answer> {
             if (!asked.path.starts_with("/v1")) return std::nullopt;
             fake::answer answer = barbican_error(status, token + password + key);
-            answer.more_headers = "x-openstack-request-id: " + id + "\r\n";
+            answer.more_headers = "x-openstack-request-id: " + request_id + "\r\n";
             return answer;
         };
         CHECK_THAT(failure_with(options_for(cloud)).text, Contains(told));
@@ -632,9 +632,9 @@ TEST_CASE("What is not the answer of these servers is told from a secret that is
     for (const auto& [answer, why] : answers) {
         CAPTURE(where, answer.status, answer.body.substr(0, 100));
         cloud cloud;
-        cloud.instead = [&, answer = &answer](const fake::request& asked) -> std::optional<fake::answer> {
+        cloud.instead = [&, given = &answer](const fake::request& asked) -> std::optional<fake::answer> {
             if (asked.path.find(where) == std::string::npos) return std::nullopt;
-            return *answer;
+            return *given;
         };
         helpers::application app;
         secrets::add_barbican(app.plugin, "models.get_api_key", options_for(cloud));
@@ -662,8 +662,8 @@ TEST_CASE("A login's answer without a token, or with one that is no header, is m
         {"", R"({"token":{"catalog":[]}})"}, {"X-Subject-Token: \r\n", R"({"token":{"catalog":[]}})"},
         {"X-Subject-Token: a\x01" "b\r\n", R"({"token":{"catalog":[]}})"}, {"X-Subject-Token: a\r\n", "{}"},
         {"X-Subject-Token: a\r\n", "<html>"}}));
-    cloud.instead = [&, header = header, body = body](const fake::request&) {
-        return fake::answer{201, body, "application/json", header};
+    cloud.instead = [&, more = header, text = body](const fake::request&) {
+        return fake::answer{201, text, "application/json", more};
     };
     CHECK(failure_with(options_for(cloud)).why == reason::malformed);
 }

@@ -57,7 +57,7 @@ if(found)
     target_include_directories(aws_probe PRIVATE ${PROJECT_SOURCE_DIR}/examples)
     target_link_libraries(aws_probe PRIVATE extensible_checked CURL::libcurl nlohmann_json::nlohmann_json)
     add_test(NAME secrets.aws_botocore COMMAND ${EXTENSIBLE_SYSTEM_PYTHON} ${folder}/aws_botocore.py $<TARGET_FILE:aws_probe>)
-    set_tests_properties(secrets.aws_botocore PROPERTIES TIMEOUT 120)
+    set_tests_properties(secrets.aws_botocore PROPERTIES TIMEOUT 300)
 endif()
 
 # OpenStack's own Keystone and Barbican, from Debian's packages, which are downloaded and unpacked, not installed.
