@@ -29,14 +29,14 @@ if(NOT TARGET example_get_key)
 endif()
 
 target_sources(secrets_tests PRIVATE secrets/store.cpp secrets/http.cpp secrets/credential.cpp secrets/kv2.cpp
-    secrets/kv2_engines.cpp secrets/aws.cpp secrets/azure.cpp secrets/barbican.cpp)
+    secrets/kv2_engines.cpp secrets/aws.cpp secrets/azure.cpp secrets/google.cpp secrets/barbican.cpp)
 target_link_libraries(secrets_tests PRIVATE CURL::libcurl nlohmann_json::nlohmann_json)
 target_compile_definitions(secrets_tests PRIVATE GET_KEY_PROGRAM="$<TARGET_FILE:example_get_key>")
 add_dependencies(secrets_tests example_get_key)
-find_package(OpenSSL QUIET)  # for a server with TLS
+find_package(OpenSSL QUIET)  # for a server with TLS, and as in the example
 if(OpenSSL_FOUND)
     target_link_libraries(secrets_tests PRIVATE OpenSSL::SSL)
-    target_compile_definitions(secrets_tests PRIVATE TESTS_HAVE_OPENSSL)
+    target_compile_definitions(secrets_tests PRIVATE TESTS_HAVE_OPENSSL SECRETS_WITH_LIBCRYPTO)
 endif()
 add_test(NAME example.get_key COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:example_get_key>
     -DWORK=${CMAKE_CURRENT_BINARY_DIR}/example_get_key -P ${folder}/get_key.cmake)
@@ -49,8 +49,13 @@ if(found)
 endif()
 python_has(found "azure.identity, azure.keyvault.secrets")
 if(found)
-    target_compile_definitions(secrets_tests PRIVATE AZURE_PYTHON="${EXTENSIBLE_SYSTEM_PYTHON}" SCRIPTS="${folder}")
+    target_compile_definitions(secrets_tests PRIVATE AZURE_PYTHON="${EXTENSIBLE_SYSTEM_PYTHON}")
 endif()
+python_has(found "google.auth, requests")
+if(found)
+    target_compile_definitions(secrets_tests PRIVATE GOOGLE_PYTHON="${EXTENSIBLE_SYSTEM_PYTHON}")
+endif()
+target_compile_definitions(secrets_tests PRIVATE SCRIPTS="${folder}")
 python_has(found "boto3, botocore")  # which checks the signatures too
 if(found)
     add_executable(aws_probe secrets/aws_probe.cpp)

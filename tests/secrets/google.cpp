@@ -1,0 +1,500 @@
+// Keys from Google's Secret Manager, asked over HTTP on loopback, from a stand-in that Google's own client reads from as well.
+#include "catch.hpp"
+#include "secrets/cache.hpp"
+#include "secrets/cloud.hpp"
+#include "secrets/google.hpp"
+#include "secrets/helpers.hpp"
+#include "secrets/server.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using namespace std::chrono_literals;
+using cloud::fields;
+using helpers::application;
+using helpers::failure_of;
+using helpers::variable;
+using secrets::reason;
+
+namespace {
+
+const std::string key = helpers::secret("sk-key-of-the-google-test-1");
+const std::string token_begin = helpers::secret("ya29.token-of-the-google-test-2");
+const std::string account = "reader@my-project.iam.gserviceaccount.com";
+
+std::string base64(std::string_view bytes) {
+    std::string text = secrets::base64url(bytes);
+    for (char& c : text) c = c == '-' ? '+' : c == '_' ? '/' : c;
+    text.resize((text.size() + 3) / 4 * 4, '=');
+    return text;
+}
+
+// A key of a service account that openssl made, and its certificate, by which others check its signatures.
+class account_key {
+public:
+    static const account_key& only() {
+        static const account_key one;
+        return one;
+    }
+    bool is_made() const { return is_made_; }
+    std::string certificate() const { return (directory_.path() / "certificate.pem").string(); }
+    std::string pem() const {
+        std::ifstream file(directory_.path() / "key.pem");
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+
+private:
+    account_key() {
+        const std::string make = "cd '" + directory_.path().string() + "' && openssl req -x509 -newkey rsa:2048 -nodes "
+                                 "-keyout key.pem -out certificate.pem -days 2 -subj /CN=test >/dev/null 2>&1";
+        is_made_ = std::system(make.c_str()) == 0;
+        std::string line;
+        for (std::ifstream file(directory_.path() / "key.pem"); std::getline(file, line);)
+            if (line.size() == 64) helpers::secret(line);
+    }
+    fake::temporary_directory directory_;
+    bool is_made_ = false;
+};
+
+// Secret Manager, the token endpoint and the metadata server, as their documentation describes them. Any thread may call it.
+class google {
+public:
+    std::map<std::string, std::string> secrets{{"openai", key}};  // these are not changed while it is called
+    std::function<std::optional<fake::answer>(const fake::request&)> instead{};
+    std::string flavor = "Metadata-Flavor: Google\r\n";
+    std::atomic<int> logins = 0, reads = 0;
+
+    void expire() {
+        const std::lock_guard lock(mutex_);
+        ++generation_;
+    }
+    std::string last_assertion() const {
+        const std::lock_guard lock(mutex_);
+        return assertion_;
+    }
+
+    fake::answer operator()(const fake::request& asked) {
+        if (instead)
+            if (std::optional<fake::answer> other = instead(asked)) return *other;
+        const auto [host, path, query] = cloud::target_of(asked);
+        if (path == "/token") return answer_login(asked);
+        if (path.starts_with("/computeMetadata/v1/")) return answer_metadata(asked, path.substr(20));
+        return answer_secret(asked, path);
+    }
+
+    static fake::answer error(int code, const std::string& status, const std::string& message = "") {
+        return {code, R"({"error":{"code":)" + std::to_string(code) + R"(,"message":")" + message + ' ' + key +
+                          R"(","status":")" + status + "\"}}"};
+    }
+    static fake::answer payload(const std::string& value, std::uint32_t sum) {
+        return {200, R"({"name":"projects/1/secrets/a/versions/1","payload":{"data":")" + base64(value) +
+                         R"(","dataCrc32c":")" + std::to_string(sum) + "\"}}"};
+    }
+
+private:
+    std::string token() const {
+        const std::lock_guard lock(mutex_);
+        return token_begin + '-' + std::to_string(generation_);
+    }
+    fake::answer token_answer() {
+        ++logins;
+        return {200, R"({"access_token":")" + token() + R"(","expires_in":3599,"token_type":"Bearer"})", "application/json",
+                flavor};
+    }
+
+    // The signature is checked by Google's own client, in a test of its own.
+    fake::answer answer_login(const fake::request& asked) {
+        auto form = fields(asked.body);
+        const bool is_grant = form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer";
+        if (asked.method != "POST" || !is_grant || form["assertion"].empty())
+            return {400, R"({"error":"invalid_grant","error_description":")" + form["assertion"] + "\"}"};
+        {
+            const std::lock_guard lock(mutex_);
+            assertion_ = form["assertion"];
+        }
+        return token_answer();
+    }
+
+    fake::answer answer_metadata(const fake::request& asked, const std::string& path) {
+        if (asked.header("metadata-flavor") != "Google") return {403, "", "text/html"};
+        for (const std::string& which : {std::string("default"), account})
+            if (path == "instance/service-accounts/" + which + "/token") return token_answer();
+        if (path == "project/project-id") return {200, "my-project", "application/text", flavor};
+        if (path == "instance/service-accounts/default/")  // which Google's client asks for first
+            return {200, R"({"email":")" + account + R"(","scopes":["https://www.googleapis.com/auth/cloud-platform"]})",
+                    "application/json", flavor};
+        return {404, "", "text/html", flavor};
+    }
+
+    fake::answer answer_secret(const fake::request& asked, const std::string& path) {
+        ++reads;
+        if (asked.header("authorization") != "Bearer " + token()) return error(401, "UNAUTHENTICATED");
+        const std::string before = "/v1/projects/my-project/secrets/", after = "/versions/latest:access";
+        if (asked.method != "GET" || !path.starts_with(before) || !path.ends_with(after))
+            return error(403, "PERMISSION_DENIED");
+        const auto found = secrets.find(path.substr(before.size(), path.size() - before.size() - after.size()));
+        if (found == secrets.end()) return error(404, "NOT_FOUND", "Secret not found or has no versions.");
+        return payload(found->second, secrets::crc32c(found->second));
+    }
+
+    mutable std::mutex mutex_;
+    int generation_ = 0;  // guarded by the mutex, as the next
+    std::string assertion_;
+};
+
+// A program on one of Google's machines.
+struct setting {
+    google cloud;
+    fake::server server;
+    fake::temporary_directory directory;
+    secrets::google_options options;
+
+    setting() {
+        server.always([this](const fake::request& asked) { return cloud(asked); });
+        options.address = options.metadata = server.address();
+        options.http = {.timeout = 60s, .tries = 1};
+    }
+    std::optional<std::string> read(std::string_view service = "openai") const {
+        return secrets::google_store(options).read(service);
+    }
+    helpers::failure failure(std::string_view service = "openai") const {
+        return failure_of([&] { read(service); });
+    }
+    // Secret Manager, or whoever has this in the path, answers so.
+    void answer(fake::answer with, std::string part = ":access") {
+        cloud.instead = [with = std::move(with), part = std::move(part)](const fake::request& asked) {
+            return asked.path.find(part) != std::string::npos ? std::optional(with) : std::nullopt;
+        };
+    }
+    void use_key_file(const std::string& text) {
+        options.key_file = (directory.path() / "key.json").string();
+        std::ofstream(options.key_file) << text;
+    }
+    void use_account() {
+        secrets::json file;
+        file["type"] = "service_account";
+        file["project_id"] = "my-project";
+        file["private_key_id"] = "key-1";
+        file["private_key"] = secrets::json_string(account_key::only().pem());
+        file["client_email"] = secrets::json_string(account);
+        file["token_uri"] = secrets::json_string(server.address() + "/token");
+        use_key_file(std::string(std::string_view(file.dump())));
+    }
+};
+
+}  // namespace
+
+// ---- Encodings ------------------------------------------------------------------------------------------------------
+
+TEST_CASE("CRC-32C is as the examples of RFC 3720 say") {
+    std::string up, down, zeros(32, '\0'), ones(32, '\xff');
+    for (char c = 0; c < 32; ++c) {
+        up += c;
+        down += static_cast<char>(31 - c);
+    }
+    const unsigned char read_command[48] = {1, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 4, 0,
+                                            0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0};
+    CHECK(secrets::crc32c("") == 0u);
+    CHECK(secrets::crc32c(zeros) == 0x8a9136aau);
+    CHECK(secrets::crc32c(ones) == 0x62a8ab43u);
+    CHECK(secrets::crc32c(up) == 0x46dd794eu);
+    CHECK(secrets::crc32c(down) == 0x113fdb5cu);
+    CHECK(secrets::crc32c({reinterpret_cast<const char*>(read_command), sizeof read_command}) == 0xd9963a56u);
+    CHECK(secrets::crc32c("123456789") == 0xe3069283u);
+}
+
+TEST_CASE("Base64 is as the examples of RFC 4648 say, and what is none is refused") {
+    for (const auto& [bytes, text] : std::map<std::string, std::string>{
+             {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+             {"foobar", "Zm9vYmFy"}, {"\xfb\xff\xfe", "+//+"}}) {
+        CHECK(secrets::base64_decoded(text).value() == bytes);
+        CHECK(base64(bytes) == text);
+    }
+    CHECK(secrets::base64url("\xfb\xff\xfe?") == "-__-Pw");
+    for (const char* const text : {"Z", "Zg", "Zg=", "=", "====", "Zh==", "Zm9=", "Zm9v\n", "-__-", "Z===", "Zg==Zg=="})
+        CHECK(!secrets::base64_decoded(text));
+}
+
+// ---- Accounts -------------------------------------------------------------------------------------------------------
+
+TEST_CASE("google: A machine asks its metadata server for token and project, and gets the key") {
+    setting with;
+    CHECK(with.read() == key);
+    CHECK(with.server.requests() == 3);
+    CHECK(with.server.received().at(0).header("metadata-flavor") == "Google");
+    CHECK(with.server.last().path == "/v1/projects/my-project/secrets/openai/versions/latest:access");
+    with.options.project = "my-project";
+    CHECK(with.read() == key);
+    CHECK(with.server.requests() == 5);
+    with.options.project = "an/other";
+    CHECK(with.failure().why == reason::permission_denied);
+    CHECK_THAT(with.server.last().path, Contains("/projects/an%2Fother/"));
+}
+
+TEST_CASE("google: What is not Google's metadata server is not believed, and where there is nobody that is known for a while") {
+    setting with;
+    with.cloud.flavor = "";
+    CHECK(with.failure().why == reason::no_credential);
+    CHECK(with.cloud.reads == 0);
+    const fake::closed_port nobody;
+    with.options.metadata = nobody.address();
+    const helpers::failure failed = with.failure();
+    CHECK(failed.why == reason::no_credential);
+    CHECK(failed.retry_after == 30s);
+    CHECK_THAT(failed.text, Contains("nobody answers"));
+}
+
+TEST_CASE("google: A machine without an account says so") {
+    setting with;
+    with.answer({404, "", "text/html", with.cloud.flavor}, "/token");
+    const helpers::failure failed = with.failure();
+    CHECK(failed.why == reason::no_credential);
+    CHECK_THAT(failed.text, Contains("no service account"));
+}
+
+TEST_CASE("google: Credentials of another kind are refused by their name, and a file that is no key without a word of it") {
+    const auto [text, why, about] = GENERATE(table<std::string, reason, std::string>({
+        {R"({"type":"authorized_user","refresh_token":")" + key + "\"}", reason::misconfigured, "kind authorized_user"},
+        {R"({"type":"external_account"})", reason::misconfigured, "kind external_account"},
+        {R"({"type":"impersonated_service_account"})", reason::misconfigured, "kind impersonated_service_account"},
+        {R"({"type":")" + key + "\"}", reason::misconfigured, "not the key file"},
+        {R"({"type":"service_account"})", reason::misconfigured, "name a project"},
+        {R"({"type":"service_account","project_id":"p","private_key":")" + key + "\"}", reason::misconfigured, "no RSA key"},
+        {key, reason::misconfigured, "not the key file"},
+    }));
+    setting with;
+    with.use_key_file(text);
+    const helpers::failure failed = with.failure();
+    CHECK(failed.why == why);
+    if (secrets::has_rs256) {
+        CHECK_THAT(failed.text, Contains(about));
+        with.options.key_file += ".missing";
+        CHECK(with.failure().why == reason::no_credential);
+    } else {
+        CHECK_THAT(failed.text, Contains("takes OpenSSL's libcrypto, which this program is built without"));
+    }
+    CHECK(with.server.requests() == 0);
+}
+
+#ifdef SECRETS_WITH_LIBCRYPTO
+TEST_CASE("google: A key file that is named goes before the metadata server") {
+    if (!account_key::only().is_made()) {
+        WARN("there is no program openssl, so nothing was tested");
+        return;
+    }
+    setting with;
+    with.use_account();
+    CHECK(with.read() == key);
+    CHECK(with.server.requests() == 2);
+    CHECK(with.server.received().at(0).path == "/token");
+}
+
+TEST_CASE("google: A login that fails has its reason, without the assertion or the key") {
+    if (!account_key::only().is_made()) {
+        WARN("there is no program openssl, so nothing was tested");
+        return;
+    }
+    const std::string skew = "Invalid JWT: Token must be a short-lived token. Check your iat and exp values in the JWT claim.";
+    const auto [answer, why] = GENERATE_COPY(table<fake::answer, reason>({
+        {fake::answer{400, R"({"error":"invalid_grant","error_description":")" + key + "\"}"}, reason::no_credential},
+        {fake::answer{400, R"({"error":"invalid_grant","error_description":")" + skew + "\"}"}, reason::clock_skew},
+        {fake::answer{503, key}, reason::server_error},
+        {fake::answer{429, key}, reason::rate_limited},
+        {fake::answer{200, key}, reason::malformed},
+    }));
+    setting with;
+    with.use_account();
+    with.answer(answer, "/token");
+    CHECK(with.failure().why == why);
+    CHECK(with.cloud.reads == 0);
+}
+#endif
+
+TEST_CASE("google: A token endpoint that hangs is given up") {
+    setting with;
+    fake::answer late{200, "{}"};
+    late.until_given_up = true;
+    with.answer(late, "/token");
+    with.options.http.timeout = 100ms;
+    CHECK(with.failure().why == reason::no_credential);
+    with.answer(late);
+    CHECK(with.failure().why == reason::timed_out);
+}
+
+// ---- Secrets --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("google: A name that no secret can have is not asked for, and one that is missing falls through silently") {
+    setting with;
+    with.options.prefix = "api-keys_";
+    const secrets::google_store store(with.options);
+    for (const char* const service : {"a/b", "a b", "a.b", "", "a%2fb", "a:b", "a\n"}) CHECK(!store.read(service));
+    CHECK(!store.read(std::string(247, 'a')));
+    CHECK(with.server.requests() == 0);
+    CHECK(!store.read(std::string(246, 'a')));
+    CHECK(with.cloud.reads == 1);
+
+    with.cloud.secrets["api-keys_openai"] = key;
+    application app;
+    secrets::add_google(app.plugin, "models.get_api_key", with.options);
+    std::string source;
+    app.get_api_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "nowhere"); });
+    CHECK(app.get_api_key("openai") == key);
+    CHECK(source == "google secrets/api-keys_openai");
+    CHECK(app.get_api_key("nobody") == "sk-from-the-environment");
+    CHECK(app.errors.empty());
+}
+
+TEST_CASE("google: A key with line breaks, zeros and other bytes arrives as it was stored") {
+    setting with;
+    with.cloud.secrets["openai"] = std::string("\0\n\xff sk \xc3\xbc", 9);
+    CHECK(with.read() == with.cloud.secrets["openai"]);
+}
+
+TEST_CASE("google: Each way to fail has its reason, and no text has anything that Google sent") {
+    fake::answer exhausted = google::error(429, "RESOURCE_EXHAUSTED"), cut_off = google::payload(key, secrets::crc32c(key));
+    exhausted.more_headers = "Retry-After: 7\r\n";
+    cut_off.cut_off = 10;
+    using row = std::tuple<fake::answer, reason, std::string>;
+    const std::vector<row> table{
+        {google::error(400, "FAILED_PRECONDITION", "It is in DISABLED state."), reason::disabled, "version is disabled"},
+        {google::error(400, "FAILED_PRECONDITION", "It is in DESTROYED state."), reason::deleted, "version is destroyed"},
+        {google::error(403, "PERMISSION_DENIED"), reason::permission_denied, "permission denied"},
+        {google::error(401, "UNAUTHENTICATED"), reason::expired_token, "does not take the token"},
+        {google::error(500, "INTERNAL"), reason::server_error, "status 500"},
+        {google::error(400, "INVALID_ARGUMENT"), reason::rejected, "status 400"},
+        {exhausted, reason::rate_limited, "too many requests"},
+        {{404, "<html>" + key, "text/html"}, reason::malformed, "not one of Secret Manager"},
+        {{307, key, "text/plain", "Location: http://evil.example/" + key + "\r\n"}, reason::redirected, "status 307"},
+        {cut_off, reason::malformed, "cut off"},
+        {google::payload(key, 1), reason::malformed, "checksum"},
+        {google::payload("", 0), reason::missing_field, "the key is empty"},
+        {{200, R"({"payload":{"data":")" + base64(key) + "\"}}"}, reason::malformed, "checksum"},
+        {{200, R"({"payload":{"data":")" + key + R"(","dataCrc32c":"1"}})"}, reason::malformed, "no data"},
+        {{200, R"({"payload":{"data":["c2s="],"dataCrc32c":"1"}})"}, reason::malformed, "no data"},
+        {{200, key}, reason::malformed, "no data"},
+    };
+    for (const auto& [answer, why, text] : table) {
+        CAPTURE(text);
+        setting with;
+        with.answer(answer);
+        const helpers::failure failed = with.failure();
+        CHECK(failed.why == why);
+        CHECK_THAT(failed.text, Contains("google: " + with.server.address() + ", secrets/openai: ") && Contains(text));
+        CHECK(failed.retry_after == (answer.status == 429 ? std::optional(7s) : std::nullopt));
+    }
+    setting with;
+    const fake::closed_port nobody;
+    with.options.address = nobody.address();
+    CHECK(with.failure().why == reason::unreachable);
+}
+
+TEST_CASE("google: A failure goes where the options say") {
+    setting with;
+    with.answer(google::error(400, "FAILED_PRECONDITION"));
+    with.options.on_failure = secrets::on_failure::fail;
+    application app;
+    secrets::add_google(app.plugin, "models.get_api_key", with.options);
+    CHECK(failure_of([&] { app.get_api_key("openai"); }).why == reason::disabled);
+    CHECK(app.runs == 0);
+}
+
+// ---- Time and threads -----------------------------------------------------------------------------------------------
+
+TEST_CASE("google: A token that has expired in the middle is renewed, once") {
+    setting with;
+    const secrets::google_store store(with.options);
+    CHECK(store.read("openai") == key);
+    with.cloud.expire();
+    CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 2);
+    CHECK(with.cloud.reads == 3);
+    with.answer(google::error(401, "UNAUTHENTICATED"));
+    CHECK(failure_of([&] { store.read("openai"); }).why == reason::expired_token);
+    CHECK(with.cloud.logins == 3);
+}
+
+TEST_CASE("google: However many threads ask at once, Secret Manager and the metadata server are asked once") {
+    constexpr std::size_t count = 500;
+    setting with;
+    secrets::cache cache;
+    with.cloud.instead = [&](const fake::request& asked) -> std::optional<fake::answer> {
+        if (asked.path.ends_with(":access"))
+            helpers::eventually([&] { return cache.waiting() >= count - 1 || with.cloud.reads > 0; });
+        return std::nullopt;
+    };
+    application app;
+    cache.add_to(app.plugin);
+    secrets::add_google(app.plugin, "models.get_api_key", with.options);
+    const std::vector<std::string> got = helpers::in_threads(count, [&] { return app.get_api_key("openai"); });
+    CHECK(got == std::vector<std::string>(count, key));
+    CHECK(with.cloud.logins == 1);
+    CHECK(with.cloud.reads == 1);
+}
+
+// ---- Options --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("google: The options come from the variables of Google's own clients") {
+    const variable project("GOOGLE_CLOUD_PROJECT", nullptr), file("GOOGLE_APPLICATION_CREDENTIALS", nullptr),
+        host("GCE_METADATA_HOST", nullptr);
+    CHECK_FALSE(secrets::google_from_environment());
+    {
+        const variable set("GOOGLE_CLOUD_PROJECT", "p");
+        CHECK(secrets::google_from_environment().value().project == "p");
+        CHECK(secrets::google_from_environment().value().metadata == "http://metadata.google.internal");
+        CHECK(secrets::google_from_environment().value().address == "https://secretmanager.googleapis.com");
+    }
+    {
+        const variable set("GOOGLE_APPLICATION_CREDENTIALS", "/key.json");
+        CHECK(secrets::google_from_environment().value().key_file == "/key.json");
+    }
+    const variable set("GCE_METADATA_HOST", "127.0.0.1:80");
+    CHECK(secrets::google_from_environment().value().metadata == "http://127.0.0.1:80");
+}
+
+TEST_CASE("google: No token goes to an address without TLS") {
+    setting with;
+    with.options.address = "http://secretmanager.example";
+    CHECK(with.failure().why == reason::misconfigured);
+    CHECK(with.cloud.reads == 0);
+}
+
+// ---- Google's own client --------------------------------------------------------------------------------------------
+
+#if defined(GOOGLE_PYTHON) && defined(SECRETS_WITH_LIBCRYPTO)
+TEST_CASE("google: Google's own client takes our signature, and logs in and reads from the same stand-in") {
+    if (!account_key::only().is_made()) {
+        WARN("there is no program openssl, so nothing was tested");
+        return;
+    }
+    setting with;
+    with.use_account();
+    CHECK(with.read() == key);
+    const variable assertion("TEST_ASSERTION", with.cloud.last_assertion().c_str()),
+        root("GCE_METADATA_ROOT", with.server.address().substr(7).c_str());  // as its version of 2018 names the variable
+    const std::string output = helpers::searched(cloud::output_of(
+        GOOGLE_PYTHON " -B '" SCRIPTS "/google_clients.py' " + with.server.address() + ' ' + with.options.key_file + ' ' +
+        account_key::only().certificate()));
+    INFO(output);
+    CHECK_THAT(output, Contains("our assertion: " + account + ' ' + with.server.address() + "/token 3600 key-1\n"));
+    CHECK_THAT(output, Contains("changed: ValueError\n"));
+    CHECK_THAT(output, Contains("key file: openai " + cloud::digest(key) + '\n'));
+    CHECK_THAT(output, Contains("metadata: openai " + cloud::digest(key) + '\n'));
+    CHECK_THAT(output, Contains("key file: nobody NOT_FOUND\n"));
+    WARN(output.substr(0, output.find('\n')));  // the version
+}
+#endif
