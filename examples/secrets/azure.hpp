@@ -169,11 +169,10 @@ inline fetched<secret_text> azure_store::token_of_client(const std::string& reso
     if (!options_.client_secret.empty()) {
         ask.body += form_encoded({{"client_secret", options_.client_secret}});
     } else {
-        const std::optional<secret_text> token = text_of_file(options_.federated_token_file);
+        const std::optional<secret_text> token = token_in_file(options_.federated_token_file);
         if (!token) throw http_.error(reason::no_credential, ask.about, "the file of the federated token cannot be read");
-        const std::string_view assertion = token->view().substr(0, token->view().find_last_not_of(" \r\n") + 1);
         ask.body += form_encoded({{"client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
-                                  {"client_assertion", assertion}});
+                                  {"client_assertion", *token}});
     }
     return token_in(http_, http_.send(ask), ask.about);
 }

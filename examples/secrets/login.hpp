@@ -1,7 +1,7 @@
 #pragma once
 
-// What do the logins of clouds have in common? Variables of the environment, files with a secret in them, and the answers of
-// OAuth 2.0 token endpoints.
+// What do the logins of clouds have in common? Variables of the environment, servers that give tokens to the machines in a
+// cloud, and the answers of OAuth 2.0 token endpoints.
 
 #include "credential.hpp"
 #include "http.hpp"
@@ -10,11 +10,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,21 +22,6 @@ namespace secrets {
 inline std::string environment_variable(const char* name) {
     const char* const value = std::getenv(name);
     return value ? value : "";
-}
-
-/// What is in the file; nothing where it cannot be read. Only wiped memory has held it.
-inline std::optional<secret_text> text_of_file(const std::string& name) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(name.c_str(), "rb"), [](std::FILE* open) {
-        return std::fclose(open);
-    });
-    if (!file) return std::nullopt;
-    std::setvbuf(file.get(), nullptr, _IONBF, 0);
-    secret_text read;
-    char part[1024];
-    for (std::size_t size; (size = std::fread(part, 1, sizeof part, file.get())) > 0;) read += std::string_view(part, size);
-    wipe(part, sizeof part);
-    if (std::ferror(file.get())) return std::nullopt;
-    return read;
 }
 
 /// The token in the answer of a token endpoint, and how long it is good. Throws store_error: `no_credential` where the login is
