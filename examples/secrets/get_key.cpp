@@ -10,6 +10,7 @@
 #include "cache.hpp"
 #include "dotenv.hpp"
 #include "get_api_key.hpp"
+#include "google.hpp"
 #include "in_turn.hpp"
 #include "kv2.hpp"
 
@@ -31,8 +32,8 @@ using api_key_call = decltype(get_api_key)::call_type;
 
 struct options {
     std::vector<std::string_view> services;
-    std::vector<std::string_view> from{"vault", "aws", "azure", "barbican", "env-file"};  // in this order
-    bool from_all = true;                                                                 // of these, where they are configured
+    std::vector<std::string_view> from{"vault", "aws", "azure", "google", "barbican", "env-file"};  // in this order
+    bool from_all = true;  // of these, where they are configured
     std::filesystem::path env_file = ".env";
     std::chrono::seconds ttl = std::chrono::minutes(5);
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
@@ -57,6 +58,7 @@ bool add_source(ext::plugin& plugin, const options& chosen, std::string_view sou
     const auto role = chosen.from_all ? secrets::instance_role::not_asked : secrets::instance_role::asked;
     if (source == "aws") return add(secrets::aws_from_environment(role), secrets::add_aws);
     if (source == "azure") return add(secrets::azure_from_environment(), secrets::add_azure);
+    if (source == "google") return add(secrets::google_from_environment(), secrets::add_google);
     if (source == "barbican") return add(secrets::barbican_from_environment(), secrets::add_barbican);
     if (source != "env-file") throw std::invalid_argument("--from: there is no '" + std::string(source) + "'");
     plugin.on_start(get_api_key, secrets::dotenv_hook(chosen.env_file), std::move(how));
@@ -126,6 +128,7 @@ Prints the API key of each service, from the first of these that has it:
   vault     a KV engine of OpenBao or Vault, where BAO_ADDR or VAULT_ADDR names one: the field "key" of secret/api-keys/SERVICE
   aws       AWS Secrets Manager, where there are a region and a credential: the secret api-keys/SERVICE
   azure     Azure Key Vault, where AZURE_KEYVAULT_URL names one: the secret SERVICE
+  google    Google Secret Manager, where GOOGLE_CLOUD_PROJECT or a key file names a project: the secret SERVICE
   barbican  OpenStack, where OS_AUTH_URL names its Keystone: the secret SERVICE
   env-file  the .env file: the first variable of API_KEY_SERVICE, SERVICE_API_KEY and SERVICE_API_TOKEN that is set in it
 and at last from the environment: the same variables. Of several keys with commas between them, wherever they are from, it is
