@@ -13,6 +13,7 @@ function(plugin_library name source)
     else()
         add_dependencies(library_tests library_${name})
     endif()
+    add_dependencies(plugin_libraries library_${name})
 endfunction()
 
 # Each test case is called library.<its claim>.
@@ -25,6 +26,7 @@ function(library_tests)
 endfunction()
 
 library_tests()
+add_custom_target(plugin_libraries)
 plugin_library(version_1 version VERSION=1)
 plugin_library(version_2 version VERSION=2)
 plugin_library(dynamic_tls version VERSION=1 EXTENSIBLE_DYNAMIC_TLS)
