@@ -19,9 +19,11 @@ constinit std::string_view searched{};
 std::atomic<std::size_t> freed_with_text{0};
 
 // What malloc() gave, which may be a little more than was asked for. 0 where nobody tells.
-std::size_t size_of([[maybe_unused]] void* memory) noexcept {
+std::size_t size_of([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t alignment) noexcept {
 #if defined(__linux__)
     return malloc_usable_size(memory);
+#elif defined(_WIN32)
+    return alignment > alignof(std::max_align_t) ? 0 : ::_msize(memory);
 #else
     return 0;
 #endif
@@ -51,7 +53,7 @@ void* obtain(std::size_t size, std::size_t alignment) noexcept {
     void* const memory = allocate(size, alignment);
     if (!memory) return nullptr;
     used_blocks.fetch_add(1, std::memory_order_relaxed);
-    const std::size_t more = size_of(memory);
+    const std::size_t more = size_of(memory, alignment);
     if (!searched.empty()) std::memset(memory, 0, more);
     const std::size_t now = used_bytes.fetch_add(more, std::memory_order_relaxed) + more;
     for (std::size_t most = most_bytes.load(std::memory_order_relaxed);
@@ -67,8 +69,8 @@ void* obtain_or_throw(std::size_t size, std::size_t alignment) {
 void give_back(void* memory, std::size_t alignment = 1) noexcept {
     if (!memory) return;
     used_blocks.fetch_sub(1, std::memory_order_relaxed);
-    used_bytes.fetch_sub(size_of(memory), std::memory_order_relaxed);
-    const std::string_view block(static_cast<const char*>(memory), searched.empty() ? 0 : size_of(memory));
+    used_bytes.fetch_sub(size_of(memory, alignment), std::memory_order_relaxed);
+    const std::string_view block(static_cast<const char*>(memory), searched.empty() ? 0 : size_of(memory, alignment));
     if (!block.empty() && block.find(searched) != std::string_view::npos) ++freed_with_text;
     free_allocated(memory, alignment);
 }
