@@ -113,6 +113,7 @@ public:
     std::vector<stored> kept{{place, key}};  // the newest first
     std::set<std::string> good;
     int given = 0;
+    std::size_t largest_page = 100;
     std::string issued = "2026-11-24T08:00:00.000000Z", expires = "2026-11-24T09:00:00.000000Z", offered = catalogue(),
                 token_header = "X-Subject-Token", host = "http://localhost:9311";
     std::function<std::optional<fake::answer>(const fake::request&)> instead;
@@ -150,7 +151,7 @@ private:
         std::string entries;
         std::size_t total = 0;
         for (const stored& secret : kept) {
-            if (!is_like(secret.name, pattern) || total++ < offset || total > offset + std::min(limit, 100ul)) continue;
+            if (!is_like(secret.name, pattern) || total++ < offset || total > offset + std::min(limit, largest_page)) continue;
             secret_text name;
             secrets::append_quoted(name, secret.name);
             entries += (entries.empty() ? "" : ",") + (R"({"name":)" + std::string(name.view())) + R"(,"secret_ref":")" + host +
@@ -427,6 +428,11 @@ TEST_CASE("All pages are looked through, and not more than there are") {
     cloud.kept.resize(200);
     CHECK(!key_with(options_for(cloud)));
     CHECK(cloud.finds() == 5);
+
+    cloud.kept.push_back({place, key, "11111111-35a2-4a6e-a5e2-824c576eda65"});
+    cloud.largest_page = 50;  // whatever was asked for
+    CHECK(key_with(options_for(cloud)) == key);
+    CHECK(cloud.finds() == 10);
 }
 
 TEST_CASE("Pages that do not end are given up, and one that is empty is the last") {
@@ -666,6 +672,13 @@ TEST_CASE("A login's answer without a token, or with one that is no header, is m
         return fake::answer{201, text, "application/json", more};
     };
     CHECK(failure_with(options_for(cloud)).why == reason::malformed);
+
+    cloud.instead = [&](const fake::request&) {  // all is there, but not the status
+        return fake::answer{200, R"({"token":{"catalog":)" + cloud.catalogue() + "}}", "application/json",
+                            "X-Subject-Token: a\r\n"};
+    };
+    CHECK(failure_with(options_for(cloud)).why == reason::malformed);
+    CHECK(cloud.server.requests() == 2);
 }
 
 TEST_CASE("Servers that are not there, or do not answer, are given up in time") {
@@ -679,6 +692,9 @@ TEST_CASE("Servers that are not there, or do not answer, are given up in time") 
     const failure failed = failure_with(options);
     CHECK(failed.why == reason::unreachable);
     CHECK_THAT(failed.text, Contains("barbican: " + nobody.address() + ", api-keys/openai: "));
+    cloud.offered =  // a path is not told
+        R"([{"type":"key-manager","endpoints":[{"interface":"public","url":")" + nobody.address() + '/' + token + "\"}]}]";
+    CHECK(failure_with(options).text == failed.text);
 
     cloud.offered = cloud.catalogue();
     options.http.timeout = 50ms;
