@@ -14,7 +14,6 @@
 
 #include <extensible/extensible.hpp>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -74,8 +73,7 @@ private:
 /// Registers its hook so that a failure goes where the options say.
 inline ext::hook add_aws(ext::plugin& owner, std::string_view function, aws_options options,
                          ext::hook_options how = {.id = "aws"}) {
-    const on_failure choice = options.on_failure;
-    return add_store(owner, function, std::make_shared<const aws_store>(std::move(options)), choice, std::move(how));
+    return add_store<aws_store>(owner, function, std::move(options), std::move(how));
 }
 
 // ---- The environment ------------------------------------------------------------------------------------------------
@@ -143,8 +141,7 @@ inline std::optional<aws_failure> failure_of(std::string_view error, std::string
     return std::nullopt;
 }
 
-inline std::optional<aws_failure> failure_of(const http_answer& answer) {
-    const json body = parse_json(answer.body);
+inline std::optional<aws_failure> failure_of(const http_answer& answer, const json& body) {
     const auto message = text(member(&body, "message")), other = text(member(&body, "Message"));
     return failure_of(aws_error(answer, body), message ? *message : other.value_or(""));
 }
@@ -156,7 +153,7 @@ inline std::optional<std::string> aws_store::key_in(const http_answer& answer, c
     const json body = parse_json(answer.body);
     if (answer.status != 200) {
         if (aws_detail::aws_error(answer, body) == "ResourceNotFound") return std::nullopt;
-        if (const auto failure = aws_detail::failure_of(answer))
+        if (const auto failure = aws_detail::failure_of(answer, body))
             throw http_.error(failure->why, answer, about, std::string(failure->text));
         throw http_.error(answer, about);
     }
@@ -195,7 +192,7 @@ inline http_request aws_store::request_for(std::string_view service, const aws_k
     request.sign = aws_signature{"aws:amz:" + options_.region + ":secretsmanager", key.id, key.secret};
     request.repeatable = true;
     request.passing = [](const http_answer& answer) {
-        const auto failure = aws_detail::failure_of(answer);
+        const auto failure = aws_detail::failure_of(answer, parse_json(answer.body));
         return failure ? is_passing(failure->why) : answer.status == 429 || answer.status >= 500;
     };
     return request;

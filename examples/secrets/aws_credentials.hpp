@@ -95,13 +95,13 @@ inline bool is_container_address(const std::string& url) {
 namespace aws_detail {
 
 inline std::string container_address() {
-    const std::string path = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    if (path.empty()) return variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    const std::string path(variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"));
+    if (path.empty()) return std::string(variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"));
     return "http://169.254.170.2" + (path.starts_with('/') ? path : '/' + path);  // or it would belong to the host's name
 }
 
 inline std::string instance_address(instance_role role) {
-    const std::string address = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    const std::string address(variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"));
     if (detail::equals_ignoring_case(variable("AWS_EC2_METADATA_DISABLED"), "true")) return "";
     return address.empty() && role == instance_role::asked ? "http://169.254.169.254" : address;
 }

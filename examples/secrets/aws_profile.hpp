@@ -2,11 +2,11 @@
 
 // What do AWS's files, ~/.aws/credentials and ~/.aws/config, say of a profile?
 
+#include "environment.hpp"
 #include "wipe.hpp"
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -42,15 +42,14 @@ namespace aws_detail {
 
 // The first of these variables that is set, and not to nothing.
 template <class... Names>
-std::string variable(const char* name, Names... more) {
-    const char* const value = std::getenv(name);
-    if (value && *value) return value;
-    if constexpr (sizeof...(more) > 0) return variable(more...);
-    else return "";
+std::string_view variable(const char* name, Names... more) {
+    const std::string_view value = environment_variable(name);
+    if constexpr (sizeof...(more) > 0) return value.empty() ? variable(more...) : value;
+    else return value;
 }
 
 inline std::filesystem::path file_of(const char* name, const char* usual) {
-    const std::string file = variable(name), home = variable("HOME");
+    const std::string file(variable(name)), home(variable("HOME"));
     if (file.empty()) return home.empty() ? "" : home + "/.aws/" + usual;
     return file.starts_with("~/") ? home + file.substr(1) : file;
 }

@@ -6,6 +6,7 @@
 //     if (auto vault = secrets::azure_from_environment()) secrets::add_azure(plugin, "models.get_api_key", *vault);
 
 #include "credential.hpp"
+#include "environment.hpp"
 #include "http.hpp"
 #include "json.hpp"
 #include "login.hpp"
@@ -13,7 +14,6 @@
 
 #include <extensible/extensible.hpp>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -83,8 +83,7 @@ private:
 /// Registers its hook so that a failure goes where the options say.
 inline ext::hook add_azure(ext::plugin& owner, std::string_view function, azure_options options,
                            ext::hook_options how = {.id = "azure"}) {
-    const on_failure choice = options.on_failure;
-    return add_store(owner, function, std::make_shared<const azure_store>(std::move(options)), choice, std::move(how));
+    return add_store<azure_store>(owner, function, std::move(options), std::move(how));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -97,11 +96,11 @@ inline std::optional<azure_options> azure_from_environment() {
     options.client = environment_variable("AZURE_CLIENT_ID");
     options.client_secret = environment_variable("AZURE_CLIENT_SECRET");
     options.federated_token_file = environment_variable("AZURE_FEDERATED_TOKEN_FILE");
-    if (const std::string host = environment_variable("AZURE_AUTHORITY_HOST"); !host.empty())
+    if (const std::string host(environment_variable("AZURE_AUTHORITY_HOST")); !host.empty())
         options.authority = host.find("://") == std::string::npos ? "https://" + host : host;
     options.identity_endpoint = environment_variable("IDENTITY_ENDPOINT");
     options.identity_header = environment_variable("IDENTITY_HEADER");
-    const std::string metadata = environment_variable("AZURE_POD_IDENTITY_AUTHORITY_HOST");
+    const std::string_view metadata = environment_variable("AZURE_POD_IDENTITY_AUTHORITY_HOST");
     if (!metadata.empty()) options.metadata = metadata;
     return options;
 }

@@ -9,6 +9,7 @@
 // whoever may store secrets in the project can replace a key. A UUID names one secret for ever, and needs no search.
 
 #include "credential.hpp"
+#include "environment.hpp"
 #include "http.hpp"
 #include "json.hpp"
 #include "keystone.hpp"
@@ -19,10 +20,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,8 +78,7 @@ private:
 /// Registers its hook so that a failure goes where the options say.
 inline ext::hook add_barbican(ext::plugin& owner, std::string_view function, barbican_options options,
                               ext::hook_options how = {.id = "barbican"}) {
-    const on_failure choice = options.on_failure;
-    return add_store(owner, function, std::make_shared<const barbican_store>(std::move(options)), choice, std::move(how));
+    return add_store<barbican_store>(owner, function, std::move(options), std::move(how));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -88,14 +86,10 @@ inline ext::hook add_barbican(ext::plugin& owner, std::string_view function, bar
 inline std::optional<barbican_options> barbican_from_environment() {
     std::optional<keystone_options> login = keystone_from_environment();
     if (!login) return std::nullopt;
-    const auto variable = [](const char* name) -> std::string {
-        const char* const value = std::getenv(name);
-        return value ? value : "";
-    };
     barbican_options options{.keystone = std::move(*login)};
-    options.http.ca_file = variable("OS_CACERT");
-    options.http.client_certificate = variable("OS_CERT");
-    options.http.client_key = variable("OS_KEY");
+    options.http.ca_file = environment_variable("OS_CACERT");
+    options.http.client_certificate = environment_variable("OS_CERT");
+    options.http.client_key = environment_variable("OS_KEY");
     return options;
 }
 

@@ -8,6 +8,7 @@
 
 #include "credential.hpp"
 #include "encoding.hpp"
+#include "environment.hpp"
 #include "http.hpp"
 #include "json.hpp"
 #include "login.hpp"
@@ -18,7 +19,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -80,8 +80,7 @@ private:
 /// Registers its hook so that a failure goes where the options say.
 inline ext::hook add_google(ext::plugin& owner, std::string_view function, google_options options,
                             ext::hook_options how = {.id = "google"}) {
-    const on_failure choice = options.on_failure;
-    return add_store(owner, function, std::make_shared<const google_store>(std::move(options)), choice, std::move(how));
+    return add_store<google_store>(owner, function, std::move(options), std::move(how));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -90,7 +89,7 @@ inline std::optional<google_options> google_from_environment() {
     google_options options;
     options.project = environment_variable("GOOGLE_CLOUD_PROJECT");
     options.key_file = environment_variable("GOOGLE_APPLICATION_CREDENTIALS");
-    const std::string metadata = environment_variable("GCE_METADATA_HOST");
+    const std::string metadata(environment_variable("GCE_METADATA_HOST"));
     if (!metadata.empty()) options.metadata = "http://" + metadata;
     if (options.project.empty() && options.key_file.empty() && metadata.empty()) return std::nullopt;
     return options;

@@ -4,6 +4,7 @@
 // catalogue of the services' addresses.
 
 #include "credential.hpp"
+#include "environment.hpp"
 #include "http.hpp"
 #include "json.hpp"
 #include "store.hpp"
@@ -11,7 +12,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -80,26 +80,22 @@ bool is_uuid(std::string_view text) noexcept;
 // ---------------------------------------------------------------------------------------------------------------------
 
 inline std::optional<keystone_options> keystone_from_environment() {
-    const auto variable = [](const char* name) -> std::string_view {
-        const char* const value = std::getenv(name);
-        return value ? value : "";
-    };
     keystone_options options;
-    options.auth_url = variable("OS_AUTH_URL");
+    options.auth_url = environment_variable("OS_AUTH_URL");
     if (options.auth_url.empty()) return std::nullopt;
-    options.application_credential_id = variable("OS_APPLICATION_CREDENTIAL_ID");
-    options.application_credential_secret = secret_text(variable("OS_APPLICATION_CREDENTIAL_SECRET"));
-    options.user_id = variable("OS_USER_ID");
-    options.user_name = variable("OS_USERNAME");
-    options.user_domain_id = variable("OS_USER_DOMAIN_ID");
-    options.user_domain_name = variable("OS_USER_DOMAIN_NAME");
-    options.password = secret_text(variable("OS_PASSWORD"));
-    options.project_id = variable("OS_PROJECT_ID");
-    options.project_name = variable("OS_PROJECT_NAME");
-    options.project_domain_id = variable("OS_PROJECT_DOMAIN_ID");
-    options.project_domain_name = variable("OS_PROJECT_DOMAIN_NAME");
-    options.region = variable("OS_REGION_NAME");
-    if (const std::string_view interface = variable("OS_INTERFACE"); !interface.empty()) options.interface = interface;
+    options.application_credential_id = environment_variable("OS_APPLICATION_CREDENTIAL_ID");
+    options.application_credential_secret = secret_text(environment_variable("OS_APPLICATION_CREDENTIAL_SECRET"));
+    options.user_id = environment_variable("OS_USER_ID");
+    options.user_name = environment_variable("OS_USERNAME");
+    options.user_domain_id = environment_variable("OS_USER_DOMAIN_ID");
+    options.user_domain_name = environment_variable("OS_USER_DOMAIN_NAME");
+    options.password = secret_text(environment_variable("OS_PASSWORD"));
+    options.project_id = environment_variable("OS_PROJECT_ID");
+    options.project_name = environment_variable("OS_PROJECT_NAME");
+    options.project_domain_id = environment_variable("OS_PROJECT_DOMAIN_ID");
+    options.project_domain_name = environment_variable("OS_PROJECT_DOMAIN_NAME");
+    options.region = environment_variable("OS_REGION_NAME");
+    if (const std::string_view interface = environment_variable("OS_INTERFACE"); !interface.empty()) options.interface = interface;
     return options;
 }
 

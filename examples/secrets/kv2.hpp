@@ -13,7 +13,6 @@
 
 #include <extensible/extensible.hpp>
 
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -58,8 +57,7 @@ private:
 /// Registers its hook so that a failure goes where the options say.
 inline ext::hook add_kv2(ext::plugin& owner, std::string_view function, kv2_options options,
                          ext::hook_options how = {.id = "kv2"}) {
-    const on_failure choice = options.on_failure;
-    return add_store(owner, function, std::make_shared<const kv2_store>(std::move(options)), choice, std::move(how));
+    return add_store<kv2_store>(owner, function, std::move(options), std::move(how));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

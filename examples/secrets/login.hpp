@@ -1,7 +1,7 @@
 #pragma once
 
-// What do the logins of clouds have in common? Variables of the environment, servers that give tokens to the machines in a
-// cloud, and the answers of OAuth 2.0 token endpoints.
+// What do the logins of clouds have in common? Servers that give tokens to the machines in a cloud, and the answers of OAuth 2.0
+// token endpoints.
 
 #include "credential.hpp"
 #include "http.hpp"
@@ -11,18 +11,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace secrets {
-
-/// The variable's value; empty where it is not set.
-inline std::string environment_variable(const char* name) {
-    const char* const value = std::getenv(name);
-    return value ? value : "";
-}
 
 /// The token in the answer of a token endpoint, and how long it is good. Throws store_error: `no_credential` where the login is
 /// refused.

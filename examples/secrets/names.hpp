@@ -2,9 +2,10 @@
 
 // Which variables may hold a service's keys, how does a variable hold several, and whose turn is it? Only this header knows.
 
+#include "environment.hpp"
+
 #include <array>
 #include <cstddef>
-#include <cstdlib>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -57,10 +58,7 @@ std::optional<key_variable> find_keys(std::string_view service, const Lookup& va
 
 /// The same, in the environment, which must not change meanwhile.
 inline std::optional<key_variable> find_keys_in_environment(std::string_view service) {
-    return find_keys(service, [](const std::string& name) -> std::string_view {
-        const char* const value = std::getenv(name.c_str());
-        return value ? value : "";
-    });
+    return find_keys(service, [](const std::string& name) { return environment_variable(name.c_str()); });
 }
 
 /// Of the service's keys in the list the one whose turn it is; empty for a list without keys. Each list of each service has

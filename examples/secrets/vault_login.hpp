@@ -64,12 +64,6 @@ private:
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-namespace detail {
-
-inline json json_text(std::string_view text) { return json_string(text); }
-
-}  // namespace detail
-
 inline vault_token::vault_token(vault_login login, std::string address, const http_headers& headers, const http_client& http)
     : login_(std::move(login)),
       address_(std::move(address)),
@@ -85,15 +79,15 @@ inline fetched<secret_text> vault_token::fetch() const {
     };
     json body = json::object();
     if (!login_.role_id.empty()) {
-        body["role_id"] = detail::json_text(login_.role_id);
+        body["role_id"] = json_string(login_.role_id);
         const bool is_in_file = login_.secret_id.empty() && !login_.secret_id_file.empty();
-        if (is_in_file) body["secret_id"] = detail::json_text(read(login_.secret_id_file, "the AppRole's secret id"));
-        else if (!login_.secret_id.empty()) body["secret_id"] = detail::json_text(login_.secret_id);
+        if (is_in_file) body["secret_id"] = json_string(read(login_.secret_id_file, "the AppRole's secret id"));
+        else if (!login_.secret_id.empty()) body["secret_id"] = json_string(login_.secret_id);
         return log_in("approle", body);
     }
     if (!login_.kubernetes_role.empty()) {
-        body["role"] = detail::json_text(login_.kubernetes_role);
-        body["jwt"] = detail::json_text(read(login_.kubernetes_token_file, "the service account's token"));
+        body["role"] = json_string(login_.kubernetes_role);
+        body["jwt"] = json_string(read(login_.kubernetes_token_file, "the service account's token"));
         return log_in("kubernetes", body);
     }
     return {read(login_.token_file, "the token"), std::nullopt};

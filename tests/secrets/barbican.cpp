@@ -44,16 +44,6 @@ struct stored {
     std::string name, payload, id = uuid;
 };
 
-std::string percent_decoded(const std::string& text) {
-    std::string decoded;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '+') decoded += ' ';
-        else if (text[i] != '%' || i + 2 >= text.size()) decoded += text[i];
-        else decoded += static_cast<char>(std::stoi(text.substr(std::exchange(i, i + 2) + 1, 2), nullptr, 16));
-    }
-    return decoded;
-}
-
 // As SQL's LIKE does.
 bool is_like(std::string_view name, std::string_view pattern) {
     if (pattern.empty()) return name.empty();
@@ -67,7 +57,7 @@ std::string parameter(const std::string& path, const std::string& name) {
     const std::size_t at = path.find(name + '=');
     if (at == std::string::npos) return "";
     const std::size_t begin = at + name.size() + 1;
-    return percent_decoded(path.substr(begin, path.find('&', begin) - begin));
+    return fake::decoded(path.substr(begin, path.find('&', begin) - begin));
 }
 
 // The three forms that errors have.
@@ -146,7 +136,7 @@ private:
     }
 
     fake::answer list(const std::string& path) const {
-        const std::string pattern = percent_decoded(parameter(path, "name"));  // a second time
+        const std::string pattern = fake::decoded(parameter(path, "name"));  // a second time
         const auto offset = std::stoul("0" + parameter(path, "offset")), limit = std::stoul("0" + parameter(path, "limit"));
         std::string entries;
         std::size_t total = 0;

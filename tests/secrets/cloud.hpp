@@ -17,27 +17,13 @@
 
 namespace cloud {
 
-// "%2F" is "/", and "+" is " ".
-inline std::string decoded(std::string_view text) {
-    std::string read;
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        if (text[at] == '%' && at + 2 < text.size()) {
-            read += static_cast<char>(std::stoi(std::string(text.substr(at + 1, 2)), nullptr, 16));
-            at += 2;
-        } else {
-            read += text[at] == '+' ? ' ' : text[at];
-        }
-    }
-    return read;
-}
-
 // Of a form or a query: "a=1&b=2".
 inline std::map<std::string, std::string> fields(std::string_view form) {
     std::map<std::string, std::string> read;
     while (!form.empty()) {
         const std::string_view field = form.substr(0, form.find('&'));
         const std::size_t equals = std::min(field.find('='), field.size());
-        read[decoded(field.substr(0, equals))] = decoded(field.substr(std::min(equals + 1, field.size())));
+        read[fake::decoded(field.substr(0, equals))] = fake::decoded(field.substr(std::min(equals + 1, field.size())));
         form.remove_prefix(std::min(field.size() + 1, form.size()));
     }
     return read;

@@ -55,6 +55,20 @@ private:
     int number_;
 };
 
+// "%2F" is "/", and "+" is " ".
+inline std::string decoded(std::string_view text) {
+    std::string read;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (text[at] == '%' && at + 2 < text.size()) {
+            read += static_cast<char>(std::stoi(std::string(text.substr(at + 1, 2)), nullptr, 16));
+            at += 2;
+        } else {
+            read += text[at] == '+' ? ' ' : text[at];
+        }
+    }
+    return read;
+}
+
 // Gives the socket a free port, and tells which.
 inline int bind_to_loopback(int socket) {
     sockaddr_in address{};
