@@ -1,6 +1,6 @@
 #pragma once
 
-// How does a test open a shared library by itself, and see whether one is in memory?
+// Is a shared library in memory, and how many are there?
 
 #if defined(_WIN32)
 #if !defined(NOMINMAX)
@@ -20,11 +20,10 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <stdexcept>
-#include <string>
 
 namespace tests {
 
+/// Whether the process has it open.
 inline bool is_in_memory(const std::filesystem::path& file) {
 #if defined(_WIN32)
     return ::GetModuleHandleW(std::filesystem::absolute(file).make_preferred().c_str()) != nullptr;
@@ -51,45 +50,5 @@ inline std::size_t loaded_libraries() {
     return number;
 #endif
 }
-
-/// A shared library, which is open as long as this lives.
-class open_library {
-public:
-    explicit open_library(const char* path)
-#if defined(_WIN32)
-        : handle_(::LoadLibraryA(path)) {
-        if (!handle_) throw std::runtime_error(std::string(path) + " cannot be opened");
-    }
-#else
-        : handle_(::dlopen(path, RTLD_NOW | RTLD_LOCAL)) {
-        if (!handle_) throw std::runtime_error(::dlerror());
-    }
-#endif
-    open_library(const open_library&) = delete;
-    open_library& operator=(const open_library&) = delete;
-    ~open_library() {
-#if defined(_WIN32)
-        ::FreeLibrary(handle_);
-#else
-        ::dlclose(handle_);
-#endif
-    }
-
-    template <class Function>
-    Function* function(const char* name) const {
-#if defined(_WIN32)
-        return reinterpret_cast<Function*>(reinterpret_cast<void*>(::GetProcAddress(handle_, name)));
-#else
-        return reinterpret_cast<Function*>(::dlsym(handle_, name));
-#endif
-    }
-
-private:
-#if defined(_WIN32)
-    HMODULE handle_;
-#else
-    void* handle_;
-#endif
-};
 
 }  // namespace tests

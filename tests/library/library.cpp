@@ -2,7 +2,7 @@
 #include "half_way.hpp"
 
 #include "../catch.hpp"
-#include "../open_library.hpp"
+#include "../in_memory.hpp"
 #include "../latch.hpp"
 
 #include <extensible/extensible.hpp>

@@ -1,8 +1,10 @@
 // A program that opens a library with hooks, while its own threads call the functions: host <library> [one-registry]
 
-#include "../open_library.hpp"
-#include "api.hpp"
+#include "../in_memory.hpp"
 #include "../latch.hpp"
+#include "api.hpp"
+
+#include <extensible/detail/loader.hpp>
 
 #include <atomic>
 #include <cstdio>
@@ -27,7 +29,7 @@ void fail(const char* claim, int line) {
 
 class library {
 public:
-    explicit library(const char* path) : path_(path), open_(std::in_place, path) { EXPECT(tests::is_in_memory(path)); }
+    explicit library(const char* path) : path_(path), open_(std::in_place, path, path) { EXPECT(tests::is_in_memory(path)); }
     library(const library&) = delete;
     library& operator=(const library&) = delete;
     ~library() {
@@ -37,12 +39,12 @@ public:
 
     template <class Function>
     Function* function(const char* name) const {
-        return open_->function<Function>(name);
+        return open_->find<Function>(name);
     }
 
 private:
     const char* path_;
-    std::optional<tests::open_library> open_;
+    std::optional<ext::detail::shared_library> open_;
 };
 
 void load_and_unload_while_threads_call(const char* path) {

@@ -7,12 +7,13 @@
 // nothing is claimed: it prints how long things take, see latency.hpp. The shared library is that of tests/shared_library: one
 // more plugin, which is opened and closed.
 
-#include "../open_library.hpp"
+#include "../in_memory.hpp"
 #include "../shared_library/api.hpp"
 #include "latency.hpp"
 #include "plugins.hpp"
 #include "world.hpp"
 
+#include <extensible/detail/loader.hpp>
 #include <extensible/extensible.hpp>
 
 #include <algorithm>
@@ -176,10 +177,10 @@ void open_library(world& w, unsigned) {
     host_api host{w.registry, w.get_key, w.inner, &ext::default_registry()};
     do {
         {
-            const tests::open_library opened(w.library);
-            opened.function<load_function>("load")(host);
+            const ext::detail::shared_library opened(w.library, w.library);
+            opened.find<load_function>("load")(host);
             expect(w.inner(1) == 2, "the shared library's hooks run");
-            opened.function<unload_function>("unload")();
+            opened.find<unload_function>("unload")();
             expect(host.captured == 0, "what the shared library's hooks captured is destroyed when unload() returns");
         }
         expect(!tests::is_in_memory(w.library), "nothing keeps the shared library from being closed");

@@ -1,8 +1,10 @@
 // A program that hands its registry to a library: host <library> done | <a word of the library's stamp>
 // It exports its symbols, so the default registry is shared as well, but not on Windows.
 
-#include "../open_library.hpp"
+#include "../in_memory.hpp"
 #include "attempts.hpp"
+
+#include <extensible/detail/loader.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -33,10 +35,10 @@ std::string text_of(attempt_function* tried, const handed& given, attempt attemp
 }  // namespace
 
 int main(int, char** arguments) try {
-    std::optional<tests::open_library> library(std::in_place, arguments[1]);
+    std::optional<ext::detail::shared_library> library(std::in_place, arguments[1], arguments[1]);
     const std::string_view expected = arguments[2];
-    auto* const in_library = library->function<attempt_function>("attempt_in_library");
-    auto* const use_own = library->function<void()>("use_own");
+    auto* const in_library = library->find<attempt_function>("attempt_in_library");
+    auto* const use_own = library->find<void()>("use_own");
 
 #if defined(_WIN32)
     const std::initializer_list<bool> tried = {false};
