@@ -14,6 +14,11 @@
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
+template <class R>
+struct stage_for {
+    using type = void;
+};
+
 #if EXTENSIBLE_COROUTINES
 
 // What `co_await` uses of an operand: its operator co_await, or itself.
@@ -130,6 +135,12 @@ struct without_value<Task<T, More...>> {
     using type = Task<void, More...>;
 };
 
+template <coroutine_type R>
+struct stage_for<R> {
+    // A family that awaits only its own, as Boost.Asio's does, has stages of that family.
+    using type = typename std::conditional_t<takes_stages<R>, std::type_identity<stage>, without_value<R>>::type;
+};
+
 #else  // nothing is awaited
 
 template <class T>
@@ -146,18 +157,6 @@ using outcome_of = R;
 
 class stage;
 
-#endif
-
-template <class R>
-struct stage_for {
-    using type = void;
-};
-#if EXTENSIBLE_COROUTINES
-template <coroutine_type R>
-struct stage_for<R> {
-    // A family that awaits only its own, as Boost.Asio's does, has stages of that family.
-    using type = typename std::conditional_t<takes_stages<R>, std::type_identity<stage>, without_value<R>>::type;
-};
 #endif
 
 /// The type of coroutine that the parts of a call are, for functions that return R; void where R is not awaited.

@@ -4,6 +4,10 @@
 
 #include <extensible/detail/config.hpp>
 
+#if !EXTENSIBLE_COROUTINES
+#error "ext::hooks: the ready-made hooks may be awaited, and this standard library has no <coroutine>"
+#endif
+
 #include <chrono>
 #include <functional>
 #include <thread>
