@@ -13,7 +13,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,13 +48,8 @@ public:
                             R"(", resource="https://vault.azure.net")";
     std::function<std::optional<fake::answer>(const std::string& host, const fake::request&)> instead{};
     int lifetime = 3599;
+    cloud::tokens tokens{token_begin};
     std::atomic<int> challenges = 0, logins = 0, reads = 0;
-
-    // No token that was given before is good any more.
-    void expire() {
-        const std::lock_guard lock(mutex_);
-        ++generation_;
-    }
 
     fake::answer operator()(const fake::request& asked) {
         const auto [host, path, query] = cloud::target_of(asked);
@@ -74,11 +68,6 @@ public:
     }
 
 private:
-    std::string token() const {
-        const std::lock_guard lock(mutex_);
-        return token_begin + '-' + std::to_string(generation_);
-    }
-
     fake::answer answer_vault(const fake::request& asked, const std::string& path, const std::string& query) {
         const std::string with_challenge = "WWW-Authenticate: " + challenge + "\r\n";
         if (!asked.header("authorization")) {
@@ -88,7 +77,7 @@ private:
             return no_token;
         }
         ++reads;
-        if (asked.header("authorization") != "Bearer " + token()) {
+        if (asked.header("authorization") != "Bearer " + tokens.good()) {
             fake::answer invalid = error(401, "Unauthorized");
             invalid.more_headers = with_challenge;
             return invalid;
@@ -123,8 +112,8 @@ private:
                              form["grant_type"] == "client_credentials" && form["client_id"] == client &&
                              form["scope"] == "https://vault.azure.net/.default" && has_secret != has_assertion;
         if (!is_good) return {401, R"({"error":"invalid_client","error_description":")" + asked.body + "\"}"};
-        return {200, R"({"token_type":"Bearer","expires_in":)" + std::to_string(lifetime) + R"(,"access_token":")" + token() +
-                         "\"}"};
+        return {200, R"({"token_type":"Bearer","expires_in":)" + std::to_string(lifetime) + R"(,"access_token":")" +
+                         tokens.good() + "\"}"};
     }
 
     fake::answer answer_metadata(const fake::request& asked, const std::string& query, const std::string& version,
@@ -135,11 +124,9 @@ private:
             return error(400, "bad_request");
         const std::string end = version == "2018-02-01" ? R"("expires_in":"3599",)" : "";
         return {200, "{" + end + R"("expires_on":")" + std::to_string(cloud::unix_time() + lifetime) +
-                         R"(","resource":"https://vault.azure.net","token_type":"Bearer","access_token":")" + token() + "\"}"};
+                         R"(","resource":"https://vault.azure.net","token_type":"Bearer","access_token":")" +
+                         tokens.good() + "\"}"};
     }
-
-    mutable std::mutex mutex_;
-    int generation_ = 0;  // guarded by the mutex
 };
 
 // A program with a client's secret, for which the stand-in is the whole network: its proxy.
@@ -499,15 +486,7 @@ TEST_CASE("azure: Failures go where the options say") {
 
 TEST_CASE("azure: A token that has expired in the middle is renewed, once") {
     setting with;
-    const secrets::azure_store store(with.options);
-    CHECK(store.read("openai") == key);
-    with.cloud.expire();
-    CHECK(store.read("openai") == key);
-    CHECK(with.cloud.logins == 2);
-    CHECK(with.cloud.reads == 3);
-    with.answer(azure::error(401, "Unauthorized"));
-    CHECK(failure_of([&] { store.read("openai"); }).why == reason::expired_token);
-    CHECK(with.cloud.logins == 3);
+    cloud::check_renewal<secrets::azure_store>(with, key, azure::error(401, "Unauthorized"));
 }
 
 TEST_CASE("azure: A token is kept, and renewed before its end") {

@@ -2,9 +2,12 @@
 
 // What do the stand-ins of clouds need beside a server? To read URLs and forms, the time, and the programs of others.
 
+#include "catch.hpp"
+#include "secrets/helpers.hpp"
 #include "secrets/server.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace cloud {
 
@@ -43,6 +47,34 @@ inline target target_of(const fake::request& asked) {
     }
     const std::size_t question = std::min(rest.find('?'), rest.size());
     return {host.substr(0, host.find(':')), rest.substr(0, question), rest.substr(std::min(question + 1, rest.size()))};
+}
+
+// The tokens that a cloud gives. Any thread may use it.
+class tokens {
+public:
+    explicit tokens(std::string begin) : begin_(std::move(begin)) {}
+    std::string good() const { return begin_ + '-' + std::to_string(generation_); }
+
+    // No token that was given before is good any more.
+    void expire() { ++generation_; }
+
+private:
+    const std::string begin_;
+    std::atomic<int> generation_ = 0;
+};
+
+// A token that expires in the middle is replaced, once: `refused` is what the cloud answers to one that is not good.
+template <class Store, class Setting>
+void check_renewal(Setting& with, const std::string& key, const fake::answer& refused) {
+    const Store store(with.options);
+    CHECK(store.read("openai") == key);
+    with.cloud.tokens.expire();
+    CHECK(store.read("openai") == key);
+    CHECK(with.cloud.logins == 2);
+    CHECK(with.cloud.reads == 3);
+    with.answer(refused);
+    CHECK(helpers::failure_of([&] { store.read("openai"); }).why == secrets::reason::expired_token);
+    CHECK(with.cloud.logins == 3);
 }
 
 inline std::int64_t unix_time() {

@@ -77,12 +77,9 @@ public:
     std::map<std::string, std::string> secrets{{"openai", key}};  // these are not changed while it is called
     std::function<std::optional<fake::answer>(const fake::request&)> instead{};
     std::string flavor = "Metadata-Flavor: Google\r\n";
+    cloud::tokens tokens{token_begin};
     std::atomic<int> logins = 0, reads = 0;
 
-    void expire() {
-        const std::lock_guard lock(mutex_);
-        ++generation_;
-    }
     std::string last_assertion() const {
         const std::lock_guard lock(mutex_);
         return assertion_;
@@ -107,14 +104,10 @@ public:
     }
 
 private:
-    std::string token() const {
-        const std::lock_guard lock(mutex_);
-        return token_begin + '-' + std::to_string(generation_);
-    }
     fake::answer token_answer() {
         ++logins;
-        return {200, R"({"access_token":")" + token() + R"(","expires_in":3599,"token_type":"Bearer"})", "application/json",
-                flavor};
+        return {200, R"({"access_token":")" + tokens.good() + R"(","expires_in":3599,"token_type":"Bearer"})",
+                "application/json", flavor};
     }
 
     // The signature is checked by Google's own client, in a test of its own.
@@ -143,7 +136,7 @@ private:
 
     fake::answer answer_secret(const fake::request& asked, const std::string& path) {
         ++reads;
-        if (asked.header("authorization") != "Bearer " + token()) return error(401, "UNAUTHENTICATED");
+        if (asked.header("authorization") != "Bearer " + tokens.good()) return error(401, "UNAUTHENTICATED");
         const std::string before = "/v1/projects/my-project/secrets/", after = "/versions/latest:access";
         if (asked.method != "GET" || !path.starts_with(before) || !path.ends_with(after))
             return error(403, "PERMISSION_DENIED");
@@ -153,8 +146,7 @@ private:
     }
 
     mutable std::mutex mutex_;
-    int generation_ = 0;  // guarded by the mutex, as the next
-    std::string assertion_;
+    std::string assertion_;  // guarded by the mutex
 };
 
 // A program on one of Google's machines.
@@ -417,15 +409,7 @@ TEST_CASE("google: A failure goes where the options say") {
 
 TEST_CASE("google: A token that has expired in the middle is renewed, once") {
     setting with;
-    const secrets::google_store store(with.options);
-    CHECK(store.read("openai") == key);
-    with.cloud.expire();
-    CHECK(store.read("openai") == key);
-    CHECK(with.cloud.logins == 2);
-    CHECK(with.cloud.reads == 3);
-    with.answer(google::error(401, "UNAUTHENTICATED"));
-    CHECK(failure_of([&] { store.read("openai"); }).why == reason::expired_token);
-    CHECK(with.cloud.logins == 3);
+    cloud::check_renewal<secrets::google_store>(with, key, google::error(401, "UNAUTHENTICATED"));
 }
 
 TEST_CASE("google: However many threads ask at once, Secret Manager and the metadata server are asked once") {
