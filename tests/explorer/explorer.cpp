@@ -276,7 +276,7 @@ accesses find_accesses() {
 }
 
 /// Accesses in the headers that no scenario comes to, other than relaxed ones. They all state their order. Of system.hpp there
-/// is another one here.
+/// is another one here; the handler in error.hpp is there only without exceptions, with which the scenarios are built.
 int count_unmet(const accesses& all) {
     std::set<std::string> met;
     std::filesystem::path headers;
@@ -288,7 +288,7 @@ int count_unmet(const accesses& all) {
     const std::regex ordered("std::memory_order_(acquire|release|acq_rel|seq_cst)\\)");
     while (headers.filename() != "extensible") headers = headers.parent_path();
     for (const auto& header : std::filesystem::recursive_directory_iterator(headers)) {
-        if (header.path().filename() == "system.hpp") continue;
+        if (header.path().filename() == "system.hpp" || header.path().filename() == "error.hpp") continue;
         std::ifstream file(header.path());
         int number = 0;
         for (std::string line; std::getline(file, line);) {
