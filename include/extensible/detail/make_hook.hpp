@@ -100,20 +100,25 @@ void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] void* in
         detail::invoke(*static_cast<Hook*>(object), call);
 }
 
+// A variable for it in a coroutine's frame would have GCC warn of hooks whose class is known in one translation unit only.
+template <class Hook>
+Hook& hook_in(const hook_record& record) {
+    return *static_cast<Hook*>(record.erased.object);
+}
+
 // The coroutine that awaits a hook.
 template <phase When, class Call, class Stage, class Hook>
 Stage await_hook(hook_record& record, call_fields* erased_call, const counting_guard& held,
                  [[maybe_unused]] awaiting_proceed<Stage>* inside) {
     awaited_run run(record, *erased_call, held);
-    Hook& hook = *static_cast<Hook*>(record.erased.object);
     if (run.begins()) {
         auto&& call = Call::from(erased_call);
         EXTENSIBLE_TRY {
             if constexpr (When == phase::around) {
                 access::watch(*inside) = run.watch();
-                static_cast<void>(co_await detail::invoke(hook, call, *inside));
+                static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call, *inside));
             } else {
-                static_cast<void>(co_await detail::invoke(hook, call));
+                static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call));
             }
         } EXTENSIBLE_CATCH(...) {
             run.threw();
