@@ -2,6 +2,7 @@
 
 #include <extensible/extensible.hpp>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -112,7 +113,18 @@ TEST_CASE("Functions of every kind can be wrapped, and are called as before") {
         CHECK(converts(2) == 4);
         ext::extensible<void(int)> discards{registry, "discards", twice};
         discards(2);
-        CHECK(discards.original() );
+        CHECK(discards.original());
+    }
+    SECTION("with its type erased, and replaced") {
+        const auto first = std::make_shared<int>(5), second = std::make_shared<int>(7);
+        {
+            ext::extensible<int(int)> f{registry, "f", [first](int x) { return x + *first; }};
+            f.original() = [more = std::array{1, 2, 3}, second](int x) { return x * *second + more[0]; };
+            CHECK(first.use_count() == 1);
+            CHECK(f(2) == 15);
+            CHECK(second.use_count() == 2);
+        }
+        CHECK(second.use_count() == 1);
     }
     SECTION("a const wrapper") {
         const ext::extensible f{registry, "f", twice};

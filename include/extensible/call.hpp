@@ -31,7 +31,10 @@ public:
 
 private:
     friend access;
-    const call_operations& operations_;  // how the call is used by code that does not know its signature
+    const call_operations& operations_;
+
+    // How the call is used by code that does not know its signature.
+    const call_operations& operations() const noexcept { return operations_; }
 
 public:
     /// Named arguments beyond the parameters. Goes to the function where its last parameter is ext::kwargs, and is

@@ -11,10 +11,12 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
+#include <future>
 #include <limits>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -259,6 +261,41 @@ TEST_CASE("limit_calls() resumes many calls one after the other, and not one wit
     gate.open();
     CHECK(calls == many);
     CHECK(std::all_of(waiting.begin(), waiting.end(), [](const auto& call) { return call.done(); }));
+}
+
+TEST_CASE("limit_calls() resumes calls one after the other on each thread, whichever thread is done with its own first") {
+    ext::registry registry;
+    std::deque<tasks::gate> gates(6);
+    std::deque<std::promise<void>> begun(6);
+    std::promise<void> first_is_done;
+    std::vector<std::string> order;
+    ext::extensible load{registry, "load", [&](std::size_t i) -> tasks::lazy<void> {
+        begun[i].set_value();
+        if (i < 2 || i == 4) co_await gates[i];
+        if (i == 2) begun[3].get_future().wait();
+        if (i == 3) first_is_done.get_future().wait();
+        if (i == 5) order.push_back("5 begins");
+    }};
+    load.around(hooks::limit_calls({.calls = 2}, hooks::wait));
+    const auto await_one = [&](std::size_t i) -> tasks::eager<void> {
+        co_await load(i);
+        if (i == 3) order.push_back("3 has ended");
+    };
+    std::vector<tasks::eager<void>> awaited;
+    for (std::size_t i = 0; i < 4; ++i) awaited.push_back(await_one(i));
+    std::thread first([&] { gates[0].open(); });  // resumes 2, which is done when 3 runs
+    std::thread second([&] {
+        begun[2].get_future().wait();
+        gates[1].open();  // resumes 3, and then 5
+    });
+    first.join();
+    awaited.push_back(await_one(4));  // has the slot that is free
+    awaited.push_back(await_one(5));
+    first_is_done.set_value();
+    second.join();
+    gates[4].open();
+    CHECK(order == std::vector<std::string>{"3 has ended", "5 begins"});
+    CHECK(std::all_of(awaited.begin(), awaited.end(), [](const auto& call) { return call.done(); }));
 }
 
 TEST_CASE("limit_calls() gives a slot on that an awaited call was given, and did not live to use") {

@@ -218,7 +218,7 @@ struct access {
     }
     EXTENSIBLE_HIDDEN static constexpr auto& record(auto& owner) { return owner.record(); }
     static constexpr auto& site(auto& wrapper) { return wrapper.site_; }
-    static constexpr auto& operations(auto& call) { return call.operations_; }
+    static constexpr auto& operations(auto& call) { return call.operations(); }
     static constexpr auto& ends(auto& call) { return call.ends_; }
     static constexpr auto& was_called(auto& proceed) { return proceed.called_; }
     static constexpr auto& watch(auto& proceed) { return proceed.watch_; }
