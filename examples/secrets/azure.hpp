@@ -44,8 +44,8 @@ struct azure_options {
 };
 
 /// AZURE_KEYVAULT_URL, and the variables of Azure's own clients: AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET,
-/// AZURE_FEDERATED_TOKEN_FILE, AZURE_AUTHORITY_HOST, IDENTITY_ENDPOINT, IDENTITY_HEADER, AZURE_POD_IDENTITY_AUTHORITY_HOST.
-/// Nothing without the first: there is no vault to ask.
+/// AZURE_FEDERATED_TOKEN_FILE, AZURE_AUTHORITY_HOST, IDENTITY_ENDPOINT, IDENTITY_HEADER, AZURE_POD_IDENTITY_AUTHORITY_HOST,
+/// REQUESTS_CA_BUNDLE (a file). Nothing without the first: there is no vault to ask.
 std::optional<azure_options> azure_from_environment();
 
 // ---- The store ------------------------------------------------------------------------------------------------------
@@ -102,6 +102,7 @@ inline std::optional<azure_options> azure_from_environment() {
     options.identity_header = environment_variable("IDENTITY_HEADER");
     const std::string_view metadata = environment_variable("AZURE_POD_IDENTITY_AUTHORITY_HOST");
     if (!metadata.empty()) options.metadata = metadata;
+    options.http.ca_file = environment_variable("REQUESTS_CA_BUNDLE");
     return options;
 }
 

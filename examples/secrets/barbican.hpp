@@ -137,8 +137,8 @@ inline http_answer barbican_store::ask(const keystone_session& session, const st
     throw http_.error(answer, request);
 }
 
-// The UUID of the newest secret with exactly this name. Barbican takes the name for a pattern with "%" and "_", ignores case, and
-// decodes it twice. Its link to the next page lacks the name, so the pages are counted here.
+// The UUID of the newest secret with exactly this name. Barbican takes the name for a pattern with "%" and "_", ignores case,
+// and decodes it twice. Its link to the next page lacks the name, so the pages are counted here.
 inline std::optional<std::string> barbican_store::find(const keystone_session& session, std::string_view wanted,
                                                        const std::string& about) const {
     constexpr int most_pages = 100;

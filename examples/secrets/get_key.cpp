@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <exception>
 #include <filesystem>
 #include <iostream>
@@ -43,7 +44,9 @@ struct options {
 
 // ---- The hooks ------------------------------------------------------------------------------------------------------
 
-std::string id_of(std::string_view source) { return source == "vault" ? "kv2" : source == "env-file" ? "dotenv" : std::string(source); }
+std::string id_of(std::string_view source) {
+    return source == "vault" ? "kv2" : source == "env-file" ? "dotenv" : std::string(source);
+}
 
 // Registers a store's hook; tells whether there is anything to ask.
 bool add_source(ext::plugin& plugin, const options& chosen, std::string_view source, ext::hook_options how) {
@@ -68,7 +71,8 @@ bool add_source(ext::plugin& plugin, const options& chosen, std::string_view sou
 void register_hooks(ext::plugin& plugin, const options& chosen) {
     std::vector<std::string> ids;
     for (const std::string_view source : chosen.from) {
-        const bool added = add_source(plugin, chosen, source, {.id = id_of(source), .after = ext::hook_ids(ids.begin(), ids.end())});
+        ext::hook_options how{.id = id_of(source), .after = ext::hook_ids(ids.begin(), ids.end())};
+        const bool added = add_source(plugin, chosen, source, std::move(how));
         if (!added && !chosen.from_all)
             throw std::invalid_argument("--from: nothing in the environment says where " + std::string(source) + " is");
         ids.push_back(id_of(source));
@@ -86,8 +90,8 @@ std::string one_line(std::string text) {
     return text;
 }
 
-// Writes the way of the call: "openai: not from cache, not from kv2 (permission denied), from dotenv (.env)". Of the key it looks only at
-// whether there is one.
+// Writes the way of the call: "openai: not from cache, not from kv2 (permission denied), from dotenv (.env)". Of the key it
+// looks only at whether there is one.
 void explain(api_key_call& call) {
     auto& [service] = call.args;
     std::string line = std::string(*service) + ": " + call.kwargs.value_or("way", "");
@@ -110,7 +114,8 @@ void register_witnesses(ext::plugin& plugin) {
             const std::string way = call.kwargs.value_or("way", "");
             const std::string said = call.kwargs.value_or(secrets::note::said, "");
             call.kwargs.set(secrets::note::said, "");
-            if (!call.result) return call.kwargs.set("way", way + "not from " + id + (said.empty() ? ", " : " (" + said + "), "));
+            if (!call.result)
+                return call.kwargs.set("way", way + "not from " + id + (said.empty() ? ", " : " (" + said + "), "));
             call.kwargs.set("way", way + (call.result->empty() ? "from nowhere, says " : "from ") + id);
             call.kwargs.set("supplied", true);
         };
@@ -129,7 +134,7 @@ Prints the API key of each service, from the first of these that has it:
   aws       AWS Secrets Manager, where there are a region and a credential: the secret api-keys/SERVICE
   azure     Azure Key Vault, where AZURE_KEYVAULT_URL names one: the secret SERVICE
   google    Google Secret Manager, where GOOGLE_CLOUD_PROJECT or a key file names a project: the secret SERVICE
-  barbican  OpenStack, where OS_AUTH_URL names its Keystone: the secret SERVICE
+  barbican  OpenStack, where OS_AUTH_URL names its Keystone: the secret api-keys/SERVICE
   env-file  the .env file: the first variable of API_KEY_SERVICE, SERVICE_API_KEY and SERVICE_API_TOKEN that is set in it
 and at last from the environment: the same variables. Of several keys with commas between them, wherever they are from, it is
 the next in turn.
@@ -142,6 +147,22 @@ the next in turn.
   --fail           when a store cannot be asked there is no key; otherwise that is reported, and the next is asked
   --reveal         prints keys whole; otherwise three characters of them at most
   --help           prints this text
+
+The variables that configure the stores:
+  vault     BAO_... or else VAULT_...: ADDR, NAMESPACE, KV_VERSION, TOKEN or TOKEN_PATH, ROLE_ID, SECRET_ID or SECRET_ID_FILE,
+            K8S_ROLE, AUTH_MOUNT, CACERT or CAPATH, CLIENT_CERT, CLIENT_KEY, TLS_SERVER_NAME, CLIENT_TIMEOUT, PROXY_ADDR
+  aws       AWS_REGION or AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SECRETS_MANAGER or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
+            AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or AWS_SECURITY_TOKEN, AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE,
+            AWS_CONFIG_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_CONTAINER_CREDENTIALS_FULL_URI,
+            AWS_CONTAINER_AUTHORIZATION_TOKEN or AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, AWS_EC2_METADATA_SERVICE_ENDPOINT,
+            AWS_EC2_METADATA_DISABLED; AWS_WEB_IDENTITY_TOKEN_FILE is refused
+  azure     AZURE_KEYVAULT_URL, AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE,
+            AZURE_AUTHORITY_HOST, IDENTITY_ENDPOINT, IDENTITY_HEADER, AZURE_POD_IDENTITY_AUTHORITY_HOST, REQUESTS_CA_BUNDLE
+  google    GOOGLE_CLOUD_PROJECT, GOOGLE_APPLICATION_CREDENTIALS, GCE_METADATA_HOST,
+            CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER
+  barbican  OS_AUTH_URL, OS_APPLICATION_CREDENTIAL_ID, OS_APPLICATION_CREDENTIAL_SECRET, OS_USERNAME or OS_USER_ID,
+            OS_PASSWORD, OS_USER_DOMAIN_NAME or OS_USER_DOMAIN_ID, OS_PROJECT_NAME or OS_PROJECT_ID, OS_PROJECT_DOMAIN_NAME
+            or OS_PROJECT_DOMAIN_ID, OS_REGION_NAME, OS_INTERFACE, OS_CACERT, OS_CERT, OS_KEY
 
 Exit status: 0; 1 when a service has no key; 2 when the command line, or what is said of a store, is wrong.
 )";
@@ -192,7 +213,28 @@ std::string masked(const std::string& key) {
     return key.size() < 8 ? "***" : key.substr(0, 3) + "***";  // three characters would be too much of a short key
 }
 
+// Asks for each service's key, and tells whether all have one, as the program's exit status.
+int show_keys(const options& chosen) {
+    int status = 0;
+    for (const std::string_view service : chosen.services) {
+        try {
+            const std::string key = get_api_key(service);  // the call that an application makes
+            if (key.empty()) throw std::runtime_error("no key found");
+            if (!chosen.explain)
+                std::cout << one_line(std::string(service)) << ": " << (chosen.reveal ? key : masked(key)) << '\n';
+        } catch (const std::exception& error) {
+            std::cerr << one_line("get_key: " + std::string(service) + ": " + error.what()) << '\n';
+            status = 1;
+        }
+    }
+    return status;
+}
+
 int main(int argc, char** argv) {
+#ifdef SIGPIPE  // which Windows does not have
+    std::signal(SIGPIPE, SIG_IGN);  // a TLS connection that the server closes may raise it
+#endif
+    std::cout << std::unitbuf;  // in order with what is written to std::cerr, where both go to one file
     const std::vector<std::string_view> arguments(argv + 1, argv + argc);
     if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
         std::cout << help;
@@ -214,16 +256,5 @@ int main(int argc, char** argv) {
     }
     ext::default_registry().seal();  // who comes later cannot listen in
 
-    int status = 0;
-    for (const std::string_view service : chosen.services) {
-        try {
-            const std::string key = get_api_key(service);  // the call that an application makes
-            if (key.empty()) throw std::runtime_error("no key found");
-            if (!chosen.explain) std::cout << one_line(std::string(service)) << ": " << (chosen.reveal ? key : masked(key)) << '\n';
-        } catch (const std::exception& error) {
-            std::cerr << one_line("get_key: " + std::string(service) + ": " + error.what()) << '\n';
-            status = 1;
-        }
-    }
-    return status;
+    return show_keys(chosen);
 }

@@ -39,8 +39,9 @@ struct google_options {
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
 };
 
-/// GOOGLE_CLOUD_PROJECT, GOOGLE_APPLICATION_CREDENTIALS and GCE_METADATA_HOST, as Google's own clients read them. Nothing where
-/// none of them is set, on Google's machines, too: whether it is one is not asked here.
+/// GOOGLE_CLOUD_PROJECT, GOOGLE_APPLICATION_CREDENTIALS and GCE_METADATA_HOST, as Google's own clients read them, and
+/// CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER, as gcloud does, for another `address`. Nothing where none of the first three
+/// is set, on Google's machines, too: whether it is one is not asked here.
 std::optional<google_options> google_from_environment();
 
 // ---- The store ------------------------------------------------------------------------------------------------------
@@ -91,6 +92,8 @@ inline std::optional<google_options> google_from_environment() {
     options.key_file = environment_variable("GOOGLE_APPLICATION_CREDENTIALS");
     const std::string metadata(environment_variable("GCE_METADATA_HOST"));
     if (!metadata.empty()) options.metadata = "http://" + metadata;
+    const std::string_view address = environment_variable("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER");
+    if (!address.empty()) options.address = address;
     if (options.project.empty() && options.key_file.empty() && metadata.empty()) return std::nullopt;
     return options;
 }

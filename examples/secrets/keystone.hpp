@@ -95,7 +95,8 @@ inline std::optional<keystone_options> keystone_from_environment() {
     options.project_domain_id = environment_variable("OS_PROJECT_DOMAIN_ID");
     options.project_domain_name = environment_variable("OS_PROJECT_DOMAIN_NAME");
     options.region = environment_variable("OS_REGION_NAME");
-    if (const std::string_view interface = environment_variable("OS_INTERFACE"); !interface.empty()) options.interface = interface;
+    const std::string_view interface = environment_variable("OS_INTERFACE");
+    if (!interface.empty()) options.interface = interface;
     return options;
 }
 

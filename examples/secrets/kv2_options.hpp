@@ -2,6 +2,7 @@
 
 // What is said of a KV engine of OpenBao or HashiCorp Vault, by an application or by the environment?
 
+#include "environment.hpp"
 #include "http.hpp"
 #include "store.hpp"
 #include "vault_login.hpp"
@@ -81,8 +82,8 @@ inline std::optional<std::chrono::milliseconds> vault_duration(std::string_view 
 
 // The file of `vault login`, where nobody has said how else to log in.
 inline std::string default_token_file() {
-    const char* const home = std::getenv("HOME");
-    if (!home) return "";
+    const std::string_view home = environment_variable("HOME");
+    if (home.empty()) return "";
     std::error_code ignored;
     const std::filesystem::path file = std::filesystem::path(home) / ".vault-token";
     return std::filesystem::is_regular_file(file, ignored) ? file.string() : "";

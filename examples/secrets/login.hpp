@@ -1,7 +1,7 @@
 #pragma once
 
-// What do the logins of clouds have in common? Servers that give tokens to the machines in a cloud, and the answers of OAuth 2.0
-// token endpoints.
+// What do the logins of clouds have in common? Servers that give tokens to the machines in a cloud, and the answers of OAuth
+// 2.0 token endpoints.
 
 #include "credential.hpp"
 #include "http.hpp"

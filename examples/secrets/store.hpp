@@ -157,7 +157,8 @@ ext::hook add_store(ext::plugin& owner, std::string_view function, std::shared_p
     return owner.on_start(function, store_hook<Store>(std::move(store)), std::move(how));
 }
 
-/// The same for a store that is made of its options, whose `on_failure` is the choice. Throws store_error where they are no good.
+/// The same for a store that is made of its options, whose `on_failure` is the choice. Throws store_error where they are no
+/// good.
 template <class Store, class Options>
 ext::hook add_store(ext::plugin& owner, std::string_view function, Options options, ext::hook_options how) {
     const on_failure choice = options.on_failure;
