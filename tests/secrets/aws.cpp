@@ -3,6 +3,7 @@
 #include "secrets/aws.hpp"
 #include "secrets/cache.hpp"
 #include "secrets/helpers.hpp"
+#include "secrets/readme.hpp"
 #include "secrets/server.hpp"
 
 #include <extensible/extensible.hpp>
@@ -809,4 +810,19 @@ TEST_CASE("aws: without an endpoint the region's is asked") {
     options.region = region;
     options.http.proxy = nobody.address();  // it goes no further than that
     CHECK_THAT(failure_with(options).text, Contains("aws: " + address));
+}
+
+// ---- The program ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("aws: The program prints what the README shows") {
+    fake::server server;
+    server.always([](const fake::request& asked) {
+        const auto is_for = [&](const char* service) { return asked.body.find(service) != std::string::npos; };
+        if (is_for("openai")) return found('"' + key + '"');
+        return refused(is_for("payments") ? "AccessDeniedException" : "ResourceNotFoundException");
+    });
+    const readme::example shown("aws");
+    const std::string address = server.address();
+    CHECK(shown.printed({{"https://secretsmanager.eu-central-1.amazonaws.com", address}, {"my-secret-key", secret_key}},
+                        {{"AWS_ENDPOINT_URL_SECRETS_MANAGER", address}}) == shown.output());
 }

@@ -4,6 +4,7 @@
 #include "secrets/cache.hpp"
 #include "secrets/cloud.hpp"
 #include "secrets/helpers.hpp"
+#include "secrets/readme.hpp"
 #include "secrets/server.hpp"
 
 #include <atomic>
@@ -541,7 +542,8 @@ TEST_CASE("azure: The options come from the variables of Azure's own clients") {
     const variable url("AZURE_KEYVAULT_URL", ("https://" + vault + "/").c_str()), the_tenant("AZURE_TENANT_ID", tenant.c_str()),
         the_client("AZURE_CLIENT_ID", client.c_str()), secret("AZURE_CLIENT_SECRET", client_secret.c_str()),
         file("AZURE_FEDERATED_TOKEN_FILE", "/token"), host("AZURE_AUTHORITY_HOST", nullptr),
-        endpoint("IDENTITY_ENDPOINT", "http://e"), header("IDENTITY_HEADER", identity_header.c_str()), pod("AZURE_POD_IDENTITY_AUTHORITY_HOST", nullptr);
+        endpoint("IDENTITY_ENDPOINT", "http://e"), header("IDENTITY_HEADER", identity_header.c_str()),
+        pod("AZURE_POD_IDENTITY_AUTHORITY_HOST", nullptr), bundle("REQUESTS_CA_BUNDLE", "/ca.pem");
     secrets::azure_options options = secrets::azure_from_environment().value();
     CHECK(options.vault == "https://" + vault + "/");
     CHECK(options.tenant == tenant);
@@ -552,6 +554,7 @@ TEST_CASE("azure: The options come from the variables of Azure's own clients") {
     CHECK(options.identity_endpoint == "http://e");
     CHECK(options.identity_header == identity_header);
     CHECK(options.metadata == "http://169.254.169.254");
+    CHECK(options.http.ca_file == "/ca.pem");
     CHECK(options.on_failure == secrets::on_failure::fall_through);
     {
         const variable other("AZURE_AUTHORITY_HOST", "login.chinacloudapi.cn");
@@ -586,6 +589,33 @@ TEST_CASE("azure: Options that are no good are refused when the store is made, w
     CHECK_THAT(failed.text, Contains(about));
 }
 
+// ---- The program ----------------------------------------------------------------------------------------------------
+
+// Without a proxy, so by names that lead to this machine, and with TLS.
+TEST_CASE("azure: The program prints what the README shows") {
+    const std::string local_vault = "my-vault.vault.localhost", local_login = "login.localhost";
+    const fake::certificate certificate("DNS:" + local_vault + ",DNS:" + local_login);
+    if (!certificate.is_usable()) {
+        WARN("there is no OpenSSL, so nothing was tested");
+        return;
+    }
+    setting with;
+    with.cloud.secrets["payments"] = "disabled";
+    with.cloud.challenge = R"(Bearer authorization="https://login.localhost", resource="https://vault.localhost")";
+    fake::server over_tls({.tls = &certificate});
+    over_tls.always([&](fake::request asked) {  // as if it had Azure's names
+        asked.headers["host"] = asked.headers["host"].starts_with(local_login) ? login : vault;
+        readme::example::replace(asked.body, "vault.localhost", "vault.azure.net");
+        return with.cloud(asked);
+    });
+    const readme::example shown("azure");
+    const readme::texts replaced{{"https://" + vault, over_tls.address(local_vault)}, {"my-tenant-id", tenant},
+                                 {"my-client-id", client}, {"my-client-secret", client_secret}};
+    const readme::texts more_variables{{"AZURE_AUTHORITY_HOST", over_tls.address(local_login)},
+                                       {"REQUESTS_CA_BUNDLE", certificate.file()}};
+    CHECK(shown.printed(replaced, more_variables) == shown.output());
+}
+
 // ---- Azure's own clients --------------------------------------------------------------------------------------------
 
 #ifdef AZURE_PYTHON
@@ -606,8 +636,8 @@ TEST_CASE("azure: Azure's own clients read the same from the same stand-in, with
     const std::string port = over_tls.address().substr(over_tls.address().rfind(':') + 1);
     const variable ca("REQUESTS_CA_BUNDLE", certificate.file().c_str()), secret("TEST_CLIENT_SECRET", client_secret.c_str()),
         header("TEST_IDENTITY_HEADER", identity_header.c_str());
-    const std::string command = AZURE_PYTHON " -B '" SCRIPTS "/azure_clients.py' " + port + ' ' + with.server.address() + ' ' + file +
-                                ' ' + tenant + ' ' + client;
+    const std::string command = AZURE_PYTHON " -B '" SCRIPTS "/azure_clients.py' " + port + ' ' + with.server.address() + ' ' +
+                                file + ' ' + tenant + ' ' + client;
     const std::string output = helpers::searched(cloud::output_of(command));
     INFO(output);
     for (const char* const identity : {"client secret", "federated token", "metadata", "app service"}) {

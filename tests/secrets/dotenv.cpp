@@ -1,6 +1,10 @@
 #include "catch.hpp"
 #include "heap.hpp"
 
+#ifdef GET_KEY_PROGRAM
+#include "secrets/readme.hpp"
+#endif
+
 #include <secrets/dotenv.hpp>
 
 #include <extensible/extensible.hpp>
@@ -616,3 +620,17 @@ TEST_CASE("A .env file may be damaged in any way") {
         check_properties(text);
     }
 }
+
+// ---- The program ----------------------------------------------------------------------------------------------------
+
+#ifdef GET_KEY_PROGRAM
+TEST_CASE("env-file: The program prints what the README shows") {
+    const readme::example shown("env-file");
+    CHECK(shown.printed({}) == shown.output());
+}
+
+// As a connection that a server closes might: nobody has the pipe open for reading.
+TEST_CASE("The program is not ended by a pipe that is closed") {
+    CHECK(readme::output_of("mkfifo pipe; exec 3<>pipe 4>pipe 3<&-; ./get_key --help >&4; echo $?") == "0\n");
+}
+#endif

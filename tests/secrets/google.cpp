@@ -4,6 +4,7 @@
 #include "secrets/cloud.hpp"
 #include "secrets/google.hpp"
 #include "secrets/helpers.hpp"
+#include "secrets/readme.hpp"
 #include "secrets/server.hpp"
 
 #include <atomic>
@@ -317,7 +318,7 @@ TEST_CASE("google: A login that fails has its reason, without the assertion or t
 }
 #endif
 
-TEST_CASE("google: A token endpoint that hangs is given up") {
+TEST_CASE("google: A metadata server, a token endpoint or a Secret Manager that hangs is given up") {
     setting with;
     fake::answer late{200, "{}"};
     late.until_given_up = true;
@@ -326,6 +327,16 @@ TEST_CASE("google: A token endpoint that hangs is given up") {
     CHECK(with.failure().why == reason::no_credential);
     with.answer(late);
     CHECK(with.failure().why == reason::timed_out);
+#ifdef SECRETS_WITH_LIBCRYPTO
+    if (!account_key::only().is_made()) return;
+    with.use_account();
+    with.answer(late, "/token");
+    const helpers::failure failed = with.failure();
+    CHECK(failed.why == reason::timed_out);
+    CHECK_THAT(failed.text, Contains("127.0.0.1, token of the account in "));
+    CHECK(with.cloud.logins == 1);
+    CHECK(with.cloud.reads == 0);
+#endif
 }
 
 // ---- Secrets --------------------------------------------------------------------------------------------------------
@@ -434,17 +445,23 @@ TEST_CASE("google: However many threads ask at once, Secret Manager and the meta
 
 TEST_CASE("google: The options come from the variables of Google's own clients") {
     const variable project("GOOGLE_CLOUD_PROJECT", nullptr), file("GOOGLE_APPLICATION_CREDENTIALS", nullptr),
-        host("GCE_METADATA_HOST", nullptr);
+        host("GCE_METADATA_HOST", nullptr), endpoint("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER", nullptr);
     CHECK_FALSE(secrets::google_from_environment());
     {
         const variable set("GOOGLE_CLOUD_PROJECT", "p");
         CHECK(secrets::google_from_environment().value().project == "p");
         CHECK(secrets::google_from_environment().value().metadata == "http://metadata.google.internal");
         CHECK(secrets::google_from_environment().value().address == "https://secretmanager.googleapis.com");
+        const variable other("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER", "https://secretmanager.example/");
+        CHECK(secrets::google_from_environment().value().address == "https://secretmanager.example/");
     }
     {
         const variable set("GOOGLE_APPLICATION_CREDENTIALS", "/key.json");
         CHECK(secrets::google_from_environment().value().key_file == "/key.json");
+    }
+    {
+        const variable endpoint_alone("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER", "https://secretmanager.example/");
+        CHECK_FALSE(secrets::google_from_environment());
     }
     const variable set("GCE_METADATA_HOST", "127.0.0.1:80");
     CHECK(secrets::google_from_environment().value().metadata == "http://127.0.0.1:80");
@@ -456,6 +473,23 @@ TEST_CASE("google: No token goes to an address without TLS") {
     CHECK(with.failure().why == reason::misconfigured);
     CHECK(with.cloud.reads == 0);
 }
+
+// ---- The program ----------------------------------------------------------------------------------------------------
+
+#ifdef SECRETS_WITH_LIBCRYPTO
+TEST_CASE("google: The program prints what the README shows") {
+    if (!account_key::only().is_made()) {
+        WARN("there is no program openssl, so nothing was tested");
+        return;
+    }
+    setting with;
+    with.use_account();
+    with.answer(google::error(403, "PERMISSION_DENIED"), "/payments/");
+    const readme::example shown("google");
+    CHECK(shown.printed({{"key.json", with.options.key_file}, {"https://secretmanager.googleapis.com", with.server.address()}},
+                        {{"CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER", with.server.address()}}) == shown.output());
+}
+#endif
 
 // ---- Google's own client --------------------------------------------------------------------------------------------
 

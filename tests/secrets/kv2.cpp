@@ -5,18 +5,17 @@
 #include "secrets/get_api_key.hpp"
 #include "secrets/helpers.hpp"
 #include "secrets/kv2.hpp"
+#include "secrets/readme.hpp"
 #include "secrets/server.hpp"
 
 #include <extensible/extensible.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <latch>
 #include <mutex>
 #include <optional>
@@ -578,39 +577,14 @@ TEST_CASE("Two thousand that ask for one key at once reach the engine once") {
 
 // ---- The program ----------------------------------------------------------------------------------------------------
 
-namespace {
-
-// What get_key prints on stdout and stderr, in that order, in a directory without a .env file.
-std::string output_of_get_key(const std::string& arguments) {
-    const fake::temporary_directory directory;
-    const std::string out = (directory.path() / "out").string(), err = (directory.path() / "err").string();
-    const std::string command = "cd '" + directory.path().string() + "' && '" GET_KEY_PROGRAM "' " + arguments + " >out 2>err";
-    std::string text = std::system(command.c_str()) == 0 ? "" : "failed\n";
-    for (const std::string& file : {out, err}) {
-        std::ifstream from(file);
-        text.append(std::istreambuf_iterator<char>(from), {});
-    }
-    return text;
-}
-
-}  // namespace
-
-TEST_CASE("The program asks the engine, once for each service, and explains it without the key") {
+TEST_CASE("kv2: The program prints what the README shows, and asks the engine once for each service") {
     fake::server server(token);
     server.put(place, fake::found(key));
-    const variable address("BAO_ADDR", server.address().c_str()), sent("BAO_TOKEN", token.c_str());
-    const variable environment("OPENAI_API_KEY", "sk-from-the-environment");
-
-    CHECK(output_of_get_key("--reveal openai") == "openai: " + key + "\n");
-    CHECK(server.requests() == 1);
-    const std::string explained = output_of_get_key("--explain openai openai");
-    CHECK_THAT(explained, Contains("\nopenai: not from cache, from kv2 (kv2 secret/api-keys/openai)\n"
-                                   "openai: from cache (cache)\n"));
-    CHECK(server.requests() == 2);
-    CHECK_FALSE(has_secret(explained));
-
-    server.always(fake::errors(403, R"("permission denied")"));
-    const std::string denied = output_of_get_key("--explain openai");
-    CHECK_THAT(denied, Contains(", not from kv2 (permission denied), not from dotenv, from environment (OPENAI_API_KEY)\n") && Contains(": permission denied"));
-    CHECK_FALSE(has_secret(denied));
+    server.put("secret/data/api-keys/payments", fake::errors(403, R"("permission denied")"));
+    const readme::example shown("vault");
+    CHECK(shown.printed({{"https://bao.example:8200", server.address()}, {"my-token", token}}) == shown.output());
+    const std::vector<fake::request> all = server.received();
+    CHECK(std::count_if(all.begin(), all.end(), [](const auto& asked) { return asked.path == "/v1/" + place; }) == 1);
+    CHECK(readme::output_of("./get_key --reveal openai", {{"BAO_ADDR", server.address()}, {"BAO_TOKEN", token}}) ==
+          "openai: " + key + "\n");
 }

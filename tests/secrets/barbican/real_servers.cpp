@@ -4,6 +4,7 @@
 #include "secrets/cache.hpp"
 #include "secrets/helpers.hpp"
 #include "secrets/json.hpp"
+#include "secrets/readme.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +14,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <regex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -341,6 +343,22 @@ TEST_CASE("Many threads that ask for one key log in once, and behind a cache the
     const std::vector<std::string> more = helpers::in_threads(20, [&] { return store.read("threads").value_or("none"); });
     CHECK(std::count(more.begin(), more.end(), key) == 20);
     CHECK(servers().logins() == logins + 2);
+}
+
+// ---- The program ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("The program prints what the README shows") {
+    servers().store({{"api-keys/openai", key}});
+    const std::string uuid = servers().store({{"api-keys/payments", key}});
+    servers().ask("loader", "demo", "PUT", servers().said("barbican") + "/v1/secrets/" + uuid + "/acl", 200,
+                  R"({"read":{"project-access":false}})");  // it is its creator's alone
+    const readme::example shown("barbican");
+    const std::string printed = shown.printed({{"https://keystone.example:5000", servers().said("keystone")},
+                                               {"https://barbican.example:9311", servers().said("barbican")},
+                                               {"OS_USERNAME=reader", "OS_USERNAME=watcher"},
+                                               {"my-password", servers().said("passwords", "watcher")}});
+    const std::regex request("req-[-0-9a-f]{36}");
+    CHECK(std::regex_replace(printed, request, "req-...") == std::regex_replace(shown.output(), request, "req-..."));
 }
 
 TEST_CASE("No password, token or key is in the servers' access logs") {
