@@ -77,7 +77,8 @@ std::vector<fault> faults() {
     fake::answer redirect{307, leak};
     redirect.more_headers = "Location: http://127.0.0.1:1/" + token + "\r\n";
     return {
-        {"a token that is not good for the path", fake::errors(403, R"("permission denied",)" + leak), reason::permission_denied},
+        {"a token that is not good for the path", fake::errors(403, R"("permission denied",)" + leak),
+         reason::permission_denied},
         {"a proxy that wants to be logged in to", {401, leak}, reason::permission_denied},
         {"an engine that is sealed", fake::errors(503, R"("Vault is sealed",)" + leak), reason::sealed},
         {"an engine that is down for maintenance", fake::errors(503, leak), reason::server_error},
@@ -104,8 +105,9 @@ std::vector<fault> faults() {
         {"a field that is an object", fake::found_data(R"({"key":{"key":)" + leak + "}}"), reason::malformed},
         {"a secret without the field", fake::found_data(R"({"other":)" + leak + "}"), reason::missing_field},
         {"a field without a text", fake::found_data(R"({"key":"","other":)" + leak + "}"), reason::missing_field},
-        {"an answer without an end", fake::found_data(R"({"key":")" + key + std::string(1 << 21, 'x') + "\"}"), reason::malformed},
-        {"an answer that is nested without an end", {200, std::string(1 << 19, '[')}, reason::malformed},
+        {"an answer without an end", fake::found_data(R"({"key":")" + key + std::string(1 << 21, 'x') + "\"}"),
+         reason::malformed},
+        {"an answer that is nested without an end", {200, std::string(1 << 17, '[')}, reason::malformed},
     };
 }
 
@@ -221,7 +223,8 @@ TEST_CASE("A secret that is missing, deleted or destroyed leaves the key to the 
 
 TEST_CASE("A version that is to be deleted later still has its key") {
     fake::server server(token);
-    server.put(place, {200, fake::secret(R"({"key":")" + key + R"("})", fake::version_metadata("2999-01-01T00:00:00Z", false))});
+    const std::string metadata = fake::version_metadata("2999-01-01T00:00:00Z", false);
+    server.put(place, {200, fake::secret(R"({"key":")" + key + R"("})", metadata)});
     CHECK(secrets::kv2_store(options_for(server.address())).read("openai") == key);
 }
 
@@ -260,7 +263,8 @@ TEST_CASE("A failure goes to the registry's error handler, and the call goes on,
             application app(options);
             CHECK(app.get_api_key("openai") == "sk-from-the-environment");
             REQUIRE(app.errors.size() == 1);
-            CHECK_THAT(app.errors[0], Contains("models.get_api_key: the isolated start hook 'kv2' of secrets threw: kv2: http://"));
+            CHECK_THAT(app.errors[0],
+                       Contains("models.get_api_key: the isolated start hook 'kv2' of secrets threw: kv2: http://"));
             CHECK(!has_secret(app.errors[0]));
         }
         options.on_failure = secrets::on_failure::fail;
@@ -423,7 +427,8 @@ TEST_CASE("A server without TLS at an address with TLS is not trusted") {
 TEST_CASE("The options come from BAO_ variables, or where one is not set from VAULT_ variables") {
     const variable bao_address("BAO_ADDR", nullptr), vault_address("VAULT_ADDR", "http://127.0.0.1:2"),
         bao_token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", "of vault"), bao_space("BAO_NAMESPACE", nullptr),
-        vault_space("VAULT_NAMESPACE", "space of vault"), bao_file("BAO_CACERT", nullptr), vault_file("VAULT_CACERT", "/vault.pem"),
+        vault_space("VAULT_NAMESPACE", "space of vault"), bao_file("BAO_CACERT", nullptr),
+        vault_file("VAULT_CACERT", "/vault.pem"),
         bao_path("BAO_CAPATH", nullptr), vault_path("VAULT_CAPATH", "/vault");
     secrets::kv2_options options = secrets::kv2_from_environment().value();
     CHECK(options.address == "http://127.0.0.1:2");
@@ -488,7 +493,8 @@ TEST_CASE("A key comes from the cache, else from the engine, else from the .env 
     server.put(place, fake::found(key));
     const fake::temporary_directory directory;
     std::ofstream(directory.path() / ".env") << "OPENAI_API_KEY=wrong\nMISTRAL_API_KEY=sk-from-dotenv\n";
-    const variable openai("OPENAI_API_KEY", "wrong"), mistral("MISTRAL_API_KEY", "wrong"), other("OTHER_API_KEY", "sk-from-env");
+    const variable openai("OPENAI_API_KEY", "wrong"), mistral("MISTRAL_API_KEY", "wrong"),
+        other("OTHER_API_KEY", "sk-from-env");
 
     ext::plugin plugin{"secrets"};
     secrets::cache cache;  // in the order that suits the hooks least
