@@ -5,6 +5,7 @@
 #include "secrets/cloud.hpp"
 #include "secrets/helpers.hpp"
 #include "secrets/readme.hpp"
+#include "secrets/replacement.hpp"
 #include "secrets/server.hpp"
 
 #include <atomic>
@@ -47,15 +48,14 @@ public:
     std::map<std::string, std::string> secrets{{"openai", key}};  // these are not changed while it is called
     std::string challenge = R"(Bearer authorization="https://login.microsoftonline.com/)" + tenant +
                             R"(", resource="https://vault.azure.net")";
-    std::function<std::optional<fake::answer>(const std::string& host, const fake::request&)> instead{};
+    fake::replacement<const std::string&, const fake::request&> instead{};  // by host and request
     int lifetime = 3599;
     cloud::tokens tokens{token_begin};
     std::atomic<int> challenges = 0, logins = 0, reads = 0;
 
     fake::answer operator()(const fake::request& asked) {
         const auto [host, path, query] = cloud::target_of(asked);
-        if (instead)
-            if (std::optional<fake::answer> other = instead(host, asked)) return *other;
+        if (std::optional<fake::answer> other = instead(host, asked)) return *other;
         if (host == login) return answer_login(asked, path);
         if (host == vault || host == other_vault) return answer_vault(asked, path, query);
         if (path == "/metadata/identity/oauth2/token") return answer_metadata(asked, query, "2018-02-01", "metadata", "true");

@@ -5,6 +5,7 @@
 #include "secrets/google.hpp"
 #include "secrets/helpers.hpp"
 #include "secrets/readme.hpp"
+#include "secrets/replacement.hpp"
 #include "secrets/server.hpp"
 
 #include <atomic>
@@ -14,7 +15,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -76,7 +76,7 @@ private:
 class google {
 public:
     std::map<std::string, std::string> secrets{{"openai", key}};  // these are not changed while it is called
-    std::function<std::optional<fake::answer>(const fake::request&)> instead{};
+    fake::replacement<const fake::request&> instead{};
     std::string flavor = "Metadata-Flavor: Google\r\n";
     cloud::tokens tokens{token_begin};
     std::atomic<int> logins = 0, reads = 0;
@@ -87,8 +87,7 @@ public:
     }
 
     fake::answer operator()(const fake::request& asked) {
-        if (instead)
-            if (std::optional<fake::answer> other = instead(asked)) return *other;
+        if (std::optional<fake::answer> other = instead(asked)) return *other;
         const auto [host, path, query] = cloud::target_of(asked);
         if (path == "/token") return answer_login(asked);
         if (path.starts_with("/computeMetadata/v1/")) return answer_metadata(asked, path.substr(20));
