@@ -171,20 +171,25 @@ TEST_CASE("a spy is gone at the end of its scope") {
 
 TEST_CASE("a spy may be for one thread") {
     ext::registry registry;
+    const auto work = [](int x) -> tasks::lazy<int> { co_return 2 * x; };
     ext::extensible twice{registry, "twice", [](int x) { return 2 * x; }};
-    ext::extensible later{registry, "later", [](int x) -> tasks::lazy<int> { co_return 2 * x; }};
+    ext::extensible later{registry, "later", work}, named{registry, "named", work};
     hooks::spy seen{twice, {.this_thread = true}};
     hooks::spy awaited{later, {.this_thread = true}};
+    hooks::spy<tasks::lazy<int>(int)> by_name{registry, "named", {.this_thread = true}};
     seen.returns(0);
     awaited.returns(0);
+    by_name.returns(0);
     std::thread([&] {
         CHECK(twice(1) == 2);
         CHECK(later(1).run() == 2);
+        CHECK(named(1).run() == 2);
     }).join();
-    CHECK(seen.count() + awaited.count() == 0);
+    CHECK(seen.count() + awaited.count() + by_name.count() == 0);
     CHECK(twice(1) == 0);
     CHECK(later(1).run() == 0);
-    CHECK(seen.count() + awaited.count() == 2);
+    CHECK(named(1).run() == 0);
+    CHECK(seen.count() + awaited.count() + by_name.count() == 3);
 }
 
 TEST_CASE("a spy sees awaited calls, and answers them") {
