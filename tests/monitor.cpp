@@ -133,6 +133,20 @@ TEST_CASE_METHOD(fixture, "A monitor is told of hooks of awaited functions, awai
     check({"f start awaited", "f start plain", "f around once", "f around around replaced the result", "f end throws threw"});
 }
 
+TEST_CASE_METHOD(fixture, "A monitor is told of an awaited hook that is skipped") {
+    gate before;
+    ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return x; }};
+    f.on_start([&](auto&) -> lazy<void> { co_await before; }, {.id = "waits"});
+    f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.id = "once", .times = 1});
+    auto first = f(1), second = f(2);  // both hold the hook that only one of them may run
+    first.start();
+    second.start();
+    before.open();
+    CHECK(first.get() == 1);
+    CHECK(second.get() == 2);
+    check({"f start waits", "f around once", "f start waits", "f around once skipped"});
+}
+
 TEST_CASE_METHOD(fixture, "A monitor is told of the end that a start hook returned") {
     ext::extensible f{registry, "f", [](int x) { return x; }};
     f.on_start([](auto&) { return [](auto& call) { call.result = 9; }; }, {.id = "pair"});

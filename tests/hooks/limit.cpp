@@ -97,6 +97,17 @@ TEST_CASE("limit_rate() awaits its pauses where the function is awaited") {
     CHECK(time.passed() == 0ms);
 }
 
+TEST_CASE("limit_rate() throws in an awaited function, too, where it is not told to wait") {
+    ext::registry registry;
+    simulated_clock time;
+    ext::extensible load{registry, "load", [](int x) -> tasks::lazy<int> { co_return x; }};
+    load.around(hooks::limit_rate({.rate = 1, .clock = time.clock()}));
+    CHECK(load(1).run() == 1);
+    CHECK_THROWS_WITH(load(2).run(), Catch::Matchers::Contains("load: the limit of 1 calls a second"));
+    time.pass(1s);
+    CHECK(load(3).run() == 3);
+}
+
 TEST_CASE("limit_rate() inside of a retry counts each attempt") {
     ext::registry registry;
     simulated_clock time;

@@ -76,6 +76,17 @@ TEST_CASE("retry() leaves the last failure in the call, when attempts or the bud
     }
 }
 
+TEST_CASE("retry() does not sleep where there is no pause") {
+    ext::registry registry;
+    busy_server server{100};
+    ext::extensible fetch{registry, "fetch", [&](const std::string& what) { return server(what); }};
+    int sleeps = 0;
+    const hooks::clock clock{.now = [] { return hooks::time_point(); }, .sleep = [&](hooks::duration) { ++sleeps; }};
+    fetch.around(hooks::retry({.attempts = 3, .first_pause = 0ms, .clock = clock}));
+    CHECK_THROWS_WITH(fetch(""), "busy 3");
+    CHECK(sleeps == 0);
+}
+
 TEST_CASE("retry() may look at what failed") {
     ext::registry registry;
     simulated_clock time;
