@@ -65,6 +65,26 @@ TEST_CASE("A call allocates nothing of its own") {
     }
 }
 
+TEST_CASE("An argument's first replacement is kept in the call where it has 64 bytes at most") {
+    struct small {
+        char bytes[64];
+    };
+    struct large {
+        char bytes[65];
+    };
+    make_slots();
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](small x) { return x.bytes[0]; }};
+    ext::extensible g{registry, "g", [](large x) { return x.bytes[0]; }};
+    f.on_start([](auto& call) { call.template arg<0>() = small{"new"}; });
+    g.on_start([](auto& call) { call.template arg<0>() = large{"new"}; });
+    char of_small = 0, of_large = 0;
+    CHECK(allocations_of([&] { of_small = f({"old"}); }) == 0);
+    CHECK(allocations_of([&] { of_large = g({"old"}); }) == 1);
+    CHECK(of_small == 'n');
+    CHECK(of_large == 'n');
+}
+
 TEST_CASE("Empty kwargs allocate nothing") {
     make_slots();
     ext::registry registry;

@@ -258,5 +258,6 @@ TEST_CASE("A breaker says what is wrong with its options") {
     CHECK_THROWS_WITH(breaker({.window_size = 5}), "ext::hooks::breaker: .minimum_calls was expected to be at least 1 and at most .window_size, 10 was given");
     CHECK_THROWS_AS(breaker({.minimum_calls = 0}), ext::error);
     CHECK_THROWS_AS(breaker({.break_duration = -1s}), ext::error);
+    CHECK_NOTHROW(breaker({.break_duration = 0s}));
     CHECK_THROWS_AS(breaker({.half_open_calls = 0}), ext::error);
 }

@@ -1,20 +1,26 @@
-// Threads call while hooks come and go, on a system that refuses membarrier(): calls then take a fence each. Linux only.
+// Threads call while hooks come and go, on a system that refuses membarrier(): calls then take a fence each. Where it is refused
+// only later, when calls have gone without fences, the program ends. Linux only.
 #include <extensible/extensible.hpp>
 
 #if defined(__linux__)
 #include <linux/filter.h>
+#include <linux/membarrier.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <thread>
 
 namespace {
+
+enum : int { went_on, ended, went_wrong };
 
 bool forbid_membarrier() {
     sock_filter filter[] = {
@@ -28,9 +34,35 @@ bool forbid_membarrier() {
            syscall(__NR_membarrier, 0, 0, 0) == -1 && errno == ENOSYS;
 }
 
+// What a process comes to that registers a hook, calls, is refused membarrier(), and removes the hook.
+int status_where_refused_later() {
+    const pid_t child = fork();
+    if (child == 0) {
+        std::set_terminate([] { _exit(ended); });
+        ext::extensible f{"membarrier.later", [](int x) { return x; }};
+        ext::hook hook = f.on_start([](auto&) {});
+        f(1);
+        if (!forbid_membarrier()) _exit(went_wrong);
+        hook.remove();
+        _exit(went_on);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : went_wrong;
+}
+
+bool has_membarrier() {
+#ifdef EXTENSIBLE_NO_PROCESS_BARRIER
+    return false;
+#else
+    return syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+#endif
+}
+
 }  // namespace
 
 int main() {
+    if (status_where_refused_later() != (has_membarrier() ? ended : went_on)) return 1;
     if (!forbid_membarrier()) return 1;
     ext::extensible f{"membarrier.f", [](int x) { return x; }};
     std::atomic<bool> stop{false};
