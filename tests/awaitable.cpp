@@ -186,6 +186,22 @@ TEST_CASE("An around hook that is awaited retries, skips, and sees what the insi
     CHECK_THROWS_AS(f("x").run(), ext::no_result);
 }
 
+TEST_CASE("What an around hook goes on to and does not await does not happen, and the result stays") {
+    ext::registry registry;
+    int calls = 0;
+    ext::extensible f{registry, "f", [&]() -> lazy<int> { co_return ++calls; }};
+    f.around([](auto&, auto& proceed) -> lazy<void> {
+        co_await proceed();
+        [[maybe_unused]] const auto never = proceed();
+    });
+    SECTION("with the function inside") {}
+    SECTION("with another hook inside") {
+        f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.priority = 1});
+    }
+    CHECK(f().run() == 1);
+    CHECK(calls == 1);
+}
+
 TEST_CASE("Values that can only be moved, references and void are awaited") {
     ext::registry registry;
     int number = 1;

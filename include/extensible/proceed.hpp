@@ -133,7 +133,6 @@ Stage awaiting_proceed<Stage>::go_on_watched() {
 template <class Stage>
 Stage awaiting_proceed<Stage>::go_on() {
     const detail::hook_entry& next = (&caller_)[1];
-    if (next.run) detail::access::operations(call_.call).reset_result(&call_.call);
     Stage begun = next.run ? run(call_, next) : call_.run_function(call_);
     called_ = true;  // not where there is no memory for the stage
     return begun;
@@ -143,6 +142,7 @@ Stage awaiting_proceed<Stage>::go_on() {
 template <class Stage>
 Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry& hook) {
     const detail::call_operations& operations = detail::access::operations(call.call);
+    operations.reset_result(&call.call);
     awaiting_proceed inside(call, hook);
     bool skipped = false;
     EXTENSIBLE_TRY {
