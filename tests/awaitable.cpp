@@ -33,14 +33,16 @@ struct suspended {
     ext::registry registry;
     gate middle;
     std::string way;
-    ext::extensible<Task<std::string>(std::string)> echo{registry, "echo", [this](std::string text) -> Task<std::string> {
+    ext::extensible<Task<std::string>(std::string)> echo{registry, "echo", [this](std::string text) { return begin(std::move(text)); }};
+
+    // Not a lambda of the member's, over which GCC 11 crashes.
+    Task<std::string> begin(std::string text) {
         way += "<";
         co_await middle;
         way += ">";
         if (text == "fail") throw std::runtime_error("failed");
         co_return text;
-    }};
-
+    }
     auto mark(std::string text) {
         return [this, text](auto&) { way += text; };
     }
