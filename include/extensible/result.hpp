@@ -182,7 +182,10 @@ R take(result<R>& result) {
     else if constexpr (!std::is_void_v<R>) return std::move(*result);  // NOLINT(bugprone-unchecked-optional-access)
 }
 
-void failed() = delete;  // so that failed(result) below is looked up in the namespace of the result's type alone
+// So that failed(result) below is looked up in the namespace of the result's type alone. GCC 11 finds nothing there beside a
+// function that is no template.
+template <class R>
+void failed() = delete;
 
 struct failed_function {
     template <class R>
