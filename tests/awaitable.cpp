@@ -43,6 +43,7 @@ struct suspended {
         if (text == "fail") throw std::runtime_error("failed");
         co_return text;
     }
+
     auto mark(std::string text) {
         return [this, text](auto&) { way += text; };
     }

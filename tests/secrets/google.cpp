@@ -52,7 +52,11 @@ public:
         static const account_key one;
         return one;
     }
-    bool is_made() const { return is_made_; }
+    // Warns where it is not: a test then ends without having tested that.
+    bool is_usable() const {
+        if (!is_made_) WARN("there is no program openssl, so nothing was tested");
+        return is_made_;
+    }
     std::string certificate() const { return (directory_.path() / "certificate.pem").string(); }
     std::string pem() const {
         std::ifstream file(directory_.path() / "key.pem");
@@ -285,10 +289,7 @@ TEST_CASE("google: Credentials of another kind are refused by their name, and a 
 
 #ifdef SECRETS_WITH_LIBCRYPTO
 TEST_CASE("google: A key file that is named goes before the metadata server") {
-    if (!account_key::only().is_made()) {
-        WARN("there is no program openssl, so nothing was tested");
-        return;
-    }
+    if (!account_key::only().is_usable()) return;
     setting with;
     with.use_account();
     CHECK(with.read() == key);
@@ -297,10 +298,7 @@ TEST_CASE("google: A key file that is named goes before the metadata server") {
 }
 
 TEST_CASE("google: A login that fails has its reason, without the assertion or the key") {
-    if (!account_key::only().is_made()) {
-        WARN("there is no program openssl, so nothing was tested");
-        return;
-    }
+    if (!account_key::only().is_usable()) return;
     const std::string skew = "Invalid JWT: Token must be a short-lived token. Check your iat and exp values in the JWT claim.";
     const auto [answer, why] = GENERATE_COPY(table<fake::answer, reason>({
         {fake::answer{400, R"({"error":"invalid_grant","error_description":")" + key + "\"}"}, reason::no_credential},
@@ -327,7 +325,7 @@ TEST_CASE("google: A metadata server, a token endpoint or a Secret Manager that 
     with.answer(late);
     CHECK(with.failure().why == reason::timed_out);
 #ifdef SECRETS_WITH_LIBCRYPTO
-    if (!account_key::only().is_made()) return;
+    if (!account_key::only().is_usable()) return;
     with.use_account();
     with.answer(late, "/token");
     const helpers::failure failed = with.failure();
@@ -477,10 +475,7 @@ TEST_CASE("google: No token goes to an address without TLS") {
 
 #ifdef SECRETS_WITH_LIBCRYPTO
 TEST_CASE("google: The program prints what the README shows") {
-    if (!account_key::only().is_made()) {
-        WARN("there is no program openssl, so nothing was tested");
-        return;
-    }
+    if (!account_key::only().is_usable()) return;
     setting with;
     with.use_account();
     with.answer(google::error(403, "PERMISSION_DENIED"), "/payments/");
@@ -494,10 +489,7 @@ TEST_CASE("google: The program prints what the README shows") {
 
 #if defined(GOOGLE_PYTHON) && defined(SECRETS_WITH_LIBCRYPTO)
 TEST_CASE("google: Google's own client takes our signature, and logs in and reads from the same stand-in") {
-    if (!account_key::only().is_made()) {
-        WARN("there is no program openssl, so nothing was tested");
-        return;
-    }
+    if (!account_key::only().is_usable()) return;
     setting with;
     with.use_account();
     CHECK(with.read() == key);
