@@ -68,6 +68,19 @@ f         start  vault                0  replaced by vault of user  void()
 )"));
 }
 
+TEST_CASE("describe() tells that of patterns, too, which match no function yet") {
+    ext::registry registry;
+    registry.on_start("disk.*", [](ext::any_call&) {}, {.id = "watch"});
+    ext::hook other = registry.on_start("disk.*", [](ext::any_call&) {}, {.id = "watch", .replace = true});
+    CHECK_THAT("\n" + ext::describe(registry), Equals(R"(
+FUNCTION  PHASE  HOOK   OWNER  PRIORITY  STATE              SIGNATURE
+disk.*    start  watch                0  replaced by watch
+disk.*    start  watch                0  waits
+)"));
+    other.disable();
+    CHECK(registry.functions()[0].hooks[0].replaced_by.empty());
+}
+
 TEST_CASE("A hook that functions() lists can be disabled and removed") {
     ext::registry registry;
     int runs = 0;

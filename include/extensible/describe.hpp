@@ -10,7 +10,9 @@
 #include <extensible/registry.hpp>
 
 #include <cstddef>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,9 +50,12 @@ EXTENSIBLE_FUNCTION std::string describe(const registry& registry);
 
 namespace detail {
 
-EXTENSIBLE_FUNCTION hook_info info_of(hook_record& hook) {
+EXTENSIBLE_FUNCTION hook_info info_of(hook_record& hook, const hook_record* running_instead) {
+    std::string other;
+    if (running_instead)
+        other = running_instead->plugin ? join({running_instead->id, " of ", running_instead->plugin->name}) : running_instead->id;
     return {hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
-            hook.priority, hook.runs(), true, {}, access::make<ext::hook>(ref(&hook))};
+            hook.priority, hook.runs(), true, std::move(other), access::make<ext::hook>(ref(&hook))};
 }
 
 EXTENSIBLE_FUNCTION function_info info_of(const function_record& function) {
@@ -58,29 +63,24 @@ EXTENSIBLE_FUNCTION function_info info_of(const function_record& function) {
     if (info.wrapped) info.signature = function.sites->type->signature->name;
     for (hook_record& hook : function.hooks) {
         if (info.signature.empty() && hook.signature) info.signature = hook.signature->name;
-        info.hooks.push_back(info_of(hook));
-        hook_info& added = info.hooks.back();
-        if (info.wrapped) added.suits = suits(hook, function.sites->type);
-        if (const hook_record* const other = running_instead(hook, function, function.hooks))
-            added.replaced_by = other->plugin ? join({other->id, " of ", other->plugin->name}) : other->id;
+        info.hooks.push_back(info_of(hook, running_instead(hook, function, function.hooks)));
+        if (info.wrapped) info.hooks.back().suits = suits(hook, function.sites->type);
     }
     return info;
 }
 
-// Rows of texts, in columns as wide as their widest text; that of numbers is aligned to the right.
-using row = std::vector<std::string>;
-EXTENSIBLE_FUNCTION std::string table_of(const std::vector<row>& rows, std::size_t number_column) {
-    std::vector<std::size_t> width(rows.front().size());
-    for (const row& r : rows)
-        for (std::size_t c = 0; c < r.size(); ++c)
-            if (r[c].size() > width[c]) width[c] = r[c].size();
+// Cells, row by row, as text: each column is as wide as its widest cell, and that of numbers is aligned to the right.
+EXTENSIBLE_FUNCTION std::string table_of(const std::vector<std::string>& cells, std::size_t columns, std::size_t number_column) {
+    std::vector<std::size_t> width(columns);
+    for (std::size_t at = 0; at < cells.size(); ++at)
+        if (std::size_t& of_column = width[at % columns]; cells[at].size() > of_column) of_column = cells[at].size();
     std::string text;
-    for (const row& r : rows) {
-        for (std::size_t c = 0; c < r.size(); ++c) {
-            const std::string padding(width[c] - r[c].size(), ' ');
-            text += c == number_column ? padding + r[c] : r[c] + padding;
-            text += "  ";
-        }
+    for (std::size_t at = 0; at < cells.size(); ++at) {
+        const std::size_t column = at % columns;
+        const std::string padding(width[column] - cells[at].size(), ' ');
+        text += column == number_column ? padding + cells[at] : cells[at] + padding;
+        text += "  ";
+        if (column + 1 < columns) continue;
         text.erase(text.find_last_not_of(' ') + 1);
         text += '\n';
     }
@@ -98,7 +98,8 @@ EXTENSIBLE_FUNCTION std::vector<function_info> registry::functions() const {
     for (detail::hook_record& hook : contents.patterns) {
         bool applies = false;
         for (const auto& function : contents.functions) applies |= detail::matches(hook.pattern, function->name);
-        if (!applies) all.push_back({hook.pattern, "", false, {detail::info_of(hook)}});
+        const auto runs = [](const detail::hook_record& other) { return other.runs(); };
+        if (!applies) all.push_back({hook.pattern, "", false, {detail::info_of(hook, contents.patterns.find_replacing(hook, runs))}});
     }
     return all;
 }
@@ -108,18 +109,24 @@ EXTENSIBLE_FUNCTION std::string describe(const registry& registry) {
         if (hook.enabled && !hook.replaced_by.empty()) return "replaced by " + hook.replaced_by;
         return std::string(!hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs");
     };
-    std::vector<detail::row> rows{{"FUNCTION", "PHASE", "HOOK", "OWNER", "PRIORITY", "STATE", "SIGNATURE"}};
+    std::vector<std::string> cells;
+    std::size_t columns = 0;
+    const auto add_row = [&](std::initializer_list<std::string_view> row) {
+        columns = row.size();
+        for (const std::string_view cell : row) cells.emplace_back(cell);
+    };
+    add_row({"FUNCTION", "PHASE", "HOOK", "OWNER", "PRIORITY", "STATE", "SIGNATURE"});
     for (const function_info& function : registry.functions()) {
-        std::string name = function.name, signature = function.signature;
-        if (function.hooks.empty()) rows.push_back({name, "", "", "", "", "no hooks", signature});
+        std::string_view name = function.name, signature = function.signature;
+        if (function.hooks.empty()) add_row({name, "", "", "", "", "no hooks", signature});
         for (const hook_info& hook : function.hooks) {
             const std::string via = hook.pattern.empty() || hook.pattern == function.name ? "" : " (" + hook.pattern + ")";
-            rows.push_back({name, std::string(to_string(hook.phase)), (hook.id.empty() ? "-" : hook.id) + via, hook.owner,
-                            detail::text_of(hook.priority), state_of(function, hook), signature});
+            add_row({name, to_string(hook.phase), (hook.id.empty() ? "-" : hook.id) + via, hook.owner, detail::text_of(hook.priority),
+                     state_of(function, hook), signature});
             name = signature = "";  // once for each function
         }
     }
-    return detail::table_of(rows, 4);
+    return detail::table_of(cells, columns, 4);
 }
 
 #endif

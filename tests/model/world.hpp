@@ -305,10 +305,11 @@ public:
         names.erase(std::unique(names.begin(), names.end()), names.end());
         std::pair<std::string, hooks> listed;
         for (const std::string& name : names) list(listed, name);
-        for (const hook_ref& h : in_order(under_patterns(home_->registered))) {
+        const hooks under_any = in_order(under_patterns(home_->registered));
+        for (const hook_ref& h : under_any) {
             if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return h->concerns(name); })) continue;
             write_function(listed.first, h->pattern, "", false);
-            list(listed, h, true, nullptr);  // there the library does not say who is replaced
+            list(listed, h, true, running_instead(*h, under_any, std::nullopt));
         }
         return listed;
     }
