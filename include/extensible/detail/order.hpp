@@ -163,25 +163,28 @@ public:
             if (own < later->turn) continue;
             // All others that must run before that one come first: they count with no more, and have no larger priority or number.
             if (later->counts != own.counts || !(in.last_ < rank{added.priority, added.number})) return false;
-            const std::size_t at = index(in, later->hook.get());
+            const std::size_t at = index(in, *later);
             if (at >= planned.at) continue;
             planned.at = at;
             joining.turn = later->turn;
         }
         for (const entry* earlier : joining.runs_after)
-            if (index(in, earlier->hook.get()) >= planned.at) return false;
+            if (index(in, *earlier) >= planned.at) return false;
         return true;
     }
     /// The same for `leaving`. If it states both, hooks that it runs after may have moved with it.
     EXTENSIBLE_FUNCTION static bool leaves_alone(const hook_sequence& in, edit& planned) noexcept {
-        const entry& gone = *in.order_[planned.at = index(in, planned.leaving)];
+        planned.at = 0;
+        while (&in[planned.at] != planned.leaving) ++planned.at;
+        const entry& gone = *in.order_[planned.at];
         return gone.referred == 0 && (gone.runs_after.empty() || gone.runs_before.empty()) && !has_namesake(in, *planned.leaving);
     }
 
 private:
-    EXTENSIBLE_FUNCTION static std::size_t index(const hook_sequence& in, const hook_record* hook) noexcept {
-        std::size_t at = 0;
-        while (&in[at] != hook) ++at;
+    // Those that have moved together have one turn.
+    EXTENSIBLE_FUNCTION static std::size_t index(const hook_sequence& in, const entry& of) noexcept {
+        std::size_t at = first(in.order_, &entry::turn, of.turn);
+        while (in.order_[at] != &of) ++at;
         return at;
     }
     // Whether another hook has the id, of which one replaces the other.
