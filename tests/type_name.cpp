@@ -10,7 +10,6 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <memory_resource>
 #include <optional>
 #include <ostream>
 #include <regex>
@@ -24,6 +23,10 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+#if __has_include(<memory_resource>)  // libc++ has it since 16
+#include <memory_resource>
+#endif
 
 namespace ext::inline EXTENSIBLE_ABI {
 
@@ -189,9 +192,11 @@ TEST_CASE("Default arguments of templates are not written") {
 TEST_CASE("The standard library's aliases are written where everybody writes them") {
     CHECK(type_name<std::u16string_view>() == "std::u16string_view");
     CHECK(type_name<std::wstring>() == "std::wstring");
+#if __has_include(<memory_resource>)
     CHECK(type_name<std::pmr::string>() == "std::pmr::string");
     CHECK(type_name<std::pmr::u16string>() == "std::pmr::u16string");
     CHECK(type_name<std::pmr::vector<int>>() == "std::vector<int, std::pmr::polymorphic_allocator<int>>");
+#endif
     CHECK(type_name<std::ostream&>() == "std::ostream&");
     CHECK(type_name<std::wistream>() == "std::wistream");
     CHECK(type_name<std::chrono::nanoseconds>() == "std::chrono::nanoseconds");
