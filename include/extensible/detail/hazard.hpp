@@ -705,7 +705,8 @@ EXTENSIBLE_FUNCTION ref<hook_record> hazard_domain::hook_chain::remove(hook_reco
     return removed;
 }
 
-// It stays to be seen while the function object is destroyed, so that wait_until_unused() waits for that too.
+// It stays to be seen while the function object is destroyed, so that wait_until_unused() waits for that too. Whoever calls this
+// wakes the waiters afterwards.
 EXTENSIBLE_FUNCTION void hazard_domain::destroy_dying(mutex_lock& lock) noexcept {
     ref<hook_record> hook = dying_.remove(*dying_.first);
     hook->destroyed_by = this_thread_id();
@@ -717,7 +718,6 @@ EXTENSIBLE_FUNCTION void hazard_domain::destroy_dying(mutex_lock& lock) noexcept
     being_destroyed_.remove(*hook);
     --hook->alive;
     if (hook->plugin) --hook->plugin->alive;
-    wake_all();
     lock.unlock();
     hook = {};  // may free the record
     lock.lock();
