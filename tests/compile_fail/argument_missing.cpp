@@ -1,5 +1,5 @@
 // A parameter without a default has to be given.
-// expect-first: the argument for this parameter is missing, and it has no default
+// expect-only: the argument for this parameter is missing, and it has no default
 // expect: url|'u', 'r', 'l'
 #include <extensible/extensible.hpp>
 

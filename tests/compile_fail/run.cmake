@@ -3,6 +3,7 @@
 #
 # The file says in its lines
 #     // expect-first: <regex>    what the first error says, which is the one that a user reads
+#     // expect-only: <regex>     the same, of the only error
 #     // expect: <regex>          what the diagnostics contain
 # and compiles where FIXED is defined, so that it never fails for another reason than the one it is about.
 
@@ -29,14 +30,19 @@ if(NOT failed)
 endif()
 message("${errors}")
 
-file(STRINGS ${CASE} expectations REGEX "^// expect(-first)?: ")
+file(STRINGS ${CASE} expectations REGEX "^// expect(-first|-only)?: ")
 if(NOT expectations)
     message(FATAL_ERROR "It states no expectation.")
 endif()
-string(REGEX MATCH "[^\n]* error: [^\n]*" first "${errors}")
+string(REPLACE ";" "," lines "${errors}")  # which is what separates in a list
+string(REGEX MATCHALL "[^\n]* error: [^\n]*" all_errors "${lines}")
+list(LENGTH all_errors number)
+list(GET all_errors 0 first)
 foreach(expectation IN LISTS expectations)
     string(REGEX REPLACE "^// [^ ]+ " "" regex "${expectation}")
-    if(expectation MATCHES "^// expect-first" AND NOT first MATCHES "${regex}")
+    if(expectation MATCHES "^// expect-only" AND NOT number EQUAL 1)
+        message(FATAL_ERROR "There is more than one error.")
+    elseif(expectation MATCHES "^// expect-(first|only)" AND NOT first MATCHES "${regex}")
         message(FATAL_ERROR "The first error is another than: ${regex}")
     elseif(NOT errors MATCHES "${regex}")
         message(FATAL_ERROR "The compiler does not say: ${regex}")
