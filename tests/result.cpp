@@ -95,6 +95,11 @@ TEST_CASE("A result that is nothing says only whether it is there") {
     CHECK(!result);
 }
 
+TEST_CASE("A result takes what its value can be assigned from, and nothing else") {
+    STATIC_REQUIRE(std::is_assignable_v<ext::result<std::string>&, const char*>);
+    STATIC_REQUIRE(!std::is_assignable_v<ext::result<std::string>&, int*>);
+}
+
 TEST_CASE("A result converts to bool only where a condition is asked for") {
     STATIC_REQUIRE(!std::is_convertible_v<ext::result<void>, bool>);
     STATIC_REQUIRE(!std::is_convertible_v<ext::result<int&>, bool>);

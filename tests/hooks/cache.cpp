@@ -133,6 +133,16 @@ TEST_CASE("A cache that is full lets the result go that was not asked for for th
     CHECK(c.calls == 4);
 }
 
+TEST_CASE("A cache may have room for one result") {
+    cached c({.capacity = 1});
+    c.fetch("a");
+    c.fetch("a");
+    CHECK(c.calls == 1);
+    c.fetch("b");  // a goes
+    c.fetch("a");
+    CHECK(c.calls == 3);
+}
+
 TEST_CASE("A cache keeps failures only when told to") {
     cached c;
     c.answer = [](std::string_view) -> std::string { throw std::runtime_error("down"); };
