@@ -80,9 +80,10 @@ EXTENSIBLE_FUNCTION std::string table_of(const std::vector<std::string>& cells, 
         const std::string padding(width[column] - cells[at].size(), ' ');
         text += column == number_column ? padding + cells[at] : cells[at] + padding;
         text += "  ";
-        if (column + 1 < columns) continue;
-        text.erase(text.find_last_not_of(' ') + 1);
-        text += '\n';
+        if (column + 1 == columns) {
+            text.erase(text.find_last_not_of(' ') + 1);
+            text += '\n';
+        }
     }
     return text;
 }
@@ -110,12 +111,11 @@ EXTENSIBLE_FUNCTION std::string describe(const registry& registry) {
         return std::string(!hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs");
     };
     std::vector<std::string> cells;
-    std::size_t columns = 0;
     const auto add_row = [&](std::initializer_list<std::string_view> row) {
-        columns = row.size();
         for (const std::string_view cell : row) cells.emplace_back(cell);
     };
     add_row({"FUNCTION", "PHASE", "HOOK", "OWNER", "PRIORITY", "STATE", "SIGNATURE"});
+    const std::size_t columns = cells.size();
     for (const function_info& function : registry.functions()) {
         std::string_view name = function.name, signature = function.signature;
         if (function.hooks.empty()) add_row({name, "", "", "", "", "no hooks", signature});
