@@ -102,6 +102,11 @@ TEST_CASE("a spy answers in turn, and again and again with its last answer") {
         CHECK(next() == 20);
         CHECK(next() == 20);
     }
+    SECTION("the first answer may be added like those that follow") {
+        seen.then_returns(10).then_returns(20);
+        CHECK(next() == 10);
+        CHECK(next() == 20);
+    }
     SECTION("new answers put away the old ones") {
         seen.returns(10).then_returns(20).then_returns(30);
         CHECK(next() == 10);
