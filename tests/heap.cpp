@@ -10,6 +10,15 @@
 #if defined(__linux__) || defined(_WIN32)
 #include <malloc.h>
 #endif
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define LOOKS_AT(memory, size) __msan_unpoison(memory, size)
+#endif
+#endif
+#if !defined(LOOKS_AT)
+#define LOOKS_AT(memory, size)
+#endif
 
 namespace {
 
@@ -70,8 +79,11 @@ void give_back(void* memory, std::size_t alignment = 1) noexcept {
     if (!memory) return;
     used_blocks.fetch_sub(1, std::memory_order_relaxed);
     used_bytes.fetch_sub(size_of(memory, alignment), std::memory_order_relaxed);
-    const std::string_view block(static_cast<const char*>(memory), searched.empty() ? 0 : size_of(memory, alignment));
-    if (!block.empty() && block.find(searched) != std::string_view::npos) ++freed_with_text;
+    if (!searched.empty()) {
+        const std::string_view block(static_cast<const char*>(memory), size_of(memory, alignment));
+        LOOKS_AT(memory, block.size());  // also at what nobody has written
+        if (block.find(searched) != std::string_view::npos) ++freed_with_text;
+    }
     free_allocated(memory, alignment);
 }
 
