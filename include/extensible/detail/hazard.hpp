@@ -446,28 +446,26 @@ EXTENSIBLE_FUNCTION thread_hazards& hazards_of_this_thread() {
 EXTENSIBLE_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
     set_up();
     const thread_id me = this_thread_id();
-    mutex_lock lock(mutex_);
-    // Its own, where it is past the destruction of its thread-local objects, or those of a thread of this number that could not
-    // give them back, because its first call came even later.
-    thread_hazards* thread = threads_;
-    while (thread && thread->owner != me) thread = thread->next;
-    if (!thread) {
-        thread = threads_;
-        while (thread && thread->owner != 0) thread = thread->next;
-    }
-    if (!thread) {
-        lock.unlock();
-        EXTENSIBLE_TRY {
-            thread = new thread_hazards(*this, asymmetric_);
-        } EXTENSIBLE_CATCH(...) {
-            lock.lock();  // as the lock's destructor expects
-            EXTENSIBLE_RETHROW;
+    {
+        const mutex_lock lock(mutex_);
+        // Its own, where it is past the destruction of its thread-local objects, or those of a thread of this number that could not
+        // give them back, because its first call came even later.
+        thread_hazards* thread = threads_;
+        while (thread && thread->owner != me) thread = thread->next;
+        if (!thread) {
+            thread = threads_;
+            while (thread && thread->owner != 0) thread = thread->next;
         }
-        lock.lock();
-        thread->next = std::exchange(threads_, thread);
+        if (thread) {
+            thread->owner = me;
+            return *thread;
+        }
     }
-    thread->owner = me;
-    return *thread;
+    thread_hazards* const made = new thread_hazards(*this, asymmetric_);  // not locked: operator new may be the program's
+    const mutex_lock lock(mutex_);
+    made->owner = me;
+    made->next = std::exchange(threads_, made);
+    return *made;
 }
 
 EXTENSIBLE_FUNCTION void hazard_domain::release_slots() noexcept {
