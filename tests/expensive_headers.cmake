@@ -1,0 +1,20 @@
+# The umbrella header brings none of the standard headers that take a compiler long.
+#
+#     cmake -DCOMPILER=<c++> -DINCLUDE=<folder of headers> -P tests/expensive_headers.cmake
+#
+# Headers of libstdc++ are told by their folder, which is named like a version; other libraries' are not looked at.
+
+cmake_minimum_required(VERSION 3.20)
+
+set(expensive algorithm atomic chrono condition_variable functional future iostream map memory mutex ranges regex sstream thread)
+
+execute_process(COMMAND ${COMPILER} -std=c++20 -I${INCLUDE} -x c++ -M ${INCLUDE}/extensible/extensible.hpp
+    OUTPUT_VARIABLE headers COMMAND_ERROR_IS_FATAL ANY)
+if(NOT headers MATCHES "/string[ \n]")
+    message(FATAL_ERROR "no standard header is among these:\n${headers}")
+endif()
+foreach(header IN LISTS expensive)
+    if(headers MATCHES "/c[+][+]/[0-9.]+/${header}[ \n]")
+        message(SEND_ERROR "extensible.hpp brings <${header}>")
+    endif()
+endforeach()
