@@ -42,7 +42,7 @@ struct function_info {
 /// What registry.functions() tells, as a table to be read: a line for each hook, in running order, under its function.
 /// A hook's state is `runs`, `disabled`, `replaced by ...`, `waits` where nobody has wrapped the function, or `skipped` where only one
 /// of hook and function is awaited.
-EXTENSIBLE_FUNCTION std::string describe(const registry& registry);
+EXTENSIBLE_LAZY_FUNCTION std::string describe(const registry& registry);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -50,7 +50,7 @@ EXTENSIBLE_FUNCTION std::string describe(const registry& registry);
 
 namespace detail {
 
-EXTENSIBLE_FUNCTION hook_info info_of(hook_record& hook, const hook_record* running_instead) {
+EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_record* running_instead) {
     std::string other;
     if (running_instead)
         other = running_instead->plugin ? join({running_instead->id, " of ", running_instead->plugin->name}) : running_instead->id;
@@ -58,7 +58,7 @@ EXTENSIBLE_FUNCTION hook_info info_of(hook_record& hook, const hook_record* runn
             hook.priority, hook.runs(), true, std::move(other), access::make<ext::hook>(ref(&hook))};
 }
 
-EXTENSIBLE_FUNCTION function_info info_of(const function_record& function) {
+EXTENSIBLE_LAZY_FUNCTION function_info info_of(const function_record& function) {
     function_info info{function.name, {}, function.sites != nullptr, {}};
     if (info.wrapped) info.signature = function.sites->type->signature->name;
     for (hook_record& hook : function.hooks) {
@@ -70,7 +70,7 @@ EXTENSIBLE_FUNCTION function_info info_of(const function_record& function) {
 }
 
 // Cells, row by row, as text: each column is as wide as its widest cell, and that of numbers is aligned to the right.
-EXTENSIBLE_FUNCTION std::string table_of(const std::vector<std::string>& cells, std::size_t columns, std::size_t number_column) {
+EXTENSIBLE_LAZY_FUNCTION std::string table_of(const std::vector<std::string>& cells, std::size_t columns, std::size_t number_column) {
     std::vector<std::size_t> width(columns);
     for (std::size_t at = 0; at < cells.size(); ++at)
         if (std::size_t& of_column = width[at % columns]; cells[at].size() > of_column) of_column = cells[at].size();
@@ -90,7 +90,7 @@ EXTENSIBLE_FUNCTION std::string table_of(const std::vector<std::string>& cells, 
 
 }  // namespace detail
 
-EXTENSIBLE_FUNCTION std::vector<function_info> registry::functions() const {
+EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
     std::vector<function_info> all;
     const detail::locked_registry locked(record());
     const detail::registry_contents& contents = *locked->contents;
@@ -105,7 +105,7 @@ EXTENSIBLE_FUNCTION std::vector<function_info> registry::functions() const {
     return all;
 }
 
-EXTENSIBLE_FUNCTION std::string describe(const registry& registry) {
+EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
     const auto state_of = [](const function_info& function, const hook_info& hook) {
         if (hook.enabled && !hook.replaced_by.empty()) return "replaced by " + hook.replaced_by;
         return std::string(!hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs");

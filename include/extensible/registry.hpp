@@ -86,7 +86,7 @@ public:
 
     /// All functions in the order of their names, with their hooks; also those that hooks wait for and nobody has wrapped,
     /// and last the patterns that match none.
-    EXTENSIBLE_FUNCTION std::vector<function_info> functions() const;
+    EXTENSIBLE_LAZY_FUNCTION std::vector<function_info> functions() const;
 
     /// From now on nobody can register a hook: that throws ext::sealed. Hooks can still be removed, disabled and enabled,
     /// and functions be wrapped. Cannot be undone.

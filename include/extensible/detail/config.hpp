@@ -134,6 +134,16 @@
 #define EXTENSIBLE_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN inline
 #endif
 
+// The same for what few files use. Where each file compiles what it uses it is a template, so that the others do not pay for it:
+// its declaration, and its body.
+#if defined(EXTENSIBLE_COMPILED)
+#define EXTENSIBLE_LAZY_FUNCTION EXTENSIBLE_FUNCTION
+#define EXTENSIBLE_LAZY_BODY EXTENSIBLE_FUNCTION
+#else
+#define EXTENSIBLE_LAZY_FUNCTION template <class = void> EXTENSIBLE_FUNCTION
+#define EXTENSIBLE_LAZY_BODY template <class> EXTENSIBLE_FUNCTION
+#endif
+
 // The same on the way of a call, where it is fast: its declaration, and its body, which is not to be inlined.
 #define EXTENSIBLE_CALL_FUNCTION EXTENSIBLE_HIDDEN
 #if defined(EXTENSIBLE_COMPILED)
