@@ -115,8 +115,7 @@ TEST_CASE("Hooks that come and go one by one run as if all were put in order ane
             most = 1 + static_cast<unsigned>(below(step % 2000 == 0 ? 60 : 12));
             ids = 1 + static_cast<unsigned>(below(2 * most));
             often = 1 + static_cast<unsigned>(below(6));
-            auto none = s.hooks.plan_without_any("f", [&](const hook_record&) { return true; });
-            s.hooks.apply(none);
+            s.hooks = {};
             REQUIRE(s.hooks.empty());
         }
         const auto name = [&] { return std::string("h").append(std::to_string(below(ids))); };
@@ -215,11 +214,13 @@ TEST_CASE("A chain of constraints may be long, and be given from its end on") {
         chain.push_back(owners.back().get());
     }
     hook_sequence hooks;
-    auto planned = hooks.plan_all("f", chain);
-    hooks.apply(planned);
+    for (hook_record* hook : chain) hooks.add(*hook);
+    hooks.arrange("f");
     CHECK(all(hooks) == hooks_in_order(chain.rbegin(), chain.rend()));
     owners.back()->after = {"0"};
-    CHECK_THROWS_AS(hooks.plan_all("f", chain), ext::order_cycle);
+    hook_sequence circle;
+    for (hook_record* hook : chain) circle.add(*hook);
+    CHECK_THROWS_AS(circle.arrange("f"), ext::order_cycle);
 }
 
 TEST_CASE("A cycle is told from the hook on that comes first, with the phase") {

@@ -472,14 +472,10 @@ EXTENSIBLE_FUNCTION ref<function_record> locked_registry::find_or_make(std::stri
     std::vector<ref<function_record>>& all = registry_->contents->functions;
     const std::size_t at = place_of(name);
     if (at != all.size() && all[at]->name == name) return all[at];
-    std::vector<hook_record*> hooks;
-    for (hook_record& hook : registry_->contents->patterns)
-        if (matches(hook.pattern, name)) hooks.push_back(&hook);
     ref made(new function_record(name, registry_));
-    if (!hooks.empty()) {
-        hook_sequence::edit all_hooks = made->hooks.plan_all(name, hooks);
-        made->hooks.apply(all_hooks);
-    }
+    for (hook_record& hook : registry_->contents->patterns)
+        if (matches(hook.pattern, name)) made->hooks.add(hook);
+    made->hooks.arrange(name);
     all.insert(all.begin() + static_cast<std::ptrdiff_t>(at), made);
     return made;
 }
@@ -633,7 +629,11 @@ EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& functi
 EXTENSIBLE_FUNCTION hook_sequence::edit locked_registry::without(std::string_view where, hook_sequence& hooks,
                                                                  const selection& leaving) {
     if (const hook_record* const only = leaving.only_hook()) return hooks.plan_without(where, *only);
-    return hooks.plan_without_any(where, [&](const hook_record& hook) { return leaving.has(hook); });
+    hook_sequence::edit all{.moves_others = true};
+    for (hook_record& hook : hooks)
+        if (!leaving.has(hook)) all.anew.add(hook);
+    all.anew.arrange(where);
+    return all;
 }
 
 // Removes hooks from one function, or from all functions and from the patterns if that is null. In the same step those that are

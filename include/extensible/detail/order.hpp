@@ -30,14 +30,6 @@
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
 template <class Predicate>
-hook_sequence::edit hook_sequence::plan_without_any(std::string_view function, Predicate leaves) const {
-    std::vector<hook_record*> staying;
-    for (hook_record& hook : *this)
-        if (!leaves(std::as_const(hook))) staying.push_back(&hook);
-    return plan_all(function, staying);
-}
-
-template <class Predicate>
 EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_replacing(const hook_record& replaced, Predicate runs) const {
     if (replaced.id.empty()) return nullptr;
     const key behind_all{replaced.when, replaced.id, replaced.pattern, 0, 0, static_cast<std::uint64_t>(-1)};
@@ -117,13 +109,11 @@ EXTENSIBLE_FUNCTION void hook_sequence::sort(entries& items, key entry::* by) no
     }
 }
 
-template <class Visitor>
-EXTENSIBLE_FUNCTION void hook_sequence::for_each_named(phase when, std::string_view id, Visitor visit) const {
-    if (id.empty()) return;
-    for (std::size_t at = first(by_name_, &entry::name, {when, id}); at != by_name_.size(); ++at) {
-        if (by_name_[at]->name.when != when || by_name_[at]->name.id != id) return;
-        visit(*by_name_[at]);
-    }
+// The hooks of a phase that have this id; none where it is empty.
+EXTENSIBLE_FUNCTION hook_sequence::namesakes hook_sequence::find(phase when, std::string_view id) const noexcept {
+    std::size_t from = first(by_name_, &entry::name, {when, id}), to = from;
+    while (to != by_name_.size() && by_name_[to]->name.when == when && by_name_[to]->name.id == id) ++to;
+    return {by_name_.data() + from, by_name_.data() + to};
 }
 
 // Finds the registered hooks whose ids an entry states.
@@ -131,9 +121,8 @@ EXTENSIBLE_FUNCTION void hook_sequence::resolve(entry& stating) const {
     const auto resolve_ids = [&](const std::vector<std::string>& ids, entries& named) {
         for (const std::string& id : ids) {
             const std::size_t before = named.size();
-            for_each_named(stating.hook->when, id, [&](entry& other) {
-                if (!stating.hook->excludes(*other.hook)) named.push_back(&other);
-            });
+            for (entry* other : find(stating.hook->when, id))
+                if (!stating.hook->excludes(*other->hook)) named.push_back(other);
             if (named.size() == before) ++stating.unresolved;
         }
     };
@@ -189,11 +178,9 @@ private:
     }
     // Whether another hook has the id, of which one replaces the other.
     EXTENSIBLE_FUNCTION static bool has_namesake(const hook_sequence& in, const hook_record& hook) noexcept {
-        bool found = false;
-        in.for_each_named(hook.when, hook.id, [&](const entry& other) {
-            found |= other.hook.get() != &hook && other.hook->pattern == hook.pattern;
-        });
-        return found;
+        for (const entry* other : in.find(hook.when, hook.id))
+            if (other->hook.get() != &hook && other->hook->pattern == hook.pattern) return true;
+        return false;
     }
     EXTENSIBLE_FUNCTION static bool states(const hook_record& hook, const std::string& id) noexcept {
         for (const auto* ids : {&hook.before, &hook.after})
@@ -204,11 +191,12 @@ private:
     // Whether the hook that comes states its own id, replaces another or is replaced, or another hook states its id.
     EXTENSIBLE_FUNCTION static bool concerns_ids(const hook_sequence& in, const hook_record& added) noexcept {
         if (states(added, added.id) || has_namesake(in, added)) return true;
-        bool is_stated = false;
-        in.for_each_named(added.when, added.id, [&](const entry& other) { is_stated |= other.referred != 0; });
+        for (const entry* namesake : in.find(added.when, added.id))
+            if (namesake->referred != 0) return true;
         if (in.unresolved_ != 0 && !added.id.empty())  // otherwise no other hook can
-            for (const hook_record& hook : in) is_stated |= states(hook, added.id);
-        return is_stated;
+            for (const hook_record& hook : in)
+                if (states(hook, added.id)) return true;
+        return false;
     }
 };
 
@@ -318,11 +306,15 @@ private:
     }
     [[noreturn]] EXTENSIBLE_FUNCTION void throw_cycle() const {
         std::string text = join({function_, ": the ", to_string(path_.back().hook->name.when), " hooks cannot be put in order: "});
-        for (std::size_t at = path_.size(); at-- > 0;) {
-            const std::string_view id = path_[at].hook->name.id;
-            const bool is_last = at + 1 < path_.size() && path_[at].hook == path_.back().hook;
-            text += join({id.empty() ? "(a hook without id)" : "'", id, id.empty() ? "" : "'", is_last ? "" : " before "});
-            if (is_last) break;
+        const auto add = [&](const entry& e) {
+            if (e.name.id.empty()) text += "(a hook without id)";
+            else text += join({"'", e.name.id, "'"});
+        };
+        add(*path_.back().hook);
+        for (std::size_t at = path_.size() - 1; at-- > 0;) {
+            text += " before ";
+            add(*path_[at].hook);
+            if (path_[at].hook == path_.back().hook) break;
         }
         raise<order_cycle>(text);
     }
@@ -349,10 +341,10 @@ EXTENSIBLE_FUNCTION hook_sequence::entry& hook_sequence::append(hook_record& hoo
 
 EXTENSIBLE_FUNCTION const hook_record* hook_sequence::find_original(const hook_record& like) const noexcept {
     const hook_record* found = nullptr;
-    for_each_named(like.when, like.id, [&](const entry& other) {
-        const hook_record& hook = *other.hook;
+    for (const entry* other : find(like.when, like.id)) {
+        const hook_record& hook = *other->hook;
         if (!hook.replaces && hook.pattern == like.pattern && !like.excludes(hook)) found = &hook;
-    });
+    }
     return found;
 }
 
@@ -365,36 +357,37 @@ EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_with(std::string_vie
         }
         return planned;
     }
-    std::vector<hook_record*> hooks;
-    for (hook_record& hook : *this) hooks.push_back(&hook);
-    hooks.push_back(&added);
-    return plan_all(function, hooks);
+    edit all{.moves_others = true};
+    for (hook_record& hook : *this) all.anew.add(hook);
+    all.anew.add(added);
+    all.anew.arrange(function);
+    return all;
 }
 
 EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_without(std::string_view function, const hook_record& leaving) {
     edit planned{nullptr, &leaving};
     if (planning::leaves_alone(*this, planned)) return planned;
-    return plan_without_any(function, [&](const hook_record& hook) { return &hook == &leaving; });
+    edit all{.moves_others = true};
+    for (hook_record& hook : *this)
+        if (&hook != &leaving) all.anew.add(hook);
+    all.anew.arrange(function);
+    return all;
 }
 
-EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_all(std::string_view function,
-                                                                const std::vector<hook_record*>& hooks) {
-    edit planned;
-    planned.moves_others = true;
-    hook_sequence& anew = planned.anew;
-    for (hook_record* hook : hooks) {
-        entry& added = anew.append(*hook);
-        if (!hook->id.empty()) anew.by_name_.push_back(&added);
-        if (const rank its{hook->priority, hook->number}; anew.last_ < its) anew.last_ = its;
-    }
-    sort(anew.by_name_, &entry::name);
-    for (entry* e : anew.by_name_) {
-        const hook_record* const original = e->hook->takes_place ? anew.find_original(*e->hook) : nullptr;
+EXTENSIBLE_FUNCTION void hook_sequence::add(hook_record& hook) {
+    entry& added = append(hook);
+    if (!hook.id.empty()) by_name_.push_back(&added);
+    if (const rank its{hook.priority, hook.number}; last_ < its) last_ = its;
+}
+
+EXTENSIBLE_FUNCTION void hook_sequence::arrange(std::string_view function) {
+    sort(by_name_, &entry::name);
+    for (entry* e : by_name_) {
+        const hook_record* const original = e->hook->takes_place ? find_original(*e->hook) : nullptr;
         if (original) e->place = original;
         e->raised = e->place->priority;
     }
-    const arrangement arranged(function, anew);
-    return planned;
+    const arrangement arranged(function, *this);
 }
 
 EXTENSIBLE_FUNCTION void hook_sequence::apply(edit& planned) noexcept {

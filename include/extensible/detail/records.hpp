@@ -203,13 +203,12 @@ public:
     /// then. Quick where it is plain that no other hook moves.
     EXTENSIBLE_FUNCTION edit plan_with(std::string_view function, hook_record& added);
     EXTENSIBLE_FUNCTION edit plan_without(std::string_view function, const hook_record& leaving);
-    /// The same, when every hook goes for which `leaves(const hook_record&)` is true.
-    template <class Predicate>
-    edit plan_without_any(std::string_view function, Predicate leaves) const;
-    /// For a new sequence: these hooks, in any order.
-    EXTENSIBLE_FUNCTION static edit plan_all(std::string_view function, const std::vector<hook_record*>& hooks);
     /// Makes the change, which must be the last one planned. A hook that leaves must still have another owner.
     EXTENSIBLE_FUNCTION void apply(edit& planned) noexcept;
+
+    /// Fills a new sequence: with hooks in any order, which are then put in theirs. Throws as above.
+    EXTENSIBLE_FUNCTION void add(hook_record& hook);
+    EXTENSIBLE_FUNCTION void arrange(std::string_view function);
 
     /// The hook that such a one would replace, or be a duplicate of; null where there is none or the id is empty.
     EXTENSIBLE_FUNCTION const hook_record* find_original(const hook_record& like) const noexcept;
@@ -247,6 +246,11 @@ private:
         std::uint64_t own_number = 0;  // where it takes the place of another, which has the number above
         EXTENSIBLE_FUNCTION bool operator<(const key& other) const noexcept;
     };
+    struct namesakes {
+        entry *const *first, *const *last;
+        entry* const* begin() const noexcept { return first; }
+        entry* const* end() const noexcept { return last; }
+    };
     struct rank {  // of hooks that count alike
         int priority = 0;
         std::uint64_t number = 0;
@@ -273,8 +277,7 @@ private:
 
     EXTENSIBLE_FUNCTION static void sort(entries& items, key entry::* by) noexcept;
     EXTENSIBLE_FUNCTION static std::size_t first(const entries& items, key entry::* by, const key& wanted) noexcept;
-    template <class Visitor>
-    EXTENSIBLE_FUNCTION void for_each_named(phase when, std::string_view id, Visitor visit) const;
+    EXTENSIBLE_FUNCTION namesakes find(phase when, std::string_view id) const noexcept;
     EXTENSIBLE_FUNCTION entry& append(hook_record& hook);
     EXTENSIBLE_FUNCTION void resolve(entry& stating) const;
 
@@ -450,8 +453,11 @@ private:
         : function(&of), name(of.name), size(count), ends(with_end), watched(is_watched) {}
     ~hook_list() = default;
 
-    template <class Writer>
-    static hook_list* make(function_record& function, std::size_t size, std::size_t ends, bool watched, Writer write);
+    EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t size, std::size_t ends, bool watched);
+    EXTENSIBLE_FUNCTION hook_list* copy(const hook_entry* left, hook_record* between, const hook_entry* right,
+                                        std::size_t with_end) const;
+    EXTENSIBLE_FUNCTION void find_phases() noexcept;
+    hook_entry* entries() noexcept { return reinterpret_cast<hook_entry*>(this + 1); }
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -485,56 +491,64 @@ EXTENSIBLE_FUNCTION bool function_record::is_wanted() const noexcept {
     return false;
 }
 
-// Writes the phases one after the other: `write(phase, place)` writes the hooks of one, and gives the place behind them.
-template <class Writer>
-hook_list* hook_list::make(function_record& function, std::size_t size, std::size_t ends, bool watched, Writer write) {
+// A list that has room for its entries. The sizes are few: each list replaces one that is a little shorter or longer, so its memory
+// can be used again.
+EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, std::size_t size, std::size_t ends, bool watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
-    // Of few different sizes, because each list replaces one that is a little shorter or longer: its memory can be used again.
     std::size_t step = 1;
     while (step * 8 < size) step *= 2;
     const std::size_t capacity = (size / step + 1) * step + phase_count;
     void* const memory = ::operator new(sizeof(hook_list) + capacity * sizeof(hook_entry));
-    hook_list* const list = new (memory) hook_list(function, size, ends, watched);
-    auto* at = reinterpret_cast<hook_entry*>(list + 1);
-    for (std::size_t p = 0; p < phase_count; ++p) {
-        list->first[p] = at;
-        at = write(p, at);
-        new (at++) hook_entry{};
-    }
-    list->only_start_hooks = !list->first[1]->run && !list->first[2]->run && ends == 0;
-    return list;
+    return new (memory) hook_list(function, size, ends, watched);
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks, bool watched) {
     std::size_t ends = 0;
     for (const hook_record* hook : hooks) ends += hook->erased.returns_end;
+    hook_list* const list = allocate(function, hooks.size(), ends, watched);
+    hook_entry* at = list->entries();
     auto hook = hooks.begin();
-    return make(function, hooks.size(), ends, watched, [&](std::size_t p, hook_entry* at) {
+    for (std::size_t p = 0; p < phase_count; ++p) {
         for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook)
             new (at++) hook_entry(hook_entry::of(**hook, watched));
-        return at;
-    });
+        new (at++) hook_entry{};
+    }
+    list->find_phases();
+    return list;
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::copy_with(hook_record& added, const hook_record* before) const {
-    return make(*function, size + 1, ends + added.erased.returns_end, watched, [&](std::size_t p, hook_entry* at) {
-        const hook_entry* entry = first[p];
-        if (static_cast<std::size_t>(added.when) == p) {
-            const bool is_first = !before || before->when != added.when;
-            if (!is_first) do new (at++) hook_entry(*entry); while (entry++->record != before);
-            new (at++) hook_entry(hook_entry::of(added, watched));
-        }
-        for (; entry->run; ++entry) new (at++) hook_entry(*entry);
-        return at;
-    });
+    const hook_entry* place = begin(added.when);
+    if (before && before->when == added.when) while (place++->record != before) {}
+    return copy(place, &added, place, ends + added.erased.returns_end);
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::copy_without(const hook_record& leaving) const {
-    return make(*function, size - 1, ends - leaving.erased.returns_end, watched, [&](std::size_t p, hook_entry* at) {
-        for (const hook_entry* entry = first[p]; entry->run; ++entry)
-            if (entry->record != &leaving) new (at++) hook_entry(*entry);
-        return at;
-    });
+    const hook_entry* place = begin(leaving.when);
+    while (place->record != &leaving) ++place;
+    return copy(place, nullptr, place + 1, ends - leaving.erased.returns_end);
+}
+
+// The entries up to `left`, one of the hook between if that is not null, and the entries from `right` on.
+EXTENSIBLE_FUNCTION hook_list* hook_list::copy(const hook_entry* left, hook_record* between, const hook_entry* right,
+                                               std::size_t with_end) const {
+    const std::size_t gone = static_cast<std::size_t>(right - left), come = between != nullptr;
+    hook_list* const list = allocate(*function, size - gone + come, with_end, watched);
+    hook_entry* at = list->entries();
+    for (const hook_entry* entry = begin(); entry != left; ++entry) new (at++) hook_entry(*entry);
+    if (between) new (at++) hook_entry(hook_entry::of(*between, watched));
+    for (const hook_entry* entry = right; entry != begin() + size + phase_count; ++entry) new (at++) hook_entry(*entry);
+    list->find_phases();
+    return list;
+}
+
+EXTENSIBLE_FUNCTION void hook_list::find_phases() noexcept {
+    const hook_entry* at = entries();
+    for (const hook_entry*& of_phase : first) {
+        of_phase = at;
+        while (at++->run) {}
+    }
+    only_start_hooks = !begin(phase::around)->run && !begin(phase::end)->run && ends == 0;
 }
 
 EXTENSIBLE_FUNCTION void hook_list::free(hook_list* list) noexcept {
