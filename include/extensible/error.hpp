@@ -4,9 +4,9 @@
 // Without exceptions, where does what would be thrown go?
 
 #include <extensible/detail/config.hpp>
-#include <extensible/detail/system.hpp>
 #include <extensible/options.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -151,11 +151,11 @@ EXTENSIBLE_FUNCTION void on_error(void (*)(const error&)) noexcept {}
 
 namespace detail {
 
-EXTENSIBLE_SHARED_VARIABLE constinit atomic<void (*)(const error&)> error_handler{nullptr};
+EXTENSIBLE_SHARED_VARIABLE constinit std::atomic<void (*)(const error&)> error_handler{nullptr};
 
 // Release and acquire: whoever calls the handler sees what was there when it was set.
 EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept {
-    if (const auto handler = error_handler.load(memory_order::acquire)) handler(problem);
+    if (const auto handler = error_handler.load(std::memory_order_acquire)) handler(problem);
     std::fprintf(stderr, "extensible: %s\n", problem.what());
     std::terminate();
 }
@@ -163,7 +163,7 @@ EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept {
 }  // namespace detail
 
 EXTENSIBLE_FUNCTION void on_error(void (*handler)(const error&)) noexcept {
-    detail::error_handler.store(handler, detail::memory_order::release);
+    detail::error_handler.store(handler, std::memory_order_release);
 }
 
 #endif

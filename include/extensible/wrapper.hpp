@@ -14,7 +14,6 @@
 #include <extensible/detail/records.hpp>
 #include <extensible/detail/running.hpp>
 #include <extensible/detail/signature.hpp>
-#include <extensible/detail/system.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/options.hpp>
@@ -125,7 +124,7 @@ public:
     R operator()(A... args) const {
         // Acquire: a call that finds no hooks here, after a change of several functions, finds it made in the others too. Pairs
         // with the store in change::publish().
-        if (!site_.hooks.load(detail::memory_order::acquire)) [[likely]] return detail::invoke(function_, std::forward<A>(args)...);
+        if (!site_.hooks.load(std::memory_order_acquire)) [[likely]] return detail::invoke(function_, std::forward<A>(args)...);
         if constexpr (detail::coroutine_type<R>) return await_with_hooks(*this, std::forward<A>(args)...);
         else return call_with_hooks(std::forward<A>(args)...);
     }

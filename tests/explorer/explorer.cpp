@@ -285,7 +285,7 @@ int count_unmet(const accesses& all) {
         headers = std::filesystem::path(a.at.file).parent_path();
     }
     int unmet = 0;
-    const std::regex ordered("memory_order::(acquire|release|acq_rel|seq_cst)\\)");
+    const std::regex ordered("std::memory_order_(acquire|release|acq_rel|seq_cst)\\)");
     while (headers.filename() != "extensible") headers = headers.parent_path();
     for (const auto& header : std::filesystem::recursive_directory_iterator(headers)) {
         if (header.path().filename() == "system.hpp" || header.path().filename() == "error.hpp") continue;

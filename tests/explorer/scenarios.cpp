@@ -824,7 +824,7 @@ const scenario all[] = {
                            mc::go_on_in_child();
                            if (!list) return;
                            const bool may_be_counted = !ended && mc::is_alive(list);
-                           if (may_be_counted && list->calls.load(detail::memory_order::seq_cst) >= detail::hook_list::one_call) return;
+                           if (may_be_counted && list->calls.load() >= detail::hook_list::one_call) return;
                            w->hooks[0].remove_and_wait();
                            mc::check(w->gone[0], "a capture stays in the child");
                        }};

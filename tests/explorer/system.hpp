@@ -11,7 +11,6 @@
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
-using std::memory_order;
 template <class T>
 using atomic = mc::atomic<T>;
 

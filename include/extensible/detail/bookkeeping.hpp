@@ -383,19 +383,19 @@ EXTENSIBLE_FUNCTION void change::let_happen(change_step& step) noexcept {
         function_record& function = *p->function;
         hook_list& list = p->placeholder ? *p->placeholder : *function.published;
         list.successor = p->next;
-        list.step.store(ref(&step).release(), memory_order::seq_cst);
-        for (site* s = function.sites; s; s = s->next) s->quick_domain.store(nullptr, memory_order::seq_cst);
+        list.step.store(ref(&step).release(), std::memory_order_seq_cst);
+        for (site* s = function.sites; s; s = s->next) s->quick_domain.store(nullptr, std::memory_order_seq_cst);
         if (p->placeholder) {
             function.published = std::exchange(p->placeholder, nullptr);
             publish(function, function.published);
         }
     }
-    step.happened.store(true, memory_order::seq_cst);
+    step.happened.store(true, std::memory_order_seq_cst);
 }
 
 // In the order of a sequentially consistent store: a call either finds the new list, or is found holding the old one.
 EXTENSIBLE_FUNCTION void change::publish(const function_record& function, hook_list* list) noexcept {
-    for (site* s = function.sites; s; s = s->next) s->hooks.store(list, memory_order::seq_cst);
+    for (site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
 }
 
 EXTENSIBLE_FUNCTION void change::commit(part& p) noexcept {
@@ -404,7 +404,7 @@ EXTENSIBLE_FUNCTION void change::commit(part& p) noexcept {
         hook_list* const replaced = std::exchange(function.published, std::exchange(p.next, nullptr));
         publish(function, function.published);
         // Behind the hooks: see hazard_guard.
-        for (site* s = function.sites; s; s = s->next) s->quick_domain.store(registry_.domain, memory_order::seq_cst);
+        for (site* s = function.sites; s; s = s->next) s->quick_domain.store(registry_.domain, std::memory_order_seq_cst);
         if (replaced) registry_.domain->retire(*replaced, std::exchange(p.dropped, nullptr));
     }
     if (p.edits) function.hooks.apply(p.planned);
@@ -502,8 +502,8 @@ EXTENSIBLE_FUNCTION void locked_registry::attach(site& place, std::string_view n
 
     place.function = function;
     place.type = &type;
-    place.quick_domain.store(registry_->domain, memory_order::seq_cst);
-    place.hooks.store(function->published, memory_order::seq_cst);
+    place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+    place.hooks.store(function->published, std::memory_order_seq_cst);
     place.next = std::exchange(function->sites, &place);
     if (place.next) return;
     EXTENSIBLE_TRY {
@@ -604,7 +604,7 @@ EXTENSIBLE_FUNCTION void locked_registry::add_handler(site& place, std::string_v
     check_registration(name, hook);
     if (!place.function) {
         place.function = ref(new function_record(name, registry_));
-        place.quick_domain.store(registry_->domain, memory_order::seq_cst);
+        place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
         place.function->sites = &place;
     }
     add(*place.function, hook, no_options());

@@ -86,13 +86,6 @@
 #define EXTENSIBLE_ALWAYS_INLINE
 #endif
 
-// EXTENSIBLE_ATOMIC_BUILTINS: 1 where the compiler has __atomic_load_n() and the like.
-#if defined(__GNUC__)
-#define EXTENSIBLE_ATOMIC_BUILTINS 1
-#else
-#define EXTENSIBLE_ATOMIC_BUILTINS 0
-#endif
-
 // The standard attribute has no effect where MSVC's layout is used, and Clang knows the other one since version 18.
 #if !defined(_MSC_VER)
 #define EXTENSIBLE_NO_UNIQUE_ADDRESS [[no_unique_address]]

@@ -43,7 +43,7 @@ struct alignas(32) hazard_slot {
 
     /// The list that a call of this thread holds here; null without one.
     const hook_list* list() const noexcept {
-        const std::uintptr_t value = held.load(memory_order::relaxed);  // relaxed: this thread wrote it
+        const std::uintptr_t value = held.load(std::memory_order_relaxed);  // relaxed: this thread wrote it
         return value == no_list ? nullptr : reinterpret_cast<const hook_list*>(value);  // NOLINT(performance-no-int-to-ptr)
     }
 };
@@ -73,14 +73,14 @@ struct alignas(64) thread_hazards {
     /// The first slot that is free, for a call that begins. May throw std::bad_alloc.
     hazard_slot& free_slot() {
         hazard_slot* slot = slots;
-        while (slot->held.load(memory_order::relaxed) != 0) {  // relaxed, here and below: this thread has written it
-            hazard_slot* const following = slot->next.load(memory_order::relaxed);
+        while (slot->held.load(std::memory_order_relaxed) != 0) {  // relaxed, here and below: this thread has written it
+            hazard_slot* const following = slot->next.load(std::memory_order_relaxed);
             slot = following ? following : grow(*slot);
         }
         return *slot;
     }
 
-    bool is_in_call() const noexcept { return slots[0].held.load(memory_order::relaxed) != 0; }
+    bool is_in_call() const noexcept { return slots[0].held.load(std::memory_order_relaxed) != 0; }
 
 private:
     EXTENSIBLE_FUNCTION hazard_slot* grow(hazard_slot& last);
@@ -255,8 +255,8 @@ EXTENSIBLE_ALWAYS_INLINE inline hazard_guard::hazard_guard(const site& from) {
     list_ = nullptr;
     // Acquire, and before the second look at the hooks: a call that finds the domain here again after a step, which has then been
     // made in this site, finds the new hooks. Pairs with the store in change::commit(). Relaxed: this thread has written it.
-    if (from.quick_domain.load(memory_order::acquire) == thread.quick_domain &&
-        slot_->held.load(memory_order::relaxed) == 0) [[likely]]
+    if (from.quick_domain.load(std::memory_order_acquire) == thread.quick_domain &&
+        slot_->held.load(std::memory_order_relaxed) == 0) [[likely]]
         list_ = hold_quickly(*slot_, from);
     if (!list_) [[unlikely]] {
         // Given as one pointer: an object that is filled by another function would be kept in memory.
@@ -268,21 +268,21 @@ EXTENSIBLE_ALWAYS_INLINE inline hazard_guard::hazard_guard(const site& from) {
 // To hold a list is to have it in a slot while it is still published: from then on whoever reclaims finds it there. Null where
 // that fails.
 EXTENSIBLE_ALWAYS_INLINE inline const hook_list* hazard_guard::hold_quickly(hazard_slot& slot, const site& from) noexcept {
-    const hook_list* const list = from.hooks.load(memory_order::acquire);  // pairs with the store in change::publish()
+    const hook_list* const list = from.hooks.load(std::memory_order_acquire);  // pairs with the store in change::publish()
     // Release: whoever finds this value also sees that the list before it in this slot is done with; pairs with the load in
     // any_slot(). The processor may do the load below first: process_barrier() orders the two.
-    slot.held.store(reinterpret_cast<std::uintptr_t>(list), memory_order::release);
+    slot.held.store(reinterpret_cast<std::uintptr_t>(list), std::memory_order_release);
     signal_fence();
-    if (list && from.hooks.load(memory_order::seq_cst) == list) [[likely]] return list;
-    slot.held.store(0, memory_order::release);
+    if (list && from.hooks.load(std::memory_order_seq_cst) == list) [[likely]] return list;
+    slot.held.store(0, std::memory_order_release);
     return nullptr;
 }
 
 EXTENSIBLE_ALWAYS_INLINE inline hazard_guard::~hazard_guard() {
     // Release: as above. Either the load sees the flag, or the next look at the slots finds this one free.
-    slot_->held.store(0, memory_order::release);
+    slot_->held.store(0, std::memory_order_release);
     signal_fence();
-    if (slot_->attention.load(memory_order::seq_cst) != 0) [[unlikely]] leave_slowly(*slot_);
+    if (slot_->attention.load(std::memory_order_seq_cst) != 0) [[unlikely]] leave_slowly(*slot_);
 }
 
 /// Holds the hooks of a call that may be suspended, and go on and end on other threads: by the list's count.
@@ -292,7 +292,7 @@ public:
     EXTENSIBLE_HIDDEN explicit counting_guard(const site& from) : domain_(*from.registry->domain) {
         const hazard_guard held(from);
         list_ = held.list();
-        if (list_) list_->calls.fetch_add(hook_list::one_call, memory_order::seq_cst);  // before the slot is cleared
+        if (list_) list_->calls.fetch_add(hook_list::one_call, std::memory_order_seq_cst);  // before the slot is cleared
     }
     counting_guard(const counting_guard&) = delete;
     counting_guard& operator=(const counting_guard&) = delete;
@@ -310,14 +310,14 @@ public:
         /// May throw std::bad_alloc, as hazard_guard; or does without where there is no memory.
         EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held) : slot_(&held.domain_.this_thread().free_slot()) {
             // Release: as in hazard_guard. That it is seen late does no harm: the count holds the list.
-            slot_->held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, memory_order::release);
+            slot_->held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, std::memory_order_release);
         }
         EXTENSIBLE_FUNCTION on_this_thread(const counting_guard& held, std::nothrow_t) noexcept;
         on_this_thread(const on_this_thread&) = delete;
         on_this_thread& operator=(const on_this_thread&) = delete;
         // A flag may have been set here for a list that was in the slot before. It stays for the next call in the slot.
         EXTENSIBLE_HIDDEN ~on_this_thread() {
-            if (slot_) slot_->held.store(0, memory_order::release);
+            if (slot_) slot_->held.store(0, std::memory_order_release);
         }
 
     private:
@@ -345,14 +345,14 @@ constinit immortal<hazard_domain> hazards_storage{&hazards_of_this_thread, &arra
 EXTENSIBLE_CALL_BODY hazard_slot& hazard_guard::hold_further(const site& from) {
     thread_hazards& thread = *this_thread_hazards::get();
     hazard_slot* slot = nullptr;
-    if (from.quick_domain.load(memory_order::acquire) == thread.quick_domain) {
+    if (from.quick_domain.load(std::memory_order_acquire) == thread.quick_domain) {
         slot = &thread.free_slot();
         if (!hold_quickly(*slot, from)) slot = nullptr;
     }
     if (!slot) slot = &hold_slowly(from);
     // A list that is not held after all may have been found here. This call looks after it when it leaves, because no foreign code
     // is to run while it begins. But nobody may wait for it that long.
-    if (slot->attention.load(memory_order::seq_cst) & hazard_slot::notify) slot->thread->domain->wake_waiters();
+    if (slot->attention.load(std::memory_order_seq_cst) & hazard_slot::notify) slot->thread->domain->wake_waiters();
     return *slot;
 }
 
@@ -362,25 +362,25 @@ EXTENSIBLE_FUNCTION hazard_slot& hazard_guard::hold_slowly(const site& from) {
     hazard_slot& slot = from.registry->domain->this_thread().free_slot();
     const hook_list* list;
     do {
-        list = from.hooks.load(memory_order::seq_cst);
-        slot.held.store(list ? reinterpret_cast<std::uintptr_t>(list) : hazard_slot::no_list, memory_order::seq_cst);
-    } while (from.hooks.load(memory_order::seq_cst) != list || has_been_replaced(list, from));
+        list = from.hooks.load(std::memory_order_seq_cst);
+        slot.held.store(list ? reinterpret_cast<std::uintptr_t>(list) : hazard_slot::no_list, std::memory_order_seq_cst);
+    } while (from.hooks.load(std::memory_order_seq_cst) != list || has_been_replaced(list, from));
     return slot;
 }
 
 // Whether a step has happened in which the list was replaced. The thread that makes the step may not have come to this site yet:
 // its store is done here for it, so that no call has to wait. The list is held, so no other can be at its address.
 EXTENSIBLE_FUNCTION bool hazard_guard::has_been_replaced(const hook_list* list, const site& from) noexcept {
-    const change_step* const step = list ? list->step.load(memory_order::seq_cst) : nullptr;
-    if (!step || !step->happened.load(memory_order::seq_cst)) return false;
-    from.hooks.compare_exchange_strong(list, list->successor, memory_order::seq_cst);
+    const change_step* const step = list ? list->step.load(std::memory_order_seq_cst) : nullptr;
+    if (!step || !step->happened.load(std::memory_order_seq_cst)) return false;
+    from.hooks.compare_exchange_strong(list, list->successor, std::memory_order_seq_cst);
     return true;
 }
 
 EXTENSIBLE_FUNCTION void hazard_guard::leave_slowly(hazard_slot& slot) noexcept {
-    slot.held.store(0, memory_order::seq_cst);  // once more, now with a fence
-    if ((slot.attention.load(memory_order::seq_cst) & hazard_slot::notify) == 0) return;
-    slot.attention.fetch_and(~hazard_slot::notify, memory_order::seq_cst);
+    slot.held.store(0, std::memory_order_seq_cst);  // once more, now with a fence
+    if ((slot.attention.load(std::memory_order_seq_cst) & hazard_slot::notify) == 0) return;
+    slot.attention.fetch_and(~hazard_slot::notify, std::memory_order_seq_cst);
     slot.thread->domain->reclaim();
 }
 
@@ -402,8 +402,8 @@ EXTENSIBLE_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool asy
 }
 
 EXTENSIBLE_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcept {
-    hazard_slot* added = thread->slots[first_slots - 1].next.load(memory_order::relaxed);  // relaxed: nobody else is left
-    while (added) delete[] std::exchange(added, added[further_slots - 1].next.load(memory_order::relaxed));
+    hazard_slot* added = thread->slots[first_slots - 1].next.load(std::memory_order_relaxed);  // relaxed: nobody else is left
+    while (added) delete[] std::exchange(added, added[further_slots - 1].next.load(std::memory_order_relaxed));
     delete thread;
 }
 
@@ -412,7 +412,7 @@ EXTENSIBLE_FUNCTION hazard_slot* thread_hazards::grow(hazard_slot& last) {
     hazard_slot* const added = adopt(new hazard_slot[further_slots], further_slots);
     // Sequentially consistent, as the load in any_slot(): a look that comes after a list was replaced, in the one order of such
     // accesses, then finds the slot that holds the list.
-    last.next.store(added, memory_order::seq_cst);
+    last.next.store(added, std::memory_order_seq_cst);
     return added;
 }
 
@@ -420,8 +420,8 @@ EXTENSIBLE_FUNCTION hazard_slot* thread_hazards::adopt(hazard_slot* added, std::
     for (std::size_t i = 0; i < count; ++i) {
         added[i].thread = this;
         // Relaxed: nobody else sees them yet.
-        if (quick_domain == this) added[i].attention.store(hazard_slot::fenced, memory_order::relaxed);
-        if (i + 1 < count) added[i].next.store(&added[i + 1], memory_order::relaxed);
+        if (quick_domain == this) added[i].attention.store(hazard_slot::fenced, std::memory_order_relaxed);
+        if (i + 1 < count) added[i].next.store(&added[i + 1], std::memory_order_relaxed);
     }
     return added;
 }
@@ -515,14 +515,14 @@ EXTENSIBLE_FUNCTION void hazard_domain::after_fork_in_child() noexcept {
     waiters_ = nullptr;
     for (thread_hazards* thread = threads_; thread; thread = thread->next) {
         if (thread->owner == me) continue;
-        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(memory_order::relaxed))
-            slot->held.store(0, memory_order::relaxed);  // relaxed, here and above: there is no other thread
+        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(std::memory_order_relaxed))
+            slot->held.store(0, std::memory_order_relaxed);  // relaxed, here and above: there is no other thread
         thread->owner = 0;
     }
     // The last call that a list was left to may have been leaving, on another thread.
     for (hook_list* list = counted_.first; list;) {
         hook_list& left = *std::exchange(list, list->next);
-        if (left.calls.load(memory_order::relaxed) != hook_list::left_to_calls) continue;
+        if (left.calls.load(std::memory_order_relaxed) != hook_list::left_to_calls) continue;
         counted_.remove(left);
         put_away(left);
     }
@@ -582,7 +582,7 @@ EXTENSIBLE_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
 
 EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
     // The list may be gone afterwards, unless this is the last call that it was left to.
-    const std::size_t before = list.calls.fetch_sub(hook_list::one_call, memory_order::seq_cst);
+    const std::size_t before = list.calls.fetch_sub(hook_list::one_call, std::memory_order_seq_cst);
     // Not replaced, or in a slot: the call that leaves that reclaims it. Nobody waits for this one then, because the calls of a
     // function are either all counted, with the list in a slot for a moment only, or none.
     if ((before & hook_list::left_to_calls) == 0) return;
@@ -609,7 +609,7 @@ EXTENSIBLE_FUNCTION void hazard_domain::sort_retired() noexcept {
             if (sorted.in_slot) continue;
             retired_.remove(sorted);
             // After the look at the slots, because a call that is counted has its list in one before. No further one can come.
-            const bool held = sorted.calls.fetch_or(hook_list::left_to_calls, memory_order::seq_cst) != 0;
+            const bool held = sorted.calls.fetch_or(hook_list::left_to_calls, std::memory_order_seq_cst) != 0;
             if (held) counted_.add(sorted);
             else put_away(sorted);
         }
@@ -626,7 +626,7 @@ EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
         while (list && reinterpret_cast<std::uintptr_t>(list) != held) list = list->next;
         if (!list) return false;
         list->in_slot = true;
-        flagged |= (slot.attention.fetch_or(hazard_slot::notify, memory_order::seq_cst) & hazard_slot::notify) == 0;
+        flagged |= (slot.attention.fetch_or(hazard_slot::notify, std::memory_order_seq_cst) & hazard_slot::notify) == 0;
         return false;
     });
     return flagged;
@@ -636,8 +636,8 @@ EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
 template <class Visitor>
 EXTENSIBLE_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
     for (thread_hazards* thread = threads_; thread; thread = thread->next)
-        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(memory_order::seq_cst))
-            if (const std::uintptr_t held = slot->held.load(memory_order::seq_cst); held != 0 && visit(*slot, held)) return true;
+        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(std::memory_order_seq_cst))
+            if (const std::uintptr_t held = slot->held.load(std::memory_order_seq_cst); held != 0 && visit(*slot, held)) return true;
     return false;
 }
 
@@ -800,11 +800,11 @@ EXTENSIBLE_FUNCTION hazard_domain::users hazard_domain::find_users(const hook_li
             if ((held & ~hazard_slot::counted) != reinterpret_cast<std::uintptr_t>(&list)) return false;
             const bool counted = (held & hazard_slot::counted) != 0;
             // The slots of all that hold a retired list have been flagged since. Others will find that they do not hold it.
-            if (!counted && !(slot.attention.load(memory_order::seq_cst) & hazard_slot::notify)) return false;
+            if (!counted && !(slot.attention.load(std::memory_order_seq_cst) & hazard_slot::notify)) return false;
             known += counted;
             return is_awaited(slot.thread->owner);
         })) return users::others;
-    const std::size_t calls = list.calls.load(memory_order::seq_cst);  // after the slots, as in sort_retired()
+    const std::size_t calls = list.calls.load(std::memory_order_seq_cst);  // after the slots, as in sort_retired()
     // The last call that was counted may have left, and be on its way to reclaim the list.
     const bool is_left = calls == hook_list::left_to_calls;
     if ((calls / hook_list::one_call > known || is_left) && is_awaited(0)) return users::others;

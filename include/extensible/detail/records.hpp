@@ -55,7 +55,7 @@ public:
     ~ref() {
         // Release, so that what this owner did comes before; acquire, so that the last one sees what all the others did.
         // Both pair with this same line of the other owners.
-        if (object_ && object_->references.fetch_sub(1, memory_order::acq_rel) == 1) delete object_;
+        if (object_ && object_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete object_;
     }
 
     /// Takes over a reference that was counted already.
@@ -76,7 +76,7 @@ public:
 private:
     void retain() noexcept {
         // Relaxed: whoever copies a ref has one, so the object cannot go meanwhile.
-        if (object_) object_->references.fetch_add(1, memory_order::relaxed);
+        if (object_) object_->references.fetch_add(1, std::memory_order_relaxed);
     }
 
     T* object_ = nullptr;
@@ -554,7 +554,7 @@ EXTENSIBLE_FUNCTION void hook_list::find_phases() noexcept {
 EXTENSIBLE_FUNCTION void hook_list::free(hook_list* list) noexcept {
     while (list->dropped) delete std::exchange(list->dropped, list->dropped->next);
     // Relaxed: nobody else has the list any more.
-    const ref<change_step> step(ref<change_step>::adopted{list->step.load(memory_order::relaxed)});
+    const ref<change_step> step(ref<change_step>::adopted{list->step.load(std::memory_order_relaxed)});
     list->~hook_list();
     ::operator delete(list);
 }

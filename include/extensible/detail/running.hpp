@@ -148,7 +148,7 @@ private:
 
 // Acquire, as the load of a call that looks for hooks: see extensible::operator().
 EXTENSIBLE_FUNCTION hook_watch::hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept
-    : hook_(hook), call_(call), when_(when), watching_(hook.registry->monitors.hooks.load(memory_order::acquire) != nullptr) {
+    : hook_(hook), call_(call), when_(when), watching_(hook.registry->monitors.hooks.load(std::memory_order_acquire) != nullptr) {
     if (!watching_) return;
     look();
     since_ = now();
@@ -200,7 +200,7 @@ EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
 EXTENSIBLE_FUNCTION bool begins(hook_record& hook) {
     if (hook.only_thread != 0 && hook.only_thread != this_thread_id()) return false;
     if (hook.times == 0) return true;
-    const std::size_t before = hook.begun.fetch_add(1, memory_order::relaxed);  // relaxed: only the count matters
+    const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
     EXTENSIBLE_TRY {
         if (before + 1 >= hook.times) remove(ref(&hook));
     } EXTENSIBLE_CATCH(const std::bad_alloc&) {

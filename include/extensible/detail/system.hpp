@@ -13,9 +13,7 @@
 #include EXTENSIBLE_SYSTEM_HEADER
 #else
 
-#if !EXTENSIBLE_ATOMIC_BUILTINS
 #include <atomic>
-#endif
 #include <cstdint>
 #include <exception>
 
@@ -67,65 +65,11 @@ __declspec(dllimport) int __stdcall GetModuleHandleExW(unsigned long, const wcha
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
-// ---- Atomics --------------------------------------------------------------------------------------------------------
-
-#if EXTENSIBLE_ATOMIC_BUILTINS
-
-// What the library uses of <atomic>. With all of that header the library's own would take a tenth more of a compiler's memory.
-enum class memory_order : int {
-    relaxed = __ATOMIC_RELAXED,
-    acquire = __ATOMIC_ACQUIRE,
-    release = __ATOMIC_RELEASE,
-    acq_rel = __ATOMIC_ACQ_REL,
-    seq_cst = __ATOMIC_SEQ_CST,
-};
-
-/// As std::atomic, for numbers and pointers that no processor needs a lock for.
-template <class T>
-class atomic {
-public:
-    constexpr atomic(T initially) noexcept : value_(initially) {}
-    atomic(const atomic&) = delete;
-    atomic& operator=(const atomic&) = delete;
-
-    EXTENSIBLE_ALWAYS_INLINE T load(memory_order order) const noexcept { return __atomic_load_n(&value_, static_cast<int>(order)); }
-    EXTENSIBLE_ALWAYS_INLINE void store(T value, memory_order order) noexcept {
-        __atomic_store_n(&value_, value, static_cast<int>(order));
-    }
-    EXTENSIBLE_ALWAYS_INLINE T fetch_add(T by, memory_order order) noexcept {
-        return __atomic_fetch_add(&value_, by, static_cast<int>(order));
-    }
-    EXTENSIBLE_ALWAYS_INLINE T fetch_sub(T by, memory_order order) noexcept {
-        return __atomic_fetch_sub(&value_, by, static_cast<int>(order));
-    }
-    EXTENSIBLE_ALWAYS_INLINE T fetch_or(T by, memory_order order) noexcept {
-        return __atomic_fetch_or(&value_, by, static_cast<int>(order));
-    }
-    EXTENSIBLE_ALWAYS_INLINE T fetch_and(T by, memory_order order) noexcept {
-        return __atomic_fetch_and(&value_, by, static_cast<int>(order));
-    }
-    EXTENSIBLE_ALWAYS_INLINE T exchange(T value, memory_order order) noexcept {
-        return __atomic_exchange_n(&value_, value, static_cast<int>(order));
-    }
-    EXTENSIBLE_ALWAYS_INLINE bool compare_exchange_strong(T& expected, T value, memory_order order) noexcept {
-        return __atomic_compare_exchange_n(&value_, &expected, value, false, static_cast<int>(order), __ATOMIC_SEQ_CST);
-    }
-
-private:
-    T value_;
-};
-
-/// Keeps the compiler from moving accesses across, but not the processor.
-inline void signal_fence() noexcept { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
-
-#else
-
-using std::memory_order;
 template <class T>
 using atomic = std::atomic<T>;
-inline void signal_fence() noexcept { std::atomic_signal_fence(memory_order::seq_cst); }
 
-#endif
+/// Keeps the compiler from moving accesses across, but not the processor.
+inline void signal_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 /// A point in time of the steady clock, in nanoseconds.
 using time_point = std::int64_t;
@@ -282,13 +226,13 @@ private:
 
 public:
     static T* get() noexcept {
-        const unsigned long index = index_.load(memory_order::acquire);
+        const unsigned long index = index_.load(std::memory_order_acquire);
         void* const value = index == none ? nullptr : windows::TlsGetValue(index);
         return value ? static_cast<T*>(value) : &Initial;
     }
     static void set(T* value) noexcept {
         static const module_end at_module_end;
-        unsigned long index = index_.load(memory_order::acquire);
+        unsigned long index = index_.load(std::memory_order_acquire);
         if (index == none) index = allocate();
         windows::TlsSetValue(index, value);
     }
@@ -300,7 +244,7 @@ private:
         unsigned long before = none;
         const unsigned long made = windows::TlsAlloc();
         if (made == none) std::terminate();  // there are more than a thousand
-        if (index_.compare_exchange_strong(before, made, memory_order::seq_cst)) return made;
+        if (index_.compare_exchange_strong(before, made)) return made;
         windows::TlsFree(made);
         return before;
     }
@@ -311,11 +255,11 @@ private:
             constexpr unsigned long from_address = 4, without_reference = 2;
             ::HINSTANCE__* module = nullptr;
             windows::GetModuleHandleExW(from_address | without_reference, reinterpret_cast<const wchar_t*>(&index_), &module);
-            if (module != windows::GetModuleHandleW(nullptr)) windows::TlsFree(index_.exchange(none, memory_order::seq_cst));
+            if (module != windows::GetModuleHandleW(nullptr)) windows::TlsFree(index_.exchange(none));
         }
     };
 
-    static inline constinit atomic<unsigned long> index_{none};
+    static inline constinit std::atomic<unsigned long> index_{none};
 
 #endif
 };
