@@ -150,7 +150,7 @@ public:
     }
 
     /// Removes `name`; tells whether it was there.
-    EXTENSIBLE_FUNCTION bool erase(std::string_view name) noexcept;
+    EXTENSIBLE_LAZY_FUNCTION bool erase(std::string_view name) noexcept;
 
     bool contains(std::string_view name) const noexcept { return const_cast<kwargs*>(this)->find(name) != nullptr; }
     std::size_t size() const noexcept { return entries_ ? entries_->size() : 0; }
@@ -162,7 +162,7 @@ private:
     using list = std::vector<entry>;
 
     EXTENSIBLE_FUNCTION entry* find(std::string_view name) noexcept;
-    EXTENSIBLE_FUNCTION void put(std::string_view name, kwarg value);
+    EXTENSIBLE_LAZY_FUNCTION void put(std::string_view name, kwarg value);
     EXTENSIBLE_FUNCTION static void destroy(list* entries) noexcept;
     [[noreturn]] EXTENSIBLE_FUNCTION static void throw_bad_kwarg(const entry& known, std::string_view wanted);
 
@@ -185,7 +185,7 @@ EXTENSIBLE_FUNCTION kwargs::entry* kwargs::find(std::string_view name) noexcept 
     return nullptr;
 }
 
-EXTENSIBLE_FUNCTION void kwargs::put(std::string_view name, kwarg value) {
+EXTENSIBLE_LAZY_BODY void kwargs::put(std::string_view name, kwarg value) {
     if (entry* const known = find(name)) {
         known->value = std::move(value);
         return;
@@ -196,7 +196,7 @@ EXTENSIBLE_FUNCTION void kwargs::put(std::string_view name, kwarg value) {
     if (!entries_) entries_ = new list(std::move(first));
 }
 
-EXTENSIBLE_FUNCTION bool kwargs::erase(std::string_view name) noexcept {
+EXTENSIBLE_LAZY_BODY bool kwargs::erase(std::string_view name) noexcept {
     entry* const known = find(name);
     if (!known) return false;
     if (size() == 1) destroy(std::exchange(entries_, nullptr));

@@ -185,13 +185,15 @@ EXTENSIBLE_CALL_BODY void detail::run_guarded(void* object, call_fields* call, v
     guarded_run guarded(hook, hook.when, *call);
     bool runs_inside = !guarded.begins();
     if (!runs_inside) {
-        const bool returned = guarded.run([&] {
-            if (!next || !guarded.watch()) return hook.erased.run(hook.object_to_run(), call, inside);
+        bool returned = false;
+        if (next && guarded.watch()) {
             const hook_entry alone[2]{{nullptr, nullptr, &hook}, {}};
             const watched_inside watched{{*call, &watched_inside::run}, guarded.watch(), *next};
             proceed watched_next = access::make<proceed>(watched, alone[0]);
-            hook.erased.run(hook.object_to_run(), call, &watched_next);
-        });
+            returned = guarded.run(hook.erased.run, hook.object_to_run(), &watched_next);
+        } else {
+            returned = guarded.run(hook.erased.run, hook.object_to_run(), inside);
+        }
         // An around hook that fails before it produces an outcome still has to let the function run.
         runs_inside = !returned && next && !access::was_called(*next) && !access::operations(*call).has_result(call) && !call->exception;
     }

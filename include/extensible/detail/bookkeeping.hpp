@@ -227,14 +227,14 @@ private:
         bool publishes = false;                 // calls see something of it
         hook_list* next = nullptr;              // what is published then; null where no hook runs
         hook_list* placeholder = nullptr;       // what is published until the step has happened, where nothing was before
-        std::vector<hook_record*> gained{};     // hooks that `next` has, and the published list has not
-        dropped_hook* dropped = nullptr;        // hooks that the published list has, and `next` has not
+        hook_link* gained = nullptr;            // hooks that `next` has, and the published list has not
+        hook_link* dropped = nullptr;           // hooks that the published list has, and `next` has not
     };
 
     EXTENSIBLE_FUNCTION void copy_list(part& p);
     EXTENSIBLE_FUNCTION const hook_record* running_before(const part& p) const noexcept;
     EXTENSIBLE_FUNCTION void list_anew(part& p);
-    EXTENSIBLE_FUNCTION void compare(part& p, const std::vector<hook_record*>& running);
+    EXTENSIBLE_FUNCTION void compare(part& p);
     EXTENSIBLE_FUNCTION ref<change_step> prepare_step();
     EXTENSIBLE_FUNCTION void let_happen(change_step& step) noexcept;
     EXTENSIBLE_FUNCTION void publish(const function_record& function, hook_list* list) noexcept;
@@ -244,7 +244,7 @@ private:
     bool watched_;
     part* parts_ = nullptr;
     hook_record* added_ = nullptr;
-    std::vector<ref<hook_record>> removed_;
+    hook_link* removed_ = nullptr;
 };
 
 EXTENSIBLE_FUNCTION change::~change() {
@@ -253,15 +253,17 @@ EXTENSIBLE_FUNCTION change::~change() {
         // Where the change was not made, these have never been published.
         if (p->next) hook_list::free(p->next);
         if (p->placeholder) hook_list::free(p->placeholder);
-        while (p->dropped) delete std::exchange(p->dropped, p->dropped->next);
+        free_chain(p->gained);
+        free_chain(p->dropped);
         delete p;
     }
+    free_chain(removed_);
 }
 
-EXTENSIBLE_FUNCTION void change::remove(hook_record& hook) { removed_.push_back(ref(&hook)); }
+EXTENSIBLE_FUNCTION void change::remove(hook_record& hook) { removed_ = new hook_link{ref(&hook), removed_}; }
 
 EXTENSIBLE_FUNCTION void change::edit(function_record& function, hook_sequence::edit planned) {
-    const bool only_one = !planned.moves_others && function.sites;
+    const bool only_one = !planned.moves_others && function.sites && function.published;
     parts_ = new part{ref(&function), true, std::move(planned), parts_};
     if (only_one) copy_list(*parts_);
     else list_anew(*parts_);
@@ -284,11 +286,10 @@ EXTENSIBLE_FUNCTION void change::copy_list(part& p) {
     const hook_list* const published = function.published;
     const hook_sequence::edit& planned = p.planned;
     if (planned.added && runs_in(*planned.added, function)) {
-        p.gained.push_back(planned.added);
-        p.next = published ? published->copy_with(*planned.added, running_before(p))
-                           : hook_list::make(function, p.gained, watched_);
+        p.gained = new hook_link{ref(planned.added), nullptr};
+        p.next = published->copy_with(*planned.added, running_before(p));
     } else if (planned.leaving && runs_in(*planned.leaving, function)) {
-        p.dropped = new dropped_hook{ref(const_cast<hook_record*>(planned.leaving)), nullptr};
+        p.dropped = new hook_link{ref(const_cast<hook_record*>(planned.leaving)), nullptr};
         if (published->size > 1) p.next = published->copy_without(*planned.leaving);
     } else {
         return;
@@ -308,40 +309,36 @@ EXTENSIBLE_FUNCTION const hook_record* change::running_before(const part& p) con
 EXTENSIBLE_FUNCTION void change::list_anew(part& p) {
     function_record& function = *p.function;
     const hook_sequence& hooks = p.edits ? p.planned.anew : function.hooks;
-    std::vector<hook_record*> running;
+    if (hooks.empty() && !function.published) return;
+    hook_list::writer running(function, hooks.size(), watched_);
     if (function.sites)  // one that nobody wraps publishes nothing
         for (hook_record& hook : hooks)
-            if (runs_in(hook, function) && !running_instead(hook, function, hooks)) running.push_back(&hook);
-    compare(p, running);
-    if (p.publishes && !running.empty()) p.next = hook_list::make(function, running, watched_);
+            if (runs_in(hook, function) && !running_instead(hook, function, hooks)) running.add(hook);
+    p.next = running.finish();
+    compare(p);
+    if (!p.publishes || p.next->size == 0) hook_list::free(std::exchange(p.next, nullptr));
 }
 
-// What the published list has that is not among `running`, and the other way round.
-EXTENSIBLE_FUNCTION void change::compare(part& p, const std::vector<hook_record*>& running) {
+// What the published list has that the next one has not, and the other way round.
+EXTENSIBLE_FUNCTION void change::compare(part& p) {
     const hook_list* const published = p.function->published;
     const std::uint64_t here = ++registry_.marks, here_and_there = ++registry_.marks;
-    std::size_t listed = 0;
-    bool same = !published || published->watched == watched_;  // so far, in the same places
-    if (published) {
-        published->any_of([&](const hook_entry& entry) {
-            entry.record->mark = here;
-            same &= listed < running.size() && running[listed] == entry.record;
-            ++listed;
-            return false;
-        });
-    }
-    p.publishes = !same || listed != running.size();
-    if (!p.publishes) return;
-    for (hook_record* hook : running) {
-        if (hook->mark != here) p.gained.push_back(hook);
-        hook->mark = here_and_there;
-    }
-    if (published) {
-        published->any_of([&](const hook_entry& entry) {
-            if (entry.record->mark == here) p.dropped = new dropped_hook{ref(entry.record), p.dropped};
-            return false;
-        });
-    }
+    bool same = published ? published->watched == watched_ && published->size == p.next->size : p.next->size == 0;
+    for (std::size_t at = 0; published && same && at != published->size + phase_count; ++at)
+        same = published->begin()[at].record == p.next->begin()[at].record;
+    p.publishes = !same;
+    if (same) return;
+    const auto for_each = [](const hook_list* list, auto visit) {
+        if (list) list->any_of([&](const hook_entry& entry) { return visit(*entry.record), false; });
+    };
+    for_each(published, [&](hook_record& hook) { hook.mark = here; });
+    for_each(p.next, [&](hook_record& hook) {
+        if (hook.mark != here) p.gained = new hook_link{ref(&hook), p.gained};
+        hook.mark = here_and_there;
+    });
+    for_each(published, [&](hook_record& hook) {
+        if (hook.mark == here) p.dropped = new hook_link{ref(&hook), p.dropped};
+    });
 }
 
 EXTENSIBLE_FUNCTION void change::make() {
@@ -358,12 +355,12 @@ EXTENSIBLE_FUNCTION void change::make() {
         added_->registered = true;
     }
     for (const part* p = parts_; p; p = p->next_part)
-        for (hook_record* hook : p->gained) domain.keep(*hook);
+        for (const hook_link* gained = p->gained; gained; gained = gained->next) domain.keep(*gained->hook);
     if (step) let_happen(*step);
     for (part* p = parts_; p; p = p->next_part) commit(*p);
-    for (const auto& hook : removed_) {
-        hook->registered = false;
-        domain.let_go(*hook);
+    for (const hook_link* removed = removed_; removed; removed = removed->next) {
+        removed->hook->registered = false;
+        domain.let_go(*removed->hook);
     }
 }
 
@@ -371,7 +368,7 @@ EXTENSIBLE_FUNCTION void change::make() {
 EXTENSIBLE_FUNCTION ref<change_step> change::prepare_step() {
     ref step(new change_step);
     for (part* p = parts_; p; p = p->next_part)
-        if (p->publishes && !p->function->published) p->placeholder = hook_list::make(*p->function, {}, watched_);
+        if (p->publishes && !p->function->published) p->placeholder = hook_list::writer(*p->function, 0, watched_).finish();
     return step;
 }
 

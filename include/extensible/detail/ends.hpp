@@ -20,11 +20,11 @@ struct hook_record;
 struct call_end {
     call_end* before;  // what was returned before
     hook_record* hook;
-    void (*run)(call_end* self, call_fields* call);
+    void (*run)(void* self, call_fields* call, void*);  // a run_hook, see records.hpp
     void (*destroy)(call_end* self) noexcept;
 };
 
-/// The ends of one call. They do not outlive it: see run_ends() and destroy_ends().
+/// The ends of one call. They do not outlive it: see run_ends().
 class call_ends {
 public:
     /// An end of this size that is no more aligned than a pointer needs no allocation, if it is the call's first.
@@ -39,9 +39,9 @@ public:
     auto& add(hook_record& hook, Maker make) {
         using node = node_of<std::remove_cvref_t<std::invoke_result_t<Maker>>>;
         constexpr bool fits = sizeof(node) <= sizeof room_ && alignof(node) <= alignof(void*);
-        const auto run = [](call_end* self, call_fields* erased) {
+        const auto run = [](void* self, call_fields* erased, void*) {
             auto&& call = Call::from(erased);
-            detail::invoke(static_cast<node*>(self)->end, call);
+            detail::invoke(static_cast<node*>(static_cast<call_end*>(self))->end, call);
         };
         node* added = nullptr;
         if constexpr (fits)
@@ -52,8 +52,6 @@ public:
         last_ = added;
         return added->end;
     }
-
-    /// Null where there is none.
 
     /// The last one, which is no longer here; null where there is none.
     call_end* take_last() noexcept { return last_ ? std::exchange(last_, last_->before) : nullptr; }

@@ -111,7 +111,7 @@ public:
     EXTENSIBLE_FUNCTION void let_go(hook_record& hook) noexcept;
 
     /// Takes over a list that no site points to any more, and that holds these hooks, which its successor has not.
-    EXTENSIBLE_FUNCTION void retire(hook_list& list, dropped_hook* dropped) noexcept;
+    EXTENSIBLE_FUNCTION void retire(hook_list& list, hook_link* dropped) noexcept;
 
     /// Frees the retired lists that no call holds; others when the last such call leaves. Destroys the hooks that nobody holds,
     /// which is foreign code: not to be called under a lock.
@@ -554,7 +554,7 @@ EXTENSIBLE_FUNCTION void hazard_domain::list_chain::remove(hook_list& list) noex
     if (list.next) list.next->previous = list.previous;
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::retire(hook_list& list, dropped_hook* dropped) noexcept {
+EXTENSIBLE_FUNCTION void hazard_domain::retire(hook_list& list, hook_link* dropped) noexcept {
     const mutex_lock lock(mutex_);
     list.dropped = dropped;
     hook_list*& newest = list.function->newest_retired;
@@ -652,8 +652,8 @@ EXTENSIBLE_FUNCTION void hazard_domain::put_away(hook_list& list) noexcept {
             entry.record->seen = searches_;
             return false;
         });
-        for (dropped_hook** at = &list.dropped; *at;) {
-            dropped_hook* const dropped = *at;
+        for (hook_link** at = &list.dropped; *at;) {
+            hook_link* const dropped = *at;
             if (dropped->hook->seen != searches_) {
                 at = &dropped->next;
                 continue;
@@ -662,7 +662,7 @@ EXTENSIBLE_FUNCTION void hazard_domain::put_away(hook_list& list) noexcept {
             dropped->next = std::exchange(older->dropped, dropped);
         }
     }
-    for (const dropped_hook* dropped = list.dropped; dropped; dropped = dropped->next) let_go_of_one(*dropped->hook);
+    for (const hook_link* dropped = list.dropped; dropped; dropped = dropped->next) let_go_of_one(*dropped->hook);
 }
 
 EXTENSIBLE_FUNCTION void hazard_domain::free_unused(mutex_lock& lock) noexcept {

@@ -75,6 +75,13 @@ EXTENSIBLE_FUNCTION void hook_sequence::entry::set_turn() noexcept {
     turn = {hook->when, {}, {}, counts, place->priority, place->number, hook->number};
 }
 
+// Of the hooks that must run before it, the one to look at next; null behind the last.
+EXTENSIBLE_FUNCTION hook_sequence::entry* hook_sequence::entry::next_before() {
+    const std::size_t at = next++, after = runs_after.size();
+    if (at < after) return runs_after[at];
+    return at - after < forerunners.size() ? forerunners[at - after] : nullptr;
+}
+
 // By hand: libc++ 14 compares no texts by <=>.
 EXTENSIBLE_FUNCTION bool hook_sequence::key::operator<(const key& other) const noexcept {
     if (when != other.when) return when < other.when;
@@ -229,40 +236,27 @@ public:
     }
 
 private:
-    // A hook on the way down to those that must run before it. No recursion: chains may be longer than a stack is deep.
-    struct step {
-        entry* hook;
-        std::size_t next = 0;    // of those that it looks at
-        bool is_placed = false;  // by this step, which then looks at the followers
-
-        EXTENSIBLE_FUNCTION entry* next_before() {
-            const std::size_t at = next++, after = hook->runs_after.size();
-            if (at < after) return hook->runs_after[at];
-            return at - after < hook->forerunners.size() ? hook->forerunners[at - after] : nullptr;
-        }
-        EXTENSIBLE_FUNCTION entry* next_follower() { return next < hook->followers.size() ? hook->followers[next++] : nullptr; }
-    };
-
     // Sorts a hook in, behind all that must run before it. What its `after` make it count with is known then.
     EXTENSIBLE_FUNCTION void sort_from(entry* first) {
         if (first->state == entry::sorted) return;
         go_down_to(first);
         while (!path_.empty()) {
-            if (entry* const earlier = path_.back().next_before()) {
+            entry* const e = path_.back();
+            if (entry* const earlier = e->next_before()) {
                 if (earlier->state != entry::sorted) go_down_to(earlier);
                 continue;
             }
-            entry* const e = path_.back().hook;
             for (const entry* earlier : e->runs_after)
                 if (e->raised < earlier->raised) e->raised = earlier->raised;
             e->state = entry::sorted;
             e->counts = e->raised;
+            e->next = 0;
             path_.pop_back();
             sorted_.push_back(e);
         }
     }
     EXTENSIBLE_FUNCTION void go_down_to(entry* e) {
-        path_.push_back({e});
+        path_.push_back(e);
         if (e->state == entry::open) throw_cycle();
         e->state = entry::open;
     }
@@ -279,48 +273,41 @@ private:
     }
     // Places a hook now, behind all that must run before it, and then the followers that have waited for it.
     EXTENSIBLE_FUNCTION void place(entry* first) {
-        path_.push_back({first});
+        path_.push_back(first);
         while (!path_.empty()) {
-            step& at = path_.back();
-            if (!at.is_placed) {
-                if (entry* const earlier = at.next_before()) {
-                    if (earlier->state != entry::placed) path_.push_back({earlier});
+            entry* const e = path_.back();
+            if (e->state != entry::placed) {
+                if (entry* const earlier = e->next_before()) {
+                    if (earlier->state != entry::placed) path_.push_back(earlier);
                     continue;
                 }
-                if (at.hook->state == entry::placed) {  // a follower of one of those
-                    path_.pop_back();
-                    continue;
-                }
-                at.hook->state = entry::placed;
-                at.hook->turn = turn_;
-                placed_.push_back(at.hook);
-                at.is_placed = true;
-                at.next = 0;
+                e->state = entry::placed;
+                e->turn = turn_;
+                placed_.push_back(e);
+                e->next = 0;
             }
-            if (entry* const follower = at.next_follower()) {
-                if (follower->state == entry::due && waits_for_none(*follower)) path_.push_back({follower});
-            } else {
+            if (e->next == e->followers.size()) {
                 path_.pop_back();
+            } else if (entry* const follower = e->followers[e->next++]; follower->state == entry::due && waits_for_none(*follower)) {
+                path_.push_back(follower);
             }
         }
     }
     [[noreturn]] EXTENSIBLE_FUNCTION void throw_cycle() const {
-        std::string text = join({function_, ": the ", to_string(path_.back().hook->name.when), " hooks cannot be put in order: "});
-        const auto add = [&](const entry& e) {
-            if (e.name.id.empty()) text += "(a hook without id)";
-            else text += join({"'", e.name.id, "'"});
-        };
-        add(*path_.back().hook);
-        for (std::size_t at = path_.size() - 1; at-- > 0;) {
-            text += " before ";
-            add(*path_[at].hook);
-            if (path_[at].hook == path_.back().hook) break;
+        const entry& last = *path_.back();
+        std::string text = join({function_, ": the ", to_string(last.name.when), " hooks cannot be put in order: "});
+        for (std::size_t at = path_.size(); at-- > 0;) {
+            const std::string_view id = path_[at]->name.id;
+            const bool closes = path_[at] == &last && at + 1 != path_.size();
+            const std::string_view quote = id.empty() ? "" : "'";
+            text += join({quote, id.empty() ? "(a hook without id)" : id, quote, closes ? "" : " before "});
+            if (closes) break;
         }
         raise<order_cycle>(text);
     }
 
     std::string_view function_;  // for the text of an error
-    std::vector<step> path_;
+    entries path_;  // down to the hook that is looked at, in place of recursion: it may be longer than a stack is deep
     entries sorted_;  // each behind all that must run before it; later by their own turns
     key turn_;        // the present one
     entries placed_;
@@ -335,7 +322,8 @@ EXTENSIBLE_FUNCTION hook_sequence& hook_sequence::operator=(hook_sequence other)
 }
 
 EXTENSIBLE_FUNCTION hook_sequence::entry& hook_sequence::append(hook_record& hook) {
-    order_.push_back(nullptr);
+    entry* added = nullptr;
+    order_.push_back(added);  // an lvalue, here and elsewhere: push_back() of others is compiled apart
     return *(order_.back() = new entry(hook));
 }
 
@@ -352,31 +340,35 @@ EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_with(std::string_vie
     edit planned{&added};
     if (planning::joins_alone(*this, planned)) {
         for (entries* items : {&order_, &by_name_}) {
-            items->push_back(nullptr);  // so that apply() has room
+            entry* none = nullptr;
+            items->push_back(none);  // so that apply() has room
             items->pop_back();
         }
         return planned;
     }
-    edit all{.moves_others = true};
-    for (hook_record& hook : *this) all.anew.add(hook);
-    all.anew.add(added);
-    all.anew.arrange(function);
-    return all;
+    return plan_anew(function, &added, nullptr);
 }
 
 EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_without(std::string_view function, const hook_record& leaving) {
     edit planned{nullptr, &leaving};
     if (planning::leaves_alone(*this, planned)) return planned;
+    return plan_anew(function, nullptr, &leaving);
+}
+
+// All hooks, with the one that comes, without the one that leaves; null: none.
+EXTENSIBLE_FUNCTION hook_sequence::edit hook_sequence::plan_anew(std::string_view function, hook_record* added,
+                                                                 const hook_record* leaving) const {
     edit all{.moves_others = true};
     for (hook_record& hook : *this)
-        if (&hook != &leaving) all.anew.add(hook);
+        if (&hook != leaving) all.anew.add(hook);
+    if (added) all.anew.add(*added);
     all.anew.arrange(function);
     return all;
 }
 
 EXTENSIBLE_FUNCTION void hook_sequence::add(hook_record& hook) {
-    entry& added = append(hook);
-    if (!hook.id.empty()) by_name_.push_back(&added);
+    entry* const added = &append(hook);
+    if (!hook.id.empty()) by_name_.push_back(added);
     if (const rank its{hook.priority, hook.number}; last_ < its) last_ = its;
 }
 

@@ -54,7 +54,7 @@ EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record
 class EXTENSIBLE_HIDDEN running_hook {
 public:
     constexpr running_hook() noexcept = default;
-    explicit running_hook(const hook_record& hook) noexcept;
+    explicit running_hook(const hook_record* hook) noexcept;
     running_hook(const running_hook&) = delete;
     running_hook& operator=(const running_hook&) = delete;
 
@@ -72,14 +72,14 @@ EXTENSIBLE_HIDDEN inline constinit running_hook no_running_hook;
 using innermost_running_hook = thread_pointer<running_hook, no_running_hook>;
 
 struct EXTENSIBLE_HIDDEN running_hook::scope {
-    explicit scope(const hook_record& hook) noexcept : running(hook) {}
+    explicit scope(const hook_record* hook) noexcept : running(hook) {}  // null: none
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
     ~scope() { innermost_running_hook::set(running.outer_); }
     running_hook running;
 };
 
-inline running_hook::running_hook(const hook_record& hook) noexcept : hook_(&hook), outer_(innermost_running_hook::get()) {
+inline running_hook::running_hook(const hook_record* hook) noexcept : hook_(hook), outer_(innermost_running_hook::get()) {
     innermost_running_hook::set(this);
 }
 
@@ -151,7 +151,7 @@ EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
 
 EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what) {
     if (running_hook::is_running(*handler.record)) return false;
-    const running_hook::scope running(*handler.record);
+    const running_hook::scope running(handler.record);
     EXTENSIBLE_TRY {
         handler.run(handler.object, nullptr, what);
         return true;

@@ -273,11 +273,14 @@ private:
         // Used while all are arranged, and not kept up to date.
         enum { unseen, open, sorted, due, placed } state = unseen;
         entries forerunners{}, followers{};  // those that state that they run before it, or after it
+        std::size_t next = 0;                // of those that must run before it; of its followers, once it is placed
+        EXTENSIBLE_FUNCTION entry* next_before();
     };
 
     EXTENSIBLE_FUNCTION static void sort(entries& items, key entry::* by) noexcept;
     EXTENSIBLE_FUNCTION static std::size_t first(const entries& items, key entry::* by, const key& wanted) noexcept;
     EXTENSIBLE_FUNCTION namesakes find(phase when, std::string_view id) const noexcept;
+    EXTENSIBLE_FUNCTION edit plan_anew(std::string_view function, hook_record* added, const hook_record* leaving) const;
     EXTENSIBLE_FUNCTION entry& append(hook_record& hook);
     EXTENSIBLE_FUNCTION void resolve(entry& stating) const;
 
@@ -391,20 +394,21 @@ struct change_step : counted {
     atomic<bool> happened{false};
 };
 
-/// A hook that a function's list has and its successor has not. The list is a holder of the hook.
-struct dropped_hook {
+/// A hook in a chain, which owns it.
+struct hook_link {
     ref<hook_record> hook;
-    dropped_hook* next;
+    hook_link* next;
 };
+EXTENSIBLE_FUNCTION void free_chain(hook_link* first) noexcept;
 
 /// The enabled hooks of a function in running order, phase by phase: what one call runs. Never changed once it is published.
 /// Who replaces it retires it to the hazard domain, which destroys it when no call holds it.
 struct hook_list {
     const ref<function_record> function;
     const std::string_view name;             // the function's
-    const std::size_t size;                  // the number of hooks
+    std::size_t size = 0;                    // the number of hooks
     const hook_entry* first[phase_count]{};  // of each phase; the entry behind the last of a phase has no `run`
-    const std::size_t ends;                  // how many of them return the end of their call
+    std::size_t ends = 0;                    // how many of them return the end of their call
     const bool watched;                      // by monitors
     bool only_start_hooks = true;            // and `ends` is 0
 
@@ -416,14 +420,25 @@ struct hook_list {
     atomic<change_step*> step{nullptr};
     hook_list* successor = nullptr;  // set before `step`; used only while this list is still published
 
-    // Guarded by the hazard domain's mutex, from when it is retired on.
-    dropped_hook* dropped = nullptr;
+    // Guarded by the hazard domain's mutex, from when it is retired on. The list is a holder of the hooks that it has and its
+    // successor has not.
+    hook_link* dropped = nullptr;
     hook_list *older = nullptr, *newer = nullptr;   // the function's other retired lists
     hook_list *next = nullptr, *previous = nullptr;  // of the same state in the domain
     bool in_slot = false;                            // at the last look
 
-    /// A list for these hooks of the function.
-    EXTENSIBLE_FUNCTION static hook_list* make(function_record& function, const std::vector<hook_record*>& hooks, bool watched);
+    /// Makes a list: its hooks are added in running order, at most as many as there is room for.
+    class writer {
+    public:
+        EXTENSIBLE_FUNCTION writer(function_record& function, std::size_t room, bool watched);
+        EXTENSIBLE_FUNCTION void add(hook_record& hook) noexcept;
+        EXTENSIBLE_FUNCTION hook_list* finish() noexcept;
+
+    private:
+        hook_list* list_;
+        hook_entry* at_;
+        std::size_t phase_ = 0;
+    };
 
     /// Copies: with a hook directly behind `before`, or as the first of its phase if that is null; without a hook.
     EXTENSIBLE_FUNCTION hook_list* copy_with(hook_record& added, const hook_record* before) const;
@@ -449,13 +464,11 @@ struct hook_list {
     }
 
 private:
-    hook_list(function_record& of, std::size_t count, std::size_t with_end, bool is_watched) noexcept
-        : function(&of), name(of.name), size(count), ends(with_end), watched(is_watched) {}
+    hook_list(function_record& of, bool is_watched) noexcept : function(&of), name(of.name), watched(is_watched) {}
     ~hook_list() = default;
 
-    EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t size, std::size_t ends, bool watched);
-    EXTENSIBLE_FUNCTION hook_list* copy(const hook_entry* left, hook_record* between, const hook_entry* right,
-                                        std::size_t with_end) const;
+    EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t room, bool watched);
+    EXTENSIBLE_FUNCTION hook_list* copy(const hook_entry* left, hook_record* between, const hook_entry* right) const;
     EXTENSIBLE_FUNCTION void find_phases() noexcept;
     hook_entry* entries() noexcept { return reinterpret_cast<hook_entry*>(this + 1); }
 };
@@ -463,6 +476,10 @@ private:
 // ---------------------------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION void free_chain(hook_link* first) noexcept {
+    while (first) delete std::exchange(first, first->next);
+}
 
 // The records' constructors and destructors are here, where all that they refer to is complete.
 EXTENSIBLE_FUNCTION hook_group::~hook_group() = default;
@@ -491,52 +508,58 @@ EXTENSIBLE_FUNCTION bool function_record::is_wanted() const noexcept {
     return false;
 }
 
-// A list that has room for its entries. The sizes are few: each list replaces one that is a little shorter or longer, so its memory
+// A list that has room for so many hooks. The sizes are few: each list replaces one that is a little shorter or longer, so its memory
 // can be used again.
-EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, std::size_t size, std::size_t ends, bool watched) {
+EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, std::size_t room, bool watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     std::size_t step = 1;
-    while (step * 8 < size) step *= 2;
-    const std::size_t capacity = (size / step + 1) * step + phase_count;
+    while (step * 8 < room) step *= 2;
+    const std::size_t capacity = (room / step + 1) * step + phase_count;
     void* const memory = ::operator new(sizeof(hook_list) + capacity * sizeof(hook_entry));
-    return new (memory) hook_list(function, size, ends, watched);
+    return new (memory) hook_list(function, watched);
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::make(function_record& function, const std::vector<hook_record*>& hooks, bool watched) {
-    std::size_t ends = 0;
-    for (const hook_record* hook : hooks) ends += hook->erased.returns_end;
-    hook_list* const list = allocate(function, hooks.size(), ends, watched);
-    hook_entry* at = list->entries();
-    auto hook = hooks.begin();
-    for (std::size_t p = 0; p < phase_count; ++p) {
-        for (; hook != hooks.end() && static_cast<std::size_t>((*hook)->when) == p; ++hook)
-            new (at++) hook_entry(hook_entry::of(**hook, watched));
-        new (at++) hook_entry{};
-    }
-    list->find_phases();
-    return list;
+EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& function, std::size_t room, bool watched)
+    : list_(allocate(function, room, watched)), at_(list_->entries()) {}
+
+EXTENSIBLE_FUNCTION void hook_list::writer::add(hook_record& hook) noexcept {
+    for (; phase_ != static_cast<std::size_t>(hook.when); ++phase_) new (at_++) hook_entry{};
+    new (at_++) hook_entry(hook_entry::of(hook, list_->watched));
+    ++list_->size;
+    list_->ends += hook.erased.returns_end;
+}
+
+EXTENSIBLE_FUNCTION hook_list* hook_list::writer::finish() noexcept {
+    for (; phase_ != phase_count; ++phase_) new (at_++) hook_entry{};
+    list_->find_phases();
+    return list_;
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::copy_with(hook_record& added, const hook_record* before) const {
     const hook_entry* place = begin(added.when);
     if (before && before->when == added.when) while (place++->record != before) {}
-    return copy(place, &added, place, ends + added.erased.returns_end);
+    return copy(place, &added, place);
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::copy_without(const hook_record& leaving) const {
     const hook_entry* place = begin(leaving.when);
     while (place->record != &leaving) ++place;
-    return copy(place, nullptr, place + 1, ends - leaving.erased.returns_end);
+    return copy(place, nullptr, place + 1);
 }
 
 // The entries up to `left`, one of the hook between if that is not null, and the entries from `right` on.
-EXTENSIBLE_FUNCTION hook_list* hook_list::copy(const hook_entry* left, hook_record* between, const hook_entry* right,
-                                               std::size_t with_end) const {
-    const std::size_t gone = static_cast<std::size_t>(right - left), come = between != nullptr;
-    hook_list* const list = allocate(*function, size - gone + come, with_end, watched);
+EXTENSIBLE_FUNCTION hook_list* hook_list::copy(const hook_entry* left, hook_record* between, const hook_entry* right) const {
+    const std::size_t count = size - static_cast<std::size_t>(right - left) + (between != nullptr);
+    hook_list* const list = allocate(*function, count, watched);
     hook_entry* at = list->entries();
+    list->size = count;
+    list->ends = ends;
     for (const hook_entry* entry = begin(); entry != left; ++entry) new (at++) hook_entry(*entry);
-    if (between) new (at++) hook_entry(hook_entry::of(*between, watched));
+    if (between) {
+        new (at++) hook_entry(hook_entry::of(*between, watched));
+        list->ends += between->erased.returns_end;
+    }
+    for (const hook_entry* gone = left; gone != right; ++gone) list->ends -= gone->record->erased.returns_end;
     for (const hook_entry* entry = right; entry != begin() + size + phase_count; ++entry) new (at++) hook_entry(*entry);
     list->find_phases();
     return list;
@@ -552,7 +575,7 @@ EXTENSIBLE_FUNCTION void hook_list::find_phases() noexcept {
 }
 
 EXTENSIBLE_FUNCTION void hook_list::free(hook_list* list) noexcept {
-    while (list->dropped) delete std::exchange(list->dropped, list->dropped->next);
+    free_chain(list->dropped);
     // Relaxed: nobody else has the list any more.
     const ref<change_step> step(ref<change_step>::adopted{list->step.load(std::memory_order_relaxed)});
     list->~hook_list();

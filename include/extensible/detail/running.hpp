@@ -19,7 +19,6 @@
 #include <cstddef>
 #include <exception>
 #include <new>
-#include <optional>
 #include <utility>
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
@@ -221,13 +220,11 @@ public:
         return runs;
     }
 
-    /// Runs it. False where it threw and is isolated: that is reported. What any other throws goes on.
-    template <class Run>
-    bool run(Run run) {
-        std::optional<running_hook::scope> running;
-        if (!hook_.reentrant) running.emplace(hook_);
+    /// Runs it, or its end. False where that threw and the hook is isolated: it is reported. What any other throws goes on.
+    bool run(run_hook* what, void* object, void* inside) {
+        const running_hook::scope running(hook_.reentrant ? nullptr : &hook_);
         EXTENSIBLE_TRY {
-            run();
+            what(object, &call_, inside);
         } EXTENSIBLE_CATCH(...) {
             if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
             watch_.tell(hook_watch::ending::threw);
@@ -272,7 +269,7 @@ EXTENSIBLE_FUNCTION void run_end(call_end* end, call_fields& call) {
         call_end* end;
         ~destroyer() { end->destroy(end); }
     } at_end{end};
-    guarded_run(*end->hook, phase::end, call).run([&] { end->run(end, &call); });
+    guarded_run(*end->hook, phase::end, call).run(end->run, end, nullptr);
 }
 
 EXTENSIBLE_CALL_BODY void run_ends(call_fields& call) {
