@@ -75,6 +75,25 @@ TEST_CASE_METHOD(fixture, "A start hook returns the end of its call, and the las
     }
 }
 
+TEST_CASE_METHOD(fixture, "An end runs whichever hooks came before and went since") {
+    const ext::hook first = f.on_start([this](auto&) { way += '1'; });  // which returns none
+    CHECK(run(1) == "1f");
+    ext::hook second = f.on_start(pair('2', 'b'));
+    CHECK(run(1) == "12fb");
+    ext::hook third = f.on_start(pair('3', 'c'));
+    CHECK(run(1) == "123fcb");
+    second.remove();
+    CHECK(run(1) == "13fc");
+    third.disable();
+    CHECK(run(1) == "1f");
+    third.enable();
+    CHECK(run(1) == "13fc");
+    third.remove();
+    CHECK(run(1) == "1f");
+    f.on_start(pair('4', 'd'));
+    CHECK(run(1) == "14fd");
+}
+
 TEST_CASE_METHOD(fixture, "An end carries state by capture, which is destroyed behind its run, once") {
     const auto state = std::make_shared<int>(0);
     const std::weak_ptr<int> hooks_own = state;
