@@ -309,11 +309,12 @@ EXTENSIBLE_FUNCTION const hook_record* change::running_before(const part& p) con
 EXTENSIBLE_FUNCTION void change::list_anew(part& p) {
     function_record& function = *p.function;
     const hook_sequence& hooks = p.edits ? p.planned.anew : function.hooks;
-    if (hooks.empty() && !function.published) return;
-    hook_list::writer running(function, hooks.size(), watched_);
-    if (function.sites)  // one that nobody wraps publishes nothing
-        for (hook_record& hook : hooks)
-            if (runs_in(hook, function) && !running_instead(hook, function, hooks)) running.add(hook);
+    const std::size_t room = function.sites ? hooks.size() : 0;  // one that nobody wraps publishes nothing
+    if (room == 0 && !function.published) return;
+    hook_list::writer running(function, room, watched_);
+    for (std::size_t at = 0; at != room; ++at)
+        if (hook_record& hook = hooks[at];
+            runs_in(hook, function) && !running_instead(hook, function, hooks)) running.add(hook);
     p.next = running.finish();
     compare(p);
     if (!p.publishes || p.next->size == 0) hook_list::free(std::exchange(p.next, nullptr));

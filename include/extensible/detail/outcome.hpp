@@ -75,12 +75,14 @@ struct EXTENSIBLE_HIDDEN running_hook::scope {
     explicit scope(const hook_record* hook) noexcept : running(hook) {}  // null: none
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
-    ~scope() { innermost_running_hook::set(running.outer_); }
+    ~scope() {
+        if (running.hook_) innermost_running_hook::set(running.outer_);
+    }
     running_hook running;
 };
 
 inline running_hook::running_hook(const hook_record* hook) noexcept : hook_(hook), outer_(innermost_running_hook::get()) {
-    innermost_running_hook::set(this);
+    if (hook) innermost_running_hook::set(this);
 }
 
 inline bool running_hook::is_running(const hook_record& hook) noexcept {
