@@ -19,7 +19,7 @@
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Equals;
 using tasks::eager;
 using tasks::gate;
@@ -366,7 +366,7 @@ TEST_CASE("What an isolated hook throws when it is awaited goes to the error han
                                             "echo: the isolated end hook threw: no"}));
     s.echo.on_end(fail);
     CHECK_THROWS_WITH(s.echo("x").run(), "no");
-    CHECK_THROWS_WITH(s.echo.on_start(fail, {.reentrant = false}), Contains("the start hook is awaited"));
+    CHECK_THROWS_WITH(s.echo.on_start(fail, {.reentrant = false}), ContainsSubstring("the start hook is awaited"));
 }
 
 TEST_CASE("Hooks may be registered by name before a function that returns an awaitable is wrapped") {

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using tasks::lazy;
 
 TEST_CASE("A hook for this thread runs in no other thread's calls") {
@@ -103,7 +103,7 @@ TEST_CASE("A hook that is awaited may be for a number of times, and not for one 
     CHECK(f(0).run() == 1);
     CHECK(f(0).run() == 0);
     CHECK_THROWS_WITH(f.on_start([](auto&) -> lazy<void> { co_return; }, {.this_thread = true}),
-                      Contains("it cannot be registered with .this_thread = true"));
+                      ContainsSubstring("it cannot be registered with .this_thread = true"));
     f.on_start([](auto& call) { call.result = 9; }, {.this_thread = true});
     CHECK(f(0).run() == 9);
 }

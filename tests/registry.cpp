@@ -257,7 +257,7 @@ TEST_CASE("A registry is not copied") {
 TEST_CASE("The stamp of a module has each size in full") {
     const auto stamp = ext::detail::make_stamp();
     for (const std::size_t size : {sizeof(std::string), sizeof(ext::detail::hook_record), sizeof(ext::detail::hazard_domain)})
-        CHECK_THAT(std::string(stamp.text), Catch::Matchers::Contains(" " + std::to_string(size)));
+        CHECK_THAT(std::string(stamp.text), Catch::Matchers::ContainsSubstring(" " + std::to_string(size)));
     char digits[4]{};
     char* at = digits;
     ext::detail::write_number(at, 105);

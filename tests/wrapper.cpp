@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Equals;
 
 namespace {
@@ -282,7 +282,7 @@ ext::extensible<int(int)> constructed_later{"wrapper.constructed_later", twice};
 
 TEST_CASE("Registering on a wrapper that is not constructed yet is an error that names the way out") {
     CHECK(is_registered_early);
-    CHECK_THAT(error_of_early_registration, Contains("is not constructed yet") && Contains("ext::on_start(\"name\", hook)"));
+    CHECK_THAT(error_of_early_registration, ContainsSubstring("is not constructed yet") && ContainsSubstring("ext::on_start(\"name\", hook)"));
     CHECK(constructed_later(2) == 4);
 }
 

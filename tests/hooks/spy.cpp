@@ -18,7 +18,7 @@
 #include <vector>
 
 using namespace ext::literals;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 namespace hooks = ext::hooks;
@@ -260,7 +260,7 @@ TEST_CASE("a spy tells for people what it has seen") {
     CHECK(seen.count() == 2);
     CHECK(std::get<0>(seen.at(1).args) == "");
     CHECK_THAT(shown(), StartsWith("draw was called 2 times:\n  1. (\"a\", true, 0.5, <"));
-    CHECK_THAT(shown(), Contains("point>, 7) returned <"));
+    CHECK_THAT(shown(), ContainsSubstring("point>, 7) returned <"));
     CHECK_THROWS_WITH(seen.at(2), StartsWith("draw was called 2 times:\n  1. (\"a\"") &&
                                       EndsWith("the number of a call was expected, 2 was given"));
     CHECK_THROWS_AS(seen.at(2), ext::error);
@@ -273,7 +273,7 @@ TEST_CASE("a spy says so of what cannot be copied") {
     const hooks::spy seen{start};
     CHECK(*start(engine(), std::make_unique<int>(5), {}) == 5);
     const std::string key = "<std::unique_ptr<int>, which cannot be copied>";
-    CHECK_THAT(seen.text(), Contains("engine, which cannot be copied>, " + key) && EndsWith("returned " + key));
+    CHECK_THAT(seen.text(), ContainsSubstring("engine, which cannot be copied>, " + key) && EndsWith("returned " + key));
 }
 
 TEST_CASE("a spy may be registered by name, before the function is wrapped, and with options") {

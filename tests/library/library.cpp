@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using tests::is_in_memory;
 using tests::loaded_libraries;
@@ -254,7 +254,7 @@ TEST_CASE("A library can be moved, and its plugin stays where it is") {
     ext::library moved{std::move(library)};
     CHECK(&moved.plugin() == plugin);
     CHECK(h.added() == version_1);
-    CHECK_THROWS_WITH(library.plugin(), Contains("moved from"));  // NOLINT
+    CHECK_THROWS_WITH(library.plugin(), ContainsSubstring("moved from"));  // NOLINT
 
     library = std::move(moved);
     CHECK(&library.plugin() == plugin);
@@ -404,7 +404,7 @@ TEST_CASE("While a new library registers its hooks, the old one's run") {
     library.reload();
     in_the_middle = nullptr;
     CHECK(half_way == version_1);
-    CHECK_THAT(refused, Contains("there is a start hook 'first' of vault already"));
+    CHECK_THAT(refused, ContainsSubstring("there is a start hook 'first' of vault already"));
     CHECK(h.added() == version_2);
 }
 
@@ -424,7 +424,7 @@ TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
     plugins.move_away("vault" SUFFIX);
     CHECK_THROWS_WITH(library.reload(),
                       StartsWith(file.string() + ": it cannot be copied") &&
-                          (Contains(text_of_code(2)) || Contains(std::generic_category().message(ENOENT))));
+                          (ContainsSubstring(text_of_code(2)) || ContainsSubstring(std::generic_category().message(ENOENT))));
     stays();
     plugins.write("vault" SUFFIX, "no library");
     CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be opened as a shared library"));
@@ -439,7 +439,7 @@ TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
     }
     h.registry.seal();
     plugins.copy("version_2", "vault" SUFFIX);
-    CHECK_THROWS_WITH(library.reload(), Contains("the registry is sealed"));
+    CHECK_THROWS_WITH(library.reload(), ContainsSubstring("the registry is sealed"));
     stays();
 }
 
@@ -457,7 +457,7 @@ TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as 
     library.reload();
     CHECK(h.added() == version_2);
     const ext::library moved{std::move(library)};
-    CHECK_THROWS_WITH(library.reload(), Contains("moved from"));  // NOLINT
+    CHECK_THROWS_WITH(library.reload(), ContainsSubstring("moved from"));  // NOLINT
 }
 
 TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory beside the new one") {
@@ -520,7 +520,7 @@ TEST_CASE("A file that is no shared library is an error that names it") {
     const auto opened = [&](const fs::path& file) { const ext::library library{h.registry, file}; };
     const fs::path missing = plugins.path() / "missing" SUFFIX, text = plugins.write("text" SUFFIX, "no library");
     const std::string reason = ": it cannot be opened as a shared library: ";
-    CHECK_THROWS_WITH(opened(missing), StartsWith(missing.string() + reason) && Contains(text_of_code(no_such_library)));
+    CHECK_THROWS_WITH(opened(missing), StartsWith(missing.string() + reason) && ContainsSubstring(text_of_code(no_such_library)));
     CHECK_THROWS_WITH(opened(text), StartsWith(text.string() + reason));
     CHECK_THROWS_WITH(opened(plugins.path()), StartsWith(plugins.path().string() + reason));
     CHECK_THROWS_AS(opened(""), ext::error);
@@ -549,7 +549,7 @@ TEST_CASE("A library with another stamp is refused before its entry is called, a
         const std::string mine =
             file.string() + ": this module was compiled with extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ";
         CHECK_THROWS_AS(ext::library(h.registry, file), ext::incompatible_module);
-        CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(mine) && Contains(says) && Contains("; compile both alike"));
+        CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(mine) && ContainsSubstring(says) && ContainsSubstring("; compile both alike"));
         CHECK_FALSE(is_in_memory(file));
     }
 }
@@ -583,11 +583,11 @@ TEST_CASE("An entry that cannot register a hook says why") {
     const folder plugins;
     const ext::library library{h.registry, plugins.copy("version_1")};
     CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("version_2")),
-                      Contains("version_2" SUFFIX
+                      ContainsSubstring("version_2" SUFFIX
                                ": its entry threw: host.first: there is a start hook 'first' of version_1 already"));
     CHECK(h.added() == version_1);
     h.registry.seal();
-    CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("throwing")), Contains("the registry is sealed"));
+    CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("throwing")), ContainsSubstring("the registry is sealed"));
     CHECK(h.added() == version_1);
 }
 
@@ -611,9 +611,9 @@ TEST_CASE("A folder is loaded in the order of its files' names, and what is brok
         }
         CHECK(h.added() == version_2);
         CHECK(reports[2].library->plugin().name() == "3");
-        CHECK_THAT(reports[1].reason, Contains("2" SUFFIX ": its entry threw: the vault is locked"));
+        CHECK_THAT(reports[1].reason, ContainsSubstring("2" SUFFIX ": its entry threw: the vault is locked"));
         CHECK_THAT(reports[4].reason,
-                   Contains("5" SUFFIX ": its entry threw: host.first: there is a start hook 'first' of 3 already"));
+                   ContainsSubstring("5" SUFFIX ": its entry threw: host.first: there is a start hook 'first' of 3 already"));
     }
     CHECK(h.added() == none);
     for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));
@@ -664,8 +664,8 @@ TEST_CASE("A folder that cannot be read, and an empty name, are errors") {
     const auto loaded = [&](const fs::path& path, const ext::folder_options& options) {
         static_cast<void>(ext::load_folder(h.registry, path, options));
     };
-    CHECK_THROWS_WITH(loaded(plugins.path() / "missing", {}), Contains("missing: it cannot be read as a folder of plugins: "));
-    CHECK_THROWS_WITH(loaded(plugins.path(), {.allow = {""}}), Contains("must not be empty"));
-    CHECK_THROWS_WITH(loaded(plugins.path(), {.block = {"x", ""}}), Contains("must not be empty"));
+    CHECK_THROWS_WITH(loaded(plugins.path() / "missing", {}), ContainsSubstring("missing: it cannot be read as a folder of plugins: "));
+    CHECK_THROWS_WITH(loaded(plugins.path(), {.allow = {""}}), ContainsSubstring("must not be empty"));
+    CHECK_THROWS_WITH(loaded(plugins.path(), {.block = {"x", ""}}), ContainsSubstring("must not be empty"));
     CHECK(h.added() == none);
 }

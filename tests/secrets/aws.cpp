@@ -21,7 +21,7 @@
 #include <string_view>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Equals;
 using namespace std::chrono_literals;
 using helpers::application;
@@ -128,7 +128,7 @@ TEST_CASE("aws: the key is the whole text of the secret, asked for by POST with 
     CHECK(!asked.header("x-amz-security-token"));
     const std::string date = asked.header("x-amz-date").value_or("").substr(0, 8);
     CHECK_THAT(asked.header("authorization").value_or(""),
-               Contains("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/" + date + "/eu-central-1/secretsmanager/aws4_request, "
+               ContainsSubstring("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/" + date + "/eu-central-1/secretsmanager/aws4_request, "
                         "SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="));
 }
 
@@ -139,7 +139,7 @@ TEST_CASE("aws: the token of a temporary key is sent, and signed") {
     options.credentials.key.token = secrets::secret_text(session_token);
     CHECK(read(options) == key);
     CHECK(server.last().header("x-amz-security-token") == session_token);
-    CHECK_THAT(server.last().header("authorization").value_or(""), Contains(";x-amz-date;x-amz-security-token;x-amz-target,"));
+    CHECK_THAT(server.last().header("authorization").value_or(""), ContainsSubstring(";x-amz-date;x-amz-security-token;x-amz-target,"));
 }
 
 // Of aws-c-auth, tests/aws-signing-test-suite/v4/post-*. Given a date, libcurl signs with it.
@@ -287,7 +287,7 @@ TEST_CASE("aws: errors are told apart by their type, and no text has what the se
         server.always(answer);
         const failure failed = failure_with(options_for(server.address()));
         CHECK(failed.why == why);
-        if (why) CHECK_THAT(failed.text, Contains("aws: " + server.address() + ", api-keys/openai: "));
+        if (why) CHECK_THAT(failed.text, ContainsSubstring("aws: " + server.address() + ", api-keys/openai: "));
         CHECK(failed.text.size() < 200);
     }
 }
@@ -331,7 +331,7 @@ TEST_CASE("aws: a failure is reported, and the call goes on, unless the applicat
         secrets::add_aws(app.plugin, "models.get_api_key", options);
         CHECK(app.get_api_key("openai") == "sk-from-the-environment");
         REQUIRE(app.errors.size() == 1);
-        CHECK_THAT(app.errors[0], Contains("'aws' of secrets threw: aws: http://") && Contains("no permission"));
+        CHECK_THAT(app.errors[0], ContainsSubstring("'aws' of secrets threw: aws: http://") && ContainsSubstring("no permission"));
     }
     options.on_failure = secrets::on_failure::fail;
     application app;
@@ -563,9 +563,9 @@ TEST_CASE("aws: endpoints of credentials have their faults, each with a reason, 
     SECTION("instance") { options.credentials.instance_address = service.address(); }
     const failure failed = failure_with(options);
     CHECK(failed.why == why);
-    CHECK_THAT(failed.text, !Contains("creds") && !Contains("role"));
+    CHECK_THAT(failed.text, !ContainsSubstring("creds") && !ContainsSubstring("role"));
     const bool has_address = answer.body.find("two") == std::string::npos;
-    CHECK_THAT(failed.text, Contains(has_address ? "credentials at " + service.address() + ": " : "not one line"));
+    CHECK_THAT(failed.text, ContainsSubstring(has_address ? "credentials at " + service.address() + ": " : "not one line"));
     CHECK(store.requests() == 0);
 }
 
@@ -634,7 +634,7 @@ TEST_CASE("aws: a profile's key is found where AWS's files have it, and a profil
     secrets::aws_options options = options_without_key(store.address());
     options.credentials.files = secrets::aws_files_of_environment();
     const failure failed = failure_with(options);
-    CHECK_THAT(failed.why ? failed.text : signer_of(store.last()), Contains(expected));
+    CHECK_THAT(failed.why ? failed.text : signer_of(store.last()), ContainsSubstring(expected));
     if (failed.why) CHECK(failed.why == reason::no_credential);
 }
 
@@ -656,7 +656,7 @@ TEST_CASE("aws: a profile of another name is found in both files, and has to be 
     for (const std::string missing : {"wrong", "profile dev", "Dev"}) {
         const failure failed = failure_of([&] { of(missing); });
         CHECK(failed.why == reason::no_credential);
-        CHECK_THAT(failed.text, Contains("profile '" + missing + "': there is none of this name"));
+        CHECK_THAT(failed.text, ContainsSubstring("profile '" + missing + "': there is none of this name"));
     }
 }
 
@@ -767,7 +767,7 @@ TEST_CASE("aws: variables that are half there, or not supported, do not let anot
     const secrets::aws_options options = secrets::aws_from_environment().value();
     const failure failed = failure_of([&] { secrets::aws_credentials(options.credentials).fetch(); });
     CHECK(failed.why == reason::no_credential);
-    CHECK_THAT(failed.text, Contains(text));
+    CHECK_THAT(failed.text, ContainsSubstring(text));
 }
 
 TEST_CASE("aws: options that are no good are refused when the hook is made") {
@@ -789,13 +789,13 @@ TEST_CASE("aws: options that are no good are refused when the hook is made") {
     application app;
     const failure failed = failure_of([&] { secrets::add_aws(app.plugin, "models.get_api_key", options); });
     CHECK(failed.why == reason::misconfigured);
-    CHECK_THAT(failed.text, Contains(about));
+    CHECK_THAT(failed.text, ContainsSubstring(about));
     CHECK(app.registry.functions().at(0).hooks.empty());
 }
 
 TEST_CASE("aws: a key does not come through the net in the clear, unless the application says so") {
     secrets::aws_options options = options_for("http://aws.invalid");
-    CHECK_THAT(failure_with(options).text, Contains("the address is not encrypted"));
+    CHECK_THAT(failure_with(options).text, ContainsSubstring("the address is not encrypted"));
     options.http.plain_http = true;
     CHECK(failure_with(options).why == reason::unreachable);
 }
@@ -809,7 +809,7 @@ TEST_CASE("aws: without an endpoint the region's is asked") {
     secrets::aws_options options = options_for("");
     options.region = region;
     options.http.proxy = nobody.address();  // it goes no further than that
-    CHECK_THAT(failure_with(options).text, Contains("aws: " + address));
+    CHECK_THAT(failure_with(options).text, ContainsSubstring("aws: " + address));
 }
 
 // ---- The program ----------------------------------------------------------------------------------------------------

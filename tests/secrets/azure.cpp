@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Equals;
 using namespace std::chrono_literals;
 using cloud::fields;
@@ -189,7 +189,7 @@ TEST_CASE("azure: A client logs in with a federated token, which is read from it
     const secrets::azure_store store(with.options);
     const helpers::failure failed = failure_of([&] { store.read("openai"); });
     CHECK(failed.why == reason::no_credential);
-    CHECK_THAT(failed.text, Contains("the file of the federated token cannot be read"));
+    CHECK_THAT(failed.text, ContainsSubstring("the file of the federated token cannot be read"));
     std::ofstream(file) << "another";
     CHECK(failure_of([&] { store.read("openai"); }).why == reason::no_credential);
     std::ofstream(file) << federated_token << '\n';
@@ -257,7 +257,7 @@ TEST_CASE("azure: Outside of Azure there is no credential, which is found out on
         const helpers::failure failed = failure_of([&] { store.read("openai"); });
         CHECK(failed.why == reason::no_credential);
         CHECK(failed.retry_after == 30s);
-        CHECK_THAT(failed.text, Contains("azure: " + nobody.address() + ", managed identity: nobody answers"));
+        CHECK_THAT(failed.text, ContainsSubstring("azure: " + nobody.address() + ", managed identity: nobody answers"));
     }
     CHECK(with.cloud.challenges == 1);
 }
@@ -304,7 +304,7 @@ TEST_CASE("azure: The secret goes to the login of the options, wherever the vaul
     setting with;
     with.cloud.challenge = R"(Bearer authorization="http://evil.example/x", resource="https://vault.azure.net")";
     CHECK(with.read() == key);
-    for (const fake::request& asked : with.server.received()) CHECK_THAT(asked.path, !Contains("evil.example"));
+    for (const fake::request& asked : with.server.received()) CHECK_THAT(asked.path, !ContainsSubstring("evil.example"));
 }
 
 TEST_CASE("azure: Neither token nor secret goes to an address without TLS") {
@@ -403,7 +403,7 @@ TEST_CASE("azure: Each way to fail has its reason, and no text has anything that
         with.answer(answer);
         const helpers::failure failed = with.failure();
         CHECK(failed.why == why);
-        CHECK_THAT(failed.text, Contains("azure: http://" + vault + ", secrets/openai: ") && Contains(text));
+        CHECK_THAT(failed.text, ContainsSubstring("azure: http://" + vault + ", secrets/openai: ") && ContainsSubstring(text));
         CHECK(failed.text.size() < 200);
         CHECK(failed.retry_after == (answer.status == 429 ? std::optional(7s) : std::nullopt));
     }
@@ -434,7 +434,7 @@ TEST_CASE("azure: A login that fails says so, without the secret") {
     with.answer_login(answer);
     const helpers::failure failed = with.failure();
     CHECK(failed.why == why);
-    CHECK_THAT(failed.text, Contains("azure: http://" + login + ", token of client " + client + ": "));
+    CHECK_THAT(failed.text, ContainsSubstring("azure: http://" + login + ", token of client " + client + ": "));
     CHECK(with.cloud.reads == 0);
 }
 
@@ -471,7 +471,7 @@ TEST_CASE("azure: Failures go where the options say") {
         secrets::add_azure(app.plugin, "models.get_api_key", with.options);
         CHECK(app.get_api_key("openai") == "sk-from-the-environment");
         REQUIRE(app.errors.size() == 1);
-        CHECK_THAT(app.errors[0], Contains("the secret is disabled"));
+        CHECK_THAT(app.errors[0], ContainsSubstring("the secret is disabled"));
     }
     with.options.on_failure = secrets::on_failure::fail;
     application app;
@@ -583,7 +583,7 @@ TEST_CASE("azure: Options that are no good are refused when the store is made, w
     spoil(with.options);
     const helpers::failure failed = failure_of([&] { secrets::azure_store store(with.options); });
     CHECK(failed.why == reason::misconfigured);
-    CHECK_THAT(failed.text, Contains(about));
+    CHECK_THAT(failed.text, ContainsSubstring(about));
 }
 
 // ---- The program ----------------------------------------------------------------------------------------------------
@@ -632,11 +632,11 @@ TEST_CASE("azure: Azure's own clients read the same from the same stand-in, with
     const std::string output = helpers::searched(cloud::output_of(command));
     INFO(output);
     for (const char* const identity : {"client secret", "federated token", "metadata", "app service"}) {
-        CHECK_THAT(output, Contains(identity + std::string(": openai ") + cloud::digest(key) + '\n'));
-        CHECK_THAT(output, Contains(identity + std::string(": nobody SecretNotFound\n")));
-        CHECK_THAT(output, Contains(identity + std::string(": off SecretDisabled\n")));
+        CHECK_THAT(output, ContainsSubstring(identity + std::string(": openai ") + cloud::digest(key) + '\n'));
+        CHECK_THAT(output, ContainsSubstring(identity + std::string(": nobody SecretNotFound\n")));
+        CHECK_THAT(output, ContainsSubstring(identity + std::string(": off SecretDisabled\n")));
     }
-    CHECK_THAT(output, Contains("wrong secret: ClientAuthenticationError\n") && Contains("wrong resource: ValueError\n"));
+    CHECK_THAT(output, ContainsSubstring("wrong secret: ClientAuthenticationError\n") && ContainsSubstring("wrong resource: ValueError\n"));
     WARN(output.substr(0, output.find('\n')));  // the versions
 }
 #endif

@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Equals;
 using namespace std::chrono_literals;
 using helpers::failure;
@@ -248,7 +248,7 @@ TEST_CASE("An application credential is sent alone, and goes before a password")
     secrets::barbican_options options = options_for(cloud);
     options.keystone.application_credential_id = "half of one";
     CHECK(key_with(options) == key);
-    CHECK_THAT(cloud.server.received().at(3).body, Contains(R"("methods":["password"])"));
+    CHECK_THAT(cloud.server.received().at(3).body, ContainsSubstring(R"("methods":["password"])"));
 }
 
 TEST_CASE("The token is in a header whose name has any case") {
@@ -275,7 +275,7 @@ TEST_CASE("A login that is refused says what may be wrong, and is not tried agai
     if (!is_password) options = with_application_credential(options);
     const failure failed = failure_with(options);
     CHECK(failed.why == why);
-    CHECK_THAT(failed.text, Contains("barbican: " + cloud.server.address() + "/v3, login: ") && Contains(text));
+    CHECK_THAT(failed.text, ContainsSubstring("barbican: " + cloud.server.address() + "/v3, login: ") && ContainsSubstring(text));
     CHECK(cloud.server.requests() == 1);
 }
 
@@ -355,10 +355,10 @@ TEST_CASE("Barbican's address is the catalogue's, of the interface and the regio
     options.keystone.region = "one";
     const failure failed = failure_with(options);
     CHECK(failed.why == reason::no_engine);
-    CHECK_THAT(failed.text, Contains("the catalogue does not have service key-manager, interface internal, region one"));
+    CHECK_THAT(failed.text, ContainsSubstring("the catalogue does not have service key-manager, interface internal, region one"));
     cloud.offered = GENERATE("[]", "null", "{}", R"([{"type":"compute"}])");
     options.keystone.region = "";
-    CHECK_THAT(failure_with(options).text, Contains("interface internal, region any"));
+    CHECK_THAT(failure_with(options).text, ContainsSubstring("interface internal, region any"));
 }
 
 TEST_CASE("An address that the catalogue should not have gets no token") {
@@ -413,7 +413,7 @@ TEST_CASE("All pages are looked through, and not more than there are") {
     cloud.kept.push_back({place, key, "11111111-35a2-4a6e-a5e2-824c576eda65"});
     CHECK(key_with(options_for(cloud)) == key);
     CHECK(cloud.finds() == 3);
-    CHECK_THAT(cloud.server.received().at(3).path, Contains("&offset=200"));
+    CHECK_THAT(cloud.server.received().at(3).path, ContainsSubstring("&offset=200"));
     cloud.kept.pop_back();
     cloud.kept.resize(200);
     CHECK(!key_with(options_for(cloud)));
@@ -433,7 +433,7 @@ TEST_CASE("Pages that do not end are given up, and one that is empty is the last
     };
     const failure failed = failure_with(options_for(cloud));
     CHECK(failed.why == reason::rejected);
-    CHECK_THAT(failed.text, Contains("too many secrets"));
+    CHECK_THAT(failed.text, ContainsSubstring("too many secrets"));
     CHECK(cloud.finds() == 100);
 
     cloud.instead = [](const fake::request& asked) -> std::optional<fake::answer> {
@@ -608,7 +608,7 @@ TEST_CASE("An error tells the request's id, where the server's text is one, and 
             answer.more_headers = "x-openstack-request-id: " + request_id + "\r\n";
             return answer;
         };
-        CHECK_THAT(failure_with(options_for(cloud)).text, Contains(told));
+        CHECK_THAT(failure_with(options_for(cloud)).text, ContainsSubstring(told));
     }
 }
 
@@ -681,7 +681,7 @@ TEST_CASE("Servers that are not there, or do not answer, are given up in time") 
     cloud.offered = R"([{"type":"key-manager","endpoints":[{"interface":"public","url":")" + nobody.address() + "\"}]}]";
     const failure failed = failure_with(options);
     CHECK(failed.why == reason::unreachable);
-    CHECK_THAT(failed.text, Contains("barbican: " + nobody.address() + ", api-keys/openai: "));
+    CHECK_THAT(failed.text, ContainsSubstring("barbican: " + nobody.address() + ", api-keys/openai: "));
     cloud.offered =  // a path is not told
         R"([{"type":"key-manager","endpoints":[{"interface":"public","url":")" + nobody.address() + '/' + token + "\"}]}]";
     CHECK(failure_with(options).text == failed.text);
@@ -800,7 +800,7 @@ TEST_CASE("Options that are no good are refused when the hook is made, with the 
     spoil(options);
     const failure failed = failure_of([&] { secrets::barbican_store store(options); });
     CHECK(failed.why == reason::misconfigured);
-    CHECK_THAT(failed.text, Contains(about));
+    CHECK_THAT(failed.text, ContainsSubstring(about));
 }
 
 // ---- Threads --------------------------------------------------------------------------------------------------------
@@ -853,6 +853,6 @@ TEST_CASE("Threads share the failure of a login that hangs") {
     options.on_failure = secrets::on_failure::fail;
     secrets::add_barbican(app.plugin, "models.get_api_key", options);
     const std::vector<std::string> texts = helpers::in_threads(count, [&] { return app.get_api_key("openai"); });
-    for (const std::string& text : texts) CHECK_THAT(text, Contains("/v3, login: "));
+    for (const std::string& text : texts) CHECK_THAT(text, ContainsSubstring("/v3, login: "));
     CHECK(app.runs == 0);
 }

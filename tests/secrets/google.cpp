@@ -24,7 +24,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using namespace std::chrono_literals;
 using cloud::fields;
 using helpers::application;
@@ -239,7 +239,7 @@ TEST_CASE("google: A machine asks its metadata server for token and project, and
     CHECK(with.server.requests() == 5);
     with.options.project = "an/other";
     CHECK(with.failure().why == reason::permission_denied);
-    CHECK_THAT(with.server.last().path, Contains("/projects/an%2Fother/"));
+    CHECK_THAT(with.server.last().path, ContainsSubstring("/projects/an%2Fother/"));
 }
 
 TEST_CASE("google: What is not Google's metadata server is not believed, and where there is nobody that is known for a while") {
@@ -252,7 +252,7 @@ TEST_CASE("google: What is not Google's metadata server is not believed, and whe
     const helpers::failure failed = with.failure();
     CHECK(failed.why == reason::no_credential);
     CHECK(failed.retry_after == 30s);
-    CHECK_THAT(failed.text, Contains("nobody answers"));
+    CHECK_THAT(failed.text, ContainsSubstring("nobody answers"));
 }
 
 TEST_CASE("google: A machine without an account says so") {
@@ -260,7 +260,7 @@ TEST_CASE("google: A machine without an account says so") {
     with.answer({404, "", "text/html", with.cloud.flavor}, "/token");
     const helpers::failure failed = with.failure();
     CHECK(failed.why == reason::no_credential);
-    CHECK_THAT(failed.text, Contains("no service account"));
+    CHECK_THAT(failed.text, ContainsSubstring("no service account"));
 }
 
 TEST_CASE("google: Credentials of another kind are refused by their name, and a file that is no key without a word of it") {
@@ -278,11 +278,11 @@ TEST_CASE("google: Credentials of another kind are refused by their name, and a 
     const helpers::failure failed = with.failure();
     CHECK(failed.why == why);
     if (secrets::has_rs256) {
-        CHECK_THAT(failed.text, Contains(about));
+        CHECK_THAT(failed.text, ContainsSubstring(about));
         with.options.key_file += ".missing";
         CHECK(with.failure().why == reason::no_credential);
     } else {
-        CHECK_THAT(failed.text, Contains("takes OpenSSL's libcrypto, which this program is built without"));
+        CHECK_THAT(failed.text, ContainsSubstring("takes OpenSSL's libcrypto, which this program is built without"));
     }
     CHECK(with.server.requests() == 0);
 }
@@ -330,7 +330,7 @@ TEST_CASE("google: A metadata server, a token endpoint or a Secret Manager that 
     with.answer(late, "/token");
     const helpers::failure failed = with.failure();
     CHECK(failed.why == reason::timed_out);
-    CHECK_THAT(failed.text, Contains("127.0.0.1, token of the account in "));
+    CHECK_THAT(failed.text, ContainsSubstring("127.0.0.1, token of the account in "));
     CHECK(with.cloud.logins == 1);
     CHECK(with.cloud.reads == 0);
 #endif
@@ -394,7 +394,7 @@ TEST_CASE("google: Each way to fail has its reason, and no text has anything tha
         with.answer(answer);
         const helpers::failure failed = with.failure();
         CHECK(failed.why == why);
-        CHECK_THAT(failed.text, Contains("google: " + with.server.address() + ", secrets/openai: ") && Contains(text));
+        CHECK_THAT(failed.text, ContainsSubstring("google: " + with.server.address() + ", secrets/openai: ") && ContainsSubstring(text));
         CHECK(failed.retry_after == (answer.status == 429 ? std::optional(7s) : std::nullopt));
     }
     setting with;
@@ -499,11 +499,11 @@ TEST_CASE("google: Google's own client takes our signature, and logs in and read
         GOOGLE_PYTHON " -B '" SCRIPTS "/google_clients.py' " + with.server.address() + ' ' + with.options.key_file + ' ' +
         account_key::only().certificate()));
     INFO(output);
-    CHECK_THAT(output, Contains("our assertion: " + account + ' ' + with.server.address() + "/token 3600 key-1\n"));
-    CHECK_THAT(output, Contains("changed: ValueError\n"));
-    CHECK_THAT(output, Contains("key file: openai " + cloud::digest(key) + '\n'));
-    CHECK_THAT(output, Contains("metadata: openai " + cloud::digest(key) + '\n'));
-    CHECK_THAT(output, Contains("key file: nobody NOT_FOUND\n"));
+    CHECK_THAT(output, ContainsSubstring("our assertion: " + account + ' ' + with.server.address() + "/token 3600 key-1\n"));
+    CHECK_THAT(output, ContainsSubstring("changed: ValueError\n"));
+    CHECK_THAT(output, ContainsSubstring("key file: openai " + cloud::digest(key) + '\n'));
+    CHECK_THAT(output, ContainsSubstring("metadata: openai " + cloud::digest(key) + '\n'));
+    CHECK_THAT(output, ContainsSubstring("key file: nobody NOT_FOUND\n"));
     WARN(output.substr(0, output.find('\n')));  // the version
 }
 #endif

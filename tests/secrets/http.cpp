@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Equals;
 using namespace std::chrono_literals;
 using helpers::failure_of;
@@ -100,7 +100,7 @@ TEST_CASE("A header that would be two lines is refused, without a word of its va
         headers.add("X-Token", token, "\r\nX-Other: 1");
         FAIL("it was taken");
     } catch (const std::invalid_argument& error) {
-        CHECK_THAT(helpers::searched(error.what()), Contains("X-Token"));
+        CHECK_THAT(helpers::searched(error.what()), ContainsSubstring("X-Token"));
     }
     headers.add("X-Empty", "", "");
     CHECK(headers.lines.empty());
@@ -117,7 +117,7 @@ TEST_CASE("An answer that is longer than a store's is not read to its end") {
     std::string headers;
     for (int i = 0; i < 300; ++i) headers += "X-Header: " + std::to_string(i) + "\r\n";
     server.always({200, "", "text/plain", headers});
-    CHECK_THAT(ask.failure().text, Contains("too large"));
+    CHECK_THAT(ask.failure().text, ContainsSubstring("too large"));
 }
 
 TEST_CASE("Names of proxies in the environment are heeded only where that is asked for") {
@@ -162,14 +162,14 @@ TEST_CASE("A signed request has the signature of AWS, over its body and headers,
                                               secrets::secret_text(secret)};
     const auto version = curl_version_info(CURLVERSION_NOW)->version_num;
     if (version < 0x075600) {
-        CHECK_THAT(ask.failure().text, Contains("libcurl 7.86"));
+        CHECK_THAT(ask.failure().text, ContainsSubstring("libcurl 7.86"));
         return;
     }
     ask.send();
     const std::string authorization = server.last().header("authorization").value_or("none");
-    CHECK_THAT(authorization, Contains("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/") &&
-                                  Contains("/eu-central-1/secretsmanager/aws4_request") && Contains("x-amz-target") &&
-                                  Contains("x-amz-security-token"));
+    CHECK_THAT(authorization, ContainsSubstring("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/") &&
+                                  ContainsSubstring("/eu-central-1/secretsmanager/aws4_request") && ContainsSubstring("x-amz-target") &&
+                                  ContainsSubstring("x-amz-security-token"));
     CHECK(authorization.find(secret) == std::string::npos);
 }
 
@@ -178,7 +178,7 @@ TEST_CASE("A signed request has the signature of AWS, over its body and headers,
 TEST_CASE("Without encryption nothing leaves the machine, unless the options say so") {
     asking ask("http://store.example:1/");
     ask.options.proxy = "http://127.0.0.1:1";  // so that no name is looked up
-    CHECK_THAT(ask.failure().text, Contains("not encrypted"));
+    CHECK_THAT(ask.failure().text, ContainsSubstring("not encrypted"));
     ask.options.plain_http = true;
     CHECK(ask.failure().why == reason::unreachable);
     for (const char* const odd : {"ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1", "", "http://me:pw@127.0.0.1/"}) {
@@ -382,7 +382,7 @@ TEST_CASE("A server that nobody reaches is unreachable, after all tries") {
     const asking ask(nobody.address());
     const auto failed = ask.failure();
     CHECK(failed.why == reason::unreachable);
-    CHECK_THAT(failed.text, Contains("mine: the store, the place: ") && Contains("connect"));
+    CHECK_THAT(failed.text, ContainsSubstring("mine: the store, the place: ") && ContainsSubstring("connect"));
     CHECK(ask.time.pauses().size() == 2);
 }
 

@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Equals;
 using namespace std::chrono_literals;
 using helpers::failure;
@@ -247,7 +247,7 @@ TEST_CASE("Each way to fail has its reason, and no text has the token or the key
         const secrets::kv2_store hook(options_for(server.address()));
         const failure failed = failure_of([&] { hook.read("openai"); });
         CHECK(failed.why == fault.why);
-        CHECK_THAT(failed.text, Contains("kv2: " + server.address() + ", secret/api-keys/openai: "));
+        CHECK_THAT(failed.text, ContainsSubstring("kv2: " + server.address() + ", secret/api-keys/openai: "));
         CHECK(!has_secret(failed.text));
         CHECK(failed.text.size() < 200);
         CHECK(server.requests() == 1);  // not tried again
@@ -265,7 +265,7 @@ TEST_CASE("A failure goes to the registry's error handler, and the call goes on,
             CHECK(app.get_api_key("openai") == "sk-from-the-environment");
             REQUIRE(app.errors.size() == 1);
             CHECK_THAT(app.errors[0],
-                       Contains("models.get_api_key: the isolated start hook 'kv2' of secrets threw: kv2: http://"));
+                       ContainsSubstring("models.get_api_key: the isolated start hook 'kv2' of secrets threw: kv2: http://"));
             CHECK(!has_secret(app.errors[0]));
         }
         options.on_failure = secrets::on_failure::fail;
@@ -296,7 +296,7 @@ TEST_CASE("An engine that does not answer in time is given up") {
     application app(options);
     CHECK(app.get_api_key("openai") == "sk-from-the-environment");
     REQUIRE(app.errors.size() == 1);
-    CHECK_THAT(app.errors[0], Contains("imeout"));
+    CHECK_THAT(app.errors[0], ContainsSubstring("imeout"));
     CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::timed_out);
 }
 
@@ -308,7 +308,7 @@ TEST_CASE("An engine that is not there is unreachable") {
     CHECK(!has_secret(app.errors[0]));
     const failure failed = failure_of([&] { secrets::kv2_store(options_for(nobody.address())).read("openai"); });
     CHECK(failed.why == reason::unreachable);
-    CHECK_THAT(failed.text, Contains("connect"));
+    CHECK_THAT(failed.text, ContainsSubstring("connect"));
 }
 
 TEST_CASE("A call that failed does not keep the next one from the key") {
@@ -353,11 +353,11 @@ TEST_CASE("What goes over the net in the clear, or to anyone, is warned of, once
     CHECK(warnings.empty());
     hook_for("https://bao.example:8200", false);
     REQUIRE(warnings.size() == 1);
-    CHECK_THAT(warnings[0], Contains("WARNING: certificates are not verified"));
+    CHECK_THAT(warnings[0], ContainsSubstring("WARNING: certificates are not verified"));
     CHECK(!has_secret(warnings[0]));
     hook_for("http://bao.example:8200", true);
     REQUIRE(warnings.size() == 1);
-    CHECK_THAT(warnings[0], Contains("WARNING: http://bao.example:8200 is not encrypted"));
+    CHECK_THAT(warnings[0], ContainsSubstring("WARNING: http://bao.example:8200 is not encrypted"));
     hook_for("http://127.evil.example:8200", true);
     CHECK(warnings.size() == 1);
     for (const char* const local : {"http://127.0.0.1:8200", "http://localhost:8200", "http://[::1]:8200"}) {
@@ -476,7 +476,7 @@ TEST_CASE("Options that are no good are refused when the hook is made, without a
     spoil(options);
     const failure failed = failure_with(options);
     CHECK(failed.why == reason::misconfigured);
-    CHECK_THAT(failed.text, Contains(about));
+    CHECK_THAT(failed.text, ContainsSubstring(about));
     CHECK(!has_secret(failed.text));
 
     application app;

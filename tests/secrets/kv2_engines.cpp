@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using namespace std::chrono_literals;
 using helpers::failure_of;
 using helpers::variable;
@@ -140,7 +140,7 @@ TEST_CASE("An engine of the other version is told of, and asked for once") {
     for (int i = 0; i < 3; ++i) {
         const auto failed = failure_of([&] { store.read("openai"); });
         CHECK(failed.why == reason::no_engine);
-        CHECK_THAT(failed.text, Contains("of KV version " + std::to_string(3 - configured) +
+        CHECK_THAT(failed.text, ContainsSubstring("of KV version " + std::to_string(3 - configured) +
                                          ", and is read as one of version " + std::to_string(configured)));
     }
     CHECK(server.requests() == 4);
@@ -314,7 +314,7 @@ TEST_CASE("The secret of an AppRole, and the token of a service account, come fr
         options.login = {.token_file = file};
         const auto failed = failure_of([&] { secrets::kv2_store(options).read("openai"); });
         CHECK(failed.why == reason::no_credential);
-        CHECK_THAT(failed.text, Contains(file));
+        CHECK_THAT(failed.text, ContainsSubstring(file));
         CHECK(engine.server.requests() == 0);
     }
 }
@@ -338,7 +338,7 @@ TEST_CASE("A login that is refused, odd or without an end is told of, without wh
     options.login = {.role_id = role_id, .secret_id = secret_id};
     const auto failed = failure_of([&] { secrets::kv2_store(options).read("openai"); });
     CHECK(failed.why == why);
-    CHECK_THAT(failed.text, Contains("auth/approle/login"));
+    CHECK_THAT(failed.text, ContainsSubstring("auth/approle/login"));
 
     fake::answer hangs;
     hangs.until_given_up = true;
@@ -425,7 +425,7 @@ TEST_CASE("An agent is asked at a Unix socket") {
     secrets::kv2_options options = secrets::kv2_from_environment().value();
     CHECK(secrets::kv2_store(options).read("openai") == key);
     options.address += ".missing";
-    CHECK_THAT(failure_of([&] { secrets::kv2_store(options).read("openai"); }).text, Contains("unix://" + file));
+    CHECK_THAT(failure_of([&] { secrets::kv2_store(options).read("openai"); }).text, ContainsSubstring("unix://" + file));
 }
 
 // ---- Traces ---------------------------------------------------------------------------------------------------------
@@ -440,8 +440,8 @@ TEST_CASE("A trace of the calls, and the list of the hooks, have no key and no t
         engine.server.always(fake::errors(500, '"' + key + '"'));
         CHECK(app.get_api_key("openai") == "sk-from-the-environment");
     }
-    CHECK_THAT(helpers::searched(told.str()), Contains("models.get_api_key"));
-    CHECK_THAT(helpers::searched(ext::describe(app.registry)), Contains("kv2"));
+    CHECK_THAT(helpers::searched(told.str()), ContainsSubstring("models.get_api_key"));
+    CHECK_THAT(helpers::searched(ext::describe(app.registry)), ContainsSubstring("kv2"));
     CHECK(app.errors.size() == 1);
 }
 

@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using namespace std::chrono_literals;
 using helpers::failure_of;
 using secrets::reason;
@@ -228,11 +228,11 @@ TEST_CASE("An application credential reads, and a wrong one says what is wrong")
 
     options.keystone.application_credential_secret = secret_text(helpers::secret("wrong-secret"));
     CHECK_THAT(failure_of([&] { key_of(options, "openai"); }).text,
-               Contains("the application credential has expired, or its secret is wrong"));
+               ContainsSubstring("the application credential has expired, or its secret is wrong"));
     options.keystone.application_credential_id = std::string(32, '0');
     const auto failed = failure_of([&] { key_of(options, "openai"); });
     CHECK(failed.why == reason::no_credential);
-    CHECK_THAT(failed.text, Contains("there is no such application credential") && Contains(", request req-"));
+    CHECK_THAT(failed.text, ContainsSubstring("there is no such application credential") && ContainsSubstring(", request req-"));
 }
 
 TEST_CASE("A login that Keystone refuses is asked for once") {
@@ -241,7 +241,7 @@ TEST_CASE("A login that Keystone refuses is asked for once") {
     options.keystone.password = secret_text(helpers::secret("wrong-password"));
     const auto failed = failure_of([&] { key_of(options, "openai"); });
     CHECK(failed.why == reason::no_credential);
-    CHECK_THAT(failed.text, Contains("/v3, login, request req-") && Contains(": refused: a wrong user, password or project"));
+    CHECK_THAT(failed.text, ContainsSubstring("/v3, login, request req-") && ContainsSubstring(": refused: a wrong user, password or project"));
     CHECK(failure_of([&] { key_of(servers().options("loader", "other"), "openai"); }).why == reason::no_credential);
     CHECK(failure_of([&] { key_of(servers().options("loader", "no such project"), "openai"); }).why == reason::no_credential);
     CHECK(servers().count("keystone", "POST /v3/auth/tokens 401") == refused + 3);
@@ -267,7 +267,7 @@ TEST_CASE("The region chooses the Barbican") {
     options.keystone.region = "RegionTwo";
     const auto failed = failure_of([&] { key_of(options, "openai"); });
     CHECK(failed.why == reason::unreachable);
-    CHECK_THAT(failed.text, Contains("http://127.0.0.1:9, api-keys/openai: "));
+    CHECK_THAT(failed.text, ContainsSubstring("http://127.0.0.1:9, api-keys/openai: "));
     options.keystone.region = "Nowhere";
     CHECK(failure_of([&] { key_of(options, "openai"); }).why == reason::no_engine);
 }
