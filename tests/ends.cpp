@@ -141,6 +141,18 @@ TEST_CASE_METHOD(fixture, "An end that is empty is none") {
     CHECK(run(1) == "fa");
 }
 
+TEST_CASE("A start hook may return a reference to a function as the end of its call") {
+    static int ran = 0;
+    struct function {
+        static void end(ext::call<int(int)>&) { ++ran; }
+    };
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    f.on_start([](auto&) -> auto& { return function::end; });
+    CHECK(f(3) == 3);
+    CHECK(ran == 1);
+}
+
 TEST_CASE_METHOD(fixture, "An end runs though its hook was removed or disabled meanwhile") {
     ext::hook hook = f.on_start(pair('1', 'a'));
     f.around([&](auto&, auto& proceed) {

@@ -28,6 +28,14 @@ TEST_CASE("A result reads and writes like an optional") {
     CHECK(result.value_or("none") == "none");
 }
 
+TEST_CASE("A result is made in place as an optional makes its value") {
+    ext::result<std::vector<int>> result;
+    CHECK(result.emplace({3, 4}).size() == 2);
+    CHECK(*result == std::vector<int>{3, 4});
+    CHECK(result.emplace({5}, std::allocator<int>()).size() == 1);
+    CHECK(result.emplace(2u, 7) == std::vector<int>{7, 7});
+}
+
 TEST_CASE("An empty optional can be the result of a function that returns one") {
     ext::result<std::optional<int>> result;
     result = std::nullopt;

@@ -51,13 +51,29 @@ struct referred {
     T* object;
 };
 
+// What any_call calls the type of a parameter or result: a volatile object may only be read as one.
+template <class T>
+using value_type = std::remove_const_t<std::remove_reference_t<T>>;
+
+// The address of an object or a function as void*, and back. It is taken in spite of an operator& that T may have.
+template <class T>
+const void* address_of(T& value) noexcept {
+    if constexpr (std::is_function_v<T>) return reinterpret_cast<const void*>(&value);
+    else return const_cast<const void*>(static_cast<const volatile void*>(__builtin_addressof(value)));
+}
+template <class T>
+const value_type<T>* value_at(const void* address) noexcept {
+    if constexpr (std::is_function_v<value_type<T>>) return reinterpret_cast<value_type<T>*>(const_cast<void*>(address));
+    else return static_cast<const value_type<T>*>(address);
+}
+
 }  // namespace detail
 
 /// One call of a function of any signature: a view of its ext::call, which copies nothing to be looked at. What
 /// ext::call says of lifetime and threads holds here too.
 ///
 /// Types are compared exactly, without `const` and references: an argument for a parameter `const std::string&` is a
-/// std::string, and no std::string_view.
+/// std::string, and not a std::string_view.
 class any_call {
 public:
     /// The function's name. Valid during the call.
@@ -71,9 +87,9 @@ public:
 
     /// The argument number `index`, counted from 0, as it is now. Null when it is no T, or there are fewer.
     template <class T>
-    const std::remove_cvref_t<T>* arg(std::size_t index) const noexcept {
+    const detail::value_type<T>* arg(std::size_t index) const noexcept {
         if (index >= size() || !(*operations().args[index].type == type_of<T>())) return nullptr;
-        return static_cast<const std::remove_cvref_t<T>*>(operations().args[index].get(call_));
+        return detail::value_at<T>(operations().args[index].get(call_));
     }
 
     /// The name given to the parameter by ext::params, else empty.
@@ -99,9 +115,9 @@ public:
 
     /// The result if there is one, and it is a T; else null. For a result `T&` the object that it refers to.
     template <class T>
-    const std::remove_cvref_t<T>* result() const noexcept {
+    const detail::value_type<T>* result() const noexcept {
         if (!has_result() || !(*operations().result.type == type_of<T>())) return nullptr;
-        return static_cast<const std::remove_cvref_t<T>*>(operations().result.get(call_));
+        return detail::value_at<T>(operations().result.get(call_));
     }
 
     /// Whether the function returns a T, or a reference to one; where it returns an awaitable, whether awaiting that gives one.
@@ -145,7 +161,7 @@ private:
 
     template <class T>
     static constexpr const detail::type_identity& type_of() noexcept {
-        return detail::identity_of<std::remove_cvref_t<T>>();
+        return detail::identity_of<detail::value_type<T>>();
     }
 
     static constexpr std::size_t the_result = static_cast<std::size_t>(-1);  // in place of an argument's number
@@ -161,10 +177,10 @@ private:
         }
         if (fits<exact>(place)) {
             exact made(std::forward<T>(value));
-            place.set(call_, &made);
+            place.set(call_, __builtin_addressof(made));
         } else if (!std::same_as<exact, kept> && fits<kept>(place)) {
             kept made(std::forward<T>(value));
-            place.set(call_, &made);
+            place.set(call_, __builtin_addressof(made));
         } else {
             throw_mismatch(index, detail::type_name<exact>());
         }
@@ -194,18 +210,18 @@ struct argument_operations {
     using parameter = typename shape<Signature>::template parameter_type<Index>;
     using object = std::remove_cvref_t<parameter>;
     static constexpr bool replaceable = [] {
-        if constexpr (!requires { sizeof(object); }) return false;  // incomplete, or a function
+        if constexpr (std::is_function_v<object> || !requires { sizeof(object); }) return false;  // or incomplete
         else if constexpr (std::is_lvalue_reference_v<parameter> && !std::is_const_v<std::remove_reference_t<parameter>>)
             return std::is_move_assignable_v<object>;
         else return std::is_move_constructible_v<object>;
     }();
 
-    static const void* get(call_fields* call) noexcept { return __builtin_addressof(*std::get<Index>(call_from<Signature>(call).args)); }
+    static const void* get(call_fields* call) noexcept { return address_of(*std::get<Index>(call_from<Signature>(call).args)); }
     static void set(call_fields* call, void* value) {
         if constexpr (replaceable) std::get<Index>(call_from<Signature>(call).args) = std::move(*static_cast<object*>(value));
     }
 
-    static constexpr value_operations table{&identity_of<object>(), &identity_of<object>(), &get,
+    static constexpr value_operations table{&identity_of<value_type<parameter>>(), &identity_of<object>(), &get,
                                             replaceable ? &set : nullptr};
 };
 
@@ -215,7 +231,7 @@ struct result_operations {
     using set_as = std::conditional_t<std::is_reference_v<R>, referred<std::remove_reference_t<R>>, object>;
 
     static const void* get(call_fields* call) noexcept {
-        return __builtin_addressof(*call_from<Signature>(call).result);  // NOLINT(bugprone-unchecked-optional-access)
+        return address_of(*call_from<Signature>(call).result);  // NOLINT(bugprone-unchecked-optional-access)
     }
     static void set(call_fields* call, void* value) {
         if constexpr (std::is_lvalue_reference_v<R>) call_from<Signature>(call).result = *static_cast<set_as*>(value)->object;
@@ -229,7 +245,7 @@ struct result_operations {
         else return nullptr;
     }
 
-    static constexpr value_operations table{&identity_of<object>(), &identity_of<set_as>(), &get, &set};
+    static constexpr value_operations table{&identity_of<value_type<R>>(), &identity_of<set_as>(), &get, &set};
 };
 template <class Signature>
 struct result_operations<void, Signature> {

@@ -43,10 +43,10 @@ class arg {
     // A by-value number or pointer belongs to the call already, so it is overwritten.
     static constexpr bool in_place = (std::is_lvalue_reference_v<T> && !std::is_const_v<object>) || std::is_scalar_v<T>;
 
-    // Nothing but a reference can be made of an incomplete type, so there is nothing to replace it with.
-    static constexpr bool is_complete = requires { sizeof(object); };
+    // There are no objects of an incomplete type or a function type to replace the argument with.
+    static constexpr bool is_replaceable = requires { sizeof(object); } && !std::is_function_v<object>;
 
-    static constexpr bool keeps = !in_place && is_complete;
+    static constexpr bool keeps = !in_place && is_replaceable;
 
 public:
     /// Made by the library: refers to `caller`, which outlives the call.
@@ -67,10 +67,11 @@ public:
 
     /// Replaces the argument. `value` is copied or moved into the call, or into the caller's object where T is `P&`.
     template <class U = std::remove_cv_t<object>>
-        requires(std::convertible_to<U &&, std::remove_cv_t<object>> || std::derived_from<std::remove_cvref_t<U>, object>)
+        requires(is_replaceable &&
+                 (std::convertible_to<U &&, std::remove_cv_t<object>> || std::derived_from<std::remove_cvref_t<U>, object>))
     arg& operator=(U&& value) {
         if constexpr (in_place) *object_ = std::forward<U>(value);
-        else object_ = &replacement_.keep(std::forward<U>(value));
+        else object_ = __builtin_addressof(replacement_.keep(std::forward<U>(value)));
         return *this;
     }
 
@@ -157,9 +158,10 @@ public:
     }
 
 private:
-    // The first replacement of a small type is kept in the call itself: no allocation.
+    // The first replacement of a small type is kept in the call itself: no allocation. If T is abstract or its destructor is
+    // not public, only objects of derived classes can replace the argument.
     static constexpr bool fits = [] {
-        if constexpr (std::is_abstract_v<T>) return false;
+        if constexpr (std::is_abstract_v<T> || !std::is_destructible_v<T>) return false;
         else return sizeof(owned<T>) <= 64;
     }();
 

@@ -56,7 +56,7 @@ public:
     const T* get_if() const noexcept {
         using value = std::remove_const_t<T>;
         if (!held_ || *held_->type != detail::identity_of<value>()) return nullptr;
-        return &static_cast<const holder<value>*>(held_)->value;
+        return __builtin_addressof(static_cast<const holder<value>*>(held_)->value);
     }
     template <class T>
     T* get_if() noexcept {

@@ -5,6 +5,7 @@
 #include <extensible/detail/config.hpp>
 
 #include <concepts>
+#include <initializer_list>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -66,6 +67,13 @@ public:
     template <class... U>
     auto& emplace(U&&... from) {
         auto& made = base::emplace(std::forward<U>(from)...);
+        mark_.written = true;
+        return made;
+    }
+    template <class Element, class... U>
+        requires std::is_constructible_v<std::remove_const_t<R>, std::initializer_list<Element>&, U&&...>
+    auto& emplace(std::initializer_list<Element> elements, U&&... from) {
+        auto& made = base::emplace(elements, std::forward<U>(from)...);
         mark_.written = true;
         return made;
     }

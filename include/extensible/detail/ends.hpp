@@ -37,7 +37,7 @@ public:
     /// Adds what `make()` returns, and gives it. It is handed what `Call` makes of the call.
     template <class Call, class Maker>
     auto& add(hook_record& hook, Maker make) {
-        using node = node_of<std::remove_cvref_t<std::invoke_result_t<Maker>>>;
+        using node = node_of<std::decay_t<std::invoke_result_t<Maker>>>;
         constexpr bool fits = sizeof(node) <= sizeof room_ && alignof(node) <= alignof(void*);
         const auto run = [](void* self, call_fields* erased, void*) {
             auto&& call = Call::from(erased);

@@ -153,10 +153,10 @@ erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
 template <class End, class Call>
 constexpr bool is_end() {
     using call = decltype(Call::from(nullptr));
-    if constexpr (std::is_void_v<End> || !std::is_invocable_v<std::remove_cvref_t<End>&, call&>) {
+    if constexpr (std::is_void_v<End> || !std::is_invocable_v<std::decay_t<End>&, call&>) {
         return false;
     } else {
-        using result = std::invoke_result_t<std::remove_cvref_t<End>&, call&>;
+        using result = std::invoke_result_t<std::decay_t<End>&, call&>;
         static_assert(std::is_void_v<result>, "ext: the end that a start hook returns must return nothing, it is not awaited either");
         return true;
     }

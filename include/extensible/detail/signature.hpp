@@ -80,10 +80,26 @@ struct signature_from<R (C::*)(A...) const noexcept(Noexcept)> : member_signatur
 template <class R, class C, class... A, bool Noexcept>
 struct signature_from<R (C::*)(A...) const & noexcept(Noexcept)> : member_signature<R, const C&, A...> {};
 
+// What the operator() of an `Object` takes besides the object.
+template <class Object, class Operator>
+struct call_operator {
+    using signature = typename signature_from<Operator>::without_object;
+};
+// C++23: a static one; or one with an explicit object parameter, which is not given in a call.
+template <class Object, class R, class... A, bool Noexcept>
+struct call_operator<Object, R (*)(A...) noexcept(Noexcept)> {
+    using signature = R(A...);
+};
+template <class Object, class R, class This, class... A, bool Noexcept>
+    requires(std::derived_from<Object, std::remove_cvref_t<This>> && std::is_invocable_v<Object&, A...>)
+struct call_operator<Object, R (*)(This, A...) noexcept(Noexcept)> {
+    using signature = R(A...);
+};
+
 template <class Function>
     requires requires { &Function::operator(); }
 struct signature_from<Function> {
-    using type = typename signature_from<decltype(&Function::operator())>::without_object;
+    using type = typename call_operator<Function, decltype(&Function::operator())>::signature;
 };
 
 template <class Function>
@@ -141,7 +157,7 @@ struct signature_of_hook<When, void, Hook> {
     }
     static auto find_around() {
         if constexpr (requires { &Hook::template operator()<proceed>; })  // [](any_call& call, auto& proceed)
-            return from_call<typename signature_from<decltype(&Hook::template operator()<proceed>)>::without_object>();
+            return from_call<typename call_operator<Hook, decltype(&Hook::template operator()<proceed>)>::signature>();
         else
             return from_call<Hook>();
     }
@@ -157,11 +173,15 @@ bool is_null(const Function& function) noexcept {
     else return false;
 }
 
-// Whether a T can be copied; for containers, whether what they hold can, which std::is_copy_constructible does not ask.
+// Whether a T can be copied. A container is if its elements are, which std::is_copy_constructible does not check.
 template <class T>
 inline constexpr bool is_copyable = std::is_copy_constructible_v<T>;
 template <class T>
-    requires requires { typename T::value_type; requires !std::same_as<typename T::value_type, T>; }
+    requires requires(const T& container) {
+        container.begin();
+        container.end();
+        requires !std::same_as<typename T::value_type, T>;
+    }
 inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_copyable<typename T::value_type>;
 
 /// How an argument is handed to the call with hooks: scalars by value, because a reference would make the call without
