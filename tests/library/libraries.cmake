@@ -21,7 +21,7 @@ function(library_tests)
     set(discovery ${discovery} TEST_PREFIX library.)
     add_claims(library_tests library/library.cpp)
     target_link_libraries(library_tests PRIVATE ${CMAKE_DL_LIBS})
-    target_compile_definitions(library_tests PRIVATE LIBRARIES="${plugins}" SUFFIX="${CMAKE_SHARED_MODULE_SUFFIX}")
+    target_compile_definitions(library_tests PRIVATE LIBRARIES="${plugins}" LIBRARY_SUFFIX="${CMAKE_SHARED_MODULE_SUFFIX}")
     set_target_properties(library_tests PROPERTIES ENABLE_EXPORTS ON)  # for half_way()
 endfunction()
 

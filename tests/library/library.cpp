@@ -72,10 +72,10 @@ public:
     // A copy of one of the libraries. It takes the place of a file of its name, which goes on as it is where it is open.
     fs::path copy(const std::string& library, const std::string& name) const {
         move_away(name);
-        fs::copy_file(fs::path(LIBRARIES) / (library + SUFFIX), path_ / name);
+        fs::copy_file(fs::path(LIBRARIES) / (library + LIBRARY_SUFFIX), path_ / name);
         return path_ / name;
     }
-    fs::path copy(const std::string& library) const { return copy(library, library + SUFFIX); }
+    fs::path copy(const std::string& library) const { return copy(library, library + LIBRARY_SUFFIX); }
     void move_away(const std::string& name) const {
         static int number = 0;
         if (fs::exists(path_ / name)) fs::rename(path_ / name, replaced_ / std::to_string(++number));
@@ -157,7 +157,7 @@ TEST_CASE("All hooks of a library are enabled in one step, when its entry has re
 TEST_CASE("A library's plugin is called as its file, or as it is told") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "libvault" SUFFIX);
+    const fs::path file = plugins.copy("version_1", "libvault" LIBRARY_SUFFIX);
     {
         const ext::library library{h.registry, file};
         CHECK(library.plugin().name() == "libvault");
@@ -206,7 +206,7 @@ TEST_CASE("A library of the default registry") {
     const folder plugins;
     plugins.copy("version_1");
     {
-        const ext::library library{plugins.path() / "version_1" SUFFIX};
+        const ext::library library{plugins.path() / "version_1" LIBRARY_SUFFIX};
         CHECK(first(0) == 10101);
     }
     {
@@ -224,7 +224,7 @@ TEST_CASE("A library's file is looked for where its path says, and not among the
     fs::current_path(plugins.path());
     CHECK_THROWS_AS(ext::library(h.registry, library_of_the_system), ext::error);
     {
-        const ext::library library{h.registry, "version_1" SUFFIX};
+        const ext::library library{h.registry, "version_1" LIBRARY_SUFFIX};
         CHECK(h.added() == version_1);
     }
     fs::current_path(before);
@@ -326,14 +326,14 @@ TEST_CASE("A library that is destroyed inside of its own hooks stays in memory")
 TEST_CASE("A library that is loaded anew has the hooks of the new file") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
+    const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
     h.registry.on_hook_error([](const ext::hook_error&) {});
     const std::size_t before = loaded_libraries();
     {
         ext::library library{h.registry, file, {.name = "safe", .isolate = true}};
         for (const auto& [name, added] : {std::pair("version_2", version_2), std::pair("version_1", version_1),
                                           std::pair("version_2", version_2)}) {
-            plugins.copy(name, "vault" SUFFIX);
+            plugins.copy(name, "vault" LIBRARY_SUFFIX);
             library.reload();
             CHECK(h.added() == added);
             CHECK(loaded_libraries() == before + 1);
@@ -360,15 +360,15 @@ TEST_CASE("A library without static thread-local storage can be loaded anew any 
 TEST_CASE("A new library's hooks have the order that they state, and the old one's have no part in it") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
+    const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
     ext::library library{h.registry, file};
     h.order.on_start([](auto& call) { auto& [x] = call.args; x = *x * 10 + 3; }, {.after = {"a", "b"}});
     h.order.on_start([](auto& call) { auto& [x] = call.args; x = *x * 10 + 4; }, {.before = "a"});
     CHECK(h.order(0) == 4123);
-    plugins.copy("version_2", "vault" SUFFIX);
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
     library.reload();
     CHECK(h.order(0) == 4213);
-    plugins.copy("version_1", "vault" SUFFIX);
+    plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
     library.reload();
     CHECK(h.order(0) == 4123);
 }
@@ -376,10 +376,10 @@ TEST_CASE("A new library's hooks have the order that they state, and the old one
 TEST_CASE("A hook that runs in place of a library's does so when that is loaded anew") {
     hooked h;
     const folder plugins;
-    ext::library library{h.registry, plugins.copy("version_1", "vault" SUFFIX)};
+    ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
     ext::hook other = h.first.on_start([](auto& call) { auto& [x] = call.args; x = 5; }, {.id = "first", .replace = true});
     CHECK(h.first(0) == 10105);
-    plugins.copy("version_2", "vault" SUFFIX);
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
     library.reload();
     CHECK(h.first(0) == 20205);
     other.remove();
@@ -389,8 +389,8 @@ TEST_CASE("A hook that runs in place of a library's does so when that is loaded 
 TEST_CASE("While a new library registers its hooks, the old one's run") {
     hooked h;
     const folder plugins;
-    ext::library library{h.registry, plugins.copy("version_1", "vault" SUFFIX)};
-    plugins.copy("version_2", "vault" SUFFIX);
+    ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
     std::pair<int, int> half_way;
     std::string refused;
     in_the_middle = [&] {
@@ -411,7 +411,7 @@ TEST_CASE("While a new library registers its hooks, the old one's run") {
 TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
+    const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
     ext::library library{h.registry, file};
     ext::plugin* const plugin = &library.plugin();
     const std::size_t before = loaded_libraries();
@@ -421,24 +421,24 @@ TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
         CHECK(number_of_hooks(h.registry) == 7);
         CHECK(loaded_libraries() == before);
     };
-    plugins.move_away("vault" SUFFIX);
+    plugins.move_away("vault" LIBRARY_SUFFIX);
     CHECK_THROWS_WITH(library.reload(),
                       StartsWith(file.string() + ": it cannot be copied") &&
                           (ContainsSubstring(text_of_code(2)) || ContainsSubstring(std::generic_category().message(ENOENT))));
     stays();
-    plugins.write("vault" SUFFIX, "no library");
+    plugins.write("vault" LIBRARY_SUFFIX, "no library");
     CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be opened as a shared library"));
     stays();
     CHECK(plugins.size() == 1);
     for (const auto& [name, says] : {std::pair("no_plugin", ": it exports no extensible_plugin;"),
                                      std::pair("other_layout", ": this module was compiled with "),
                                      std::pair("throwing", ": its entry threw: the vault is locked")}) {
-        plugins.copy(name, "vault" SUFFIX);
+        plugins.copy(name, "vault" LIBRARY_SUFFIX);
         CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + says));
         stays();
     }
     h.registry.seal();
-    plugins.copy("version_2", "vault" SUFFIX);
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
     CHECK_THROWS_WITH(library.reload(), ContainsSubstring("the registry is sealed"));
     stays();
 }
@@ -446,8 +446,8 @@ TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
 TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as that") {
     hooked h;
     const folder plugins;
-    ext::library library{h.registry, plugins.copy("version_1", "vault" SUFFIX)};
-    plugins.copy("version_2", "vault" SUFFIX);
+    ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
     library.plugin().disable();
     library.reload();
     CHECK(h.added() == none);
@@ -463,9 +463,9 @@ TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as 
 TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory beside the new one") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
+    const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
     ext::library library{h.registry, file};
-    plugins.copy("version_2", "vault" SUFFIX);
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
     int calls = 0;
     ext::extensible<int(int)> ending{h.registry, "host.ending", [&](int x) {
         if (calls++ == 0) library.reload();
@@ -479,13 +479,13 @@ TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory
 TEST_CASE("While threads call, a library is loaded anew in one step: no call runs hooks of both, or of neither") {
     hooked h;
     const folder plugins;
-    const fs::path file = plugins.copy("version_1", "vault" SUFFIX);
+    const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
     std::deque<ext::extensible<int(int)>> more;  // so many that it takes a while to prepare the step
     for (int number = 0; number < 300; ++number)
         more.emplace_back(h.registry, "host.more." + std::to_string(number), [](int x) { return x; });
     std::atomic<int> wrong{0};
     for (int round = 0; round < 10; ++round) {
-        plugins.copy("version_1", "vault" SUFFIX);
+        plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
         ext::library library{h.registry, file};
         tests::latch calling(8);
         std::vector<std::thread> threads;
@@ -504,7 +504,7 @@ TEST_CASE("While threads call, a library is loaded anew in one step: no call run
                 }
             });
         calling.wait();
-        plugins.copy("version_2", "vault" SUFFIX);
+        plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
         library.reload();
         for (std::thread& thread : threads) thread.join();
     }
@@ -518,7 +518,7 @@ TEST_CASE("A file that is no shared library is an error that names it") {
     hooked h;
     const folder plugins;
     const auto opened = [&](const fs::path& file) { const ext::library library{h.registry, file}; };
-    const fs::path missing = plugins.path() / "missing" SUFFIX, text = plugins.write("text" SUFFIX, "no library");
+    const fs::path missing = plugins.path() / "missing" LIBRARY_SUFFIX, text = plugins.write("text" LIBRARY_SUFFIX, "no library");
     const std::string reason = ": it cannot be opened as a shared library: ";
     CHECK_THROWS_WITH(opened(missing), StartsWith(missing.string() + reason) && ContainsSubstring(text_of_code(no_such_library)));
     CHECK_THROWS_WITH(opened(text), StartsWith(text.string() + reason));
@@ -583,7 +583,7 @@ TEST_CASE("An entry that cannot register a hook says why") {
     const folder plugins;
     const ext::library library{h.registry, plugins.copy("version_1")};
     CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("version_2")),
-                      ContainsSubstring("version_2" SUFFIX
+                      ContainsSubstring("version_2" LIBRARY_SUFFIX
                                ": its entry threw: host.first: there is a start hook 'first' of version_1 already"));
     CHECK(h.added() == version_1);
     h.registry.seal();
@@ -596,11 +596,11 @@ TEST_CASE("An entry that cannot register a hook says why") {
 TEST_CASE("A folder is loaded in the order of its files' names, and what is broken in it is reported while the others go on") {
     hooked h;
     const folder plugins;
-    const std::vector<fs::path> files{plugins.write("1" SUFFIX, "no library"), plugins.copy("throwing", "2" SUFFIX),
-                                      plugins.copy("version_2", "3" SUFFIX),   plugins.copy("no_plugin", "4" SUFFIX),
-                                      plugins.copy("version_1", "5" SUFFIX),   plugins.copy("other_layout", "6" SUFFIX)};
+    const std::vector<fs::path> files{plugins.write("1" LIBRARY_SUFFIX, "no library"), plugins.copy("throwing", "2" LIBRARY_SUFFIX),
+                                      plugins.copy("version_2", "3" LIBRARY_SUFFIX),   plugins.copy("no_plugin", "4" LIBRARY_SUFFIX),
+                                      plugins.copy("version_1", "5" LIBRARY_SUFFIX),   plugins.copy("other_layout", "6" LIBRARY_SUFFIX)};
     plugins.write("README.md", "no library either");
-    fs::create_directory(plugins.path() / "folder" SUFFIX);
+    fs::create_directory(plugins.path() / "folder" LIBRARY_SUFFIX);
     {
         const std::vector<ext::load_report> reports = ext::load_folder(h.registry, plugins.path());
         REQUIRE(reports.size() == files.size());
@@ -611,9 +611,9 @@ TEST_CASE("A folder is loaded in the order of its files' names, and what is brok
         }
         CHECK(h.added() == version_2);
         CHECK(reports[2].library->plugin().name() == "3");
-        CHECK_THAT(reports[1].reason, ContainsSubstring("2" SUFFIX ": its entry threw: the vault is locked"));
+        CHECK_THAT(reports[1].reason, ContainsSubstring("2" LIBRARY_SUFFIX ": its entry threw: the vault is locked"));
         CHECK_THAT(reports[4].reason,
-                   ContainsSubstring("5" SUFFIX ": its entry threw: host.first: there is a start hook 'first' of 3 already"));
+                   ContainsSubstring("5" LIBRARY_SUFFIX ": its entry threw: host.first: there is a start hook 'first' of 3 already"));
     }
     CHECK(h.added() == none);
     for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));
@@ -622,7 +622,7 @@ TEST_CASE("A folder is loaded in the order of its files' names, and what is brok
 TEST_CASE("Of a folder those are loaded that are allowed and not blocked, by name, file name or pattern") {
     hooked h;
     const folder plugins;
-    for (const std::string name : {"a_one", "a_two", "b_one", "b_two"}) plugins.copy("no_plugin", name + SUFFIX);
+    for (const std::string name : {"a_one", "a_two", "b_one", "b_two"}) plugins.copy("no_plugin", name + LIBRARY_SUFFIX);
     const auto tried = [&](const ext::folder_options& options) {
         std::string names;
         for (const ext::load_report& report : ext::load_folder(h.registry, plugins.path(), options))
@@ -630,8 +630,8 @@ TEST_CASE("Of a folder those are loaded that are allowed and not blocked, by nam
         return names;
     };
     CHECK(tried({}) == "a_one a_two b_one b_two ");
-    CHECK(tried({.allow = {"b_one", "a_two" SUFFIX}}) == "a_two b_one ");
-    CHECK(tried({.block = {"b_one", "a_two" SUFFIX}}) == "a_one b_two ");
+    CHECK(tried({.allow = {"b_one", "a_two" LIBRARY_SUFFIX}}) == "a_two b_one ");
+    CHECK(tried({.block = {"b_one", "a_two" LIBRARY_SUFFIX}}) == "a_one b_two ");
     CHECK(tried({.allow = {"a*", "b_two"}, .block = {"*one"}}) == "a_two b_two ");
     CHECK(tried({.allow = {"a_one"}, .block = {"a_one"}}) == "");
     CHECK(tried({.allow = {"c*"}}) == "");

@@ -131,7 +131,7 @@ class binding {
     }
 
     template <std::size_t... Parameter, std::size_t... Index>
-    static consteval bool check(std::index_sequence<Parameter...>, std::index_sequence<Index...>) {
+    static consteval bool arguments_fit(std::index_sequence<Parameter...>, std::index_sequence<Index...>) {
         static_assert(positional_first, "ext: a positional argument comes behind a named one");
         static_assert(positional_count <= parameter_count, "ext: too many arguments for this function");
         constexpr bool keywords_fine = (keyword_is_fine<Index>() && ... && true);
@@ -143,7 +143,7 @@ class binding {
 
 public:
     /// Whether the arguments fit; where they do not, the compiler has said why.
-    static constexpr bool fits = check(function::parameters, std::make_index_sequence<given_count>());
+    static constexpr bool fits = arguments_fit(function::parameters, std::make_index_sequence<given_count>());
 
     /// Calls `call` with one argument for each parameter, and the named ones left over where the function takes them.
     template <class Call>

@@ -49,8 +49,8 @@
 // EXTENSIBLE_HIDDEN: each module has its own of this, however it is compiled. The dynamic linker would otherwise mix one
 // module's code with another's storage, or keep a library from ever being unloaded.
 #if defined(__GNUC__) && !defined(_WIN32)
-#define EXTENSIBLE_HIDDEN [[gnu::visibility("hidden")]]
-#define EXTENSIBLE_VISIBLE [[gnu::visibility("default")]]
+#define EXTENSIBLE_HIDDEN [[gnu::__visibility__("hidden")]]
+#define EXTENSIBLE_VISIBLE [[gnu::__visibility__("default")]]
 #else
 #define EXTENSIBLE_HIDDEN
 #define EXTENSIBLE_VISIBLE
@@ -67,15 +67,15 @@
 // would then mark it as unique, and a library that had to use its own could never be unloaded; but weak, so that every
 // translation unit may have it all the same.
 #if defined(__ELF__) || defined(__APPLE__)
-#define EXTENSIBLE_SHARED_VARIABLE [[gnu::weak, gnu::visibility("default")]]
+#define EXTENSIBLE_SHARED_VARIABLE [[gnu::__weak__, gnu::__visibility__("default")]]
 #else
 #define EXTENSIBLE_SHARED_VARIABLE inline
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-#define EXTENSIBLE_NOINLINE [[gnu::noinline]]
-#define EXTENSIBLE_COLD [[gnu::cold]]
-#define EXTENSIBLE_ALWAYS_INLINE [[gnu::always_inline]]
+#define EXTENSIBLE_NOINLINE [[gnu::__noinline__]]
+#define EXTENSIBLE_COLD [[gnu::__cold__]]
+#define EXTENSIBLE_ALWAYS_INLINE [[gnu::__always_inline__]]
 #elif defined(_MSC_VER)
 #define EXTENSIBLE_NOINLINE [[msvc::noinline]]
 #define EXTENSIBLE_COLD
@@ -109,7 +109,7 @@
 // libraries that are opened later. It has room for some fifty of them, and does not use it again where one is opened before
 // another is closed: EXTENSIBLE_DYNAMIC_TLS is for those that are loaded anew.
 #if defined(__PIC__) && !defined(__PIE__) && defined(__GLIBC__) && !defined(EXTENSIBLE_DYNAMIC_TLS)
-#define EXTENSIBLE_THREAD_POINTER [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
+#define EXTENSIBLE_THREAD_POINTER [[gnu::__visibility__("hidden"), gnu::__tls_model__("initial-exec")]]
 #else
 #define EXTENSIBLE_THREAD_POINTER EXTENSIBLE_HIDDEN
 #endif

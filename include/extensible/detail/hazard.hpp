@@ -62,7 +62,7 @@ struct alignas(64) thread_hazards {
     thread_id owner = 0;  // 0 when it is free
     thread_hazards* next = nullptr;
 
-    hazard_slot slots[first_slots];
+    hazard_slot own_slots[first_slots];
 
     constexpr thread_hazards() noexcept = default;
     EXTENSIBLE_FUNCTION thread_hazards(hazard_domain& home, bool asymmetric) noexcept;
@@ -72,7 +72,7 @@ struct alignas(64) thread_hazards {
 
     /// The first slot that is free, for a call that begins. May throw std::bad_alloc.
     hazard_slot& free_slot() {
-        hazard_slot* slot = slots;
+        hazard_slot* slot = own_slots;
         while (slot->held.load(std::memory_order_relaxed) != 0) {  // relaxed, here and below: this thread has written it
             hazard_slot* const following = slot->next.load(std::memory_order_relaxed);
             slot = following ? following : grow(*slot);
@@ -80,7 +80,7 @@ struct alignas(64) thread_hazards {
         return *slot;
     }
 
-    bool is_in_call() const noexcept { return slots[0].held.load(std::memory_order_relaxed) != 0; }
+    bool is_in_call() const noexcept { return own_slots[0].held.load(std::memory_order_relaxed) != 0; }
 
 private:
     EXTENSIBLE_FUNCTION hazard_slot* grow(hazard_slot& last);
@@ -251,7 +251,7 @@ private:
 
 EXTENSIBLE_ALWAYS_INLINE inline hazard_guard::hazard_guard(const site& from) {
     thread_hazards& thread = *this_thread_hazards::get();
-    slot_ = &thread.slots[0];
+    slot_ = &thread.own_slots[0];
     list_ = nullptr;
     // Acquire, and before the second look at the hooks: a call that finds the domain here again after a step, which has then been
     // made in this site, finds the new hooks. Pairs with the store in change::commit(). Relaxed: this thread has written it.
@@ -398,11 +398,11 @@ EXTENSIBLE_FUNCTION counting_guard::on_this_thread::on_this_thread(const countin
 
 EXTENSIBLE_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool asymmetric) noexcept : domain(&home) {
     if (asymmetric) quick_domain = &home;
-    adopt(slots, first_slots);
+    adopt(own_slots, first_slots);
 }
 
 EXTENSIBLE_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcept {
-    hazard_slot* added = thread->slots[first_slots - 1].next.load(std::memory_order_relaxed);  // relaxed: nobody else is left
+    hazard_slot* added = thread->own_slots[first_slots - 1].next.load(std::memory_order_relaxed);  // relaxed: nobody else is left
     while (added) delete[] std::exchange(added, added[further_slots - 1].next.load(std::memory_order_relaxed));
     delete thread;
 }
@@ -515,7 +515,7 @@ EXTENSIBLE_FUNCTION void hazard_domain::after_fork_in_child() noexcept {
     waiters_ = nullptr;
     for (thread_hazards* thread = threads_; thread; thread = thread->next) {
         if (thread->owner == me) continue;
-        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(std::memory_order_relaxed))
+        for (hazard_slot* slot = thread->own_slots; slot; slot = slot->next.load(std::memory_order_relaxed))
             slot->held.store(0, std::memory_order_relaxed);  // relaxed, here and above: there is no other thread
         thread->owner = 0;
     }
@@ -636,7 +636,7 @@ EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
 template <class Visitor>
 EXTENSIBLE_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
     for (thread_hazards* thread = threads_; thread; thread = thread->next)
-        for (hazard_slot* slot = thread->slots; slot; slot = slot->next.load(std::memory_order_seq_cst))
+        for (hazard_slot* slot = thread->own_slots; slot; slot = slot->next.load(std::memory_order_seq_cst))
             if (const std::uintptr_t held = slot->held.load(std::memory_order_seq_cst); held != 0 && visit(*slot, held)) return true;
     return false;
 }

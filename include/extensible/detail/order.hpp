@@ -159,13 +159,13 @@ public:
             if (own < later->turn) continue;
             // All others that must run before that one come first: they count with no more, and have no larger priority or number.
             if (later->counts != own.counts || !(in.last_ < rank{added.priority, added.number})) return false;
-            const std::size_t at = index(in, *later);
+            const std::size_t at = index_of(in, *later);
             if (at >= planned.at) continue;
             planned.at = at;
             joining.turn = later->turn;
         }
         for (const entry* earlier : joining.runs_after)
-            if (index(in, *earlier) >= planned.at) return false;
+            if (index_of(in, *earlier) >= planned.at) return false;
         return true;
     }
     /// The same for `leaving`. If it states both, hooks that it runs after may have moved with it.
@@ -178,7 +178,7 @@ public:
 
 private:
     // Those that have moved together have one turn.
-    EXTENSIBLE_FUNCTION static std::size_t index(const hook_sequence& in, const entry& of) noexcept {
+    EXTENSIBLE_FUNCTION static std::size_t index_of(const hook_sequence& in, const entry& of) noexcept {
         std::size_t at = first(in.order_, &entry::turn, of.turn);
         while (in.order_[at] != &of) ++at;
         return at;

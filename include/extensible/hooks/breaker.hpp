@@ -99,7 +99,7 @@ private:
     struct change {
         breaker_state from, to;
     };
-    void check() const;
+    void check_options() const;
     std::string reason_to_refuse(time_point now) const;
     std::optional<change> count_one(bool failed, time_point now);
     change change_to(breaker_state state, time_point now);
@@ -172,21 +172,21 @@ inline void permit::count(const any_call& call) {
 }
 
 inline circuit::circuit(breaker_options options) : options_(std::move(options)) {
-    check();
+    check_options();
     window_.resize(static_cast<std::size_t>(options_.window_size));
 }
 
-inline void circuit::check() const {
-    const auto check = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
+inline void circuit::check_options() const {
+    const auto expect_option = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
         expect(holds, "breaker", option, expected, given);
     };
-    check(options_.failure_ratio > 0 && options_.failure_ratio <= 1, ".failure_ratio", "more than 0 and at most 1",
-          options_.failure_ratio);
-    check(options_.window_size >= 1, ".window_size", "at least 1", options_.window_size);
-    check(options_.minimum_calls >= 1 && options_.minimum_calls <= options_.window_size, ".minimum_calls",
-          "at least 1 and at most .window_size", options_.minimum_calls);
-    check(options_.break_duration >= duration(0), ".break_duration", "0 or more", options_.break_duration);
-    check(options_.half_open_calls >= 1, ".half_open_calls", "at least 1", options_.half_open_calls);
+    expect_option(options_.failure_ratio > 0 && options_.failure_ratio <= 1, ".failure_ratio", "more than 0 and at most 1",
+                  options_.failure_ratio);
+    expect_option(options_.window_size >= 1, ".window_size", "at least 1", options_.window_size);
+    expect_option(options_.minimum_calls >= 1 && options_.minimum_calls <= options_.window_size, ".minimum_calls",
+                  "at least 1 and at most .window_size", options_.minimum_calls);
+    expect_option(options_.break_duration >= duration(0), ".break_duration", "0 or more", options_.break_duration);
+    expect_option(options_.half_open_calls >= 1, ".half_open_calls", "at least 1", options_.half_open_calls);
 }
 
 inline breaker_state circuit::state() const {

@@ -17,7 +17,7 @@
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/expect.hpp>
-#include <extensible/hooks/detail/slots.hpp>
+#include <extensible/hooks/detail/call_slots.hpp>
 #include <extensible/proceed.hpp>
 
 #include <algorithm>
@@ -196,7 +196,7 @@ public:
     calls_limit_hook(limit_calls_options options) : options_(options) {
         expect(options.calls >= 1, "limit_calls", ".calls", "at least 1", options.calls);
         expect(options.longest_queue >= 0, "limit_calls", ".longest_queue", "0 or more", options.longest_queue);
-        slots_ = std::make_shared<slots>(options.calls, waits ? options.longest_queue : 0);
+        slots_ = std::make_shared<call_slots>(options.calls, waits ? options.longest_queue : 0);
     }
 
     auto operator()(any_call& call) {
@@ -234,7 +234,7 @@ private:
     }
 
     limit_calls_options options_;
-    std::shared_ptr<slots> slots_;
+    std::shared_ptr<call_slots> slots_;
 };
 
 }  // namespace detail

@@ -99,16 +99,16 @@ class retry_hook {
 public:
     retry_hook(retry_options options, Pause pause)
         : options_(std::move(options)), pause_(std::move(pause)), chance_(options_.seed) {
-        const auto check = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
+        const auto expect_option = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
             expect(holds, "retry", option, expected, given);
         };
-        check(options_.attempts >= 1, ".attempts", "at least 1", options_.attempts);
-        check(options_.first_pause >= duration(0), ".first_pause", "0 or more", options_.first_pause);
-        check(options_.factor >= 1, ".factor", "at least 1", options_.factor);
-        check(options_.longest_pause >= options_.first_pause, ".longest_pause", "at least .first_pause",
-              options_.longest_pause);
-        check(options_.jitter >= 0 && options_.jitter <= 1, ".jitter", "between 0 and 1", options_.jitter);
-        check(options_.budget >= duration(0), ".budget", "0 or more", options_.budget);
+        expect_option(options_.attempts >= 1, ".attempts", "at least 1", options_.attempts);
+        expect_option(options_.first_pause >= duration(0), ".first_pause", "0 or more", options_.first_pause);
+        expect_option(options_.factor >= 1, ".factor", "at least 1", options_.factor);
+        expect_option(options_.longest_pause >= options_.first_pause, ".longest_pause", "at least .first_pause",
+                      options_.longest_pause);
+        expect_option(options_.jitter >= 0 && options_.jitter <= 1, ".jitter", "between 0 and 1", options_.jitter);
+        expect_option(options_.budget >= duration(0), ".budget", "0 or more", options_.budget);
     }
 
     void operator()(any_call& call, ext::proceed& proceed) {

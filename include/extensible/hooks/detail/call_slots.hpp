@@ -15,7 +15,7 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
-class slots;
+class call_slots;
 
 // A call that waits. Guarded by the mutex of the slots.
 struct waiter {
@@ -42,7 +42,7 @@ struct waiter {
 /// One that is taken, or none. It is given back when this is destroyed.
 class [[nodiscard]] slot {
 public:
-    explicit slot(std::shared_ptr<slots> of = nullptr) noexcept : of_(std::move(of)) {}
+    explicit slot(std::shared_ptr<call_slots> of = nullptr) noexcept : of_(std::move(of)) {}
     slot(slot&&) noexcept = default;
     slot& operator=(slot&&) = delete;
     inline ~slot();
@@ -50,18 +50,18 @@ public:
     explicit operator bool() const noexcept { return of_ != nullptr; }
 
 private:
-    std::shared_ptr<slots> of_;
+    std::shared_ptr<call_slots> of_;
 };
 
 /// Who waits first gets a slot first, threads and coroutines alike. A slot that is given back goes straight to the first in the
 /// queue: there is a free one only where nobody waits.
-class slots : public std::enable_shared_from_this<slots> {
+class call_slots : public std::enable_shared_from_this<call_slots> {
     using queue = std::list<waiter*>;
 
 public:
     class awaiter;
 
-    slots(int count, int longest_queue) : free_(count), longest_queue_(longest_queue) {}
+    call_slots(int count, int longest_queue) : free_(count), longest_queue_(longest_queue) {}
 
     /// Waits for one, blocking the thread. None where the queue is as long as it may be.
     slot take();
@@ -88,7 +88,7 @@ private:
     // The coroutine may be running elsewhere once the lock is given up, and may have destroyed all that is its. So this keeps
     // the mutex, and is not inlined into the coroutine, which would have these variables then.
     EXTENSIBLE_NOINLINE bool suspend(waiter& call, std::coroutine_handle<> handle) {
-        const std::shared_ptr<slots> kept = shared_from_this();
+        const std::shared_ptr<call_slots> kept = shared_from_this();
         const std::lock_guard lock(mutex_);
         call.suspended = handle;
         return enter(call) == turn::later;
@@ -103,9 +103,9 @@ private:
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-class slots::awaiter {
+class call_slots::awaiter {
 public:
-    explicit awaiter(std::shared_ptr<slots> of) : of_(std::move(of)) {}
+    explicit awaiter(std::shared_ptr<call_slots> of) : of_(std::move(of)) {}
     awaiter(const awaiter&) = delete;
     awaiter& operator=(const awaiter&) = delete;
     ~awaiter() { of_->abandon(call_); }
@@ -115,7 +115,7 @@ public:
     slot await_resume() { return slot(std::exchange(call_.has_slot, false) ? of_ : nullptr); }
 
 private:
-    std::shared_ptr<slots> of_;
+    std::shared_ptr<call_slots> of_;
     waiter call_;
 };
 
@@ -123,7 +123,7 @@ inline slot::~slot() {
     if (of_) of_->give_back();
 }
 
-inline slots::turn slots::enter(waiter& call) {
+inline call_slots::turn call_slots::enter(waiter& call) {
     if (free_ > 0) {
         --free_;
         call.has_slot = true;
@@ -134,24 +134,24 @@ inline slots::turn slots::enter(waiter& call) {
     return turn::later;
 }
 
-inline slot slots::take() {
+inline slot call_slots::take() {
     waiter call;
     std::unique_lock lock(mutex_);
     if (enter(call) == turn::later) call.wake.wait(lock, [&] { return call.has_slot; });
     return slot(call.has_slot ? shared_from_this() : nullptr);
 }
 
-inline slots::awaiter slots::await() { return awaiter(shared_from_this()); }
+inline call_slots::awaiter call_slots::await() { return awaiter(shared_from_this()); }
 
 // Where a coroutine is destroyed while it waits, or before it has gone on with the slot that it was given.
-inline void slots::abandon(waiter& call) {
+inline void call_slots::abandon(waiter& call) {
     std::unique_lock lock(mutex_);
     call.leave();
     lock.unlock();
     if (call.has_slot) give_back();
 }
 
-inline void slots::give_back() {
+inline void call_slots::give_back() {
     std::unique_lock lock(mutex_);
     if (queue_.empty()) {
         ++free_;
@@ -173,7 +173,7 @@ inline void slots::give_back() {
     resume(lock, here);
 }
 
-inline void slots::resume(std::unique_lock<std::mutex>& lock, round& here) {
+inline void call_slots::resume(std::unique_lock<std::mutex>& lock, round& here) {
     here.outer = std::exchange(rounds_, &here);
     while (!here.ready.empty()) {
         waiter& next = *here.ready.front();
