@@ -1,5 +1,5 @@
-// What is wrong in the body of a hook is told first.
-// expect-first: no member named .*reslt
+// An error in the body of a hook is the only error.
+// expect-only: no member named .*reslt
 #include <extensible/extensible.hpp>
 
 ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};

@@ -61,19 +61,55 @@ struct handed<any_call, parameters<>> {
     static any_call from(call_fields* call) noexcept { return access::make<any_call>(*call); }
 };
 
-// What a hook returns. `Proceed` is what an around hook is handed to go on, and is not used for others.
-template <phase When, class Hook, class Call, class Proceed>
-struct hook_result {
-    using call = decltype(Call::from(nullptr));
-    static constexpr bool takes = std::is_invocable_v<Hook&, call&>;
-    using type = typename std::conditional_t<takes, std::invoke_result<Hook&, call&>, std::type_identity<void>>::type;
+// Whether a hook can be called with references to these, and what it returns then.
+template <class Hook, class... Argument>
+struct hook_invocation {
+    static constexpr bool fits = std::is_invocable_v<Hook&, Argument&...>;
+    using type = typename std::conditional_t<fits, std::invoke_result<Hook&, Argument&...>, std::type_identity<void>>::type;
 };
-template <class Hook, class Call, class Proceed>
-struct hook_result<phase::around, Hook, Call, Proceed> {
-    using call = decltype(Call::from(nullptr));
-    static constexpr bool takes = std::is_invocable_v<Hook&, call&, Proceed&>;
-    using type = typename std::conditional_t<takes, std::invoke_result<Hook&, call&, Proceed&>, std::type_identity<void>>::type;
+
+// `Proceed` is what an around hook is handed to go on, and is not used for others.
+template <phase When, class Hook, class Call, class Proceed, class Handed = decltype(Call::from(nullptr))>
+using hook_result = std::conditional_t<When == phase::around, hook_invocation<Hook, Handed, Proceed>, hook_invocation<Hook, Handed>>;
+
+// A generic lambda, or an overloaded function object: it has an operator(), which is ambiguous with another one, and no address.
+struct call_operator_alone {
+    void operator()() const;
 };
+template <class Hook>
+struct two_call_operators : Hook, call_operator_alone {};
+template <class Hook>
+constexpr bool is_generic = false;
+template <class Hook>
+    requires(std::is_class_v<Hook> && !std::is_final_v<Hook> && !for_any_call<Hook> && !requires { &Hook::operator(); })
+constexpr bool is_generic<Hook> = !requires { &two_call_operators<Hook>::operator(); };
+
+// Whether a generic hook takes what it is called with by reference. If it does and still cannot be called, there is an error in its
+// body, which the compiler reports: nothing may then add that its parameters are wrong. So this is to be asked first; afterwards
+// Clang leaves the faulty hook out. The body is not looked at: for `auto&`, overload resolution is ambiguous between the hook and one
+// of the functions below.
+struct any_parameters {
+    void operator()(auto&) const;
+    void operator()(auto&&) const;
+    void operator()(auto&, auto&) const;
+    void operator()(auto&&, auto&) const;
+};
+template <class Hook>
+struct overloaded_hook : Hook, any_parameters {
+    using Hook::operator();
+    using any_parameters::operator();
+};
+struct no_call {
+    no_call(const no_call&) = delete;
+};
+template <class>
+constexpr bool takes_reference = false;
+// A hook with `auto&` is ambiguous for a call and not for an rvalue, one with `auto&&` the other way round. One with `auto` is for both,
+// and one with other parameters for neither.
+template <class Hook, class Call, class... Proceed>
+    requires is_generic<Hook>
+constexpr bool takes_reference<hook_invocation<Hook, Call, Proceed...>> =
+    std::is_invocable_v<overloaded_hook<Hook>&, Call&, Proceed&...> != std::is_invocable_v<overloaded_hook<Hook>&, no_call, Proceed&...>;
 
 // ---- The code of a hook ---------------------------------------------------------------------------------------------
 
@@ -149,19 +185,6 @@ erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
 
 // ---- Registering ----------------------------------------------------------------------------------------------------
 
-// Whether what a start hook returns is the end of its call.
-template <class End, class Call>
-constexpr bool is_end() {
-    using call = decltype(Call::from(nullptr));
-    if constexpr (std::is_void_v<End> || !std::is_invocable_v<std::decay_t<End>&, call&>) {
-        return false;
-    } else {
-        using result = std::invoke_result_t<std::decay_t<End>&, call&>;
-        static_assert(std::is_void_v<result>, "ext: the end that a start hook returns must return nothing, it is not awaited either");
-        return true;
-    }
-}
-
 /// Registers a plain hook that returns Result, which is handed what `Call` makes of the call; or one that is awaited.
 template <phase When, class Call, class Result, class Hook>
 ext::hook register_plain(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
@@ -171,10 +194,13 @@ ext::hook register_plain(const hook_place& place, const type_identity* signature
         const erased_hook erased = erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
         return register_erased(place, When, erased, signature, nullptr, options);
     } else {
-        constexpr bool is_right = When == phase::start && is_end<Result, Call>();
-        static_assert(is_right, "ext: a hook must return nothing; a start hook may return the end of its call, which can be called "
-                                "with the call, and a hook of a function that is awaited may return an awaitable");
-        if constexpr (is_right) {
+        using end = hook_invocation<std::decay_t<Result>, decltype(Call::from(nullptr))>;
+        constexpr bool is_end = When == phase::start && (takes_reference<end> || end::fits);
+        static_assert(is_end, "ext: a hook must return nothing; a start hook may return the end of its call, which can be called "
+                              "with the call, and a hook of a function that is awaited may return an awaitable");
+        if constexpr (is_end && end::fits) {
+            static_assert(std::is_void_v<typename end::type>,
+                          "ext: the end that a start hook returns must return nothing, it is not awaited either");
             erased_hook erased = erase(&run_start<Call, stored>, &run_guarded, std::forward<Hook>(hook));
             erased.takes_record = erased.returns_end = true;
             return register_erased(place, When, erased, signature, nullptr, options);
@@ -234,38 +260,37 @@ struct result_type_of<R(A...)> {
     using type = R;
 };
 
-// A generic lambda, or an overloaded function object. It is not tried with an ext::any_call: the errors in its body would be told once
-// more.
-template <class Hook>
-constexpr bool is_generic = std::is_class_v<Hook> && !for_any_call<Hook> && !requires { &Hook::operator(); };
-
 /// Registers a hook on a function of this signature.
 template <phase When, class Signature, class Parameters, class Hook>
 ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_options& options) {
     using R = typename result_type_of<Signature>::type;
     using typed = handed<Signature, Parameters>;
     using any = handed<any_call, parameters<>>;
-    constexpr bool takes_the_call = hook_result<When, std::decay_t<Hook>, typed, proceed_for<R>>::takes;
+    using with_call = hook_result<When, std::decay_t<Hook>, typed, proceed_for<R>>;
+    using with_any_call = hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>;
+    constexpr bool takes_the_call = takes_reference<with_call> || with_call::fits;
+    // A generic hook that does not take the call takes no ext::any_call either, except around: [](ext::any_call& call, auto& proceed).
     constexpr bool takes_any_call = [] {
         if constexpr (takes_the_call || (is_generic<std::decay_t<Hook>> && When != phase::around)) return false;
-        else return hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>::takes;
+        else return takes_reference<with_any_call> || with_any_call::fits;
     }();
     if constexpr (takes_the_call) {
-        return register_suitable<When, R, typed>(place, &identity_of<Signature>(), std::forward<Hook>(hook), options);
+        if constexpr (with_call::fits)  // or there is an error in its body
+            return register_suitable<When, R, typed>(place, &identity_of<Signature>(), std::forward<Hook>(hook), options);
     } else if constexpr (takes_any_call) {
-        return register_suitable<When, R, any>(place, nullptr, std::forward<Hook>(hook), options);
+        if constexpr (with_any_call::fits)
+            return register_suitable<When, R, any>(place, nullptr, std::forward<Hook>(hook), options);
     } else if constexpr (When == phase::around) {
-        static_assert(takes_the_call,
+        static_assert(takes_any_call,
                       "ext: an around hook must take the call of its function and an ext::proceed by reference, as in "
                       "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) { ... } "
                       "with exactly the function's signature");
-        return {};
     } else {
-        static_assert(takes_the_call,
+        static_assert(takes_any_call,
                       "ext: a hook must take the call of its function by reference, as in [](auto& call) { ... } or "
                       "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
-        return {};
     }
+    return {};
 }
 
 /// Registers a hook on functions of any signature. One that returns an awaitable is for those that do so too.
@@ -273,9 +298,10 @@ template <phase When, class Hook>
 ext::hook register_any(const hook_place& place, Hook&& hook, const hook_options& options) {
     using any = handed<any_call, parameters<>>;
     using given = hook_result<When, std::decay_t<Hook>, any, ext::proceed>;
-    if constexpr (!given::takes) {
-        static_assert(given::takes, "ext: a hook for any function must be callable with an ext::any_call&, and an around hook "
-                                    "with an ext::proceed& as well");
+    constexpr bool takes_the_call = takes_reference<given> || given::fits;
+    if constexpr (!given::fits) {
+        static_assert(takes_the_call, "ext: a hook for any function must be callable with an ext::any_call&, and an around "
+                                                 "hook with an ext::proceed& as well");
         return {};
     } else if constexpr (awaitable<typename given::type>) {
         using result = typename given::type;
@@ -312,10 +338,11 @@ EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry,
 template <class Event, class Handler>
 ext::hook register_handler(registry_record& registry, Handler&& handler) {
     constexpr bool monitors = std::is_same_v<Event, hook_run>;
-    constexpr bool takes_the_event = std::is_invocable_v<std::decay_t<Handler>&, const Event&>;
+    using invocation = hook_invocation<std::decay_t<Handler>, const Event>;
+    constexpr bool takes_the_event = takes_reference<invocation> || invocation::fits;
     static_assert(takes_the_event || monitors, "ext: a handler for on_hook_error() must be callable with a const ext::hook_error&");
     static_assert(takes_the_event || !monitors, "ext: a monitor for on_hook_run() must be callable with a const ext::hook_run&");
-    if constexpr (takes_the_event) {
+    if constexpr (invocation::fits) {
         if (is_null(handler)) throw_empty_hook(monitors ? "on_hook_run" : "on_hook_error", phase::start);
         run_hook* const run = &run_handler<Event, std::decay_t<Handler>>;
         return register_erased_handler(registry, erase(run, nullptr, std::forward<Handler>(handler)), monitors);

@@ -1,0 +1,9 @@
+// An error in the body of an around hook for any function is the only error.
+// expect-only: no member named .*set_reslt
+#include <extensible/extensible.hpp>
+
+#ifdef FIXED
+auto hook = ext::around("math.*", [](ext::any_call& call, auto& proceed) { proceed(), call.set_result(1); });
+#else
+auto hook = ext::around("math.*", [](ext::any_call& call, auto& proceed) { proceed(), call.set_reslt(1); });
+#endif

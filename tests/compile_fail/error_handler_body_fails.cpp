@@ -1,0 +1,9 @@
+// An error in the body of a generic handler is the only error.
+// expect-only: no member named .*functon
+#include <extensible/extensible.hpp>
+
+#ifdef FIXED
+auto hook = ext::default_registry().on_hook_error([](auto& error) { static_cast<void>(error.function); });
+#else
+auto hook = ext::default_registry().on_hook_error([](auto& error) { static_cast<void>(error.functon); });
+#endif

@@ -1,0 +1,10 @@
+// An error in the body of a hook that takes the call by a forwarding reference is the only error.
+// expect-only: no member named .*reslt
+#include <extensible/extensible.hpp>
+
+ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+#ifdef FIXED
+auto hook = twice.on_start([](auto&& call) { call.result = 1; });
+#else
+auto hook = twice.on_start([](auto&& call) { call.reslt = 1; });
+#endif
