@@ -4,6 +4,7 @@
 // around them.
 // This is the one header that an application includes. Its parts, in the order in which one meets them:
 
+// IWYU pragma: begin_exports
 #include <extensible/wrapper.hpp>   // ext::extensible: how is a function wrapped, and what happens when it is called?
 #include <extensible/call.hpp>      // ext::call: what is a hook handed?
 #include <extensible/arg.hpp>       // ext::arg: how does a hook read an argument, and replace it?
@@ -20,3 +21,4 @@
 #include <extensible/describe.hpp>  // ext::describe: which hooks are in place, and in which order do they run?
 #include <extensible/plugin.hpp>    // ext::plugin: how are the hooks of one owner disabled and unloaded together?
 #include <extensible/error.hpp>     // ext::error and the others, ext::hook_error: what can go wrong, and where is it told?
+// IWYU pragma: end_exports

@@ -19,19 +19,19 @@ public:
     /// Calls that begin from now on do not run the hook; it cannot be enabled again. Returns at once: calls that began
     /// before may still run it. What it captured is destroyed when the last of them has left. May throw std::bad_alloc,
     /// and then nothing has changed.
-    void remove() { detail::remove(record_); }
+    void remove() const { detail::remove(record_); }
 
     /// As remove(), and returns only when no other thread is inside a call that can still run the hook, and what it
     /// captured is destroyed. Does not wait for calls that this thread is inside of itself. Where threads wait in this way
     /// for each other's calls, in a circle, one of them is let through; but not where the functions are in registries that different
     /// modules (the program, shared libraries) have made.
-    void remove_and_wait() { detail::remove_and_wait(record_); }
+    void remove_and_wait() const { detail::remove_and_wait(record_); }
 
     /// From the next call on the hook runs again, in its old place. No effect if it is enabled or removed already.
-    void enable() { detail::set_enabled(record_, true); }
+    void enable() const { detail::set_enabled(record_, true); }
 
     /// From the next call on the hook does not run. No effect if it is disabled or removed already.
-    void disable() { detail::set_enabled(record_, false); }
+    void disable() const { detail::set_enabled(record_, false); }
 
     /// Whether the hook is registered and enabled. Its function may be one that nobody has wrapped yet.
     bool active() const { return detail::is_active(record_); }
@@ -52,6 +52,7 @@ private:
 class [[nodiscard("the hook is removed where its ext::scoped_hook is destroyed: give it a name")]] scoped_hook {
 public:
     scoped_hook() noexcept = default;
+    [[nodiscard("the hook is removed where its ext::scoped_hook is destroyed: give it a name")]]
     scoped_hook(ext::hook owned) noexcept : hook_(std::move(owned)) {}
     scoped_hook(scoped_hook&& other) noexcept : hook_(other.release()) {}
     scoped_hook& operator=(scoped_hook&& other) noexcept {
@@ -68,7 +69,6 @@ public:
 
     /// The handle; the registration stays owned.
     const ext::hook& get() const noexcept { return hook_; }
-    ext::hook& get() noexcept { return hook_; }
 
     /// Gives up ownership: the hook stays.
     ext::hook release() noexcept { return std::exchange(hook_, {}); }

@@ -4,6 +4,7 @@
 // Without exceptions there is no breaker, whose way to refuse a call is to throw.
 
 #include <extensible/detail/config.hpp>
+// IWYU pragma: begin_exports
 #if EXTENSIBLE_EXCEPTIONS
 #include <extensible/hooks/breaker.hpp>
 #endif
@@ -13,3 +14,4 @@
 #include <extensible/hooks/retry.hpp>
 #include <extensible/hooks/spy.hpp>
 #include <extensible/hooks/trace.hpp>
+// IWYU pragma: end_exports

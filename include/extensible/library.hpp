@@ -48,7 +48,7 @@ struct library_options {
 /// One thread at a time may use it. Others may call functions, and use registry, plugin and hooks, all the while. It is to be
 /// destroyed outside of calls that run its hooks. Inside of one its hooks are removed as well, but the library stays in memory,
 /// because that call has to return through its code.
-class library {
+class [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]] library {
 public:
     /// Opens the file, which is looked for at this path alone. Checks that it was compiled as this module was, calls its entry
     /// (see EXTENSIBLE_PLUGIN), and then enables all hooks that the entry has registered, in one step.
@@ -56,9 +56,11 @@ public:
     /// Throws incompatible_module, before the entry is called; or error, if the file cannot be opened, if it has no entry, or
     /// if the entry throws, whatever it throws, with the same text. The text begins with the file. None of its hooks has run
     /// then, and the library is closed. (The system constructs a library's static objects when it opens it, before all checks.)
+    [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN library(registry& home, const std::filesystem::path& file, const library_options& options = {});
 
     /// For functions of the default registry.
+    [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit library(const std::filesystem::path& file, const library_options& options = {});
 
     EXTENSIBLE_HIDDEN library(library&&) noexcept;

@@ -10,8 +10,10 @@
 #include <extensible/hook.hpp>
 #include <extensible/options.hpp>
 #include <extensible/registry.hpp>
+#include <extensible/wrapper.hpp>
 
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 /// Defines the entry point of a plugin in a shared library, which ext::library loads (see library.hpp): once in each library,
@@ -33,9 +35,6 @@
     void extensible_plugin([[maybe_unused]] ::ext::plugin& self)  // NOLINT(bugprone-macro-parentheses)
 
 namespace ext::inline EXTENSIBLE_ABI {
-
-template <class Signature, class Function, class Parameters>
-class extensible;
 
 /// Defaults for all hooks of a plugin, which each of them may override.
 struct plugin_options {
@@ -73,33 +72,47 @@ public:
     /// registry. Throws error when the plugin has been unloaded.
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
-                                    const hook_options& options = detail::no_options()) {
+                                    const hook_options& options = detail::no_options()) & {
         return add<phase::start, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
     }
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook around(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
-                                  const hook_options& options = detail::no_options()) {
+                                  const hook_options& options = detail::no_options()) & {
         return add<phase::around, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
     }
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_end(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
-                                  const hook_options& options = detail::no_options()) {
+                                  const hook_options& options = detail::no_options()) & {
         return add<phase::end, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
     }
 
     /// Registers hooks by name, or under a pattern, as registry::on_start() and the others do.
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook,
-                                    const hook_options& options = detail::no_options()) {
+                                    const hook_options& options = detail::no_options()) & {
         return add<phase::start, Signature>(function, std::forward<Hook>(hook), options);
     }
     template <class Signature = void, class Hook>
-    EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
+    EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) & {
         return add<phase::around, Signature>(function, std::forward<Hook>(hook), options);
     }
     template <class Signature = void, class Hook>
-    EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
+    EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) & {
         return add<phase::end, Signature>(function, std::forward<Hook>(hook), options);
+    }
+
+    /// Not for a temporary: `ext::plugin{"vault"}.on_start(...)` does not compile, as the hook would be removed at once.
+    template <class Signature = void, class Function, class Hook>
+    hook on_start(Function&&, Hook&&, const hook_options& = detail::no_options()) && {
+        return refuse_temporary<Signature>();
+    }
+    template <class Signature = void, class Function, class Hook>
+    hook around(Function&&, Hook&&, const hook_options& = detail::no_options()) && {
+        return refuse_temporary<Signature>();
+    }
+    template <class Signature = void, class Function, class Hook>
+    hook on_end(Function&&, Hook&&, const hook_options& = detail::no_options()) && {
+        return refuse_temporary<Signature>();
     }
 
     /// From the next call on none of its hooks runs. May throw std::bad_alloc, and then nothing has changed.
@@ -136,6 +149,13 @@ private:
         if (!record_) detail::raise<error>("ext::plugin: this plugin was moved from, no hook can be registered");
         record_->registry->checked();
         return record_;
+    }
+
+    template <class Signature>
+    static hook refuse_temporary() {
+        static_assert(!std::is_same_v<Signature, Signature>,
+                      "ext::plugin: this plugin is a temporary, which removes its hooks at the end of the statement; give it a name");
+        return {};
     }
 
     template <phase When, class Signature, class Parameters, class Hook>

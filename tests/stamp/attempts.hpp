@@ -66,7 +66,11 @@ void make(const handed& given, attempt attempted) {
     case what::register_around: made = registry.around<int(int)>("attempted", around_hook()); return;
     case what::wrap: ext::extensible<int(int)>(registry, "attempted", &plus_one)(1); return;
     case what::wrap_function_pointer: ext::extensible(registry, "attempted", ext::params("x"_kw), &plus_one)(1); return;
-    case what::make_plugin: ext::plugin(registry, "attempting").on_start("*", start_hook()); return;
+    case what::make_plugin: {
+        ext::plugin plugin(registry, "attempting");
+        plugin.on_start("*", start_hook());
+        return;
+    }
     case what::handle_errors: made = registry.on_hook_error(error_handler()); return;
     case what::list_functions: static_cast<void>(registry.functions()); return;
     case what::describe: static_cast<void>(ext::describe(registry)); return;

@@ -10,8 +10,16 @@
 //
 // All sources of a plugin may be compiled with EXTENSIBLE_DYNAMIC_TLS: it can then be loaded anew any number of times.
 
-#if !defined(__cplusplus) || (__cplusplus < 202002L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 202002L))
-#error "extensible needs C++20: compile with -std=c++20, or with /std:c++20 for MSVC"
+// If the compiler cannot compile the library, this is the only error: GCC and Clang go on after #error, and stop at a header that
+// they do not find.
+#if defined(_MSVC_LANG)
+#if _MSVC_LANG < 202002L
+#error "extensible needs C++20: compile with /std:c++20"
+#endif
+#elif defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 11
+#include <extensible needs GCC 11 or newer>
+#elif __cplusplus < 202002L
+#include <extensible needs C++20, compile with -std=c++20>
 #endif
 
 #include <utility>

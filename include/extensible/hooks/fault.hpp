@@ -59,10 +59,12 @@ struct faults_options {
 class [[nodiscard("the faults are gone where this is destroyed: give it a name")]] faults {
 public:
     /// In the default registry. An empty text means no faults. Throws ext::error for one that cannot be read, with the place.
+    [[nodiscard("the faults are gone where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit faults(std::string_view text, const faults_options& options = {})
         : faults(default_registry(), text, options) {}
 
     template <class Pause = detail::no_pause>
+    [[nodiscard("the faults are gone where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN faults(registry& home, std::string_view text, const faults_options& options = {}, Pause pause = {});
 
     /// With the text in the environment variable EXTENSIBLE_FAULTS, which need not be there.

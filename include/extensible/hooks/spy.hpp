@@ -69,11 +69,13 @@ public:
 
     /// Spies on `function`. Throws as extensible::around() does.
     template <class Function, class Parameters>
+    [[nodiscard("the spy is gone where it is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit spy(const extensible<R(A...), Function, Parameters>& function, hook_options options = {})
         : record_(std::make_shared<record>(function.name(), std::exchange(options.this_thread, false))),
           hook_(function.around(detail::spy_hook<R(A...)>{record_}, innermost(options))) {}
 
     /// As above, by name: `ext::hooks::spy<bool(std::string_view, int)> seen{ext::default_registry(), "billing.charge"};`
+    [[nodiscard("the spy is gone where it is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN spy(registry& home, std::string_view function, hook_options options = {})
         : record_(std::make_shared<record>(function, std::exchange(options.this_thread, false))),
           hook_(home.around<R(A...)>(function, detail::spy_hook<R(A...)>{record_}, innermost(options))) {}

@@ -59,8 +59,10 @@ class trace_log;
 class [[nodiscard("the trace ends where this is destroyed: give it a name")]] trace {
 public:
     /// Of functions of the default registry, or another. Throws ext::error for options or a stream that cannot be meant.
+    [[nodiscard("the trace ends where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit trace(std::ostream& out, const trace_options& options = {})
         : trace(default_registry(), out, options) {}
+    [[nodiscard("the trace ends where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN trace(registry& home, std::ostream& out, const trace_options& options = {});
     trace(const trace&) = delete;
     trace& operator=(const trace&) = delete;
