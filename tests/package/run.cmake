@@ -9,13 +9,23 @@ function(run)
     execute_process(COMMAND ${ARGV} COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 
-function(build_and_run)
-    set(build ${WORK}/${STEP})
+function(build source build)
     file(REMOVE_RECURSE ${build})
-    run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${build} -G ${GENERATOR}
-        -DCMAKE_CXX_COMPILER=${COMPILER} "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGV})
+    run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/${source} -B ${build} -G ${GENERATOR}
+        -DCMAKE_CXX_COMPILER=${COMPILER} "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGN})
     run(${CMAKE_COMMAND} --build ${build})
+endfunction()
+
+function(build_and_run source build)
+    build(${ARGV})
     run(${CMAKE_CTEST_COMMAND} --test-dir ${build} --no-tests=error --output-on-failure)
+endfunction()
+
+# Builds and installs a library that uses extensible, and then builds a program that uses the library.
+function(export_and_run)
+    build(library ${WORK}/${STEP} ${ARGV})
+    run(${CMAKE_COMMAND} --install ${WORK}/${STEP} --prefix ${WORK}/${STEP}_installed)
+    build_and_run(library_user ${WORK}/${STEP}_user -DCMAKE_PREFIX_PATH=${WORK}/${STEP}_installed)
 endfunction()
 
 if(STEP STREQUAL "install")
@@ -28,12 +38,22 @@ if(STEP STREQUAL "install")
     if(NOT expected STREQUAL installed)
         message(FATAL_ERROR "the source tree has the headers\n${expected}\ninstalled are\n${installed}")
     endif()
+    if(NOT EXISTS ${prefix}/share/doc/extensible/LICENSE)
+        message(FATAL_ERROR "the license is not installed")
+    endif()
 
 elseif(STEP STREQUAL "find_package")
-    build_and_run(-DCMAKE_PREFIX_PATH=${prefix})
+    build_and_run(. ${WORK}/${STEP} -DCMAKE_PREFIX_PATH=${prefix})
 
 elseif(STEP STREQUAL "add_subdirectory")
-    build_and_run(-DEXTENSIBLE_SOURCE=${SOURCE})
+    build_and_run(. ${WORK}/${STEP} -DEXTENSIBLE_SOURCE=${SOURCE})
+
+elseif(STEP STREQUAL "export_after_find_package")
+    set(ENV{CMAKE_PREFIX_PATH} ${prefix})
+    export_and_run()
+
+elseif(STEP STREQUAL "export_after_fetch_content")
+    export_and_run(-DEXTENSIBLE_SOURCE=${SOURCE})  # which is installed with the library
 
 elseif(STEP STREQUAL "pkg_config")
     if(NOT PKG_CONFIG)

@@ -1,0 +1,5 @@
+#pragma once
+
+#include <extensible/extensible.hpp>
+
+extern ext::extensible<int(int)> twice;
