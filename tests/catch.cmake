@@ -1,7 +1,9 @@
-# Catch2: where do the tests take it from? From where it is installed, version 3 or else 2; else version 2 is fetched; else the
-# package of a Debian is unpacked into the build folder. None of this needs git, or root.
+# Catch2: where do the tests take it from? From where it is installed, version 3 or else 2. If it is not installed, version 2 is
+# fetched. If that fails, the package of a Debian is unpacked into the build folder. None of this needs git, or root.
 #
 # Afterwards there are the target Catch2::Catch2, what include(Catch) finds, and Catch2_VERSION.
+#
+# Version 3 is a compiled library. A Linux distribution's is compiled with libstdc++, so with libc++ the tests use version 2.
 
 set(catch2_folder ${CMAKE_CURRENT_BINARY_DIR}/catch2)
 set(catch2_fetched ${catch2_folder}/Catch2-2.13.10)
@@ -30,21 +32,41 @@ function(unpack_catch2)
     message(STATUS "Unpacking the package catch2 of this system")
     set(apt_get ${EXTENSIBLE_APT_GET} -q -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
     set(quietly WORKING_DIRECTORY ${catch2_folder} TIMEOUT 90 OUTPUT_QUIET ERROR_QUIET)
-    execute_process(COMMAND ${apt_get} download catch2 ${quietly})
-    file(GLOB package ${catch2_folder}/*.deb)
-    if(NOT package)
-        file(MAKE_DIRECTORY ${catch2_folder}/apt/lists/partial ${catch2_folder}/apt/archives/partial)
-        list(APPEND apt_get -o Dir::State=${catch2_folder}/apt -o Dir::Cache=${catch2_folder}/apt)
-        execute_process(COMMAND ${apt_get} update ${quietly})
-        execute_process(COMMAND ${apt_get} download catch2 ${quietly})
-        file(GLOB package ${catch2_folder}/*.deb)
-    endif()
+    set(package "")
+    foreach(lists of_the_system own)
+        if(lists STREQUAL "own")
+            file(MAKE_DIRECTORY ${catch2_folder}/apt/lists/partial ${catch2_folder}/apt/archives/partial)
+            list(APPEND apt_get -o Dir::State=${catch2_folder}/apt -o Dir::Cache=${catch2_folder}/apt)
+            execute_process(COMMAND ${apt_get} update ${quietly})
+        endif()
+        foreach(name libcatch2-dev catch2)  # from Debian 13 on the second one is empty, and before there is no first one
+            if(NOT package)
+                execute_process(COMMAND ${apt_get} download ${name} ${quietly})
+                file(GLOB package ${catch2_folder}/*.deb)
+            endif()
+        endforeach()
+        if(package)
+            break()
+        endif()
+    endforeach()
     if(package)  # an archive of archives
         file(ARCHIVE_EXTRACT INPUT ${package} DESTINATION ${catch2_folder})
         file(GLOB data ${catch2_folder}/data.tar.*)
         file(ARCHIVE_EXTRACT INPUT ${data} DESTINATION ${catch2_folder})
     endif()
 endfunction()
+
+include(CheckCXXSourceCompiles)
+check_cxx_source_compiles("
+#include <cstddef>
+#ifndef _LIBCPP_VERSION
+#error another standard library
+#endif
+int main() {}" EXTENSIBLE_WITH_LIBCPP)
+set(with_libcpp_on_linux OFF)
+if(EXTENSIBLE_WITH_LIBCPP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    set(with_libcpp_on_linux ON)
+endif()
 
 # Compiled for another system: what is installed for this one cannot be linked, and its header is beside those of this one.
 if(CMAKE_CROSSCOMPILING)
@@ -55,7 +77,9 @@ if(CMAKE_CROSSCOMPILING)
         set_target_properties(Catch2::Catch2 PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${catch2_folder}/headers)
     endif()
 else()
-    find_package(Catch2 3 QUIET)
+    if(NOT with_libcpp_on_linux)
+        find_package(Catch2 3 QUIET)
+    endif()
     if(NOT Catch2_FOUND)
         find_package(Catch2 2 QUIET)
     endif()
@@ -73,9 +97,13 @@ if(NOT Catch2_FOUND AND EXISTS ${catch2_fetched})
     list(APPEND CMAKE_MODULE_PATH ${catch2_fetched}/contrib)
     set(Catch2_VERSION 2.13.10)
 elseif(NOT Catch2_FOUND)
-    find_package(Catch2 QUIET PATHS ${catch2_package} NO_DEFAULT_PATH)
+    set(version "")
+    if(with_libcpp_on_linux)
+        set(version 2)
+    endif()
+    find_package(Catch2 ${version} QUIET PATHS ${catch2_package} NO_DEFAULT_PATH)
     if(NOT Catch2_FOUND)
-        message(FATAL_ERROR "The tests need Catch2: install it (Debian: `apt-get install catch2`, as root), "
+        message(FATAL_ERROR "The tests need Catch2 ${version}: install it (Debian: `apt-get install catch2`, as root), "
             "or configure with -DEXTENSIBLE_TESTS=OFF -DEXTENSIBLE_BENCHMARK=OFF.")
     endif()
 endif()

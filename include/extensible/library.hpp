@@ -112,7 +112,7 @@ struct load_report {
 
 /// Loads the plugins in the folder, in the order of their file names, and reports of each; `reports[i].library` owns what was
 /// loaded. One that is broken does not keep the others from being loaded. Plugins are files with the extension .so, on macOS
-/// .dylib as well, on Windows .dll; folders inside of the folder are not looked at. A name in `allow` that no file has is
+/// (untested) .dylib as well, on Windows .dll; folders inside of the folder are not looked at. A name in `allow` that no file has is
 /// reported too, at the end. Throws error if the folder cannot be read, or a name in the options is empty. Without exceptions the
 /// first library that is broken goes to the handler of on_error(), which ends the program.
 [[nodiscard("the libraries are closed when the reports are destroyed")]]

@@ -104,7 +104,7 @@ private:
 };
 
 /// The registry of the free functions, and of wrappers that name no other. It is there before main and after it returns.
-/// On ELF and Mach-O all modules of a process have the same one, also when they are compiled with -fvisibility=hidden,
+/// On ELF and Mach-O (untested) all modules of a process have the same one, also when they are compiled with -fvisibility=hidden,
 /// provided that the program exports its symbols (-rdynamic; ENABLE_EXPORTS in CMake); elsewhere each has its own.
 EXTENSIBLE_HIDDEN registry& default_registry() noexcept;
 

@@ -2,7 +2,7 @@
 
 // What do all headers share? What differs between compilers and between the two ways of building the library, its version, the
 // key to what classes keep for the library's own use, and storage that is never destroyed. Nowhere else is there an attribute of
-// one compiler.
+// one compiler. What is here for MSVC and Apple's compiler is untested.
 //
 // Two ways of building: header-only, where each translation unit compiles what it uses; and compiled, where everything that is
 // no template is compiled once for each module (the program, a shared library): all of its sources are compiled with

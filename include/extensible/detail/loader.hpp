@@ -1,6 +1,7 @@
 #pragma once
 
-// How does the operating system open a shared library, find a name in it, and close it? What differs between systems is here.
+// How does the operating system open a shared library, find a name in it, and close it? What differs between systems is here. macOS
+// is untested, and Windows is tested with MinGW and Wine only.
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>

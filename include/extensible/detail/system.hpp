@@ -4,6 +4,8 @@
 // pointers, what runs when a thread ends, and what runs around fork(). Everything here is constant-initialized, so it can be used
 // before main and after it has returned.
 //
+// What is here for macOS is untested, and Windows is tested with MinGW and Wine only.
+//
 // Everything in the library that several threads share is made of these. A program that defines EXTENSIBLE_SYSTEM_HEADER puts its
 // own in their place, as tests/explorer does, which runs the library under every schedule.
 
