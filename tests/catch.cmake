@@ -5,6 +5,8 @@
 #
 # Version 3 is a compiled library. A Linux distribution's is compiled with libstdc++, so with libc++ the tests use version 2.
 
+set(EXTENSIBLE_CATCH2 "" CACHE PATH "Catch2 2.13 as its sources have it, to be used whatever is installed")
+
 set(catch2_folder ${CMAKE_CURRENT_BINARY_DIR}/catch2)
 set(catch2_fetched ${catch2_folder}/Catch2-2.13.10)
 set(catch2_package ${catch2_folder}/usr)
@@ -76,13 +78,16 @@ if(CMAKE_CROSSCOMPILING)
         file(COPY ${installed}/catch2 DESTINATION ${catch2_folder}/headers)
         set_target_properties(Catch2::Catch2 PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${catch2_folder}/headers)
     endif()
-else()
+elseif(NOT EXTENSIBLE_CATCH2)
     if(NOT with_libcpp_on_linux)
         find_package(Catch2 3 QUIET)
     endif()
     if(NOT Catch2_FOUND)
         find_package(Catch2 2 QUIET)
     endif()
+endif()
+if(EXTENSIBLE_CATCH2)
+    set(catch2_fetched ${EXTENSIBLE_CATCH2})
 endif()
 if(NOT Catch2_FOUND AND NOT EXISTS ${catch2_fetched} AND NOT EXISTS ${catch2_package})
     fetch_catch2()

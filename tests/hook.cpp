@@ -18,7 +18,7 @@ struct fixture {
 
     // A hook that counts its calls in the state that it captures.
     auto counting() {
-        return [state = state](auto&) { ++*state; };
+        return [count = state](auto&) { ++*count; };
     }
 };
 

@@ -40,7 +40,7 @@ at_exit after_wrapper{[] { expect(early.active(), "a hook registered by name sur
 auto state = std::make_shared<int>(0);
 
 ext::extensible function{"around.main", [](int x) { return x; }};
-ext::hook counting = function.on_end([state = state](auto&) { ++*state; });
+ext::hook counting = function.on_end([count = state](auto&) { ++*count; });
 ext::scoped_hook scoped = function.on_end([](auto& call) { call.result = *call.result * 10; });
 
 at_exit before_wrapper{[] {

@@ -156,7 +156,10 @@ struct signature_of_hook<When, void, Hook> {
             return from_call<Hook>();
     }
     static auto find_around() {
-        if constexpr (requires { &Hook::template operator()<proceed>; })  // [](any_call& call, auto& proceed)
+        // [](any_call& call, auto& proceed). Its address is not taken: Clang 17 and 18 then compile the body of a coroutine.
+        if constexpr (requires(Hook& hook, any_call& call, proceed& inside) { hook.template operator()<proceed>(call, inside); })
+            return from_call<void(any_call&)>();
+        else if constexpr (requires { &Hook::template operator()<proceed>; })  // [](call<R(A...)>& call, auto& proceed)
             return from_call<typename call_operator<Hook, decltype(&Hook::template operator()<proceed>)>::signature>();
         else
             return from_call<Hook>();

@@ -108,6 +108,27 @@ inline constexpr name_parts parts<T&> = marked<T>("&");
 template <class T>
 inline constexpr name_parts parts<T&&> = marked<T>("&&");
 
+// Where the parameters of a function type begin, whose qualifiers may follow them: `int(char) const`.
+constexpr std::size_t begin_of_parameters(std::string_view function) noexcept {
+    std::size_t at = function.rfind(')');
+    for (std::size_t open = 1; open != 0;) {
+        --at;
+        if (function[at] == ')') ++open;
+        if (function[at] == '(') --open;
+    }
+    return at;
+}
+// Clang 21 writes the class without its namespace.
+template <class T, class C>
+constexpr name_parts member_pointer() noexcept {
+    const std::string_view member = type_name<T>();
+    if (!std::is_function_v<T>) return {member, " ", type_name<C>(), "::*"};
+    const std::size_t result = begin_of_parameters(member);
+    return {member.substr(0, result), "(", type_name<C>(), "::*)", member.substr(result)};
+}
+template <class T, class C>
+inline constexpr name_parts parts<T C::*> = member_pointer<T, C>();
+
 template <class T>
 constexpr name_parts qualified(std::string_view qualifiers) noexcept {
     if (std::is_pointer_v<T> || std::is_member_pointer_v<T>) return {type_name<T>(), " ", qualifiers};
