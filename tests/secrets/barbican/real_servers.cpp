@@ -321,6 +321,7 @@ TEST_CASE("A token that was withdrawn is replaced, and after a change of the pas
     options.keystone.password = secret_text(other);
     CHECK(helpers::eventually([&] { return !failure_of([&] { key_of(options, uuid); }).why; }));
     servers().change_user("watcher", R"("password":")" + servers().said("passwords", "watcher") + '"');
+    CHECK(helpers::eventually([&] { return !failure_of([&] { key_of(servers().options("watcher"), uuid); }).why; }));  // as above
 }
 
 // ---- Threads --------------------------------------------------------------------------------------------------------
