@@ -5,6 +5,7 @@
 #include <extensible/call.hpp>
 #include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/config.hpp>
+#include <extensible/detail/outcome.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/result.hpp>
 
@@ -28,21 +29,37 @@ ext::call<Signature>& plain_call(named_call<Signature, Parameters>& call) noexce
 template <class Function, class R, class... A>
 void answer_with(Function& function, ext::call<R(A...)>& call) {
     pass_on<true>(call, [&]<class... Passed>(Passed&&... passed) {
-        constexpr bool fits = std::is_invocable_r_v<outcome_of<R>, Function&, Passed...>;
+        constexpr bool fits = gives<outcome_of<R>, Function&, Passed...>;
         static_assert(fits, "ext::instead: the function must take the arguments of the wrapped function, and return what that returns");
         if constexpr (fits) set_from(call.result, function, std::forward<Passed>(passed)...);
     });
 }
 
+// The result stays as it is until the function has returned, so that nothing is lost if it throws. Only what cannot be copied has to
+// be moved into the function; then the call fails with what the function threw, even if the hook is isolated.
 template <class Function, class R, class... A>
 void filter_with(Function& function, ext::call<R(A...)>& call) {
     using result = outcome_of<R>;
     static_assert(!std::is_void_v<result>, "ext::filter_result: the wrapped function returns nothing");
     if constexpr (!std::is_void_v<result>) {
-        constexpr bool fits = std::is_invocable_r_v<result, Function&, result>;
+        constexpr bool fits = gives<result, Function&, result>;
         static_assert(fits, "ext::filter_result: the function must take the result of the wrapped function, and return one");
-        if constexpr (fits)
-            if (call.result && !call.exception) set_from(call.result, function, take(call.result));
+        if constexpr (fits) {
+            if (!call.result || call.exception) return;
+            if constexpr (std::is_reference_v<result>) {
+                set_from(call.result, function, take(call.result));
+            } else if constexpr (is_copyable<result>) {
+                using argument = std::conditional_t<std::is_invocable_v<Function&, const result&>, const result&, result>;
+                result after = detail::invoke(function, static_cast<argument>(std::as_const(*call.result)));
+                call.result.emplace(std::move(after));
+            } else {
+                EXTENSIBLE_TRY {
+                    set_from(call.result, function, take(call.result));
+                } EXTENSIBLE_CATCH(...) {
+                    keep_exception(call);
+                }
+            }
+        }
     }
 }
 
@@ -64,8 +81,9 @@ auto instead(Function function) {
     return [function = std::move(function)](auto& call) mutable { detail::answer_with(function, detail::plain_call(call)); };
 }
 
-/// An end hook that puts the result through `function`, where there is one and nothing was thrown:
-/// `search.on_end(ext::filter_result([](std::string found) { return found + "!"; }))`.
+/// An end hook that replaces the result by what `function` makes of it, if there is one and nothing was thrown:
+/// `search.on_end(ext::filter_result([](std::string found) { return found + "!"; }))`. If `function` throws, the result stays as it was;
+/// but a result that cannot be copied was moved into `function`, and then the call fails, even if the hook is isolated.
 template <class Function>
 auto filter_result(Function function) {
     return [function = std::move(function)](auto& call) mutable { detail::filter_with(function, detail::plain_call(call)); };

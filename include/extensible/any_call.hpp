@@ -290,7 +290,7 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
+void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
     const bool is_result = index == the_result;
     detail::raise<signature_mismatch>(
         detail::join({name(), ": a hook sets ", is_result ? "the result" : "argument ",

@@ -1,11 +1,13 @@
 #pragma once
 
-// Which hooks are in place, and in which order do they run?
+// Which hooks are in place, and in which order do they run? Which of them wait for a name that is probably misspelt?
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/order.hpp>
 #include <extensible/detail/records.hpp>
+#include <extensible/detail/sort.hpp>
+#include <extensible/error.hpp>
 #include <extensible/options.hpp>
 #include <extensible/registry.hpp>
 
@@ -27,7 +29,8 @@ struct hook_info {
     int priority = 0;
     bool enabled = true;  ///< both the hook and its plugin are
     bool suits = true;    ///< false: skipped, because only one of hook and function is awaited
-    std::string replaced_by;  ///< "vault of openbao": the hook that runs in its place, empty where none does; see hook_options::replace
+    std::string replaced_by;  ///< "vault of openbao": the hook that stands in for it, empty if none does; see hook_options::replace
+    std::vector<std::string> unknown_ids;  ///< those in its `before` and `after` that no other hook of its phase has
     ext::hook handle;     ///< of the hook, which may be gone meanwhile
 };
 
@@ -39,10 +42,18 @@ struct function_info {
     std::vector<hook_info> hooks;  ///< start, around, end, each in running order
 };
 
-/// What registry.functions() tells, as a table to be read: a line for each hook, in running order, under its function.
-/// A hook's state is `runs`, `disabled`, `replaced by ...`, `waits` where nobody has wrapped the function, or `skipped` where only one
-/// of hook and function is awaited.
+/// Returns what registry.functions() does, as a table to be read: a line for each hook, in running order, under its function.
+/// A hook's state is `runs`, `disabled`, `replaced by ...`, `waits` if no code has wrapped the function, or `skipped` if only one
+/// of hook and function is awaited. After it come the ids in its `before` and `after` that no hook has.
 EXTENSIBLE_LAZY_FUNCTION std::string describe(const registry& registry);
+
+/// Throws error if hooks wait for a name that is probably misspelt; the text lists all such faults:
+/// - a hook is registered by an exact name that no code has wrapped;
+/// - an id in `before` or `after` is one that no hook of the phase has, but a hook of another phase has it, or a hook has nearly that id:
+///   at most two characters, and at most half of them, are inserted, deleted or changed.
+/// Other unknown ids, and patterns that match no function, are no faults: they wait for what may come. Call it at the end of start-up,
+/// and in tests. (It is named after check_pending() of Python's pluggy.)
+EXTENSIBLE_LAZY_FUNCTION void check_pending(const registry& registry);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -50,23 +61,46 @@ EXTENSIBLE_LAZY_FUNCTION std::string describe(const registry& registry);
 
 namespace detail {
 
-EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_record* running_instead) {
+EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& hooks, const replacements& replaced) {
     std::string other;
-    if (running_instead)
-        other = running_instead->plugin ? join({running_instead->id, " of ", running_instead->plugin->name}) : running_instead->id;
+    if (const hook_record* const stand_in = replaced.stand_in_of(hook))
+        other = stand_in->plugin ? join({stand_in->id, " of ", stand_in->plugin->name}) : stand_in->id;
     return {hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
-            hook.priority, hook.runs(), true, std::move(other), access::make<ext::hook>(ref(&hook))};
+            hook.priority, hook.runs(), true, std::move(other), detail::unknown_ids(hook, hooks), access::make<ext::hook>(ref(&hook))};
 }
 
 EXTENSIBLE_LAZY_FUNCTION function_info info_of(const function_record& function) {
     function_info info{function.name, {}, function.sites != nullptr, {}};
     if (info.wrapped) info.signature = function.sites->type->signature->name;
-    for (hook_record& hook : function.hooks) {
-        if (info.signature.empty() && hook.signature) info.signature = hook.signature->name;
-        info.hooks.push_back(info_of(hook, running_instead(hook, function, function.hooks)));
-        if (info.wrapped) info.hooks.back().suits = suits(hook, function.sites->type);
+    const replacements replaced(function.hooks, &function);
+    for (const ordered_hook& each : function.hooks) {
+        if (info.signature.empty() && each.hook->signature) info.signature = each.hook->signature->name;
+        info.hooks.push_back(info_of(*each.hook, function.hooks, replaced));
+        if (info.wrapped) info.hooks.back().suits = suits(*each.hook, function.sites->type);
     }
     return info;
+}
+
+// The number of characters that have to be inserted, deleted or changed to make one text of the other (Levenshtein's distance).
+EXTENSIBLE_LAZY_FUNCTION std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);  // from the beginning of `a` that was looked at, to each beginning of `b`
+    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        std::size_t before = std::exchange(row[0], i + 1);
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            const std::size_t changed = before + (a[i] != b[j]);
+            before = row[j + 1];
+            std::size_t least = row[j] < before ? row[j] + 1 : before + 1;
+            if (changed < least) least = changed;
+            row[j + 1] = least;
+        }
+    }
+    return row[b.size()];
+}
+
+EXTENSIBLE_LAZY_FUNCTION bool is_nearly(std::string_view text, std::string_view other) {
+    const std::size_t changes = distance(text, other);
+    return changes != 0 && changes <= 2 && 2 * changes <= text.size();
 }
 
 // Cells, row by row, as text: each column is as wide as its widest cell, and that of numbers is aligned to the right.
@@ -94,21 +128,29 @@ EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
     std::vector<function_info> all;
     const detail::locked_registry locked(record());
     const detail::registry_contents& contents = *locked->contents;
-    all.reserve(contents.functions.size());
-    for (const auto& function : contents.functions) all.push_back(detail::info_of(*function));
-    for (detail::hook_record& hook : contents.patterns) {
+    std::vector<detail::function_record*> by_name;
+    for (const auto& function : contents.functions) {
+        detail::function_record* const named = function.get();
+        by_name.push_back(named);
+    }
+    detail::sort(by_name, [](const detail::function_record* function) -> const std::string& { return function->name; });
+    all.reserve(by_name.size());
+    for (const detail::function_record* function : by_name) all.push_back(detail::info_of(*function));
+    const detail::replacements replaced(contents.patterns, nullptr);
+    for (const detail::ordered_hook& each : contents.patterns) {
         bool applies = false;
-        for (const auto& function : contents.functions) applies |= detail::matches(hook.pattern, function->name);
-        const auto runs = [](const detail::hook_record& other) { return other.runs(); };
-        if (!applies) all.push_back({hook.pattern, "", false, {detail::info_of(hook, contents.patterns.find_replacing(hook, runs))}});
+        for (const detail::function_record* function : by_name) applies |= detail::matches(each.hook->pattern, function->name);
+        if (!applies) all.push_back({each.hook->pattern, "", false, {detail::info_of(*each.hook, contents.patterns, replaced)}});
     }
     return all;
 }
 
 EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
     const auto state_of = [](const function_info& function, const hook_info& hook) {
-        if (hook.enabled && !hook.replaced_by.empty()) return "replaced by " + hook.replaced_by;
-        return std::string(!hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs");
+        std::string state = !hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs";
+        if (hook.enabled && !hook.replaced_by.empty()) state = "replaced by " + hook.replaced_by;
+        for (const std::string& id : hook.unknown_ids) state += detail::join({"; no hook has the id '", id, "'"});
+        return state;
     };
     std::vector<std::string> cells;
     const auto add_row = [&](std::initializer_list<std::string_view> row) {
@@ -127,6 +169,43 @@ EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
         }
     }
     return detail::table_of(cells, columns, 4);
+}
+
+namespace detail {
+
+// What is wrong with the ids that a hook states; empty if nothing is.
+EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function, const hook_info& stating) {
+    std::string faults;
+    for (const std::string& id : stating.unknown_ids) {
+        const hook_info* same = nullptr;
+        const hook_info* near = nullptr;
+        for (const hook_info& other : function.hooks) {
+            if (other.phase != stating.phase && other.id == id) same = &other;
+            if (other.phase == stating.phase && is_nearly(id, other.id)) near = &other;
+        }
+        if (!same && !near) continue;
+        faults += join({"\n", function.name, ": the ", text_of(stating.phase, stating.id, stating.pattern, stating.owner), " names '", id,
+                        "' in its order, which no ", to_string(stating.phase), " hook has: "});
+        faults += near ? join({"did you mean '", near->id, "'?"}) : join({article(same->phase), to_string(same->phase), " hook has it"});
+    }
+    return faults;
+}
+
+}  // namespace detail
+
+EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
+    const std::vector<function_info> functions = registry.functions();
+    std::string faults;
+    for (const function_info& function : functions) {
+        for (const hook_info& hook : function.hooks) faults += detail::faults_of_ids(function, hook);
+        if (function.wrapped || detail::is_pattern(function.name)) continue;
+        faults += detail::join({"\n", function.name, ": hooks wait for this function, which no code has wrapped"});
+        const function_info* near = nullptr;
+        for (const function_info& other : functions)
+            if (other.wrapped && detail::is_nearly(function.name, other.name)) near = &other;
+        if (near) faults += detail::join({": did you mean ", near->name, "?"});
+    }
+    if (!faults.empty()) detail::raise<error>("ext::check_pending: some hooks wait for names that are probably misspelt" + faults);
 }
 
 #endif

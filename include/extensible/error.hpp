@@ -75,6 +75,13 @@ public:
     using error::error;
 };
 
+/// Derive an exception from this if a hook throws it to refuse a call: a limit is reached, the caller is not allowed to call. The call
+/// fails with it, even if the hook is registered with `.isolate`.
+class EXTENSIBLE_VISIBLE refusal : public error {
+public:
+    using error::error;
+};
+
 /// What the error handler of a registry gets: an exception that no caller will see. The views are valid while the handler runs.
 struct hook_error {
     std::string_view function;     ///< the name of the function that was called
@@ -122,7 +129,7 @@ EXTENSIBLE_FUNCTION std::string text_of(const std::exception_ptr& exception);
 #if EXTENSIBLE_EXCEPTIONS
 
 template <class Error>
-[[noreturn]] EXTENSIBLE_FUNCTION void detail::raise(const std::string& text) {
+void detail::raise(const std::string& text) {
     throw Error(text);
 }
 
@@ -135,7 +142,7 @@ namespace detail {
 }  // namespace detail
 
 template <class Error>
-[[noreturn]] EXTENSIBLE_FUNCTION void detail::raise(const std::string& text) {
+void detail::raise(const std::string& text) {
     end_program(Error(text));
 }
 
@@ -145,7 +152,7 @@ template <class Error>
 
 #if EXTENSIBLE_EXCEPTIONS
 
-EXTENSIBLE_FUNCTION void on_error(void (*)(const error&)) noexcept {}
+void on_error(void (*)(const error&)) noexcept {}
 
 #else
 
@@ -154,7 +161,7 @@ namespace detail {
 EXTENSIBLE_SHARED_VARIABLE constinit std::atomic<void (*)(const error&)> error_handler{nullptr};
 
 // Release and acquire: whoever calls the handler sees what was there when it was set.
-EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept {
+void end_program(const error& problem) noexcept {
     if (const auto handler = error_handler.load(std::memory_order_acquire)) handler(problem);
     std::fprintf(stderr, "extensible: %s\n", problem.what());
     std::terminate();
@@ -162,13 +169,13 @@ EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept {
 
 }  // namespace detail
 
-EXTENSIBLE_FUNCTION void on_error(void (*handler)(const error&)) noexcept {
+void on_error(void (*handler)(const error&)) noexcept {
     detail::error_handler.store(handler, std::memory_order_release);
 }
 
 #endif
 
-EXTENSIBLE_FUNCTION std::string detail::join(std::initializer_list<std::string_view> parts) {
+std::string detail::join(std::initializer_list<std::string_view> parts) {
     std::size_t size = 0;
     for (const std::string_view part : parts) size += part.size();
     std::string text(size, ' ');  // filled in place: growing it would be much more code
@@ -178,13 +185,13 @@ EXTENSIBLE_FUNCTION std::string detail::join(std::initializer_list<std::string_v
     return text;
 }
 
-EXTENSIBLE_FUNCTION std::string detail::text_of(phase when, std::string_view id, std::string_view pattern,
+std::string detail::text_of(phase when, std::string_view id, std::string_view pattern,
                                                 std::string_view owner) {
     return join({to_string(when), " hook", id.empty() ? "" : " '", id, id.empty() ? "" : "'", pattern.empty() ? "" : " for '", pattern,
                  pattern.empty() ? "" : "'", owner.empty() ? "" : " of ", owner});
 }
 
-EXTENSIBLE_FUNCTION std::string detail::text_of(const std::exception_ptr& exception) {
+std::string detail::text_of(const std::exception_ptr& exception) {
 #if EXTENSIBLE_EXCEPTIONS
     try {
         std::rethrow_exception(exception);
@@ -198,7 +205,7 @@ EXTENSIBLE_FUNCTION std::string detail::text_of(const std::exception_ptr& except
 #endif
 }
 
-EXTENSIBLE_FUNCTION std::string hook_error::text() const {
+std::string hook_error::text() const {
     return detail::join({function, displaced ? ": the " : ": the isolated ", detail::text_of(phase, hook, "", owner),
                          displaced ? " displaced: " : " threw: ", detail::text_of(exception)});
 }

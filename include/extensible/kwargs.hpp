@@ -38,7 +38,7 @@ public:
                       "ext::kwargs: the value of a named argument must be copyable");
     }
 
-    EXTENSIBLE_FUNCTION kwarg(const kwarg& other);
+    EXTENSIBLE_HIDDEN kwarg(const kwarg& other);
     kwarg(kwarg&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
     kwarg& operator=(kwarg other) noexcept {
         std::swap(held_, other.held_);
@@ -100,7 +100,7 @@ public:
     using const_iterator = const entry*;  ///< valid until the kwargs are changed
 
     constexpr kwargs() noexcept = default;
-    EXTENSIBLE_FUNCTION kwargs(const kwargs& other);
+    EXTENSIBLE_HIDDEN kwargs(const kwargs& other);
     kwargs(kwargs&& other) noexcept : entries_(std::exchange(other.entries_, nullptr)) {}
     kwargs& operator=(kwargs other) noexcept {
         std::swap(entries_, other.entries_);
@@ -161,7 +161,8 @@ public:
 private:
     using list = std::vector<entry>;
 
-    EXTENSIBLE_FUNCTION entry* find(std::string_view name) noexcept;
+    entry* find(std::string_view name) noexcept { return entries_ ? find_in_list(name) : nullptr; }
+    EXTENSIBLE_HIDDEN entry* find_in_list(std::string_view name) noexcept;
     EXTENSIBLE_LAZY_FUNCTION void put(std::string_view name, kwarg value);
     EXTENSIBLE_FUNCTION static void destroy(list* entries) noexcept;
     [[noreturn]] EXTENSIBLE_FUNCTION static void throw_bad_kwarg(const entry& known, std::string_view wanted);
@@ -173,13 +174,13 @@ private:
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION kwarg::kwarg(const kwarg& other) : held_(other.held_ ? other.held_->copy(*other.held_) : nullptr) {}
+EXTENSIBLE_CALL_FUNCTION kwarg::kwarg(const kwarg& other) : held_(other.held_ ? other.held_->copy(*other.held_) : nullptr) {}
 
-EXTENSIBLE_FUNCTION kwargs::kwargs(const kwargs& other) : entries_(other.entries_ ? new list(*other.entries_) : nullptr) {}
+EXTENSIBLE_CALL_FUNCTION kwargs::kwargs(const kwargs& other) : entries_(other.entries_ ? new list(*other.entries_) : nullptr) {}
 
-EXTENSIBLE_FUNCTION void kwargs::destroy(list* entries) noexcept { delete entries; }
+void kwargs::destroy(list* entries) noexcept { delete entries; }
 
-EXTENSIBLE_FUNCTION kwargs::entry* kwargs::find(std::string_view name) noexcept {
+EXTENSIBLE_CALL_FUNCTION kwargs::entry* kwargs::find_in_list(std::string_view name) noexcept {
     for (std::size_t i = 0; i < size(); ++i)
         if ((*entries_)[i].name == name) return &(*entries_)[i];
     return nullptr;
@@ -204,7 +205,7 @@ EXTENSIBLE_LAZY_BODY bool kwargs::erase(std::string_view name) noexcept {
     return true;
 }
 
-EXTENSIBLE_FUNCTION void kwargs::throw_bad_kwarg(const entry& known, std::string_view wanted) {
+void kwargs::throw_bad_kwarg(const entry& known, std::string_view wanted) {
     detail::raise<bad_kwarg>(
         detail::join({known.name, ": the named argument holds ", known.value.type(), ", it was asked for as ", wanted}));
 }

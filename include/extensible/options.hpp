@@ -40,7 +40,7 @@ public:
     using std::vector<std::string>::vector;
     hook_ids(const char* id) : hook_ids(std::string(id)) {}
     hook_ids(std::string_view id) : hook_ids(std::string(id)) {}
-    EXTENSIBLE_FUNCTION hook_ids(std::string id);
+    EXTENSIBLE_HIDDEN hook_ids(std::string id);
 };
 
 /// How a hook is registered: `{.id = "vault", .priority = 10, .before = "dotenv"}`. Each field may be left out; C++ wants
@@ -49,22 +49,28 @@ struct hook_options {
     /// A name for the hook, unique in its phase on its function, or under its pattern. Empty: none.
     std::string id{};
 
-    /// Smaller runs first; hooks of one priority run in the order of their registration. Not given: 0. A hook that `before` or
-    /// `after` moves counts with the priority of the others; among hooks that count alike the smaller own priority goes first.
+    /// Hooks with a smaller priority run first; hooks of equal priority run in the order of registration. Not given: 0.
     std::optional<int> priority{};
 
-    /// Hooks of the same function and phase that this one runs before or after, whether or not they are registered yet.
-    /// They move this hook, only as far as needed, and not the others.
+    /// Ids of hooks of the same function and phase that this hook runs before. They need not be registered yet. This hook moves
+    /// forward to the earliest of them.
     hook_ids before{};
+    /// Ids of hooks of the same function and phase that this hook runs after: it waits for them.
     hook_ids after{};
 
-    /// Runs in place of the hook that has this id, registered before or after it: that one does not run while this one is
-    /// registered and enabled, and runs again afterwards. If this one states neither priority, `before` nor `after`, it has the
-    /// other's place in the order. Of several the last registered runs.
+    /// The hook stands in for the hook that has the same id, registered earlier or later: while this hook is registered and enabled,
+    /// the other one does not run. If several hooks replace one id, the one registered last stands in. A hook that states neither
+    /// `priority`, `before` nor `after` has the place of the hook that it replaces. In a call that skips this hook (`this_thread`,
+    /// `times`, `reentrant`) the hook that it replaces runs.
     bool replace = false;
 
-    /// What the hook throws goes to the registry's error handler, and the call goes on as if the hook had returned; an
-    /// around hook that fails before it produces an outcome is skipped. Not given: false, or its plugin's default.
+    /// For start hooks only: the hook is skipped in calls that have a result already. So of several hooks that look for a result, the
+    /// first one that finds it wins. Such a call uses up no `times`.
+    bool fallback = false;
+
+    /// What the hook throws goes to the registry's error handler, and the call proceeds as if the hook had returned; an around hook
+    /// that fails before it produces an outcome is skipped. A call that an ext::refusal is thrown in still fails with it. Not given:
+    /// false, or its plugin's default.
     std::optional<bool> isolate{};
 
     /// False: while the hook is running on a thread, calls made beneath it on that thread skip it. Not given: true, or its
@@ -82,7 +88,7 @@ struct hook_options {
 namespace detail {
 
 /// The options of a hook that is registered without any. Never destroyed.
-EXTENSIBLE_FUNCTION const hook_options& no_options();
+EXTENSIBLE_HIDDEN const hook_options& no_options();
 
 }  // namespace detail
 
@@ -90,12 +96,12 @@ EXTENSIBLE_FUNCTION const hook_options& no_options();
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION const hook_options& detail::no_options() {
+EXTENSIBLE_CALL_FUNCTION const hook_options& detail::no_options() {
     static const immortal<hook_options> none{};
     return none.value;
 }
 
-EXTENSIBLE_FUNCTION std::string detail::text_of(int number) {
+std::string detail::text_of(int number) {
     std::string text;
     for (int left = number; text.empty() || left != 0; left /= 10) {
         const int digit = left % 10;
@@ -104,7 +110,7 @@ EXTENSIBLE_FUNCTION std::string detail::text_of(int number) {
     return number < 0 ? "-" + text : text;
 }
 
-EXTENSIBLE_FUNCTION hook_ids::hook_ids(std::string id) { push_back(std::move(id)); }
+EXTENSIBLE_CALL_FUNCTION hook_ids::hook_ids(std::string id) { push_back(std::move(id)); }
 
 #endif
 

@@ -46,7 +46,7 @@ private:
     using shared = detail::inside_of_call<void>;
     proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
 
-    EXTENSIBLE_CALL_FUNCTION static void run(const shared& call, const detail::hook_entry& hook);
+    EXTENSIBLE_HIDDEN static void run(const shared& call, const detail::hook_entry& hook);
 
     const shared& call_;
     const detail::hook_entry& caller_;  // the hook that this is handed to; the next one is behind it
@@ -68,7 +68,7 @@ private:
     using shared = detail::inside_of_call<Stage>;
     awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
 
-    static Stage run(const shared& call, const detail::hook_entry& hook);
+    static Stage run(const shared& call, const detail::hook_entry& entry);
     Stage go_on();
     Stage go_on_watched();
 
@@ -80,8 +80,8 @@ private:
 
 namespace detail {
 
-/// Runs a hook that has options, or is watched by monitors; `object` is its hook_record.
-EXTENSIBLE_CALL_FUNCTION void run_guarded(void* object, call_fields* call, void* inside);
+/// Runs one of the candidates of a hook_entry, at `object`; or none if the call skips them all.
+EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, void* inside);
 
 struct watched_inside;
 
@@ -140,16 +140,19 @@ Stage awaiting_proceed<Stage>::go_on() {
 
 // Runs an around hook. For those outside what it throws counts as the inside having thrown.
 template <class Stage>
-Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry& hook) {
+Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry& entry) {
     const detail::call_operations& operations = detail::access::operations(call.call);
     operations.reset_result(&call.call);
-    awaiting_proceed inside(call, hook);
-    bool skipped = false;
-    EXTENSIBLE_TRY {
-        co_await detail::begin_hook<Stage>(hook, call.call, *call.held, &inside);
-    } EXTENSIBLE_CATCH(...) {
-        if (!detail::keep_or_isolate(call.call, *hook.record, *call.held)) operations.reset_result(&call.call);
-        else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
+    awaiting_proceed inside(call, entry);
+    const detail::hook_entry* const hook = detail::hook_in_turn(entry, call.call, *call.held);
+    bool skipped = !hook;
+    if (hook) {
+        EXTENSIBLE_TRY {
+            co_await detail::begin_hook<Stage>(*hook, call.call, *call.held, &inside);
+        } EXTENSIBLE_CATCH(...) {
+            if (!detail::keep_or_isolate(call.call, *hook->record, *call.held)) operations.reset_result(&call.call);
+            else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
+        }
     }
     inside.watch_ = nullptr;  // the hook's run is over
     if (skipped) co_await inside();
@@ -157,7 +160,7 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALL_BODY void proceed::run(const shared& call, const detail::hook_entry& hook) {
+EXTENSIBLE_CALL_FUNCTION void proceed::run(const shared& call, const detail::hook_entry& hook) {
     proceed inside(call, hook);
     EXTENSIBLE_TRY {
         hook.run(hook.object, &call.call, &inside);
@@ -179,25 +182,39 @@ struct detail::watched_inside : inside_of_call<void> {
     }
 };
 
-EXTENSIBLE_CALL_BODY void detail::run_guarded(void* object, call_fields* call, void* inside) {
-    hook_record& hook = *static_cast<hook_record*>(object);
-    proceed* const next = hook.when == phase::around ? static_cast<proceed*>(inside) : nullptr;
-    guarded_run guarded(hook, hook.when, *call);
-    bool runs_inside = !guarded.begins();
-    if (!runs_inside) {
-        bool returned = false;
-        if (next && guarded.watch()) {
-            const hook_entry alone[2]{{nullptr, nullptr, &hook}, {}};
-            const watched_inside watched{{*call, &watched_inside::run}, guarded.watch(), *next};
-            proceed watched_next = access::make<proceed>(watched, alone[0]);
-            returned = guarded.run(hook.erased.run, hook.object_to_run(), &watched_next);
-        } else {
-            returned = guarded.run(hook.erased.run, hook.object_to_run(), inside);
-        }
-        // An around hook that fails before it produces an outcome still has to let the function run.
-        runs_inside = !returned && next && !access::was_called(*next) && !access::operations(*call).has_result(call) && !call->exception;
+namespace detail {
+
+// Whether that is all. False for an around hook that is isolated and failed before it produced an outcome: the function still has to
+// run. `next` is null but for an around hook.
+EXTENSIBLE_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fields& call, proceed* next) {
+    guarded_run guarded(*hook.record, hook.record->when, call);
+    if (!next) return guarded.run(hook.run, hook.object, nullptr);
+    bool returned = false;
+    if (guarded.watch()) {
+        const hook_entry alone[2]{{nullptr, nullptr, hook.record}, {}};
+        const watched_inside watched{{call, &watched_inside::run}, guarded.watch(), *next};
+        proceed watched_next = access::make<proceed>(watched, alone[0]);
+        returned = guarded.run(hook.run, hook.object, &watched_next);
+    } else {
+        returned = guarded.run(hook.run, hook.object, next);
     }
-    if (runs_inside && next) (*next)();
+    return returned || access::was_called(*next) || access::operations(call).has_result(&call) || call.exception;
+}
+
+}  // namespace detail
+
+EXTENSIBLE_CALL_FUNCTION void detail::run_guarded(void* object, call_fields* call, void* inside) {
+    const auto* const candidates = static_cast<const hook_entry*>(object);
+    proceed* const next = candidates->record->when == phase::around ? static_cast<proceed*>(inside) : nullptr;
+    const hook_entry* const hook = choose(candidates, *call);
+    bool done = false;
+    EXTENSIBLE_TRY {
+        done = hook && run_hook_guarded(*hook, *call, next);
+    } EXTENSIBLE_CATCH(...) {
+        keep_exception(*call, *hook->record);  // here it is known which of the candidates threw it
+        EXTENSIBLE_RETHROW;
+    }
+    if (next && !done) (*next)();
 }
 
 #endif

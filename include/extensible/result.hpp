@@ -3,6 +3,7 @@
 // What came out of the function, or what does a hook say came out?
 
 #include <extensible/detail/config.hpp>
+#include <extensible/error.hpp>
 
 #include <concepts>
 #include <initializer_list>
@@ -40,21 +41,42 @@ struct write_mark {
     }
 };
 
+/// For a hook that reads a result that is not there.
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_no_result();
+
 template <class R>
 inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
+/// Whether a reference of type `To` that is made of a `From` refers to what that is or refers to, and not to a temporary. Only asked
+/// where a From converts to a To. It is C++23's reference_converts_from_temporary, the other way round.
+template <class From, class To>
+concept binds_directly =
+    !std::is_reference_v<To> ||
+    (std::is_reference_v<From> && std::is_convertible_v<std::remove_reference_t<From>*, std::remove_reference_t<To>*> &&
+     (std::is_lvalue_reference_v<From> || std::is_rvalue_reference_v<To>)) ||
+    requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };  // as a std::reference_wrapper has
+
 }  // namespace detail
 
-/// The result of one call, or nothing yet. Reads and writes as std::optional<R> does, for values, references and void.
-/// Setting it before the function runs means that the function is not called. Belongs to one call, and to its thread.
+/// The result of one call, or nothing yet. Reads and writes as std::optional<R> does, for values, references and void, except that
+/// `*result` and `result->` throw no_result if there is none. Setting it before the function runs means that the function is not
+/// called. Belongs to one call, and to its thread.
 template <class R>
 class result : public std::optional<std::remove_const_t<R>> {
-    using base = std::optional<std::remove_const_t<R>>;
+    using object = std::remove_const_t<R>;
+    using base = std::optional<object>;
 
 public:
     using base::base;
+
+    /// The result. Throws no_result if there is none.
+    constexpr object& operator*() & { return *checked(); }
+    constexpr const object& operator*() const& { return *checked(); }
+    constexpr object&& operator*() && { return std::move(*checked()); }
+    constexpr object* operator->() { return checked(); }
+    constexpr const object* operator->() const { return checked(); }
 
     /// Sets or replaces the result.
     template <class U>
@@ -86,6 +108,12 @@ public:
     }
 
 private:
+    constexpr object* checked() {
+        if (!this->has_value()) [[unlikely]] detail::throw_no_result();
+        return base::operator->();
+    }
+    constexpr const object* checked() const { return const_cast<result*>(this)->checked(); }
+
     friend detail::access;
     detail::write_mark mark_;
 };
@@ -99,7 +127,10 @@ public:
     void reset() noexcept { set_ = false; }
     bool has_value() const noexcept { return set_; }
     explicit operator bool() const noexcept { return set_; }
-    void operator*() const noexcept {}
+    /// Throws no_result unless the function has returned.
+    void operator*() const {
+        if (!set_) [[unlikely]] detail::throw_no_result();
+    }
 
     /// There is nothing to assign.
     template <class T>
@@ -127,17 +158,25 @@ public:
     reference_result() = default;
 
     /// Refers to `to` from now on. `to` is not copied and has to outlive the use that the caller makes of it.
-    void emplace(R to) noexcept {
-        mark_.written = true;
-        object_ = __builtin_addressof(to);
+    template <class To = R>
+    void emplace(To&& to) noexcept(std::is_nothrow_convertible_v<To&&, R>) {
+        static_assert(binds_directly<To&&, R>, "ext::result: the result is a reference, and would refer to a temporary");
+        if constexpr (binds_directly<To&&, R>) {
+            R referred = static_cast<To&&>(to);
+            object_ = __builtin_addressof(referred);
+            mark_.written = true;
+        }
     }
     void reset() noexcept { object_ = nullptr; }
     bool has_value() const noexcept { return object_ != nullptr; }
     explicit operator bool() const noexcept { return has_value(); }
 
-    /// The object referred to. There must be one.
-    object& operator*() const noexcept { return *object_; }
-    object* operator->() const noexcept { return object_; }
+    /// The object referred to. Throws no_result if there is none.
+    object& operator*() const {
+        if (!object_) [[unlikely]] throw_no_result();
+        return *object_;
+    }
+    object* operator->() const { return __builtin_addressof(**this); }
 
 private:
     friend access;
@@ -187,7 +226,7 @@ bool is_missing(const result<R>& result) noexcept {
 template <class R>
 R take(result<R>& result) {
     if constexpr (std::is_reference_v<R>) return static_cast<R>(*result);
-    else if constexpr (!std::is_void_v<R>) return std::move(*result);  // NOLINT(bugprone-unchecked-optional-access)
+    else if constexpr (!std::is_void_v<R>) return std::move(static_cast<std::optional<std::remove_const_t<R>>&>(result).operator*());
 }
 
 // So that failed(result) below is looked up in the namespace of the result's type alone. GCC 11 finds nothing there beside a
@@ -218,5 +257,15 @@ struct failed_function {
 /// it (with has_value() and error()), that holds an error. An application's own type says so by a function beside it, in its
 /// namespace: `bool failed(const outcome& result)`. False for all others.
 inline constexpr detail::failed_function failed{};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+void detail::throw_no_result() {
+    raise<no_result>("ext::result: a hook reads the result of a call that has none; look at `if (call.result)` or call.exception first");
+}
+
+#endif
 
 }  // namespace ext::inline EXTENSIBLE_ABI

@@ -177,14 +177,17 @@ public:
 private:
     friend detail::access;
 
-    // The function as what the around hooks have inside of them. `Result` is void, or the type of what is awaited.
-    template <class Result>
-    struct inside : detail::inside_of_call<Result> {
+    // The function as what the around hooks have inside of them; the same of a call that is awaited.
+    struct inside : detail::inside_of_call<void> {
         const extensible& self;
+    };
+    struct awaited_inside : detail::inside_of_call<detail::stage_of<R>> {
+        const extensible& self;
+        detail::function_task<R>& task;
     };
 
     // The way of one call that has hooks.
-    EXTENSIBLE_NOINLINE R call_with_hooks(detail::handed_on<A>... args) const {
+    EXTENSIBLE_HIDDEN EXTENSIBLE_NOINLINE R call_with_hooks(detail::handed_on<A>... args) const {
         const detail::hazard_guard held(site_);  // these hooks, whatever is registered or removed meanwhile
         const detail::hook_list* const hooks = held.list();
         if (!hooks) [[unlikely]] return detail::invoke(function_, std::forward<A>(args)...);
@@ -202,14 +205,16 @@ private:
 
         // 2. The function, unless they have settled the outcome. With only start hooks, what comes out of it goes straight to
         //    the caller: nobody is there to look at it. Otherwise inside the around hooks, the first of them outermost.
-        if (!call.result && !call.exception) [[likely]] {
-            if (hooks->only_start_hooks) [[likely]]
-                return detail::pass_on<false>(call, [this](auto&&... passed) -> R {
-                    return detail::invoke(function_, std::forward<decltype(passed)>(passed)...);
-                });
-            const inside<void> function{{call, &run_function}, *this};
-            if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) detail::access::run<proceed>(function, around);
-            else run_function(function);
+        if (call.result || call.exception) [[unlikely]] {
+            // It is not called.
+        } else if (hooks->only_start_hooks) [[likely]] {
+            return detail::pass_on<false>(call, [this](auto&&... passed) -> R {
+                return detail::invoke(function_, std::forward<decltype(passed)>(passed)...);
+            });
+        } else if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) [[unlikely]] {
+            detail::access::run<proceed>(inside{{call, &run_inside}, *this}, around);
+        } else {
+            run_function(call);
         }
 
         // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
@@ -220,21 +225,25 @@ private:
                 detail::keep_exception(call, *hook->record);
             }
         }
-        if (hooks->ends != 0) [[unlikely]] detail::run_ends(call);
+        if (hooks->has_ends) [[unlikely]] detail::run_ends(call);
 
         // 4. The outcome.
         if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
         return detail::take(call.result);
     }
 
-    static void run_function(const detail::inside_of_call<void>& erased) {
+    // The function, as what the around hooks have inside of them.
+    static void run_inside(const detail::inside_of_call<void>& erased) {
         auto& call = static_cast<ext::call<signature>&>(erased.call);
         call.result.reset();
+        static_cast<const inside&>(erased).self.run_function(call);
+    }
+
+    void run_function(ext::call<signature>& call) const {
         call.original_ran = true;
         EXTENSIBLE_TRY {
             detail::pass_on<true>(call, [&](auto&&... passed) {
-                detail::set_from(call.result, static_cast<const inside<void>&>(erased).self.function_,
-                                 std::forward<decltype(passed)>(passed)...);
+                detail::set_from(call.result, function_, std::forward<decltype(passed)>(passed)...);
             });
         } EXTENSIBLE_CATCH(...) {
             detail::keep_exception(call);
@@ -249,10 +258,13 @@ private:
         if (!hooks) co_return co_await detail::invoke(self.function_, std::forward<A>(args)...);
         auto call = detail::access::make<ext::call<signature>>(hooks->name, operations, args...);
         using stage = detail::stage_of<R>;
+        detail::function_task<R> task;
         detail::awaited_end_hooks end_hooks(call, held);  // which run also where the call is destroyed while it is suspended
 
         // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
-        for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
+        for (const detail::hook_entry* entry = hooks->begin(); entry->run; ++entry) {
+            const detail::hook_entry* const hook = detail::hook_in_turn(*entry, call, held);
+            if (!hook) continue;
             EXTENSIBLE_TRY {
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
                 else detail::run_on_this_thread(*hook, call, held);
@@ -264,13 +276,13 @@ private:
         // 2. The function, unless they have settled the outcome, inside the around hooks.
         if (!call.result && !call.exception) {
             EXTENSIBLE_TRY {
-                if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) {
-                    const inside<stage> function{{call, &await_function, &held}, self};
+                if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) [[unlikely]] {
+                    const awaited_inside function{{call, &await_function, &held}, self, task};
                     co_await detail::access::run<awaiting_proceed<stage>>(function, around);
                 } else if constexpr (std::is_void_v<detail::outcome_of<R>>) {  // here: a stage of its own would be another coroutine
-                    co_await begin_function(call, self), call.result.emplace();
+                    co_await task.begin([&] { return begin_function(call, self); }), call.result.emplace();
                 } else {
-                    call.result.emplace(co_await begin_function(call, self));
+                    call.result.emplace(co_await task.begin([&] { return begin_function(call, self); }));
                 }
             } EXTENSIBLE_CATCH(...) {  // of the function; or there is no memory for a stage
                 detail::keep_exception(call);
@@ -299,11 +311,12 @@ private:
         requires detail::coroutine_type<R>
     {
         auto& call = static_cast<ext::call<signature>&>(erased.call);
-        const extensible& self = static_cast<const inside<detail::stage_of<R>>&>(erased).self;
+        const auto& inside = static_cast<const awaited_inside&>(erased);
         call.result.reset();
         EXTENSIBLE_TRY {
-            if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await begin_function(call, self), call.result.emplace();
-            else call.result.emplace(co_await begin_function(call, self));
+            const auto begin = [&] { return begin_function(call, inside.self); };
+            if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await inside.task.begin(begin), call.result.emplace();
+            else call.result.emplace(co_await inside.task.begin(begin));
         } EXTENSIBLE_CATCH(...) {
             detail::keep_exception(call);
         }
@@ -352,7 +365,7 @@ extensible(First&&, More&&...) -> extensible<detail::misused>;
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION void detail::throw_empty_function(std::string_view name) {
+void detail::throw_empty_function(std::string_view name) {
     raise<error>(join({name, ": a function to wrap was expected, an empty one was given: a null pointer or an empty std::function"}));
 }
 

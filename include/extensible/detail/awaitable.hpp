@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <exception>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #if EXTENSIBLE_COROUTINES
@@ -48,12 +49,31 @@ struct outcome {
 };
 template <coroutine_type R>
 struct outcome<R> {
-    using type = decltype(detail::awaiter_of(std::declval<R>()).await_resume());
+    // An rvalue reference, as cppcoro's task gives, is one into the task, so the call has a value of its own.
+    using awaited = decltype(detail::awaiter_of(std::declval<R>()).await_resume());
+    using type = typename std::conditional_t<std::is_rvalue_reference_v<awaited>, std::remove_cvref<awaited>, std::type_identity<awaited>>::type;
 };
 
 /// What a call of a function that returns R gives: R, or what awaiting it gives.
 template <class R>
 using outcome_of = typename outcome<R>::type;
+
+/// What a function returned that is awaited in a call. If awaiting it gives a reference, which may be one into the task, as with
+/// cppcoro's shared_task, then it stays until the call has ended.
+template <class R>
+class function_task {
+public:
+    /// Returns what `begin()` does, to be awaited.
+    template <class Begin>
+    decltype(auto) begin(Begin begin) {
+        if constexpr (std::is_lvalue_reference_v<outcome_of<R>>) return std::move(task_.emplace(begin()));
+        else return begin();
+    }
+
+private:
+    struct none {};
+    EXTENSIBLE_NO_UNIQUE_ADDRESS std::conditional_t<std::is_lvalue_reference_v<outcome_of<R>>, std::optional<R>, none> task_;
+};
 
 // ---- Stages: parts of a call that are awaited ---------------------------------------------------------------------------
 
@@ -154,6 +174,9 @@ concept can_await = false;
 
 template <class R>
 using outcome_of = R;
+
+template <class R>
+class function_task;
 
 class stage;
 

@@ -54,6 +54,11 @@
 #define EXTENSIBLE_BODIES 1  // function bodies are compiled in this translation unit
 #endif
 
+/// How deeply calls with hooks may be nested on one thread. A program may define another number, the same for all of its sources.
+#if !defined(EXTENSIBLE_MAX_NESTING)
+#define EXTENSIBLE_MAX_NESTING 4000
+#endif
+
 // EXTENSIBLE_HIDDEN: each module has its own of this, however it is compiled. The dynamic linker would otherwise mix one
 // module's code with another's storage, or keep a library from ever being unloaded.
 #if defined(__GNUC__) && !defined(_WIN32)
@@ -80,8 +85,14 @@
 #define EXTENSIBLE_SHARED_VARIABLE inline
 #endif
 
+// EXTENSIBLE_NOINLINE: GCC must not look inside either. It takes a function that always calls a cold one for cold itself, and so on
+// up to the application's: a main that registers a hook would be compiled for size, with all its loops.
 #if defined(__GNUC__) || defined(__clang__)
+#if defined(__clang__)
 #define EXTENSIBLE_NOINLINE [[gnu::__noinline__]]
+#else
+#define EXTENSIBLE_NOINLINE [[gnu::__noipa__]]
+#endif
 #define EXTENSIBLE_COLD [[gnu::__cold__]]
 #define EXTENSIBLE_ALWAYS_INLINE [[gnu::__always_inline__]]
 #elif defined(_MSC_VER)
@@ -127,30 +138,28 @@
 #define EXTENSIBLE_EMULATED_THREAD_LOCAL
 #endif
 
-// A function that is no template and is not on the way of a call: its body is compiled where EXTENSIBLE_BODIES is 1, and is
-// small rather than fast.
+// What is said of a function that is not a template. Its body is compiled where EXTENSIBLE_BODIES is 1.
+//
+// EXTENSIBLE_FUNCTION: it is rarely called, and small rather than fast. Said where it is declared; of a member of a hidden class, where
+// it is defined.
+// EXTENSIBLE_CALL_FUNCTION: calls run it, or an application calls it, to register or to wrap; see EXTENSIBLE_NOINLINE. Said where it
+// is defined, since GCC warns of it at a declaration.
 #if defined(EXTENSIBLE_COMPILED)
 #define EXTENSIBLE_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN
+#define EXTENSIBLE_CALL_FUNCTION EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN
 #else
 #define EXTENSIBLE_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN inline
+#define EXTENSIBLE_CALL_FUNCTION EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN inline
 #endif
 
-// The same for what few files use. Where each file compiles what it uses it is a template, so that the others do not pay for it:
-// its declaration, and its body.
+// The same for a function that few files use: its declaration, and its body. Where each file compiles what it uses it is a template,
+// so that the other files do not pay for it.
 #if defined(EXTENSIBLE_COMPILED)
-#define EXTENSIBLE_LAZY_FUNCTION EXTENSIBLE_FUNCTION
-#define EXTENSIBLE_LAZY_BODY EXTENSIBLE_FUNCTION
+#define EXTENSIBLE_LAZY_FUNCTION EXTENSIBLE_HIDDEN
+#define EXTENSIBLE_LAZY_BODY
 #else
-#define EXTENSIBLE_LAZY_FUNCTION template <class = void> EXTENSIBLE_FUNCTION
-#define EXTENSIBLE_LAZY_BODY template <class> EXTENSIBLE_FUNCTION
-#endif
-
-// The same on the way of a call, where it is fast: its declaration, and its body, which is not to be inlined.
-#define EXTENSIBLE_CALL_FUNCTION EXTENSIBLE_HIDDEN
-#if defined(EXTENSIBLE_COMPILED)
-#define EXTENSIBLE_CALL_BODY EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN
-#else
-#define EXTENSIBLE_CALL_BODY EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN inline
+#define EXTENSIBLE_LAZY_FUNCTION template <class = void> EXTENSIBLE_HIDDEN
+#define EXTENSIBLE_LAZY_BODY template <class>
 #endif
 
 // EXTENSIBLE_COROUTINES: 1 where calls can be awaited, which standard libraries before 2021 know nothing of.

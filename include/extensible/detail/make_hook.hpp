@@ -31,18 +31,18 @@ struct hook_place {
     const site* function;        // null: by name
     registry_record& registry;
     std::string_view name;       // of the function, or the pattern
-    bool is_pattern_allowed;     // it is for functions of any signature
+    bool is_pattern;             // the hook is for each function that the name matches
     plugin_record* plugin;       // null without one
 };
 
 /// Registers a hook, which is destroyed where that fails. A null signature means any, a null stage a plain hook.
-EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
-                                              const type_identity* signature, const type_identity* stage,
-                                              const hook_options& options);
+EXTENSIBLE_HIDDEN ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
+                                                   const type_identity* signature, const type_identity* stage,
+                                                   const hook_options& options);
 
 /// The registry of a wrapped function. Throws error where the wrapper is not constructed yet, and so is zero: it is in static storage
 /// of a source file whose turn is still to come.
-EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function);
+EXTENSIBLE_HIDDEN registry_record& registry_of(const site& function);
 
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when);
 
@@ -147,21 +147,17 @@ template <phase When, class Call, class Stage, class Hook>
 Stage await_hook(hook_record& record, call_fields* erased_call, const counting_guard& held,
                  [[maybe_unused]] awaiting_proceed<Stage>* inside) {
     awaited_run run(record, *erased_call, held);
-    if (run.begins()) {
-        auto&& call = Call::from(erased_call);
-        EXTENSIBLE_TRY {
-            if constexpr (When == phase::around) {
-                access::watch(*inside) = run.watch();
-                static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call, *inside));
-            } else {
-                static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call));
-            }
-        } EXTENSIBLE_CATCH(...) {
-            run.threw();
-            EXTENSIBLE_RETHROW;
+    auto&& call = Call::from(erased_call);
+    EXTENSIBLE_TRY {
+        if constexpr (When == phase::around) {
+            access::watch(*inside) = run.watch();
+            static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call, *inside));
+        } else {
+            static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call));
         }
-    } else if constexpr (When == phase::around) {
-        co_await (*inside)();
+    } EXTENSIBLE_CATCH(...) {
+        run.threw();
+        EXTENSIBLE_RETHROW;
     }
 }
 
@@ -327,12 +323,12 @@ ext::hook register_hook(registry_record& registry, std::string_view name, Hook&&
                         plugin_record* plugin = nullptr) {
     using signature = typename signature_of_hook<When, Signature, std::decay_t<Hook>>::type;
     constexpr bool is_any = std::same_as<signature, any_call>;
-    const hook_place place{nullptr, registry, name, is_any, plugin};
+    const hook_place place{nullptr, registry, name, is_any && is_pattern(name), plugin};
     if constexpr (is_any) return register_any<When>(place, std::forward<Hook>(hook), options);
     else return register_typed<When, signature, parameters<>>(place, std::forward<Hook>(hook), options);
 }
 
-EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors);
+EXTENSIBLE_HIDDEN ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors);
 
 /// Registers a handler for on_hook_error(), or a monitor for on_hook_run(): a hook without a call, which is told Event.
 template <class Event, class Handler>
@@ -355,13 +351,13 @@ ext::hook register_handler(registry_record& registry, Handler&& handler) {
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION registry_record& registry_of(const site& function) {
+EXTENSIBLE_CALL_FUNCTION registry_record& registry_of(const site& function) {
     if (function.registry) return function.registry->checked();
     raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; register the hook by "
                  "the function's name, as in ext::on_start(\"name\", hook), which waits for the function");
 }
 
-EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when) {
+void throw_empty_hook(std::string_view function, phase when) {
     raise<error>(join({function, ": ", article(when), to_string(when),
                        " hook was expected, an empty one was given: a null pointer or an empty std::function"}));
 }
@@ -380,10 +376,10 @@ EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phas
     }
 }
 
-EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
-                                              const type_identity* signature, const type_identity* stage,
-                                              const hook_options& options) {
-    const std::string_view pattern = place.is_pattern_allowed ? place.name : std::string_view();
+EXTENSIBLE_CALL_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
+                                               const type_identity* signature, const type_identity* stage,
+                                               const hook_options& options) {
+    const std::string_view pattern = place.is_pattern ? place.name : std::string_view();
     ref record = make_record(erased, when, options.id, pattern);
     record->signature = signature;
     record->stage = stage;
@@ -391,13 +387,13 @@ EXTENSIBLE_FUNCTION ext::hook register_erased(const hook_place& place, phase whe
     {
         locked_registry registry(place.registry);
         if (place.function) registry.add(*place.function, *record, options);
-        else if (place.is_pattern_allowed) registry.add_pattern(place.name, *record, options);
+        else if (place.is_pattern) registry.add_pattern(place.name, *record, options);
         else registry.add(place.name, *record, options);
     }
     return access::make<ext::hook>(std::move(record));
 }
 
-EXTENSIBLE_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors) {
+EXTENSIBLE_CALL_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors) {
     ref record = make_record(erased, phase::start, "", "");
     {
         locked_registry locked(registry);

@@ -26,7 +26,8 @@ EXTENSIBLE_FUNCTION void keep_exception(call_fields& call);
 /// As above, for what `hook` threw in this call. If it displaces another exception, that is reported.
 EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& hook);
 
-/// As above. An isolated hook's exception is reported, and the call goes on as if it had returned: tells whether it does.
+/// As above. An isolated hook's exception is reported, unless it is a refusal, and the call proceeds as if the hook had returned.
+/// Returns whether it does.
 EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook);
 
 /// Whether one is the other thrown again. Where that is a copy nothing tells but the text, which is all that a report would add.
@@ -50,44 +51,46 @@ EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record
 /// Throws what the call ended with, when that is no result. Without exceptions the handler of on_error() gets an error that says so.
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call);
 
-/// On the stack while a hook runs that must not run beneath itself: tells whether one is running on this thread, further out.
-class EXTENSIBLE_HIDDEN running_hook {
-public:
-    constexpr running_hook() noexcept = default;
-    explicit running_hook(const hook_record* hook) noexcept;
-    running_hook(const running_hook&) = delete;
-    running_hook& operator=(const running_hook&) = delete;
+/// A hook that must not run in calls that it makes itself, on the stack while it runs: which of them are running on this thread?
+struct EXTENSIBLE_HIDDEN running_hook {
+    const hook_record* hook = nullptr;
+    running_hook* next = nullptr;  // one that began earlier, in this thread's chain
 
     static bool is_running(const hook_record& hook) noexcept;
 
-    struct scope;
-
-private:
-    const hook_record* hook_ = nullptr;
-    running_hook* outer_ = nullptr;
+    class scope;
 };
 
-// Each module has its own. That does, because the same code of the same module always runs the same hook.
+// Each module has its own. That is enough, because the same code of the same module always runs the same hook.
 EXTENSIBLE_HIDDEN inline constinit running_hook no_running_hook;
-using innermost_running_hook = thread_pointer<running_hook, no_running_hook>;
+using last_running_hook = thread_pointer<running_hook, no_running_hook>;
 
-struct EXTENSIBLE_HIDDEN running_hook::scope {
-    explicit scope(const hook_record* hook) noexcept : running(hook) {}  // null: none
+class EXTENSIBLE_HIDDEN running_hook::scope {
+public:
+    explicit scope(const hook_record* hook) noexcept : running_{hook, last_running_hook::get()} {  // null: none
+        if (hook) last_running_hook::set(&running_);
+    }
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
+    // Calls on one thread may end in any order, as stackful coroutines do, so it need not be the last that has begun.
     ~scope() {
-        if (running.hook_) innermost_running_hook::set(running.outer_);
+        if (!running_.hook) return;
+        running_hook* later = last_running_hook::get();
+        if (later == &running_) {
+            last_running_hook::set(running_.next);
+        } else {
+            while (later->next != &running_) later = later->next;
+            later->next = running_.next;
+        }
     }
-    running_hook running;
+
+private:
+    running_hook running_;
 };
 
-inline running_hook::running_hook(const hook_record* hook) noexcept : hook_(hook), outer_(innermost_running_hook::get()) {
-    if (hook) innermost_running_hook::set(this);
-}
-
 inline bool running_hook::is_running(const hook_record& hook) noexcept {
-    const running_hook* running = innermost_running_hook::get();
-    while (running && running->hook_ != &hook) running = running->outer_;
+    const running_hook* running = last_running_hook::get();
+    while (running && running->hook != &hook) running = running->next;
     return running != nullptr;
 }
 
@@ -108,7 +111,7 @@ bool is_same_exception(const std::exception_ptr& before, const std::exception_pt
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION void keep_exception(call_fields& call) {
+void keep_exception(call_fields& call) {
     std::exception_ptr caught = std::current_exception();
     if (!caught) {
         while (call_end* const end = access::ends(call).take_last()) end->destroy(end);
@@ -117,7 +120,7 @@ EXTENSIBLE_FUNCTION void keep_exception(call_fields& call) {
     call.exception = std::move(caught);
 }
 
-EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& hook) {
+void keep_exception(call_fields& call, const hook_record& hook) {
     std::exception_ptr before = call.exception;
     keep_exception(call);
     if (!before) return;
@@ -125,17 +128,31 @@ EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& ho
     else report(hook, call.name, std::move(before), true);
 }
 
-EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook) {
-    if (hook.isolate) report_isolated(hook, call.name);
-    else keep_exception(call, hook);
-    return hook.isolate;
+// In a catch-all block: whether what it has caught is an ext::refusal.
+EXTENSIBLE_FUNCTION bool is_refusal() noexcept {
+#if EXTENSIBLE_EXCEPTIONS
+    try {
+        throw;
+    } catch (const refusal&) {
+        return true;
+    } catch (...) {
+    }
+#endif
+    return false;
 }
 
-EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller) {
+bool keep_or_isolate(call_fields& call, const hook_record& hook) {
+    const bool isolates = hook.isolate && !is_refusal();
+    if (isolates) report_isolated(hook, call.name);
+    else keep_exception(call, hook);
+    return isolates;
+}
+
+void displace_exception(call_fields& call, const hook_record& caller) {
     report(caller, call.name, std::exchange(call.exception, nullptr), true);
 }
 
-EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call) {
+void throw_outcome(call_fields& call) {
     if (call.exception) {
         if constexpr (EXTENSIBLE_EXCEPTIONS) std::rethrow_exception(std::exchange(call.exception, nullptr));
         else raise<error>(join({call.name, ": a hook set call.exception, which cannot be thrown without exceptions"}));
@@ -151,7 +168,7 @@ EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
     }
 }
 
-EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what) {
+bool tell(const hook_entry& handler, void* what) {
     if (running_hook::is_running(*handler.record)) return false;
     const running_hook::scope running(handler.record);
     EXTENSIBLE_TRY {
@@ -163,7 +180,7 @@ EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what) {
     }
 }
 
-EXTENSIBLE_FUNCTION void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced) {
+void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced) {
     hook_error error{function,  hook.when, hook.id, hook.plugin ? std::string_view(hook.plugin->name) : std::string_view(),
                      std::move(exception), displaced};
     EXTENSIBLE_TRY {
@@ -176,7 +193,7 @@ EXTENSIBLE_FUNCTION void report(const hook_record& hook, std::string_view functi
     }
 }
 
-EXTENSIBLE_FUNCTION void report_isolated(const hook_record& hook, std::string_view function) {
+void report_isolated(const hook_record& hook, std::string_view function) {
     if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
     report(hook, function, std::current_exception(), false);
 }

@@ -93,7 +93,7 @@ using run_hook = void(void* object, call_fields* call, void* inside);
 struct erased_hook {
     void* object;
     run_hook* run;
-    run_hook* run_guarded;  // for hooks with options, and where monitors watch; its object is the hook_record; null for handlers
+    run_hook* run_guarded;  // for hooks with options, and while monitors watch: its object is the candidates of a hook_entry; null for handlers
     void (*destroy)(void* object) noexcept;
     bool takes_record = false;  // `run` is handed the hook_record, in which the object is
     bool returns_end = false;   // a start hook that returns the end of its call
@@ -144,8 +144,9 @@ struct hook_record : hook_group {
     bool on_object = false;  // registered on the function itself: removed with its last wrapper
     bool isolate = false;
     bool reentrant = true;
-    thread_id only_thread = 0;  // 0: any
-    std::size_t times = 0;      // 0: without limit
+    bool fallback = false;
+    std::uint64_t only_thread = 0;  // the number of a thread, see thread_hazards; 0: any
+    std::size_t times = 0;          // 0: without limit
     std::string id;
     int priority = 0;
     std::vector<std::string> before, after;
@@ -156,15 +157,13 @@ struct hook_record : hook_group {
     atomic<std::size_t> begun{0};  // counted where `times` has a limit
 
     // Guarded by the registration lock.
-    std::uint64_t mark = 0;  // of the change that has looked at it last
     bool runs() const noexcept { return enabled && (!plugin || plugin->enabled); }
 
-    // Guarded by the hazard domain's mutex. Who may still run the hook: the registration; and each function for the time that
-    // the hook is in its published list, and from then on in a retired one. Where nobody is left the function object is destroyed.
+    // Guarded by the hazard domain's mutex. Who may still run the hook: the registration, and each list that has it, published or
+    // retired. They own this record. When the last one lets go, the function object is destroyed.
     std::size_t holders = 0;
-    std::uint64_t seen = 0;           // the last search that found it
-    thread_id destroyed_by = 0;       // the thread that is destroying the function object
-    ref<hook_record> next{};          // in the domain's chain of such hooks
+    thread_id destroyed_by = 0;  // the thread that is destroying the function object
+    ref<hook_record> next{};     // in the domain's chain of hooks that nobody holds
 
     EXTENSIBLE_FUNCTION explicit hook_record(std::string_view called = {}, std::string_view under = {});
     hook_record(const hook_record&) = delete;
@@ -175,6 +174,14 @@ struct hook_record : hook_group {
     bool excludes(const hook_record& other) const noexcept {
         return plugin && other.plugin && (plugin->predecessor == other.plugin || other.plugin->predecessor == plugin);
     }
+
+    /// Whether the two have one id, in one phase, on one function or under one pattern.
+    bool is_namesake(const hook_record& other) const noexcept {
+        return !id.empty() && id == other.id && when == other.when && pattern == other.pattern;
+    }
+
+    /// Whether calls need more to run it than to call `erased.run`. A call may skip it because of some of its options.
+    bool has_options() const noexcept { return isolate || !reentrant || fallback || only_thread != 0 || times != 0; }
 
     /// What `erased.run` is handed.
     void* object_to_run() noexcept { return erased.takes_record ? this : erased.object; }
@@ -189,115 +196,19 @@ inline bool hook_group::has(const hook_record& hook) const noexcept { return thi
 
 // ---- Functions --------------------------------------------------------------------------------------------------------
 
-/// The hooks of one function in running order, phase by phase. Guarded by the lock of whoever owns it.
-class hook_sequence {
-public:
-    struct edit;
-
-    hook_sequence() = default;
-    hook_sequence(hook_sequence&&) noexcept = default;
-    EXTENSIBLE_FUNCTION hook_sequence& operator=(hook_sequence other) noexcept;
-    EXTENSIBLE_FUNCTION ~hook_sequence();
-
-    /// Works out what happens when a hook comes, or one of these goes. Throws order_cycle and std::bad_alloc; nothing has changed
-    /// then. Quick where it is plain that no other hook moves.
-    EXTENSIBLE_FUNCTION edit plan_with(std::string_view function, hook_record& added);
-    EXTENSIBLE_FUNCTION edit plan_without(std::string_view function, const hook_record& leaving);
-    /// Makes the change, which must be the last one planned. A hook that leaves must still have another owner.
-    EXTENSIBLE_FUNCTION void apply(edit& planned) noexcept;
-
-    /// Fills a new sequence: with hooks in any order, which are then put in theirs. Throws as above.
-    EXTENSIBLE_FUNCTION void add(hook_record& hook);
-    EXTENSIBLE_FUNCTION void arrange(std::string_view function);
-
-    /// The hook that such a one would replace, or be a duplicate of; null where there is none or the id is empty.
-    EXTENSIBLE_FUNCTION const hook_record* find_original(const hook_record& like) const noexcept;
-    /// The hook that runs in place of this one, of those for which `runs(const hook_record&)` is true; null where none does.
-    template <class Predicate>
-    EXTENSIBLE_FUNCTION const hook_record* find_replacing(const hook_record& replaced, Predicate runs) const;
-
-    struct iterator {
-        const hook_sequence* sequence;
-        std::size_t at;
-        hook_record& operator*() const noexcept { return (*sequence)[at]; }
-        iterator& operator++() noexcept {
-            ++at;
-            return *this;
-        }
-        bool operator==(const iterator&) const = default;
-    };
-    std::size_t size() const noexcept { return order_.size(); }
-    bool empty() const noexcept { return order_.empty(); }
-    hook_record& operator[](std::size_t at) const noexcept { return *order_[at]->hook; }
-    iterator begin() const noexcept { return {this, 0}; }
-    iterator end() const noexcept { return {this, size()}; }
-
-private:
-    class planning;
-    class arrangement;
-    struct entry;
-    using entries = std::vector<entry*>;
-    struct key {  // what hooks are sorted by: their names, or their turns
-        phase when{};
-        std::string_view id{}, pattern{};
-        int counts = 0;    // the priority that it counts with
-        int priority = 0;  // its own
-        std::uint64_t number = 0;
-        std::uint64_t own_number = 0;  // where it takes the place of another, which has the number above
-        EXTENSIBLE_FUNCTION bool operator<(const key& other) const noexcept;
-    };
-    struct namesakes {
-        entry *const *first, *const *last;
-        entry* const* begin() const noexcept { return first; }
-        entry* const* end() const noexcept { return last; }
-    };
-    struct rank {  // of hooks that count alike
-        int priority = 0;
-        std::uint64_t number = 0;
-        auto operator<=>(const rank&) const = default;
-    };
-    struct entry {
-        EXTENSIBLE_FUNCTION explicit entry(hook_record& of);
-        EXTENSIBLE_FUNCTION void set_turn() noexcept;
-
-        ref<hook_record> hook;
-        const hook_record* place;             // the hook that states its place in the order: itself, or one that it replaces
-        key name;
-        key turn{};                           // of the hook in whose turn it was placed: mostly its own
-        int raised = 0;                       // the priority that it counts with by its `after` alone
-        int counts = 0;                       // the priority that it counts with
-        entries runs_after{}, runs_before{};  // the registered hooks whose ids it states
-        std::size_t unresolved = 0;           // how many ids it states that no registered hook has
-        std::size_t referred = 0;             // how often others state its id
-
-        // Used while all are arranged, and not kept up to date.
-        enum { unseen, open, sorted, due, placed } state = unseen;
-        entries forerunners{}, followers{};  // those that state that they run before it, or after it
-        std::size_t next = 0;                // of those that must run before it; of its followers, once it is placed
-        EXTENSIBLE_FUNCTION entry* next_before();
-    };
-
-    EXTENSIBLE_FUNCTION static void sort(entries& items, key entry::* by) noexcept;
-    EXTENSIBLE_FUNCTION static std::size_t first(const entries& items, key entry::* by, const key& wanted) noexcept;
-    EXTENSIBLE_FUNCTION namesakes find(phase when, std::string_view id) const noexcept;
-    EXTENSIBLE_FUNCTION edit plan_anew(std::string_view function, hook_record* added, const hook_record* leaving) const;
-    EXTENSIBLE_FUNCTION entry& append(hook_record& hook);
-    EXTENSIBLE_FUNCTION void resolve(entry& stating) const;
-
-    entries order_;               // owns them
-    entries by_name_;             // those with an id, by phase, id, pattern and number
-    std::size_t unresolved_ = 0;  // the sum over all
-    rank last_{};                 // no hook has a larger one
+/// A place in the order of hooks. Smaller ones run first.
+struct turn {
+    int priority = 0;
+    std::uint64_t number = 0;  // of a registration
+    friend auto operator<=>(const turn&, const turn&) = default;
 };
 
-/// A change that has been worked out and not made yet.
-struct hook_sequence::edit {
-    hook_record* added = nullptr;
-    const hook_record* leaving = nullptr;  // one of the two is null, or both
-    std::size_t at = 0;                    // the place of the one that leaves before the edit, or of the added one after it
-    bool moves_others = false;             // then `anew` is the sequence after the edit, and nothing else is set
-    hook_sequence anew{};                  // otherwise it owns the added hook's entry until apply() takes it
+/// A hook, and the turn that it takes among the hooks of a function: see order.hpp. The holders of a hook own it, see hook_record.
+struct ordered_hook {
+    hook_record* hook;
+    turn taken;
 };
+using hook_order = std::vector<ordered_hook>;  // in running order, phase by phase
 
 /// The part of a wrapper that the registry writes to. A call without hooks reads the first member, and nothing else. The second
 /// has its place in every version of the library: the stamp of the registry tells whether the rest can be read.
@@ -322,10 +233,12 @@ struct function_record : counted {
 
     // Guarded by the registration lock.
     site* sites = nullptr;           // the wrappers; none means that the hooks are waiting
-    hook_sequence hooks;             // disabled ones and those under patterns too
+    hook_order hooks;                // disabled ones and those under patterns too
     hook_list* published = nullptr;  // what every site points to
 
-    hook_list* newest_retired = nullptr;  // guarded by the hazard domain's mutex
+    // Of the registry's table of functions.
+    std::size_t index = 0;
+    function_record* next_of_bucket = nullptr;
 
     EXTENSIBLE_FUNCTION function_record(std::string_view called, const ref<registry_record>& home);
     EXTENSIBLE_FUNCTION ~function_record();
@@ -343,10 +256,33 @@ struct stamp {
     char text[256];
 };
 
+/// The functions of a registry, by their names: a hash table. To add, find or erase one takes the same time however many there are.
+class function_table {
+public:
+    /// Null if there is none of this name.
+    EXTENSIBLE_FUNCTION function_record* find(std::string_view name) const noexcept;
+    EXTENSIBLE_FUNCTION void add(ref<function_record> function);
+    /// Moves the last function to the place of the one that leaves.
+    EXTENSIBLE_FUNCTION void erase(const function_record& function) noexcept;
+    void clear() noexcept { all_.clear(), buckets_.clear(); }
+
+    /// In any order.
+    auto begin() const noexcept { return all_.begin(); }
+    auto end() const noexcept { return all_.end(); }
+    std::size_t size() const noexcept { return all_.size(); }
+    function_record& operator[](std::size_t index) const noexcept { return *all_[index]; }
+
+private:
+    EXTENSIBLE_FUNCTION function_record*& bucket_of(std::string_view name) noexcept;
+
+    std::vector<ref<function_record>> all_;
+    std::vector<function_record*> buckets_;  // the first function of each; at least as many as there are functions
+};
+
 /// The names of a registry, guarded by the registration lock.
 struct registry_contents {
-    std::vector<ref<function_record>> functions;  // in the order of their names
-    hook_sequence patterns;                       // hooks under patterns
+    function_table functions;
+    hook_order patterns;  // hooks under patterns
 };
 
 /// What an ext::registry owns. Shared by its functions and handles, which may outlive it. The stamp comes first. It can be
@@ -357,7 +293,6 @@ struct registry_record : stamp, counted {
     // Guarded by the registration lock.
     registry_contents* contents = nullptr;  // made when it is first locked
     std::uint64_t registrations = 0;
-    std::uint64_t marks = 0;  // the last one given to a hook_record
     bool sealed = false;
     bool closed = false;  // the ext::registry is gone
 
@@ -370,22 +305,22 @@ struct registry_record : stamp, counted {
     EXTENSIBLE_FUNCTION ~registry_record();
 
     /// Itself. Throws incompatible_module unless its stamp is that of the module that asks; before that nothing else is read.
-    EXTENSIBLE_FUNCTION registry_record& checked();
+    EXTENSIBLE_HIDDEN registry_record& checked();
 };
 
 // ---- What a call runs -----------------------------------------------------------------------------------------------
 
 /// One hook as a call sees it.
 struct hook_entry {
-    run_hook* run;  // null in the entry behind the last of a phase
-    void* object;   // what `run` is handed
+    run_hook* run;  // null in the entry after the last of a phase
+    void* object;   // what `run` receives
     hook_record* record;
 
-    // A hook that is awaited is guarded where that is done.
-    static hook_entry of(hook_record& hook, bool watched) noexcept {
-        const bool guarded = watched || hook.isolate || !hook.reentrant || hook.only_thread != 0 || hook.times != 0;
-        if (guarded && hook.erased.run_guarded && !hook.stage) return {hook.erased.run_guarded, &hook, &hook};
-        return {hook.erased.run, hook.object_to_run(), &hook};
+    /// For a hook with options, and for every hook while monitors watch: the hooks of which one runs in this turn. The first is the
+    /// entry's own; if a call skips it, the next one runs, which the first replaces. The entry after the last has no `run`. Null for
+    /// any other hook, which always runs.
+    const hook_entry* candidates() const noexcept {
+        return run == record->erased.run_guarded ? static_cast<const hook_entry*>(object) : nullptr;
     }
 };
 
@@ -394,23 +329,15 @@ struct change_step : counted {
     atomic<bool> happened{false};
 };
 
-/// A hook in a chain, which owns it.
-struct hook_link {
-    ref<hook_record> hook;
-    hook_link* next;
-};
-EXTENSIBLE_FUNCTION void free_chain(hook_link* first) noexcept;
-
 /// The enabled hooks of a function in running order, phase by phase: what one call runs. Never changed once it is published.
 /// Who replaces it retires it to the hazard domain, which destroys it when no call holds it.
 struct hook_list {
     const ref<function_record> function;
     const std::string_view name;             // the function's
-    std::size_t size = 0;                    // the number of hooks
-    const hook_entry* first[phase_count]{};  // of each phase; the entry behind the last of a phase has no `run`
-    std::size_t ends = 0;                    // how many of them return the end of their call
+    const hook_entry* first[phase_count]{};  // of each phase; the entry after the last of a phase has no `run`
+    bool has_ends = false;                   // one of them returns the end of its call
     const bool watched;                      // by monitors
-    bool only_start_hooks = true;            // and `ends` is 0
+    bool only_start_hooks = true;            // and none of them returns an end
 
     // Calls that hold the list without a hazard slot, each counted as `one_call`. And whether the last of them looks after it.
     static constexpr std::size_t left_to_calls = 1, one_call = 2;
@@ -420,162 +347,173 @@ struct hook_list {
     atomic<change_step*> step{nullptr};
     hook_list* successor = nullptr;  // set before `step`; used only while this list is still published
 
-    // Guarded by the hazard domain's mutex, from when it is retired on. The list is a holder of the hooks that it has and its
-    // successor has not.
-    hook_link* dropped = nullptr;
-    hook_list *older = nullptr, *newer = nullptr;   // the function's other retired lists
-    hook_list *next = nullptr, *previous = nullptr;  // of the same state in the domain
-    bool in_slot = false;                            // at the last look
+    // Guarded by the hazard domain's mutex, from when it is retired on.
+    hook_list* next = nullptr;  // in the domain's chain
+    bool in_slot = false;       // at the last look
 
-    /// Makes a list: its hooks are added in running order, at most as many as there is room for.
-    class writer {
+    /// Makes a list. Its hooks are added in running order. There is room for this many entries and candidates of entries.
+    class EXTENSIBLE_HIDDEN writer {
     public:
-        EXTENSIBLE_FUNCTION writer(function_record& function, std::size_t room, bool watched);
-        EXTENSIBLE_FUNCTION void add(hook_record& hook) noexcept;
-        EXTENSIBLE_FUNCTION hook_list* finish() noexcept;
+        writer(function_record& function, std::size_t entries, std::size_t candidates, bool watched);
+
+        /// `replaced(hook)` is the hook that runs if a call skips `hook`; null if there is none.
+        template <class Replaced>
+        EXTENSIBLE_COLD void add(hook_record& hook, Replaced replaced) noexcept {
+            if (!begin_hook(hook)) return;
+            for (hook_record* candidate = &hook; candidate; candidate = replaced(*candidate)) add_candidate(*candidate);
+            new (candidate_++) hook_entry{};
+        }
+        hook_list* finish() noexcept;
 
     private:
-        hook_list* list_;
-        hook_entry* at_;
-        std::size_t phase_ = 0;
-    };
+        void begin_phases(std::size_t end) noexcept;
+        bool begin_hook(hook_record& hook) noexcept;
+        void add_candidate(hook_record& hook) noexcept;
 
-    /// Copies: with a hook directly behind `before`, or as the first of its phase if that is null; without a hook.
-    EXTENSIBLE_FUNCTION hook_list* copy_with(hook_record& added, const hook_record* before) const;
-    EXTENSIBLE_FUNCTION hook_list* copy_without(const hook_record& leaving) const;
+        hook_list* list_;
+        hook_entry *entry_, *candidate_;  // where the next one comes
+        std::size_t phases_ = 0;          // that have begun
+    };
 
     EXTENSIBLE_FUNCTION static void free(hook_list* list) noexcept;
 
     const hook_entry* begin(phase when) const noexcept { return first[static_cast<std::size_t>(when)]; }
     const hook_entry* begin() const noexcept { return std::launder(reinterpret_cast<const hook_entry*>(this + 1)); }
 
-    /// Calls `visit` for the entries of all phases, in running order, until it returns true; tells whether it has.
+    /// Calls `visit` for each hook until it returns true. Returns whether it has.
     template <class Visitor>
     bool any_of(Visitor visit) const {
-        for (const hook_entry* entry : first)
-            for (; entry->run; ++entry)
-                if (visit(*entry)) return true;
+        for (const hook_entry* entry : first) {
+            for (; entry->run; ++entry) {
+                const hook_entry* candidate = entry->candidates();
+                if (!candidate && visit(*entry->record)) return true;
+                for (; candidate && candidate->run; ++candidate)
+                    if (visit(*candidate->record)) return true;
+            }
+        }
         return false;
     }
 
     /// Whether it has a hook of the group.
     bool contains(const hook_group& hooks) const noexcept {
-        return any_of([&](const hook_entry& entry) { return hooks.has(*entry.record); });
+        return any_of([&](const hook_record& hook) { return hooks.has(hook); });
     }
 
 private:
     hook_list(function_record& of, bool is_watched) noexcept : function(&of), name(of.name), watched(is_watched) {}
     ~hook_list() = default;
-
-    EXTENSIBLE_FUNCTION static hook_list* allocate(function_record& function, std::size_t room, bool watched);
-    EXTENSIBLE_FUNCTION hook_list* copy(const hook_entry* left, hook_record* between, const hook_entry* right) const;
-    EXTENSIBLE_FUNCTION void find_phases() noexcept;
-    hook_entry* entries() noexcept { return reinterpret_cast<hook_entry*>(this + 1); }
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION void free_chain(hook_link* first) noexcept {
-    while (first) delete std::exchange(first, first->next);
-}
-
 // The records' constructors and destructors are here, where all that they refer to is complete.
-EXTENSIBLE_FUNCTION hook_group::~hook_group() = default;
-EXTENSIBLE_FUNCTION plugin_record::plugin_record(registry_record& home, std::string_view called, bool isolates,
+hook_group::~hook_group() = default;
+plugin_record::plugin_record(registry_record& home, std::string_view called, bool isolates,
                                                  bool is_reentrant)
     : hook_group(nullptr), name(called), isolate(isolates), reentrant(is_reentrant) {
     registry = ref(&home);
     registered = true;
 }
-EXTENSIBLE_FUNCTION plugin_record::~plugin_record() = default;
-EXTENSIBLE_FUNCTION hook_record::hook_record(std::string_view called, std::string_view under)
+plugin_record::~plugin_record() = default;
+hook_record::hook_record(std::string_view called, std::string_view under)
     : hook_group(this), pattern(under), id(called) {}
-EXTENSIBLE_FUNCTION hook_record::~hook_record() { destroy_object(); }  // one that was never registered has its object still
-EXTENSIBLE_FUNCTION hook_sequence::~hook_sequence() {
-    for (entry* e : order_) delete e;
-}
-EXTENSIBLE_FUNCTION function_record::function_record(std::string_view called, const ref<registry_record>& home)
+hook_record::~hook_record() { destroy_object(); }  // one that was never registered has its object still
+function_record::function_record(std::string_view called, const ref<registry_record>& home)
     : name(called), registry(home) {}
-EXTENSIBLE_FUNCTION function_record::~function_record() = default;
-EXTENSIBLE_FUNCTION registry_record::~registry_record() { delete contents; }
+function_record::~function_record() = default;
+registry_record::~registry_record() { delete contents; }
 
-EXTENSIBLE_FUNCTION bool function_record::is_wanted() const noexcept {
+bool function_record::is_wanted() const noexcept {
     if (sites) return true;
-    for (const hook_record& hook : hooks)
-        if (hook.function) return true;
+    for (const ordered_hook& each : hooks)
+        if (each.hook->function) return true;
     return false;
 }
 
-// A list that has room for so many hooks. The sizes are few: each list replaces one that is a little shorter or longer, so its memory
-// can be used again.
-EXTENSIBLE_FUNCTION hook_list* hook_list::allocate(function_record& function, std::size_t room, bool watched) {
-    static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
-    std::size_t step = 1;
-    while (step * 8 < room) step *= 2;
-    const std::size_t capacity = (room / step + 1) * step + phase_count;
-    void* const memory = ::operator new(sizeof(hook_list) + capacity * sizeof(hook_entry));
-    return new (memory) hook_list(function, watched);
+// The hash function is FNV-1a. That of the standard library is in <functional>, which takes long to compile.
+function_record*& function_table::bucket_of(std::string_view name) noexcept {
+    std::uint64_t hash = 14695981039346656037u;
+    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    return buckets_[static_cast<std::size_t>((hash ^ hash >> 32) % buckets_.size())];
 }
 
-EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& function, std::size_t room, bool watched)
-    : list_(allocate(function, room, watched)), at_(list_->entries()) {}
+function_record* function_table::find(std::string_view name) const noexcept {
+    if (buckets_.empty()) return nullptr;
+    function_record* found = const_cast<function_table*>(this)->bucket_of(name);
+    while (found && found->name != name) found = found->next_of_bucket;
+    return found;
+}
 
-EXTENSIBLE_FUNCTION void hook_list::writer::add(hook_record& hook) noexcept {
-    for (; phase_ != static_cast<std::size_t>(hook.when); ++phase_) new (at_++) hook_entry{};
-    new (at_++) hook_entry(hook_entry::of(hook, list_->watched));
-    ++list_->size;
-    list_->ends += hook.erased.returns_end;
+void function_table::add(ref<function_record> function) {
+    function_record& added = *function;
+    added.index = all_.size();
+    all_.push_back(std::move(function));
+    EXTENSIBLE_TRY {
+        if (all_.size() > buckets_.size()) {
+            std::vector<function_record*> more(2 * all_.size());
+            buckets_.swap(more);
+            for (const ref<function_record>& each : all_)
+                each->next_of_bucket = std::exchange(bucket_of(each->name), each.get());
+            return;
+        }
+    } EXTENSIBLE_CATCH(...) {
+        all_.pop_back();
+        EXTENSIBLE_RETHROW;
+    }
+    added.next_of_bucket = std::exchange(bucket_of(added.name), &added);
+}
+
+void function_table::erase(const function_record& function) noexcept {
+    function_record** at = &bucket_of(function.name);
+    while (*at != &function) at = &(*at)->next_of_bucket;
+    *at = function.next_of_bucket;
+    const std::size_t index = function.index;
+    std::swap(all_[index], all_.back());
+    all_[index]->index = index;
+    all_.pop_back();
+}
+
+EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& function, std::size_t entries, std::size_t candidates, bool watched) {
+    static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
+    void* const memory = ::operator new(sizeof(hook_list) + (entries + phase_count + candidates) * sizeof(hook_entry));
+    list_ = new (memory) hook_list(function, watched);
+    entry_ = reinterpret_cast<hook_entry*>(list_ + 1);
+    candidate_ = entry_ + entries + phase_count;
+}
+
+EXTENSIBLE_FUNCTION void hook_list::writer::begin_phases(std::size_t end) noexcept {
+    for (; phases_ < end; ++phases_) {
+        if (phases_ != 0) new (entry_++) hook_entry{};  // after the last one of the phase before
+        list_->first[phases_] = entry_;
+    }
+}
+
+// Returns whether the hook has candidates.
+EXTENSIBLE_FUNCTION bool hook_list::writer::begin_hook(hook_record& hook) noexcept {
+    begin_phases(static_cast<std::size_t>(hook.when) + 1);
+    const bool guarded = hook.erased.run_guarded && (list_->watched || hook.has_options());
+    if (guarded) new (entry_++) hook_entry{hook.erased.run_guarded, candidate_, &hook};
+    else new (entry_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
+    list_->has_ends |= hook.erased.returns_end;
+    list_->only_start_hooks &= hook.when == phase::start && !hook.erased.returns_end;
+    return guarded;
+}
+
+EXTENSIBLE_FUNCTION void hook_list::writer::add_candidate(hook_record& hook) noexcept {
+    new (candidate_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
+    list_->has_ends |= hook.erased.returns_end;
+    list_->only_start_hooks &= !hook.erased.returns_end;
 }
 
 EXTENSIBLE_FUNCTION hook_list* hook_list::writer::finish() noexcept {
-    for (; phase_ != phase_count; ++phase_) new (at_++) hook_entry{};
-    list_->find_phases();
+    begin_phases(phase_count);
+    new (entry_) hook_entry{};
     return list_;
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::copy_with(hook_record& added, const hook_record* before) const {
-    const hook_entry* place = begin(added.when);
-    if (before && before->when == added.when) while (place++->record != before) {}
-    return copy(place, &added, place);
-}
-
-EXTENSIBLE_FUNCTION hook_list* hook_list::copy_without(const hook_record& leaving) const {
-    const hook_entry* place = begin(leaving.when);
-    while (place->record != &leaving) ++place;
-    return copy(place, nullptr, place + 1);
-}
-
-// The entries up to `left`, one of the hook between if that is not null, and the entries from `right` on.
-EXTENSIBLE_FUNCTION hook_list* hook_list::copy(const hook_entry* left, hook_record* between, const hook_entry* right) const {
-    const std::size_t count = size - static_cast<std::size_t>(right - left) + (between != nullptr);
-    hook_list* const list = allocate(*function, count, watched);
-    hook_entry* at = list->entries();
-    list->size = count;
-    list->ends = ends;
-    for (const hook_entry* entry = begin(); entry != left; ++entry) new (at++) hook_entry(*entry);
-    if (between) {
-        new (at++) hook_entry(hook_entry::of(*between, watched));
-        list->ends += between->erased.returns_end;
-    }
-    for (const hook_entry* gone = left; gone != right; ++gone) list->ends -= gone->record->erased.returns_end;
-    for (const hook_entry* entry = right; entry != begin() + size + phase_count; ++entry) new (at++) hook_entry(*entry);
-    list->find_phases();
-    return list;
-}
-
-EXTENSIBLE_FUNCTION void hook_list::find_phases() noexcept {
-    const hook_entry* at = entries();
-    for (const hook_entry*& of_phase : first) {
-        of_phase = at;
-        while (at++->run) {}
-    }
-    only_start_hooks = !begin(phase::around)->run && !begin(phase::end)->run && ends == 0;
-}
-
-EXTENSIBLE_FUNCTION void hook_list::free(hook_list* list) noexcept {
-    free_chain(list->dropped);
+void hook_list::free(hook_list* list) noexcept {
     // Relaxed: nobody else has the list any more.
     const ref<change_step> step(ref<change_step>::adopted{list->step.load(std::memory_order_relaxed)});
     list->~hook_list();

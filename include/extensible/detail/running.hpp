@@ -1,7 +1,11 @@
 #pragma once
 
 // How does a hook run that has options or is watched by monitors, or is in a call that is awaited? And the ends that start hooks
-// returned?
+// returned? What must stay true:
+//
+// 1. In the turn of an entry with candidates at most one of them runs: the first that the call does not skip. See hook_entry.
+// 2. A call skips a hook before it begins, and for good: a run that is claimed counts, also if it throws.
+// 3. Monitors are notified of each run and of each hook that is skipped.
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
@@ -66,8 +70,11 @@ private:
     time_point since_ = 0, inside_ = 0;
 };
 
-/// Whether the hook begins on this thread, which counts then. One that has begun as often as it may is removed.
-EXTENSIBLE_FUNCTION bool begins(hook_record& hook);
+/// The first of the candidates that the call does not skip; null if it skips them all.
+EXTENSIBLE_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call);
+
+/// The hook that runs in the turn of an entry of a call that is awaited; null if the call skips it.
+EXTENSIBLE_FUNCTION const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call, const counting_guard& held);
 
 /// The run of a hook that is awaited, from when it is begun until it is destroyed: also where the call is, while it is suspended.
 class awaited_run {
@@ -77,27 +84,22 @@ public:
     awaited_run& operator=(const awaited_run&) = delete;
     EXTENSIBLE_FUNCTION ~awaited_run();
 
-    /// Whether the hook is to run. If not, it is skipped, and the monitors have been told.
-    bool begins() const noexcept { return begins_; }
     void threw() noexcept { ending_ = hook_watch::ending::threw; }  // otherwise it has returned
 
     /// Null where no monitor watches.
     hook_watch* watch() noexcept { return watch_ ? &watch_ : nullptr; }
 
 private:
-    EXTENSIBLE_FUNCTION void tell();
-
     const counting_guard& held_;
     hook_watch watch_;
-    const bool begins_;
     hook_watch::ending ending_ = hook_watch::ending::returned;
 };
 
 /// Runs the ends that start hooks returned in this call, the last one first.
-EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call);
+EXTENSIBLE_HIDDEN void run_ends(call_fields& call);
 
 /// Runs a start hook that is not awaited, in a call that is.
-EXTENSIBLE_CALL_FUNCTION void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
+EXTENSIBLE_HIDDEN void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
 
 /// As those in outcome.hpp, in a call that is awaited: what they report is told on a thread that counts as inside of the call.
 EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held);
@@ -116,15 +118,19 @@ public:
         if (!done_) abandon();
     }
 
-    /// The next one to run; null behind the last.
-    const hook_entry* next() noexcept { return next_->run ? next_++ : nullptr; }
+    /// The next one to run; null after the last.
+    const hook_entry* next() {
+        while (next_->run)
+            if (const hook_entry* const hook = hook_in_turn(*next_++, call_, held_)) return hook;
+        return nullptr;
+    }
 
     /// Runs one that is not awaited, also on a thread that has no memory for its slots.
-    EXTENSIBLE_CALL_FUNCTION void run(const hook_entry& hook);
+    EXTENSIBLE_HIDDEN void run(const hook_entry& hook);
 
     /// Behind the last one.
     void run_ends() {
-        if (held_.list()->ends != 0) run_ends_on_this_thread();
+        if (held_.list()->has_ends) run_ends_on_this_thread();
         done_ = true;
     }
 
@@ -146,31 +152,31 @@ private:
 // ---- Monitors -------------------------------------------------------------------------------------------------------
 
 // Acquire, as the load of a call that looks for hooks: see extensible::operator().
-EXTENSIBLE_FUNCTION hook_watch::hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept
+hook_watch::hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept
     : hook_(hook), call_(call), when_(when), watching_(hook.registry->monitors.hooks.load(std::memory_order_acquire) != nullptr) {
     if (!watching_) return;
     look();
     since_ = now();
 }
 
-EXTENSIBLE_FUNCTION hook_watch::~hook_watch() = default;
+hook_watch::~hook_watch() = default;
 
 // From here on what changes is the hook's doing.
-EXTENSIBLE_FUNCTION void hook_watch::look() noexcept {
+void hook_watch::look() noexcept {
     const call_operations& operations = access::operations(call_);
     had_result_ = operations.has_result(&call_);
     operations.take_mark(&call_);
     exception_ = call_.exception;
 }
 
-EXTENSIBLE_FUNCTION hook_watch::inside::inside(hook_watch& watch) noexcept : watch_(watch) {}
+hook_watch::inside::inside(hook_watch& watch) noexcept : watch_(watch) {}
 
-EXTENSIBLE_FUNCTION hook_watch::inside::~inside() {
+hook_watch::inside::~inside() {
     watch_.inside_ += now() - since_;
     watch_.look();
 }
 
-EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
+void hook_watch::tell(ending how) {
     if (!watching_) return;
     const time_point took = now() - since_;
     const call_operations& operations = access::operations(call_);
@@ -196,8 +202,13 @@ EXTENSIBLE_FUNCTION void hook_watch::tell(ending how) {
 
 // ---- Options --------------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_FUNCTION bool begins(hook_record& hook) {
-    if (hook.only_thread != 0 && hook.only_thread != this_thread_id()) return false;
+EXTENSIBLE_FUNCTION bool has_result(call_fields& call) noexcept { return access::operations(call).has_result(&call); }
+
+// Whether the hook is to run in this call, on this thread. Then the run counts. A hook that has begun as often as it may is removed.
+EXTENSIBLE_FUNCTION bool claim_run(hook_record& hook, call_fields& call) {
+    if (hook.fallback && has_result(call)) return false;
+    if (hook.only_thread != 0 && hook.only_thread != hook.registry->domain->this_thread().number) return false;
+    if (!hook.reentrant && running_hook::is_running(hook)) return false;
     if (hook.times == 0) return true;
     const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
     EXTENSIBLE_TRY {
@@ -208,19 +219,28 @@ EXTENSIBLE_FUNCTION bool begins(hook_record& hook) {
     return before < hook.times;
 }
 
-/// A run of a hook that has options or is watched, or of the end that it returned.
+const hook_entry* choose(const hook_entry* candidates, call_fields& call) {
+    for (const hook_entry* hook = candidates; hook->run; ++hook) {
+        if (claim_run(*hook->record, call)) return hook;
+        hook_watch(*hook->record, hook->record->when, call).tell(hook_watch::ending::skipped);
+        if (hook->record->fallback && has_result(call)) break;  // what it replaces is not needed either
+    }
+    return nullptr;
+}
+
+const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call, const counting_guard& held) {
+    const hook_entry* const candidates = entry.candidates();
+    if (!candidates) return &entry;
+    const counting_guard::on_this_thread here(held, std::nothrow);
+    return choose(candidates, call);
+}
+
+/// A run of a hook, or of the end that it returned.
 class EXTENSIBLE_HIDDEN guarded_run {
 public:
     guarded_run(hook_record& hook, phase when, call_fields& call) noexcept : hook_(hook), call_(call), watch_(hook, when, call) {}
 
-    /// Whether the hook is to run. If not, it is skipped, and the monitors have been told.
-    bool begins() {
-        const bool runs = (hook_.reentrant || !running_hook::is_running(hook_)) && detail::begins(hook_);
-        if (!runs) watch_.tell(hook_watch::ending::skipped);
-        return runs;
-    }
-
-    /// Runs it, or its end. False where that threw and the hook is isolated: it is reported. What any other throws goes on.
+    /// Runs it, or its end. False if that threw and the hook is isolated: it is reported. What any other throws goes on.
     bool run(run_hook* what, void* object, void* inside) {
         const running_hook::scope running(hook_.reentrant ? nullptr : &hook_);
         EXTENSIBLE_TRY {
@@ -228,7 +248,7 @@ public:
         } EXTENSIBLE_CATCH(...) {
             if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
             watch_.tell(hook_watch::ending::threw);
-            if (!hook_.isolate) EXTENSIBLE_RETHROW;
+            if (!hook_.isolate || is_refusal()) EXTENSIBLE_RETHROW;
             report_isolated(hook_, call_.name);
             return false;
         }
@@ -244,18 +264,10 @@ private:
     hook_watch watch_;
 };
 
-EXTENSIBLE_FUNCTION awaited_run::awaited_run(hook_record& hook, call_fields& call, const counting_guard& held)
-    : held_(held), watch_(hook, hook.when, call), begins_(detail::begins(hook)) {
-    if (begins_) return;
-    ending_ = hook_watch::ending::skipped;
-    tell();  // before an around hook's inside, which is not its doing
-}
+awaited_run::awaited_run(hook_record& hook, call_fields& call, const counting_guard& held)
+    : held_(held), watch_(hook, hook.when, call) {}
 
-EXTENSIBLE_FUNCTION awaited_run::~awaited_run() {
-    if (begins_) tell();
-}
-
-EXTENSIBLE_FUNCTION void awaited_run::tell() {
+awaited_run::~awaited_run() {
     if (!watch_) return;
     const counting_guard::on_this_thread here(held_, std::nothrow);
     watch_.tell(ending_);
@@ -272,7 +284,7 @@ EXTENSIBLE_FUNCTION void run_end(call_end* end, call_fields& call) {
     guarded_run(*end->hook, phase::end, call).run(end->run, end, nullptr);
 }
 
-EXTENSIBLE_CALL_BODY void run_ends(call_fields& call) {
+EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call) {
     while (call_end* const end = access::ends(call).take_last()) {
         const hook_record& hook = *end->hook;
         EXTENSIBLE_TRY {
@@ -285,32 +297,32 @@ EXTENSIBLE_CALL_BODY void run_ends(call_fields& call) {
 
 // ---- Awaited calls --------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_CALL_BODY void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held) {
+EXTENSIBLE_CALL_FUNCTION void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held) {
     const counting_guard::on_this_thread here(held);
-    hook.run(hook.object, &call, nullptr);
+    guarded_run(*hook.record, hook.record->when, call).run(hook.run, hook.object, nullptr);
 }
 
-EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {
+bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {
     const counting_guard::on_this_thread here(held, std::nothrow);
     return keep_or_isolate(call, hook);
 }
 
-EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller, const counting_guard& held) {
+void displace_exception(call_fields& call, const hook_record& caller, const counting_guard& held) {
     const counting_guard::on_this_thread here(held, std::nothrow);
     displace_exception(call, caller);
 }
 
-EXTENSIBLE_CALL_BODY void awaited_end_hooks::run(const hook_entry& hook) {
+EXTENSIBLE_CALL_FUNCTION void awaited_end_hooks::run(const hook_entry& hook) {
     const counting_guard::on_this_thread here(held_, std::nothrow);
-    hook.run(hook.object, &call_, nullptr);
+    guarded_run(*hook.record, hook.record->when, call_).run(hook.run, hook.object, nullptr);
 }
 
-EXTENSIBLE_FUNCTION void awaited_end_hooks::run_ends_on_this_thread() {
+void awaited_end_hooks::run_ends_on_this_thread() {
     const counting_guard::on_this_thread here(held_, std::nothrow);
     detail::run_ends(call_);
 }
 
-EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
+void awaited_end_hooks::abandon() noexcept {
     EXTENSIBLE_TRY {
         const counting_guard::on_this_thread here(held_, std::nothrow);
         run_abandoned();
@@ -320,7 +332,7 @@ EXTENSIBLE_FUNCTION void awaited_end_hooks::abandon() noexcept {
     while (call_end* const end = access::ends(call_).take_last()) end->destroy(end);
 }
 
-EXTENSIBLE_FUNCTION void awaited_end_hooks::run_abandoned() {
+void awaited_end_hooks::run_abandoned() {
     const auto run = [&](const hook_record& hook, auto run_it) {
         EXTENSIBLE_TRY {
             run_it();
@@ -329,17 +341,15 @@ EXTENSIBLE_FUNCTION void awaited_end_hooks::run_abandoned() {
         }
     };
     if (call_.exception) {
-        const hook_record* nearest = nullptr;  // the next one, or the last one
-        held_.list()->any_of([&](const hook_entry& entry) {
-            nearest = entry.record;
-            return &entry == next_;
-        });
+        const hook_record* nearest = next_->record;  // without a next one, the last one
+        if (!nearest) held_.list()->any_of([&](const hook_record& hook) { return nearest = &hook, false; });
         displace_exception(call_, *nearest);
     }
     if constexpr (EXTENSIBLE_EXCEPTIONS)
         call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
     while (const hook_entry* const hook = next())
-        if (!hook->record->stage) run(*hook->record, [&] { hook->run(hook->object, &call_, nullptr); });
+        if (!hook->record->stage)
+            run(*hook->record, [&] { guarded_run(*hook->record, phase::end, call_).run(hook->run, hook->object, nullptr); });
     while (call_end* const end = access::ends(call_).take_last()) {
         const hook_record& hook = *end->hook;
         run(hook, [&] { run_end(end, call_); });

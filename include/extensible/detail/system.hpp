@@ -1,8 +1,8 @@
 #pragma once
 
 // What does the operating system give? Locks, a way to wait and to wake, a barrier for all threads of the process, thread-local
-// pointers, what runs when a thread ends, and what runs around fork(). Everything here is constant-initialized, so it can be used
-// before main and after it has returned.
+// pointers, and what runs when a thread ends. Everything here is constant-initialized, so it can be used before main and after it has
+// returned.
 //
 // What is here for macOS is untested, and Windows is tested with MinGW and Wine only.
 //
@@ -145,7 +145,7 @@ private:
     pthread_mutex_t native_ = PTHREAD_MUTEX_INITIALIZER;
 };
 
-/// Lets threads wait for a change of what a mutex guards. Waiting is a cancellation point: the lock is held again then.
+/// Lets threads wait for a change of what a mutex guards. A thread must not be cancelled while it waits.
 class condition {
 public:
     condition() noexcept {
@@ -164,10 +164,10 @@ public:
     ~condition() { static_cast<void>(pthread_cond_destroy(&native_)); }
 
     /// The mutex is held before and after, and let go of meanwhile.
-    void wait(mutex& held) { pthread_cond_wait(&native_, &held.native_); }
+    void wait(mutex& held) noexcept { pthread_cond_wait(&native_, &held.native_); }
 
     /// As wait(), but no longer than to `until`.
-    void wait_until(mutex& held, time_point until);
+    void wait_until(mutex& held, time_point until) noexcept;
 
     void notify_all() noexcept { pthread_cond_broadcast(&native_); }
 
@@ -181,7 +181,7 @@ inline time_point now() noexcept {
     return time_point{at.tv_sec} * 1'000'000'000 + at.tv_nsec;
 }
 
-inline void condition::wait_until(mutex& held, time_point until) {
+inline void condition::wait_until(mutex& held, time_point until) noexcept {
     timespec at{};
 #if defined(__APPLE__)
     const time_point left = until > now() ? until - now() : 0;
@@ -276,15 +276,6 @@ EXTENSIBLE_HIDDEN void call_at_thread_end() {
     // In a function, because MinGW cannot link two such variables outside of one; and empty, because MinGW frees it before that.
     static thread_local thread_end end;
     end.touch();
-}
-
-/// Has these functions called around each fork(): before it, and after it in the parent and in the child.
-inline void call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
-#if defined(_WIN32)
-    static_cast<void>(before), static_cast<void>(in_parent), static_cast<void>(in_child);
-#else
-    pthread_atfork(before, in_parent, in_child);
-#endif
 }
 
 // ---- The process-wide barrier: one side of a store-then-load handshake does without its fence when the other side can make every
