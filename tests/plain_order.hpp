@@ -1,101 +1,61 @@
 #pragma once
 
-// In which order do hooks run? The rules of detail/order.hpp as plainly as they can be written: everything anew, and slow.
+// In which order do hooks run? The rules of detail/order.hpp as plainly as they can be written: from scratch, and slow.
 
 #include <algorithm>
 #include <cstddef>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 /// The `before` and `after` of hooks go round in a circle.
 struct plain_order_cycle {};
 
-/// Puts hooks of one phase in order. A Hook has `id`, `pattern`, `priority`, `before`, `after`, `number`, `replaces` and `takes_place`:
-/// as a hook_record has them.
+/// Puts hooks of one phase in order. A Hook has `id`, `pattern`, `priority`, `before`, `after`, `number`, `replaces` and `takes_place`,
+/// as a hook_record has them. Throws plain_order_cycle.
 template <class Hook>
-class plain_order {
-public:
-    explicit plain_order(const std::vector<Hook*>& hooks) {
-        for (Hook* hook : hooks) {
-            const Hook* const place = place_of(*hook, hooks);
-            nodes_.push_back({hook, place, place->priority});
-        }
-        for (node& n : nodes_) {
-            for (const std::string& id : n.place->after)
-                for (node& earlier : nodes_)
-                    if (!id.empty() && earlier.hook->id == id) {
-                        n.runs_after.push_back(&earlier);
-                        earlier.followers.push_back(&n);
-                    }
-            for (const std::string& id : n.place->before)
-                for (node& later : nodes_)
-                    if (!id.empty() && later.hook->id == id) later.forerunners.push_back(&n);
-        }
-    }
-
-    /// Throws plain_order_cycle.
-    std::vector<Hook*> run() {
-        std::vector<node*> sorted;  // everything behind what it must run after
-        for (node& n : nodes_) sort_from(n, sorted);
-        for (node* n : sorted)
-            for (node* earlier : n->runs_after) n->priority = std::max(n->priority, earlier->priority);
-        for (std::size_t at = sorted.size(); at-- > 0;)
-            for (node* earlier : sorted[at]->forerunners) earlier->priority = std::min(earlier->priority, sorted[at]->priority);
-        sort(sorted);
-        for (node& n : nodes_) sort(n.runs_after), sort(n.forerunners), sort(n.followers);
-        for (node* n : sorted) place_when_due(*n);
-        return placed_;
-    }
-
-private:
-    struct node {
-        Hook* hook;
-        const Hook* place;  // states its place: itself, or the one that it replaces
-        int priority;       // what it counts with
-        std::vector<node*> runs_after{}, followers{}, forerunners{};
-        enum { unseen, open, sorted } mark = unseen;
-        bool due = false, placed = false;
+std::vector<Hook*> plain_order(const std::vector<Hook*>& hooks) {
+    using turn = std::pair<int, unsigned long long>;
+    const auto names = [](const auto& ids, const Hook& hook) {
+        return !hook.id.empty() && std::find(ids.begin(), ids.end(), hook.id) != ids.end();
     };
+    const std::size_t count = hooks.size();
 
-    static const Hook* place_of(const Hook& hook, const std::vector<Hook*>& hooks) {
-        if (hook.takes_place && !hook.id.empty())
-            for (const Hook* other : hooks)
-                if (!other->replaces && other->id == hook.id && other->pattern == hook.pattern) return other;
-        return &hook;
+    // Rule 1.
+    std::vector<const Hook*> place(hooks.begin(), hooks.end());
+    std::vector<turn> own(count);
+    for (std::size_t i = 0; i != count; ++i) {
+        for (const Hook* other : hooks)
+            if (hooks[i]->takes_place && !other->replaces && other->id == hooks[i]->id && other->pattern == hooks[i]->pattern) place[i] = other;
+        own[i] = {place[i]->priority, place[i]->number};
     }
-    static void sort(std::vector<node*>& nodes) {
-        const auto rank = [](const node* n) {
-            return std::tuple(n->priority, n->place->priority, n->place->number, n->hook->number);
+
+    // Rule 2, until nothing changes any more.
+    std::vector<turn> taken = own;
+    for (bool again = true; again;) {
+        again = false;
+        for (std::size_t i = 0; i != count; ++i)
+            for (std::size_t j = 0; j != count; ++j)
+                if (i != j && names(place[i]->before, *hooks[j]) && taken[j] < taken[i]) taken[i] = taken[j], again = true;
+    }
+
+    // Rules 3 and 4.
+    std::vector<Hook*> order;
+    std::vector<bool> has_run(count);
+    while (order.size() != count) {
+        const auto waits = [&](std::size_t i) {
+            for (std::size_t j = 0; j != count; ++j)
+                if (i != j && !has_run[j] && (names(place[i]->after, *hooks[j]) || names(place[j]->before, *hooks[i]))) return true;
+            return false;
         };
-        std::sort(nodes.begin(), nodes.end(), [&](const node* a, const node* b) { return rank(a) < rank(b); });
+        const auto rank = [&](std::size_t i) { return std::tuple(taken[i], own[i], hooks[i]->number); };
+        std::size_t next = count;
+        for (std::size_t i = 0; i != count; ++i)
+            if (!has_run[i] && !waits(i) && (next == count || rank(i) < rank(next))) next = i;
+        if (next == count) throw plain_order_cycle();
+        has_run[next] = true;
+        order.push_back(hooks[next]);
     }
-    static void sort_from(node& n, std::vector<node*>& sorted) {
-        if (n.mark == node::sorted) return;
-        if (n.mark == node::open) throw plain_order_cycle();
-        n.mark = node::open;
-        for (node* earlier : n.runs_after) sort_from(*earlier, sorted);
-        for (node* earlier : n.forerunners) sort_from(*earlier, sorted);
-        n.mark = node::sorted;
-        sorted.push_back(&n);
-    }
-    void place_when_due(node& n) {
-        n.due = true;
-        for (node* earlier : n.runs_after)
-            if (!earlier->placed) return;
-        place(n);
-    }
-    void place(node& n) {
-        if (n.placed) return;
-        for (node* earlier : n.runs_after) place(*earlier);
-        for (node* earlier : n.forerunners) place(*earlier);
-        if (n.placed) return;  // a follower of one of those
-        n.placed = true;
-        placed_.push_back(n.hook);
-        for (node* follower : n.followers)
-            if (follower->due) place_when_due(*follower);
-    }
-
-    std::vector<node> nodes_;
-    std::vector<Hook*> placed_;
-};
+    return order;
+}

@@ -44,7 +44,7 @@ struct function_info {
 
 /// Returns what registry.functions() does, as a table to be read: a line for each hook, in running order, under its function.
 /// A hook's state is `runs`, `disabled`, `replaced by ...`, `waits` if no code has wrapped the function, or `skipped` if only one
-/// of hook and function is awaited. After it come the ids in its `before` and `after` that no hook has.
+/// of hook and function is awaited. After the table comes a line for each hook that names ids which no hook has in `before` or `after`.
 EXTENSIBLE_LAZY_FUNCTION std::string describe(const registry& registry);
 
 /// Throws error if hooks wait for a name that is probably misspelt; the text lists all such faults:
@@ -103,6 +103,15 @@ EXTENSIBLE_LAZY_FUNCTION bool is_nearly(std::string_view text, std::string_view 
     return changes != 0 && changes <= 2 && 2 * changes <= text.size();
 }
 
+// A line about the ids that a hook states and no hook has; empty without any.
+EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& function, const hook_info& hook) {
+    std::string ids;
+    for (const std::string& id : hook.unknown_ids) ids += join({ids.empty() ? "'" : ", '", id, "'"});
+    if (ids.empty()) return {};
+    return join({function.name, ": the ", text_of(hook.phase, hook.id, hook.pattern, hook.owner), " names ids that no ",
+                 to_string(hook.phase), " hook has: ", ids, "\n"});
+}
+
 // Cells, row by row, as text: each column is as wide as its widest cell, and that of numbers is aligned to the right.
 EXTENSIBLE_LAZY_FUNCTION std::string table_of(const std::vector<std::string>& cells, std::size_t columns, std::size_t number_column) {
     std::vector<std::size_t> width(columns);
@@ -149,7 +158,6 @@ EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
     const auto state_of = [](const function_info& function, const hook_info& hook) {
         std::string state = !hook.enabled ? "disabled" : !function.wrapped ? "waits" : !hook.suits ? "skipped" : "runs";
         if (hook.enabled && !hook.replaced_by.empty()) state = "replaced by " + hook.replaced_by;
-        for (const std::string& id : hook.unknown_ids) state += detail::join({"; no hook has the id '", id, "'"});
         return state;
     };
     std::vector<std::string> cells;
@@ -158,6 +166,7 @@ EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
     };
     add_row({"FUNCTION", "PHASE", "HOOK", "OWNER", "PRIORITY", "STATE", "SIGNATURE"});
     const std::size_t columns = cells.size();
+    std::string unknown;
     for (const function_info& function : registry.functions()) {
         std::string_view name = function.name, signature = function.signature;
         if (function.hooks.empty()) add_row({name, "", "", "", "", "no hooks", signature});
@@ -166,9 +175,10 @@ EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
             add_row({name, to_string(hook.phase), (hook.id.empty() ? "-" : hook.id) + via, hook.owner, detail::text_of(hook.priority),
                      state_of(function, hook), signature});
             name = signature = "";  // once for each function
+            unknown += detail::text_of_unknown_ids(function, hook);
         }
     }
-    return detail::table_of(cells, columns, 4);
+    return detail::table_of(cells, columns, 4) + unknown;
 }
 
 namespace detail {
@@ -178,15 +188,15 @@ EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function
     std::string faults;
     for (const std::string& id : stating.unknown_ids) {
         const hook_info* same = nullptr;
-        const hook_info* near = nullptr;
+        const hook_info* similar = nullptr;
         for (const hook_info& other : function.hooks) {
             if (other.phase != stating.phase && other.id == id) same = &other;
-            if (other.phase == stating.phase && is_nearly(id, other.id)) near = &other;
+            if (other.phase == stating.phase && is_nearly(id, other.id)) similar = &other;
         }
-        if (!same && !near) continue;
+        if (!same && !similar) continue;
         faults += join({"\n", function.name, ": the ", text_of(stating.phase, stating.id, stating.pattern, stating.owner), " names '", id,
                         "' in its order, which no ", to_string(stating.phase), " hook has: "});
-        faults += near ? join({"did you mean '", near->id, "'?"}) : join({article(same->phase), to_string(same->phase), " hook has it"});
+        faults += similar ? join({"did you mean '", similar->id, "'?"}) : join({article(same->phase), to_string(same->phase), " hook has it"});
     }
     return faults;
 }
@@ -200,10 +210,10 @@ EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
         for (const hook_info& hook : function.hooks) faults += detail::faults_of_ids(function, hook);
         if (function.wrapped || detail::is_pattern(function.name)) continue;
         faults += detail::join({"\n", function.name, ": hooks wait for this function, which no code has wrapped"});
-        const function_info* near = nullptr;
+        const function_info* similar = nullptr;
         for (const function_info& other : functions)
-            if (other.wrapped && detail::is_nearly(function.name, other.name)) near = &other;
-        if (near) faults += detail::join({": did you mean ", near->name, "?"});
+            if (other.wrapped && detail::is_nearly(function.name, other.name)) similar = &other;
+        if (similar) faults += detail::join({": did you mean ", similar->name, "?"});
     }
     if (!faults.empty()) detail::raise<error>("ext::check_pending: some hooks wait for names that are probably misspelt" + faults);
 }

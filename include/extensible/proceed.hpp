@@ -44,12 +44,13 @@ public:
 private:
     friend detail::access;
     using shared = detail::inside_of_call<void>;
-    proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
+    proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller), hook_(caller.record) {}
 
     EXTENSIBLE_HIDDEN static void run(const shared& call, const detail::hook_entry& hook);
 
     const shared& call_;
-    const detail::hook_entry& caller_;  // the hook that this is handed to; the next one is behind it
+    const detail::hook_entry& caller_;  // the next one is behind it
+    const detail::hook_record* hook_;   // that this is handed to: the caller's, or one that it replaces
     bool called_ = false;
 };
 
@@ -66,7 +67,7 @@ public:
 private:
     friend detail::access;
     using shared = detail::inside_of_call<Stage>;
-    awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller) {}
+    awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller), hook_(caller.record) {}
 
     static Stage run(const shared& call, const detail::hook_entry& entry);
     Stage go_on();
@@ -74,6 +75,7 @@ private:
 
     const shared& call_;
     const detail::hook_entry& caller_;
+    const detail::hook_record* hook_;
     detail::hook_watch* watch_ = nullptr;  // of the hook that this is handed to; null where no monitor watches
     bool called_ = false;
 };
@@ -91,7 +93,7 @@ struct watched_inside;
 
 inline void proceed::operator()() {
     called_ = true;
-    if (call_.call.exception) [[unlikely]] detail::displace_exception(call_.call, *caller_.record);
+    if (call_.call.exception) [[unlikely]] detail::displace_exception(call_.call, *hook_);
     const detail::hook_entry& next = (&caller_)[1];
     if (!next.run) return call_.run_function(call_);
     detail::access::operations(call_.call).reset_result(&call_.call);
@@ -120,7 +122,7 @@ Stage begin_hook(const hook_entry& hook, call_fields& call, const counting_guard
 
 template <class Stage>
 Stage awaiting_proceed<Stage>::operator()() {
-    if (call_.call.exception) detail::displace_exception(call_.call, *caller_.record, *call_.held);
+    if (call_.call.exception) detail::displace_exception(call_.call, *hook_, *call_.held);
     return watch_ ? go_on_watched() : go_on();
 }
 
@@ -147,6 +149,7 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
     const detail::hook_entry* const hook = detail::hook_in_turn(entry, call.call, *call.held);
     bool skipped = !hook;
     if (hook) {
+        inside.hook_ = hook->record;
         EXTENSIBLE_TRY {
             co_await detail::begin_hook<Stage>(*hook, call.call, *call.held, &inside);
         } EXTENSIBLE_CATCH(...) {
@@ -208,6 +211,7 @@ EXTENSIBLE_CALL_FUNCTION void detail::run_guarded(void* object, call_fields* cal
     proceed* const next = candidates->record->when == phase::around ? static_cast<proceed*>(inside) : nullptr;
     const hook_entry* const hook = choose(candidates, *call);
     bool done = false;
+    if (next && hook) access::hook_of(*next) = hook->record;
     EXTENSIBLE_TRY {
         done = hook && run_hook_guarded(*hook, *call, next);
     } EXTENSIBLE_CATCH(...) {

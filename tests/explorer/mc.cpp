@@ -38,7 +38,6 @@ struct stored {
     const cell* at;
     std::uint64_t value;
     std::uint32_t before;   // the store before it; 0: none
-    bool may_be_lost;       // it may still be on its way when the process forks
     vector_clock seen;      // when each thread first saw it; 0: it has not
     vector_clock released;  // what happens before whatever acquires it
 };
@@ -320,7 +319,7 @@ stored& add_store(const cell& to, std::uint64_t value) {
     }
     to.execution = m.execution;
     to.last_store = static_cast<std::uint32_t>(stores.size());
-    stores.push_back({&to, value, before, false, {}, {}});
+    stores.push_back({&to, value, before, {}, {}});
     return stores.back();
 }
 
@@ -404,11 +403,10 @@ void see(const cell& from, stored& seen, std::memory_order order) {
     if (order == std::memory_order_seq_cst) add_to_single_order(from, static_cast<std::uint32_t>(&seen - stores.data()), false);
 }
 
-void put(cell& to, std::uint64_t value, std::memory_order order, const vector_clock& released_before, bool may_be_lost) {
+void put(cell& to, std::uint64_t value, std::memory_order order, const vector_clock& released_before) {
     stored& added = add_store(to, value);
     added.seen.of[m.current] = time_of(current());
     added.released = released_before;
-    added.may_be_lost = may_be_lost;
     if (order == std::memory_order_seq_cst) add_to_single_order(to, to.last_store, true);
     if (releases(order)) added.released.join(release_past());
     to.newest = value;
@@ -432,7 +430,7 @@ const char* name_of(operation what) noexcept {
 }
 
 void make(cell& made) noexcept {
-    if (m.running) put(made, made.newest, std::memory_order_relaxed, {}, false);
+    if (m.running) put(made, made.newest, std::memory_order_relaxed, {});
 }
 
 std::uint64_t load(const cell& from, std::memory_order order, place where) {
@@ -452,7 +450,7 @@ void store(cell& to, std::uint64_t value, std::memory_order order, place where) 
     const std::memory_order weak = begin(to, operation::store, order != std::memory_order_relaxed, order, where);
     note(operation::store, where, &to, value);
     last_store(to);
-    put(to, value, weak, {}, weak != std::memory_order_seq_cst);
+    put(to, value, weak, {});
 }
 
 std::uint64_t modify(cell& at, operation what, std::uint64_t by, std::memory_order order, place where) {
@@ -467,7 +465,7 @@ std::uint64_t modify(cell& at, operation what, std::uint64_t by, std::memory_ord
     see(at, seen, weak);
     const vector_clock released = seen.released;  // what follows may move it
     note(what, where, &at, changed(what, value, by));
-    put(at, changed(what, value, by), weak, released, false);
+    put(at, changed(what, value, by), weak, released);
     return value;
 }
 
@@ -479,7 +477,7 @@ bool compare_exchange(cell& at, std::uint64_t& expected, std::uint64_t desired, 
     see(at, seen, weak);
     const vector_clock released = seen.released;
     note(operation::compare_exchange, where, &at, value == expected ? desired : value);
-    if (value == expected) put(at, desired, weak, released, false);
+    if (value == expected) put(at, desired, weak, released);
     return std::exchange(expected, value) == value;
 }
 
@@ -569,36 +567,6 @@ void end_thread(std::uintptr_t next_id) {
     fiber& f = current();
     while (f.ends != 0) f.at_end[--f.ends]();
     f.id = next_id ? next_id : ++m.last_id;
-}
-
-namespace {
-
-// What the current thread need not see yet is lost, from a place that is chosen on; the rest is seen.
-void lose_stores() {
-    for (std::size_t i = 1, count = stores.size(); i < count; ++i) {
-        const cell& at = *stores[i].at;
-        if (!is_alive(&at) || at.last_store != i) continue;
-        int losable = 0;
-        for (const stored* s = &stores[i]; s->may_be_lost && !is_known(s->seen); s = &stores[s->before]) ++losable;
-        const bool loses = losable != 0 && (m.random || m.stale_loads < m.max_stale_loads);
-        const int lost = loses ? pick(losable + 1) : 0;
-        m.stale_loads += lost != 0;
-        for (int n = 0; n < lost; ++n) at.last_store = stores[at.last_store].before;
-        const_cast<cell&>(at).newest = stores[at.last_store].value;
-    }
-}
-
-}  // namespace
-
-void go_on_in_child() {
-    m.at_fork[0]();
-    lose_stores();
-    for (int i = 1; i <= m.count; ++i) {
-        if (i == m.current) continue;
-        m.fibers[i].state = fiber::finished;
-        current().now.join(m.fibers[i].now);
-    }
-    m.at_fork[2]();
 }
 
 // ---- Memory ---------------------------------------------------------------------------------------------------------

@@ -124,7 +124,6 @@ struct machine {
     long points = 0;
     std::int64_t time = 1;
     std::uintptr_t last_id = 0;
-    void (*at_fork[3])() = {};
 
     // The search.
     bool random = false;
@@ -284,9 +283,6 @@ void call_at_thread_end(void (*function)() noexcept);
 
 /// The current thread ends; what follows is a new one that it started, with this id, 0 for one that no thread had before.
 void end_thread(std::uintptr_t next_id);
-
-/// The process forks, and what follows is the child: no other thread is left. What others have stored last may be lost.
-void go_on_in_child();
 
 // ---- Running --------------------------------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ detail::thread_hazards& hazards_of_this_thread() {
     return detail::hazards_of_this_thread();
 }
 
-domain_storage other_hazards{&other_hazards_of_this_thread, []() noexcept {}};
+domain_storage other_hazards{&other_hazards_of_this_thread};
 
 /// A registry that the other module has made, and a function of it.
 struct other_module {
@@ -781,67 +781,6 @@ const scenario all[] = {
          return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f); }); }, [] { w->remove(0); },
                        [] { w->remove_and_wait(1); }};
      }},
-    {"fork", "the child of a process that forks in the middle of anything goes on", [] {
-         w->hooks[0] = w->f.on_start(w->watched(0));
-         w->hooks[1] = w->f.on_start(w->watched(1));
-         seen.keeps_time = false;
-         return bodies{[] { w->f(1); }, [] { w->hooks[0].remove(), w->f(1); }, [] {
-                           mc::go_on_in_child();
-                           w->f(1);
-                           w->hooks[0].remove_and_wait();
-                           w->hooks[1].remove_and_wait();
-                           w->f(1);
-                           mc::check(w->gone[0] && w->gone[1], "a capture stays in the child");
-                       }};
-     }},
-    {"forkplugin", "a process forks while a plugin's capture is destroyed: in the child a hook of the plugin unloads it", [] {
-         w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
-         w->hooks[0] = w->plugin->on_start(w->f, w->watched(0, {}, [] { mc::point(); }));
-         w->hooks[1] = w->plugin->on_start(w->g, w->watched(1, [] { w->plugin->unload(); }));
-         seen.keeps_time = false;
-         return bodies{[] { w->hooks[0].remove(); }, [] {
-                           mc::go_on_in_child();
-                           mc::end_thread(0);  // another thread of the child
-                           w->g(1);
-                           mc::check(w->gone[1], "a capture stays in the child");
-                       }};
-     }},
-    {"forkcounted", "a process forks while a call that is awaited leaves: the child does not wait for it", [] {
-         w->hooks[0] = w->f.on_start(w->watched(0));
-         seen.keeps_time = false;
-         static const detail::hook_list* list;
-         static bool ended;
-         list = nullptr;
-         ended = false;
-         return bodies{[] {
-                           {
-                               const detail::counting_guard held(detail::access::site(w->f));
-                               list = held.list();
-                           }
-                           ended = true;
-                       },
-                       [] { w->hooks[0].remove(); }, [] {
-                           mc::go_on_in_child();
-                           if (!list) return;
-                           const bool may_be_counted = !ended && mc::is_alive(list);
-                           if (may_be_counted && list->calls.load() >= detail::hook_list::one_call) return;
-                           w->hooks[0].remove_and_wait();
-                           mc::check(w->gone[0], "a capture stays in the child");
-                       }};
-     }},
-    {"forkinside", "a process forks inside of a hook, while another thread waits for it", [] {
-         w->hooks[0] = w->f.on_start(w->watched(0, [] {
-             if (mc::m.current != 3) return;
-             mc::go_on_in_child();
-             w->hooks[0].remove_and_wait();
-         }));
-         seen.keeps_time = false;
-         return bodies{[] { w->f(1); }, [] { w->hooks[0].remove_and_wait(); }, [] {
-                           w->f(1);
-                           w->hooks[0].remove_and_wait();
-                           mc::check(w->gone[0], "a capture stays in the child");
-                       }};
-     }},
 };
 
 }  // namespace
@@ -852,8 +791,8 @@ std::span<const scenario> all_scenarios() noexcept { return all; }
 
 void execute(const scenario& chosen) {
     begin_execution();
-    new (&detail::hazards_storage) domain_storage(&hazards_of_this_thread, &detail::arrange_fork);
-    new (&other_hazards) domain_storage(&other_hazards_of_this_thread, []() noexcept {});
+    new (&detail::hazards_storage) domain_storage(&hazards_of_this_thread);
+    new (&other_hazards) domain_storage(&other_hazards_of_this_thread);
     using record = detail::immortal<detail::registry_record>;
     new (&detail::default_record) record(detail::hazards_storage.value, std::size_t{1});
     seen = {};

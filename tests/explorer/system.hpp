@@ -33,12 +33,6 @@ void call_at_thread_end() {
     mc::call_at_thread_end(Function);
 }
 
-inline void call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
-    mc::m.at_fork[0] = before;
-    mc::m.at_fork[1] = in_parent;
-    mc::m.at_fork[2] = in_child;
-}
-
 inline bool enable_process_barrier() noexcept { return mc::m.has_barrier; }
 inline void process_barrier(mc::place where = mc::place::here()) noexcept { mc::process_barrier(where); }
 

@@ -66,6 +66,7 @@ inline void delete_options(script& program) {
                                      [](operation& o) { o.replaces = false; }, [](operation& o) { o.isolate.reset(); },
                                      [](operation& o) { o.reentrant.reset(); }, [](operation& o) { o.plugin = -1; },
                                      [](operation& o) { o.times = 0; },        [](operation& o) { o.this_thread = false; },
+                                     [](operation& o) { o.fallback = false; },
                                      [](operation& o) { o.returns_end = false; },
                                      [](operation& o) { o.awaited = false; },  [](operation& o) { o.takes_any = false; },
                                      [](operation& o) { o.flag = true; },      [](operation& o) { o.flag_too = false; }};

@@ -433,6 +433,7 @@ inline ext::hook_options options_for(const operation& o) {
     options.replace = o.replaces;
     options.isolate = o.isolate;
     options.reentrant = o.reentrant;
+    options.fallback = o.fallback;
     options.this_thread = o.this_thread;
     options.times = static_cast<std::size_t>(o.times);
     return options;

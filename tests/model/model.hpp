@@ -71,7 +71,7 @@ private:
 
     template <class Task>
     Task call_awaited(const wrapper& called, int value) {
-        if (running_hooks(called).empty()) return function_alone<Task>(called, value);
+        if (running_turns(called).empty()) return function_alone<Task>(called, value);
         return walk_owning<Task>(called, value);
     }
     template <class Task>
@@ -85,14 +85,14 @@ private:
 
     /// The way of one call, with the hooks that are registered and enabled when it begins.
     lazy<int> walk(wrapper called, int& argument, named_values kwargs) {
-        holder held(*this, running_hooks(called), is_awaited(called.of));
+        holder held(*this, running_turns(called), is_awaited(called.of));
         if (held.held.empty()) co_return co_await run_function(called, argument, std::move(kwargs));
         call_data call{called.home, called.name, called.of, argument, held, !called.home->monitors.empty(), std::move(kwargs)};
         end_hooks ends(*this, call);
 
         co_await run_start_hooks(call);
         // Start hooks may have settled the outcome.
-        const hooks arounds = of_phase(held, phase::around);
+        const std::vector<hooks> arounds = of_phase(held, phase::around);
         around inside{*this, called, call, arounds, 0};
         if (!call.result && !call.exception) co_await inside.run();
         co_await ends.run();
@@ -101,20 +101,21 @@ private:
         if (!call.result && !is_void(call.of)) throw refusal("no_result");
         co_return call.result.value_or(0);
     }
-    static hooks of_phase(const holder& held, phase when) {
-        hooks some;
-        for (const hook_ref& h : held.held)
-            if (h->when == when) some.push_back(h);
+    static std::vector<hooks> of_phase(const holder& held, phase when) {
+        std::vector<hooks> some;
+        for (const hooks& turn : held.turns)
+            if (turn.front()->when == when) some.push_back(turn);
         return some;
     }
 
     // Each sees what the ones before it did. One that throws ends this.
     lazy<void> run_start_hooks(call_data& call) {
-        for (const hook_ref& h : of_phase(call.held, phase::start))
-            if (!co_await run_and_keep(h, call)) co_return;
+        for (const hooks& turn : of_phase(call.held, phase::start))
+            if (!co_await run_and_keep(turn, call)) co_return;
     }
     // What the hook throws, the call has thrown. False where it throws.
-    lazy<bool> run_and_keep(hook_ref h, call_data& call) {
+    lazy<bool> run_and_keep(const hooks& turn, call_data& call) {
+        const hook_ref h = choose(turn, call);
         const std::exception_ptr thrown = co_await run_and_catch(h, call, nullptr);
         if (thrown) keep(thrown, call, *h);
         co_return !thrown;
@@ -125,7 +126,7 @@ private:
     struct end_hooks {
         plain_model& in;
         call_data& call;
-        const hooks all = of_phase(call.held, phase::end);
+        const std::vector<hooks> all = of_phase(call.held, phase::end);
         std::size_t next = 0;
         bool done = false;
         end_hooks(plain_model& model, call_data& of) : in(model), call(of) {}
@@ -144,13 +145,15 @@ private:
         }
         void run_abandoned() {
             const on_this_thread here(call.held, true);
-            const hook& nearest = next < all.size() ? *all[next] : *call.held.held.back();
+            const hook& nearest = next < all.size() ? *all[next].front() : *call.held.held.back();
             if (call.exception) in.report(nearest, call, call.exception, true);
             call.exception = std::make_exception_ptr(refusal("abandoned"));
             for (; next < all.size(); ++next) {
-                if (all[next]->awaited) continue;
-                const std::exception_ptr thrown = in.run_and_catch(all[next], call, nullptr).run();
-                if (thrown) in.report(*all[next], call, thrown, true);
+                if (all[next].front()->awaited) continue;
+                const hook_ref h = in.choose(all[next], call);
+                if (!h || h->awaited) continue;
+                const std::exception_ptr thrown = in.run_and_catch(h, call, nullptr).run();
+                if (thrown) in.report(*h, call, thrown, true);
             }
             while (!call.held.ends.empty()) {
                 const hook_ref h = call.held.ends.back();
@@ -166,17 +169,18 @@ private:
         plain_model& in;
         const wrapper& called;
         call_data& call;
-        const hooks& all;
+        const std::vector<hooks>& all;
         const std::size_t at;
+        hook_ref hook_outside{};
         watch* outside = nullptr;  // of the hook outside
         bool went_on = false;      // that has come here
-        around(plain_model& model, const wrapper& w, call_data& c, const hooks& arounds, std::size_t first)
+        around(plain_model& model, const wrapper& w, call_data& c, const std::vector<hooks>& arounds, std::size_t first)
             : in(model), called(w), call(c), all(arounds), at(first) {}
 
         // What the hook outside has left is displaced. What happens in here is not its doing.
         lazy<void> run() override {
             went_on = true;
-            if (call.exception) in.report(*all[at - 1], call, std::exchange(call.exception, nullptr), true);
+            if (call.exception) in.report(*hook_outside, call, std::exchange(call.exception, nullptr), true);
             const looks_anew at_end{outside};
             call.result.reset();
             if (at == all.size()) co_await in.run_function(called, call);
@@ -185,9 +189,10 @@ private:
         // What it throws counts for the hooks outside as the function having thrown.
         lazy<void> run_hook() {
             around inside(in, called, call, all, at + 1);
-            const std::exception_ptr thrown = co_await in.run_and_catch(all[at], call, &inside);
+            const hook_ref h = inside.hook_outside = in.choose(all[at], call);
+            const std::exception_ptr thrown = co_await in.run_and_catch(h, call, &inside);
             if (!thrown) co_return;
-            in.keep(thrown, call, *all[at]);
+            in.keep(thrown, call, *h);
             call.result.reset();
         }
     };
@@ -210,12 +215,20 @@ private:
 
     // ---- One hook -------------------------------------------------------------------------------------------------------
 
+    // The hook that runs in a turn. Null if the call skips them all.
+    hook_ref choose(const hooks& turn, call_data& call) {
+        for (const hook_ref& h : turn) {
+            if (begins(h, call)) return h;
+            if (h->fallback && call.result) return nullptr;  // counts as having run, for those that it replaces
+        }
+        return nullptr;
+    }
     // What it throws. One that is skipped, or isolated and fails before it produces an outcome, lets the inside run.
     lazy<std::exception_ptr> run_and_catch(hook_ref h, call_data& call, around* inside) {
-        const on_this_thread here(call.held, call.held.is_awaited && !h->awaited);
         std::exception_ptr thrown;
         bool lets_run = true;
-        if (begins(h, call)) {
+        if (h) {
+            const on_this_thread here(call.held, call.held.is_awaited && !h->awaited);
             const running mark(*this, h->reentrant ? nullptr : h.get());
             thrown = co_await run_watched(h, call, inside);
             lets_run = thrown && h->isolate && inside && !inside->went_on && !call.result && !call.exception;
@@ -224,9 +237,11 @@ private:
         if (lets_run && inside) co_await inside->run();
         co_return thrown;
     }
-    // One is skipped beneath itself if it is not reentrant, or where it has begun as often as it may.
+    // A hook is skipped if it is a fallback and there is a result; in calls that it makes itself, if it is not reentrant; and when it
+    // has begun as often as it may.
     bool begins(const hook_ref& h, call_data& call) {
-        if ((h->reentrant || !is_running(*h)) && counts_and_begins(h)) return true;
+        const bool is_needed = !h->fallback || !call.result;
+        if (is_needed && (h->reentrant || !is_running(*h)) && counts_and_begins(h)) return true;
         watch skipped(*this, *h, h->when, call);
         skipped.skipped = true;
         return false;
@@ -303,10 +318,10 @@ private:
         for (const hook_ref& handler : handlers.held)
             if (!tell(*handler, text)) stderr_ += line;
     }
-    static hooks enabled(const hooks& all) {
-        hooks some;
+    static std::vector<hooks> enabled(const hooks& all) {
+        std::vector<hooks> some;
         for (const hook_ref& h : all)
-            if (h->enabled) some.push_back(h);
+            if (h->enabled) some.push_back({h});
         return some;
     }
     // One that causes an event itself is not told of that. False then, and where it throws, which is dropped.
@@ -354,11 +369,18 @@ private:
             if (outside) outside->look();
         }
     };
-    // A call that began without monitors tells those that have come meanwhile only of hooks with options, hooks that are
-    // awaited, and ends.
+    // A plain call that began without monitors tells those that have come meanwhile only of hooks with options, of the hooks that those
+    // replace, and of ends.
     static bool watches(const hook& h, phase when, const call_data& call) {
-        const bool has_options = h.isolate || !h.reentrant || h.stated->this_thread || h.times != 0;
-        return !enabled(h.home->monitors).empty() && (call.is_watched || has_options || h.awaited || when != h.when);
+        const bool may_watch = call.is_watched || is_candidate(h, call) || call.held.is_awaited || when != h.when;
+        return may_watch && !enabled(h.home->monitors).empty();
+    }
+
+    static bool is_candidate(const hook& h, const call_data& call) {
+        for (const hooks& turn : call.held.turns)
+            for (const hook_ref& each : turn)
+                if (each.get() == &h) return turn.front()->has_options();
+        return false;
     }
 
     void tell_monitors(const watch& run) {

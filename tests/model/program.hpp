@@ -117,7 +117,7 @@ struct operation {
     int id = 0;
     std::optional<int> priority{};
     unsigned before = 0, after = 0;  // bits, in the order of `ids`
-    bool replaces = false, this_thread = false;
+    bool replaces = false, this_thread = false, fallback = false;
     std::optional<bool> isolate{}, reentrant{};
     int times = 0;
     bool returns_end = false;  // a start hook that is not awaited
@@ -283,12 +283,13 @@ private:
         if ((has & 24) == 24) made.before = some_ids();
         if ((has & 96) == 96) made.after = some_ids();
         if ((has & 128) == 0) return;
-        const int rest = below(27 * 8);
+        const int rest = below(27 * 9);
         made.replaces = rest % 3 == 2 && made.id != 0;
         if (rest / 3 % 3 != 0) made.isolate = rest / 3 % 3 == 1;
         if (rest / 9 % 3 != 0) made.reentrant = rest / 9 % 3 == 2 || (made.awaited && !one_in(8));
         if (rest / 27 < 3) made.times = 1 + rest / 27 % 2;
         made.this_thread = rest / 27 == 4 && (!made.awaited || one_in(8));
+        made.fallback = rest / 27 >= 7 && (made.when == phase::start || one_in(8));
     }
     unsigned some_ids() {
         const int which = below(16);
@@ -375,6 +376,7 @@ inline std::string options_of(const operation& o) {
     if (o.before) text += ", before " + names_in(o.before);
     if (o.after) text += ", after " + names_in(o.after);
     if (o.replaces) text += ", replace";
+    if (o.fallback) text += ", fallback";
     if (o.isolate) text += *o.isolate ? ", isolate" : ", isolate = false";
     if (o.reentrant) text += *o.reentrant ? ", reentrant" : ", reentrant = false";
     if (o.this_thread) text += ", this thread";

@@ -68,13 +68,13 @@ public:
         std::vector<std::string> before, after;
         std::uint64_t number;  // the order of registration
         bool replaces, takes_place;
-        std::string pattern;   // what it is registered under
+        std::string pattern;   // what it is registered under; empty for a hook on one function
 
         const operation* stated;
         phase when;
-        std::string name;         // the function's, or empty
+        std::string name;         // the function's; empty for a hook under a pattern
         std::optional<shape> of;  // null for functions of any signature
-        bool on_object, awaited, isolate, reentrant;
+        bool on_object, awaited, isolate, reentrant, fallback, this_thread;
         int times, begun = 0;  // no limit: 0
         std::shared_ptr<plugin> owner;
         std::shared_ptr<registry> home;
@@ -88,6 +88,7 @@ public:
         bool suits(shape function) const {
             return awaited ? is_awaited(function) : when != phase::around || !is_awaited(function);
         }
+        bool has_options() const { return isolate || !reentrant || fallback || this_thread || times != 0; }
     };
     using hook_ref = std::shared_ptr<hook>;
     using hooks = std::vector<hook_ref>;
@@ -110,15 +111,22 @@ public:
     /// Hooks that may not be destroyed, because a call that is going on may still run them; or a report, its handlers.
     struct holder {
         world& in;
-        const hooks held;
+        const std::vector<hooks> turns;  // the hooks of which a call runs one, the first that it does not skip
+        const hooks held = all_of(turns);
         hooks ends{};  // that were returned in the call and have not run to their end
         const bool is_awaited;
         bool on_this_thread = false;  // an awaited call: one of its hooks that are not awaited runs, or is reported of
-        holder(world& model, hooks these, bool awaited = false) : in(model), held(std::move(these)), is_awaited(awaited) {
+        holder(world& model, std::vector<hooks> these, bool awaited = false) : in(model), turns(std::move(these)), is_awaited(awaited) {
             in.holders_.push_back(this);
         }
         holder(const holder&) = delete;
         ~holder() { std::erase(in.holders_, this); }
+
+        static hooks all_of(const std::vector<hooks>& turns) {
+            hooks all;
+            for (const hooks& turn : turns) all.insert(all.end(), turn.begin(), turn.end());
+            return all;
+        }
     };
 
     struct on_this_thread {
@@ -175,8 +183,9 @@ public:
         added->owner = owner;
         added->home = on ? on->home : owner ? owner->home : home_;
         added->on_object = on != nullptr;
-        if (o.where == place::for_any) added->pattern = patterns[o.name];
-        else added->name = on ? on->name : function_names[o.name];
+        const std::string_view under = o.where == place::for_any ? patterns[o.name] : "";
+        if (is_pattern(under)) added->pattern = under;
+        else added->name = on ? on->name : o.where == place::for_any ? under : function_names[o.name];
         if (o.where == place::by_name && !o.takes_any) added->of = o.of;
         if (on && !o.takes_any) added->of = on->of;
         add(added, o);
@@ -186,8 +195,9 @@ public:
     // What can be wrong is looked at in this order. What throws has changed nothing.
     void add(const hook_ref& added, const operation& o) {
         registry& home = *added->home;
-        check_registration(*added, o);
+        check_registration(*added);
         state_options(*added, o);
+        if (added->fallback && added->when != phase::start) throw refusal("error");
         if (added->awaited && (!added->reentrant || o.this_thread)) throw refusal("error");
         for (const hook_ref& h : home.registered)
             if (!added->replaces && !h->replaces && is_namesake(*h, *added)) throw refusal("duplicate_hook");
@@ -202,10 +212,9 @@ public:
         ++home.registrations;
         take_in(added);
     }
-    static void check_registration(const hook& added, const operation& o) {
+    static void check_registration(const hook& added) {
         const std::shared_ptr<plugin> owner = added.owner;
-        if (o.where == place::by_name) check_name(added.name);
-        if (o.where == place::for_any && added.pattern.empty()) throw refusal("error");
+        if (added.pattern.empty() && !added.on_object) check_name(added.name);
         if (added.home->closed) throw refusal("error");
         if (added.home->sealed) throw refusal("sealed");
         if (owner && owner->home != added.home) throw refusal("error");
@@ -379,7 +388,7 @@ protected:
             for (const hook_ref& h : all)
                 if (h->when == when) part.push_back(h.get());
             try {
-                part = plain_order<hook>(part).run();
+                part = plain_order(part);
             } catch (const plain_order_cycle&) {
                 throw refusal("order_cycle");
             }
@@ -389,13 +398,26 @@ protected:
         }
         return ordered;
     }
-    /// What a call of the wrapper runs if it begins now.
-    static hooks running_hooks(const wrapper& called) {
+    /// What a call of the wrapper runs if it begins now, turn by turn: of each the hook, and those that run if the call skips it.
+    static std::vector<hooks> running_turns(const wrapper& called) {
         const hooks all = in_order(of_function(called.home->registered, called.name));
-        hooks running;
-        for (const hook_ref& h : all)
-            if (h->runs() && h->suits(called.of) && !running_instead(*h, all, called.of)) running.push_back(h);
+        std::vector<hooks> running;
+        for (const hook_ref& h : all) {
+            if (!h->runs() || !h->suits(called.of) || running_instead(*h, all, called.of)) continue;
+            running.push_back({h});
+            if (!h->has_options() && called.home->monitors.empty()) continue;  // it is never skipped
+            while (const hook_ref other = replaced_by(*running.back().back(), all, called.of)) running.back().push_back(other);
+        }
         return running;
+    }
+    /// The hook of these, the function's, that a call runs if it skips this one: the newest older one that could run.
+    static hook_ref replaced_by(const hook& h, const hooks& all, shape of) {
+        const auto age = [](const hook& any) { return std::pair(any.replaces, any.number); };  // one without `replace` is the oldest
+        hook_ref newest;
+        for (const hook_ref& other : all)
+            if (is_namesake(*other, h) && age(*other) < age(h) && other->runs() && other->suits(of))
+                if (!newest || age(*newest) < age(*other)) newest = other;
+        return newest;
     }
     /// The hook of these, the function's, that runs in place of this one: the last registered with `replace` that could run.
     static hook_ref running_instead(const hook& h, const hooks& all, std::optional<shape> of) {
@@ -437,6 +459,8 @@ protected:
         added.isolate = o.isolate.value_or(added.owner && added.owner->isolate);
         added.reentrant = o.reentrant.value_or(!added.owner || added.owner->reentrant);
         added.times = o.times;
+        added.fallback = o.fallback;
+        added.this_thread = o.this_thread;
     }
 
     // A hook under a pattern must find an order among all that are under patterns, and then in each function that it is for.

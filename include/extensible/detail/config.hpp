@@ -248,6 +248,7 @@ struct access {
     static constexpr auto& operations(auto& call) { return call.operations(); }
     static constexpr auto& ends(auto& call) { return call.ends_; }
     static constexpr auto& was_called(auto& proceed) { return proceed.called_; }
+    static constexpr auto& hook_of(auto& proceed) { return proceed.hook_; }
     static constexpr auto& watch(auto& proceed) { return proceed.watch_; }
     static constexpr bool take_mark(auto& result) noexcept { return std::exchange(result.mark_.written, false); }
     template <class Proceed>

@@ -721,17 +721,17 @@ EXTENSIBLE_FUNCTION bool hazard_domain::any_user(const waiter& waiting, Predicat
 
 template <class Predicate>
 EXTENSIBLE_FUNCTION bool hazard_domain::any_user(const hook_list& list, const waiter& waiting, Predicate matches) const {
-    std::size_t slots = 0, counted = 0;  // in which the list is; and by calls that are counted
+    std::size_t holding = 0, counted = 0;  // slots in which the list is; and by calls that are counted
     if (any_slot([&](hazard_slot& slot, std::uintptr_t held) {
             if ((held & ~hazard_slot::counted) != reinterpret_cast<std::uintptr_t>(&list)) return false;
             const bool is_counted = (held & hazard_slot::counted) != 0;
             // The slots of all that hold a retired list have been flagged since. Others will find that they do not hold it.
             if (!is_counted && !(slot.attention.load(std::memory_order_seq_cst) & hazard_slot::notify)) return false;
-            ++slots, counted += is_counted;
+            ++holding, counted += is_counted;
             return slot.thread->owner != waiting.thread && matches(slot.thread->owner);
         })) return true;
     const std::size_t calls = list.calls.load(std::memory_order_seq_cst);  // after the slots, as in sort_retired()
-    return (slots == 0 || calls == hook_list::left_to_calls || calls / hook_list::one_call > counted) && matches(0);
+    return (holding == 0 || calls == hook_list::left_to_calls || calls / hook_list::one_call > counted) && matches(0);
 }
 
 // Whether `from` waits for a call of `to`, or for another thread that does.

@@ -271,7 +271,7 @@ private:
         return nullptr;
     }
     EXTENSIBLE_COLD static std::string name_of(const node& n) {
-        return n.hook->id.empty() ? "a hook without id" : join({"'", n.hook->id, "'"});
+        return n.hook->id.empty() ? "(a hook without id)" : join({"'", n.hook->id, "'"});
     }
 
     std::string_view function_;  // for the text of an error

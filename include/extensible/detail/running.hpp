@@ -347,9 +347,12 @@ void awaited_end_hooks::run_abandoned() {
     }
     if constexpr (EXTENSIBLE_EXCEPTIONS)
         call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
-    while (const hook_entry* const hook = next())
-        if (!hook->record->stage)
-            run(*hook->record, [&] { guarded_run(*hook->record, phase::end, call_).run(hook->run, hook->object, nullptr); });
+    for (; next_->run; ++next_) {
+        if (next_->record->stage) continue;
+        const hook_entry* const hook = hook_in_turn(*next_, call_, held_);
+        if (!hook || hook->record->stage) continue;
+        run(*hook->record, [&] { guarded_run(*hook->record, phase::end, call_).run(hook->run, hook->object, nullptr); });
+    }
     while (call_end* const end = access::ends(call_).take_last()) {
         const hook_record& hook = *end->hook;
         run(hook, [&] { run_end(end, call_); });
