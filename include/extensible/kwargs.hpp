@@ -26,6 +26,14 @@ concept text = std::same_as<T, std::string_view> || std::same_as<T, const char*>
 template <class T>
 using kept_type = std::conditional_t<text<std::decay_t<T>>, std::string, std::decay_t<T>>;
 
+/// The beginning of what a kwarg holds. It has plain function pointers instead of virtual functions, which would need run-time type
+/// information.
+struct kwarg_value {
+    const type_identity* type;
+    kwarg_value* (*copy)(const kwarg_value&);
+    void (*destroy)(kwarg_value*) noexcept;
+};
+
 }  // namespace detail
 
 /// The value of one named argument: of any copyable type, and copied with its owner. One that was moved from holds nothing.
@@ -64,27 +72,21 @@ public:
     }
 
 private:
-    // Plain function pointers instead of virtual functions: they need no run-time type information.
-    struct anything {
-        const detail::type_identity* type;
-        anything* (*copy)(const anything&);
-        void (*destroy)(anything*) noexcept;
-    };
     template <class T>
-    struct holder : anything {
+    struct holder : detail::kwarg_value {
         T value;
 
         template <class U>
         explicit holder(U&& from)
-            : anything{&detail::identity_of<T>(),
-                       [](const anything& self) -> anything* { return new holder(static_cast<const holder&>(self).value); },
-                       [](anything* self) noexcept { delete static_cast<holder*>(self); }},
+            : kwarg_value{&detail::identity_of<T>(),
+                       [](const kwarg_value& self) -> kwarg_value* { return new holder(static_cast<const holder&>(self).value); },
+                       [](kwarg_value* self) noexcept { delete static_cast<holder*>(self); }},
               value(std::forward<U>(from)) {}
         holder(const holder&) = delete;
         holder(holder&&) = delete;
     };
 
-    anything* held_;  // owned; null once it was moved from
+    detail::kwarg_value* held_;  // owned; null once it was moved from
 };
 
 /// A small map from name to value that keeps the order in which names were set. An empty one allocates nothing.

@@ -12,9 +12,9 @@
 //
 // At their end `vault` and `loaded` remove the hooks, wait for calls that are inside of them, and close the libraries.
 
-#include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/loader.hpp>
+#include <extensible/detail/stamp.hpp>
 #include <extensible/error.hpp>
 #include <extensible/plugin.hpp>
 #include <extensible/registry.hpp>

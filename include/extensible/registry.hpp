@@ -7,6 +7,7 @@
 #include <extensible/detail/hazard.hpp>
 #include <extensible/detail/make_hook.hpp>
 #include <extensible/detail/records.hpp>
+#include <extensible/detail/stamp.hpp>
 #include <extensible/detail/system.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/monitor.hpp>

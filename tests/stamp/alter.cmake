@@ -1,5 +1,7 @@
-# Copies the headers in SOURCE to TO and alters the copy: CHANGE is `layout`, as by somebody who forgot to change the number of
-# the layout, or `version`.
+# Copies the headers in SOURCE to TO and alters the copy. CHANGE is `version`; `layout`, as by somebody who forgot to change the number
+# of the layout; or the name of a class, which gets one more member. Without a change the copy is not altered.
+
+set(member "char of_another_layout[80] = {1}")
 
 function(replace file from to)
     file(READ ${TO}/extensible/detail/${file} text)
@@ -11,17 +13,42 @@ function(replace file from to)
     file(WRITE ${TO}/extensible/detail/${file} "${text}")
 endfunction()
 
+# The member is the last one, so that the class can be initialized as before. If the class is a template, each specialization gets it.
+function(add_member class)
+    file(GLOB_RECURSE headers ${TO}/extensible/*.hpp)
+    set(found FALSE)
+    foreach(header IN LISTS headers)
+        file(READ ${header} rest)
+        set(text "")
+        while(rest MATCHES "\n( *)(struct|class) ([A-Z_]+ |alignas[^ ]+ |[[][[][^\n]+ )*${class}(<[^\n]*>)?( :[^\n]*)? [{]\n")
+            string(FIND "${rest}" "${CMAKE_MATCH_0}" begin)
+            string(SUBSTRING "${rest}" ${begin} -1 tail)
+            string(FIND "${tail}" "\n${CMAKE_MATCH_1}};" length)
+            math(EXPR end "${begin} + ${length}")
+            string(SUBSTRING "${rest}" 0 ${end} head)
+            string(SUBSTRING "${rest}" ${end} -1 rest)
+            string(APPEND text "${head}\n${member};")
+            set(found TRUE)
+        endwhile()
+        file(WRITE ${header} "${text}${rest}")
+    endforeach()
+    if(NOT found)
+        message(FATAL_ERROR "No header has a class ${class}.")
+    endif()
+endfunction()
+
 file(REMOVE_RECURSE ${TO})
 file(COPY ${SOURCE}/ DESTINATION ${TO})
-if(CHANGE STREQUAL "layout")
-    set(member "char of_another_layout[80] = {1}")
+if(CHANGE STREQUAL "version")
+    replace(config.hpp "#define EXTENSIBLE_VERSION_MINOR " "#define EXTENSIBLE_VERSION_MINOR 9")
+    replace(config.hpp "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_" "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_9")
+elseif(CHANGE STREQUAL "layout")
     replace(records.hpp "struct hook_record : hook_group {" "struct hook_record : hook_group {\n    ${member};")
     replace(records.hpp "struct registry_contents {" "struct registry_contents {\n    ${member};")
     replace(records.hpp "    hazard_domain* const domain;" "    ${member};\n    hazard_domain* const domain;")
     replace(records.hpp "    atomic<const void*> quick_domain{nullptr};"
         "    ${member};\n    atomic<const void*> quick_domain{nullptr};")
-else()
-    replace(config.hpp "#define EXTENSIBLE_VERSION_MINOR " "#define EXTENSIBLE_VERSION_MINOR 9")
-    replace(config.hpp "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_" "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_9")
+elseif(CHANGE)
+    add_member(${CHANGE})
 endif()
 file(TOUCH ${TO}/extensible/extensible.hpp)  # a copy has the time of its source

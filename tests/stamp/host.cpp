@@ -72,7 +72,7 @@ int main(int, char** arguments) try {
 
     // A library that is refused has registries of its own all the same. Not where the layout differs and the version does not:
     // it may then be given the host's code for what it does with them.
-    if (expected != "sizes") std::thread(use_own).join();  // the thread would keep the library until it ends
+    if (expected != "types") std::thread(use_own).join();  // the thread would keep the library until it ends
 
     library.reset();
     if (expected == "done" && tests::is_in_memory(arguments[1])) fail("it is gone", __LINE__, {}, "all were made");

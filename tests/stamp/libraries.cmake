@@ -31,24 +31,42 @@ foreach(visibility hidden default)
     stamp_library(alike_${visibility} ${visibility} done)
 endforeach()
 
-# Another layout, with hidden symbols too; another version.
+# Another layout, with hidden symbols too; another class of which each call is made; another version.
 set(altered ${CMAKE_CURRENT_BINARY_DIR}/stamp)
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/*.hpp)
-stamp_library(layout_hidden hidden sizes)
-stamp_library(layout default sizes)
+stamp_library(layout_hidden hidden types)
+stamp_library(layout default types)
+stamp_library(call_fields default types)
 stamp_library(version default abi_9)
-foreach(change layout version)
+foreach(change layout call_fields version)
     add_custom_command(OUTPUT ${altered}/${change}/extensible/extensible.hpp
         COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR}/include -DTO=${altered}/${change} -DCHANGE=${change}
             -P ${CMAKE_CURRENT_SOURCE_DIR}/stamp/alter.cmake
         DEPENDS ${headers} stamp/alter.cmake)
     add_custom_target(stamp_headers_${change} DEPENDS ${altered}/${change}/extensible/extensible.hpp)
 endforeach()
-foreach(library layout_hidden layout version)
-    string(REGEX REPLACE "_.*" "" change ${library})
+foreach(library layout_hidden layout call_fields version)
+    string(REGEX REPLACE "_hidden" "" change ${library})
     add_dependencies(stamp_${library} stamp_headers_${change})
     target_include_directories(stamp_${library} BEFORE PRIVATE ${altered}/${change})
 endforeach()
+
+# Each class whose objects modules share, with one more member. Without a class: the compiler finds the number that the program printed.
+if(NOT MSVC AND NOT CMAKE_CROSSCOMPILING AND NOT EXTENSIBLE_TEST_ONLY_RUNTIME)
+    add_executable(stamp_types stamp/types.cpp)
+    target_link_libraries(stamp_types PRIVATE extensible_checked)
+    foreach(class "" arg awaiting_proceed call call_end call_ends call_fields call_operations change_step counted counting_guard entry
+            erased_hook error function_record function_table function_type hazard_domain hazard_slot hook hook_entry hook_error hook_group
+            hook_list hook_record hook_run hook_watch inside inside_of_call kwarg kwarg_value kwargs mutex nanoseconds ordered_hook
+            place_for_stage plugin_record proceed referred registry_contents registry_record result scoped_hook site stamp
+            thread_hazards turn type_identity value_operations)
+        add_test(NAME stamp.covers_${class}
+            COMMAND ${CMAKE_COMMAND} -DCLASS=${class} -DTYPES=$<TARGET_FILE:stamp_types> -DCOMPILER=${CMAKE_CXX_COMPILER}
+                -DFLAGS=${CMAKE_CXX_FLAGS} -DSOURCE=${PROJECT_SOURCE_DIR}/include -DTO=${altered}/covers_${class}
+                -P ${CMAKE_CURRENT_SOURCE_DIR}/stamp/covers.cmake)
+        set_tests_properties(stamp.covers_${class} PROPERTIES TIMEOUT 120)
+    endforeach()
+endif()
 
 # The debug mode, which other standard libraries than libstdc++ know nothing of.
 include(CheckCXXSourceCompiles)

@@ -134,60 +134,9 @@ private:
     std::vector<hook_record*> by_name_;  // those that have an id; the oldest first
 };
 
-// ---- The stamp ------------------------------------------------------------------------------------------------------
-
-constexpr void write_number(char*& at, std::size_t number) noexcept {
-    if (number >= 10) write_number(at, number / 10);
-    *at++ = static_cast<char>('0' + number % 10);
-}
-
-EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
-    stamp made{};
-    char* at = made.text;
-    const auto write = [&at](std::string_view part) {
-        for (const char c : part) *at++ = c;
-    };
-    write("extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", " EXTENSIBLE_STANDARD_LIBRARY ", sizes");
-    for (const std::size_t size : {sizeof(std::string), sizeof(std::vector<int>), sizeof(std::exception_ptr), sizeof(mutex),
-                                   sizeof(registry_record), sizeof(registry_contents), sizeof(function_record),
-                                   sizeof(hook_order), sizeof(plugin_record), sizeof(hook_record), sizeof(type_identity),
-                                   sizeof(site), sizeof(hook_list), sizeof(hook_entry), sizeof(change_step),
-                                   sizeof(hazard_domain), sizeof(thread_hazards), sizeof(hazard_slot), sizeof(hook_error)}) {
-        write(" ");
-        write_number(at, size);
-    }
-    write("; version ");  // which may differ
-    write(version);
-    return made;
-}
-
-/// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text begins with
-/// `where`, and names both sides: this module, and `whose`.
-EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose);
-
-EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
-    : stamp(make_stamp()), counted(initial_references), domain(&shared) {
-    errors.registry = monitors.registry = this;
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
-
-void check_stamp(const stamp& other, std::string_view where, std::string_view whose) {
-    static constexpr stamp own = make_stamp();
-    const std::string_view mine = own.text;
-    std::string_view its(other.text, sizeof other.text);
-    its = its.substr(0, its.find('\0'));
-    if (mine.substr(0, mine.find(';')) == its.substr(0, its.find(';'))) return;
-    raise<incompatible_module>(
-        join({where, ": this module was compiled with ", mine, "; ", whose, " with ", its, "; compile both alike"}));
-}
-
-EXTENSIBLE_CALL_FUNCTION registry_record& registry_record::checked() {
-    check_stamp(*this, "ext", "the module of the registry");
-    return *this;
-}
 
 // Whether it runs in the function's calls, if no other stands in for it.
 EXTENSIBLE_FUNCTION bool runs_in(const hook_record& hook, const function_record& function) noexcept {

@@ -44,7 +44,7 @@
 
 /// The version of the library, as numbers to be compared: EXTENSIBLE_VERSION >= 1'02'00.
 #define EXTENSIBLE_VERSION_MAJOR 0
-#define EXTENSIBLE_VERSION_MINOR 2
+#define EXTENSIBLE_VERSION_MINOR 3
 #define EXTENSIBLE_VERSION_PATCH 0
 #define EXTENSIBLE_VERSION (EXTENSIBLE_VERSION_MAJOR * 10000 + EXTENSIBLE_VERSION_MINOR * 100 + EXTENSIBLE_VERSION_PATCH)
 
@@ -173,11 +173,11 @@
 // the dynamic linker cannot mix up. The number changes whenever the layout does. The standard library and its debug mode have
 // a part in the layout too; and code that is compiled without exceptions must not stand in for code that catches some.
 #if defined(_GLIBCXX_DEBUG) || (defined(_ITERATOR_DEBUG_LEVEL) && _ITERATOR_DEBUG_LEVEL > 0)
-#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_2_debug)
+#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_3_debug)
 #elif defined(_LIBCPP_VERSION)
-#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_2_libcpp)
+#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_3_libcpp)
 #else
-#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_2)
+#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_3)
 #endif
 
 #define EXTENSIBLE_TEXT_OF(...) #__VA_ARGS__

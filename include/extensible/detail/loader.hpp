@@ -3,8 +3,8 @@
 // How does the operating system open a shared library, find a name in it, and close it? What differs between systems is here. macOS
 // is untested, and Windows is tested with MinGW and Wine only.
 
-#include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
+#include <extensible/detail/stamp.hpp>
 #include <extensible/detail/system.hpp>
 #include <extensible/error.hpp>
 

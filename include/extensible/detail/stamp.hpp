@@ -1,0 +1,106 @@
+#pragma once
+
+// Are two modules compatible? The stamp of a module, and the types that it covers.
+//
+// What must stay true: a change of the layout of any type that one module makes and another reads changes the stamp. tests/stamp
+// alters each of them.
+
+#include <extensible/any_call.hpp>
+#include <extensible/call.hpp>
+#include <extensible/detail/config.hpp>
+#include <extensible/detail/ends.hpp>
+#include <extensible/detail/hazard.hpp>
+#include <extensible/detail/records.hpp>
+#include <extensible/detail/running.hpp>
+#include <extensible/detail/system.hpp>
+#include <extensible/detail/type_name.hpp>
+#include <extensible/error.hpp>
+#include <extensible/hook.hpp>
+#include <extensible/kwargs.hpp>
+#include <extensible/monitor.hpp>
+#include <extensible/proceed.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+/// What modules share. Of a template it is a sample.
+using shared_types = type_list<
+    std::string, std::string_view, std::vector<int>, std::optional<int>, std::tuple<int, int>, std::exception_ptr, mutex,
+    // Calls.
+    arg<int>, arg<int&>, call<int(int)>, call<void(int&)>, call_end, call_ends, call_fields, call_operations, function_type, kwarg, kwargs,
+    kwargs::entry, kwarg_value, nanoseconds, referred<int>, result<int>, result<int&>, result<void>, type_identity, value_operations,
+    // Hooks that run.
+    awaiting_proceed<int>, counting_guard, error, hook_error, hook_run, hook_watch, hook_watch::inside, inside_of_call<void>,
+    place_for_stage<int>, proceed,
+    // Records.
+    change_step, counted, erased_hook, function_record, function_table, hook, hook_entry, hook_group, hook_list, hook_order, hook_record,
+    ordered_hook, plugin_record, registry_contents, registry_record, scoped_hook, site, stamp, turn,
+    // Hazard pointers.
+    hazard_domain, hazard_slot, thread_hazards>;
+
+constexpr void write_number(char*& at, std::size_t number) noexcept {
+    if (number >= 10) write_number(at, number / 10);
+    *at++ = static_cast<char>('0' + number % 10);
+}
+
+// One number for the sizes and alignments of all types, as 50 sizes would not fit into a stamp: FNV-1a.
+template <class... T>
+constexpr std::uint32_t hash_layouts(type_list<T...>) noexcept {
+    std::uint32_t hash = 2166136261u;
+    for (const std::size_t layout : {sizeof(T)..., alignof(T)...})
+        hash = static_cast<std::uint32_t>((hash ^ layout) * std::uint64_t{16777619u});
+    return hash;
+}
+
+EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
+    stamp made{};
+    char* at = made.text;
+    const auto write = [&at](std::string_view part) {
+        for (const char c : part) *at++ = c;
+    };
+    write("extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", " EXTENSIBLE_STANDARD_LIBRARY ", types ");
+    write_number(at, hash_layouts(shared_types()));
+    write("; version ");  // which may differ
+    write(version);
+    return made;
+}
+
+/// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text begins with
+/// `where`, and names both sides: this module, and `whose`.
+EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose);
+
+EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
+    : stamp(make_stamp()), counted(initial_references), domain(&shared) {
+    errors.registry = monitors.registry = this;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+void check_stamp(const stamp& other, std::string_view where, std::string_view whose) {
+    static constexpr stamp own = make_stamp();
+    const std::string_view mine = own.text;
+    std::string_view its(other.text, sizeof other.text);
+    its = its.substr(0, its.find('\0'));
+    if (mine.substr(0, mine.find(';')) == its.substr(0, its.find(';'))) return;
+    raise<incompatible_module>(
+        join({where, ": this module was compiled with ", mine, "; ", whose, " with ", its, "; compile both alike"}));
+}
+
+EXTENSIBLE_CALL_FUNCTION registry_record& registry_record::checked() {
+    check_stamp(*this, "ext", "the module of the registry");
+    return *this;
+}
+
+#endif
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

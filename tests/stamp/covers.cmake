@@ -1,0 +1,20 @@
+# Whether the stamp covers a class: cmake -DCLASS= -DTYPES= -DCOMPILER= -DFLAGS= -DSOURCE= -DTO= -P covers.cmake
+# The class gets one more member in a copy of the headers. Then the number of the stamp must differ from that of a module that was
+# compiled with the headers as they are. The program TYPES prints this number. Without a class the number must be the same.
+
+set(CHANGE ${CLASS})
+include(${CMAKE_CURRENT_LIST_DIR}/alter.cmake)
+set(compared !=)
+if(NOT CLASS)
+    set(compared ==)
+endif()
+
+execute_process(COMMAND ${TYPES} OUTPUT_VARIABLE types COMMAND_ERROR_IS_FATAL ANY)
+file(WRITE ${TO}/altered.cpp "#include <extensible/detail/stamp.hpp>
+static_assert(ext::detail::hash_layouts(ext::detail::shared_types()) ${compared} ${types}, \"not covered\");\n")
+separate_arguments(flags UNIX_COMMAND "${FLAGS}")
+execute_process(COMMAND ${COMPILER} ${flags} -std=c++20 -I${TO} -fsyntax-only ${TO}/altered.cpp RESULT_VARIABLE failed)
+file(REMOVE_RECURSE ${TO})
+if(failed)
+    message(FATAL_ERROR "A module in which ${CLASS} has another layout has the same stamp, or does not compile.")
+endif()
