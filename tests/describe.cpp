@@ -1,4 +1,4 @@
-// What a registry tells of itself.
+// What a registry says about itself.
 #include "catch.hpp"
 #include "tasks.hpp"
 
@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 using Catch::Matchers::Equals;
 
@@ -79,6 +80,100 @@ disk.*    start  watch                0  waits
 )"));
     other.disable();
     CHECK(registry.functions()[0].hooks[0].replaced_by.empty());
+}
+
+TEST_CASE("functions() and describe() say which ids no hook has") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [] {}};
+    ext::plugin openbao{registry, "openbao"};
+    openbao.on_start(f, [](auto&) {}, {.id = "vault", .before = {"cache", "vualt", "b"}, .after = {"a", "b", "vault"}});
+    f.on_start([](auto&) {}, {.id = "a"});
+    f.on_end([](auto&) {}, {.id = "cache", .after = "b"});
+    ext::hook watch = registry.on_start("f*", [](ext::any_call&) {}, {.id = "watch", .after = "dotenv"});
+    const ext::function_info info = registry.functions()[0];
+    REQUIRE(info.hooks.size() == 4);
+    CHECK(info.hooks[0].unknown_ids.empty());
+    CHECK(info.hooks[1].unknown_ids == std::vector<std::string>{"cache", "vualt", "b", "vault"});
+    CHECK(info.hooks[2].unknown_ids == std::vector<std::string>{"dotenv"});
+    CHECK_THAT("\n" + ext::describe(registry), Equals(R"(
+FUNCTION  PHASE  HOOK        OWNER    PRIORITY  STATE  SIGNATURE
+f         start  a                           0  runs   void()
+          start  vault       openbao         0  runs
+          start  watch (f*)                  0  runs
+          end    cache                       0  runs
+f: the start hook 'vault' of openbao names ids that no start hook has: 'cache', 'vualt', 'b', 'vault'
+f: the start hook 'watch' for 'f*' names ids that no start hook has: 'dotenv'
+f: the end hook 'cache' names ids that no end hook has: 'b'
+)"));
+    ext::hook b = f.on_end([](auto&) {}, {.id = "b"});
+    CHECK(registry.functions()[0].hooks[4].unknown_ids.empty());
+    b.remove();
+    CHECK(registry.functions()[0].hooks[3].unknown_ids == std::vector<std::string>{"b"});
+}
+
+namespace {
+
+// What check_pending() says; empty if it finds nothing.
+std::string pending_in(const ext::registry& registry) {
+    try {
+        ext::check_pending(registry);
+        return "";
+    } catch (const ext::error& error) {
+        return error.what();
+    }
+}
+const std::string pending = "ext::check_pending: some hooks wait for names that are probably misspelt";
+
+}  // namespace
+
+TEST_CASE("check_pending() finds hooks that wait for a name that no code has wrapped") {
+    ext::registry registry;
+    ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view) { return std::string(); }};
+    ext::extensible list{registry, "models.list", [] { return 0; }};
+    list.on_start([](auto&) {});
+    registry.on_start("disk.*", [](ext::any_call&) {});  // a pattern waits for what may come
+    CHECK(pending_in(registry).empty());
+
+    registry.on_start<std::string(std::string_view)>("models.get_apikey", [](auto&) {});
+    ext::hook unload = registry.on_start("models.unload", [](ext::any_call&) {});
+    CHECK(pending_in(registry) == pending + "\nmodels.get_apikey: hooks wait for this function, which no code has wrapped: "
+                                           "did you mean models.get_api_key?"
+                                           "\nmodels.unload: hooks wait for this function, which no code has wrapped");
+    ext::extensible late{registry, "models.get_apikey", [](std::string_view) { return std::string(); }};
+    unload.remove();
+    CHECK(pending_in(registry).empty());
+}
+
+TEST_CASE("check_pending() finds ids that are nearly those of other hooks, or those of another phase") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [] {}};
+    f.on_start([](auto&) {}, {.id = "vault"});
+    f.on_end([](auto&) {}, {.id = "close"});
+    SECTION("if two characters at most are inserted, deleted or changed") {
+        for (const char* nearly : {"vualt", "vaul", "vaults", "ault", "Vaukt"}) {
+            ext::scoped_hook hook = f.on_start([](auto&) {}, {.id = "dotenv", .after = nearly});
+            CHECK(pending_in(registry) == pending + "\nf: the start hook 'dotenv' names '" + nearly +
+                                              "' in its order, which no start hook has: did you mean 'vault'?");
+        }
+    }
+    SECTION("if a hook of another phase has it") {
+        ext::plugin plugin{registry, "plugin"};
+        plugin.on_start(f, [](auto&) {}, {.before = {"close", "dotenv"}});
+        CHECK(pending_in(registry) == pending + "\nf: the start hook of plugin names 'close' in its order, which no start hook has: an end hook has it");
+    }
+    SECTION("not if ids are short: another one is not a misspelling") {
+        f.on_start([](auto&) {}, {.id = "aws", .after = {"gcp", "env"}});
+        f.on_start([](auto&) {}, {.id = "db"});
+        CHECK(pending_in(registry).empty());
+        f.on_start([](auto&) {}, {.after = {"dc", "awz"}});
+        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'dc' in its order, which no start hook has: did you mean 'db'?"
+                                               "\nf: the start hook names 'awz' in its order, which no start hook has: did you mean 'aws'?");
+    }
+    SECTION("not if they are further from all others, or under a pattern that matches no function") {
+        f.on_start([](auto&) {}, {.after = {"environment", "vaultages"}});
+        registry.on_start("g*", [](ext::any_call&) {}, {.id = "log", .after = "vualt"});
+        CHECK(pending_in(registry).empty());
+    }
 }
 
 TEST_CASE("A hook that functions() lists can be disabled and removed") {

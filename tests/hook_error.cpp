@@ -172,6 +172,79 @@ TEST_CASE("Handlers of one registry do not hear of another's") {
     CHECK_THROWS_WITH(r.registry.on_hook_error(std::function<void(const ext::hook_error&)>()), Catch::Matchers::ContainsSubstring("empty"));
 }
 
+namespace {
+
+struct not_allowed : ext::refusal {
+    not_allowed() : refusal("not allowed") {}
+};
+
+}  // namespace
+
+TEST_CASE("Isolation does not swallow a refusal") {
+    reporting r;
+    int called = 0;
+    ext::extensible<int(int)> f{r.registry, "guarded", [&](int x) { return ++called, x; }};
+    bool ended = false;
+    f.on_end([&](auto& call) { ended = call.exception != nullptr; });
+    SECTION("of a start hook: the function is not called") {
+        f.on_start([](auto&) { throw not_allowed(); }, {.isolate = true});
+        f.on_start([](auto&) { FAIL("a later start hook"); });
+        CHECK_THROWS_AS(f(1), not_allowed);
+        CHECK(called == 0);
+    }
+    SECTION("of an around hook that does not proceed: the function is not called") {
+        f.around([](auto&, auto&) { throw not_allowed(); }, {.isolate = true});
+        CHECK_THROWS_AS(f(1), not_allowed);
+        CHECK(called == 0);
+    }
+    SECTION("of an around hook that a monitor watches, after it has proceeded") {
+        bool threw = false;
+        r.registry.on_hook_run([&](const ext::hook_run& run) { threw |= run.threw; });
+        f.around([](auto&, auto& proceed) { proceed(), throw ext::refusal("too late"); }, {.isolate = true});
+        CHECK_THROWS_WITH(f(1), "too late");
+        CHECK(threw);
+        CHECK(called == 1);
+    }
+    SECTION("of a hook for any function, of a plugin that isolates its hooks") {
+        ext::plugin plugin{r.registry, "guard", {.isolate = true}};
+        plugin.on_start("gua*", [](ext::any_call&) { throw not_allowed(); });
+        CHECK_THROWS_AS(f(1), ext::error);
+        CHECK(called == 0);
+        plugin.unload();
+        ended = true;
+    }
+    SECTION("of an end hook, and of what a start hook returned") {
+        ext::hook end = f.on_end([](auto&) { throw not_allowed(); }, {.isolate = true});
+        CHECK_THROWS_AS(f(1), not_allowed);
+        end.remove();
+        f.on_start([](auto&) { return [](auto&) { throw not_allowed(); }; }, {.isolate = true});
+        CHECK_THROWS_AS(f(1), not_allowed);
+        ended = true;  // it ran before the two
+    }
+    CHECK(ended);
+    CHECK(r.errors.empty());
+}
+
+TEST_CASE("Isolation does not swallow a refusal in an awaited call") {
+    reporting r;
+    int called = 0;
+    ext::extensible<tasks::lazy<int>(int)> f{r.registry, "guarded", [&](int x) -> tasks::lazy<int> { co_return ++called, x; }};
+    SECTION("of a plain start hook") { f.on_start([](auto&) { throw not_allowed(); }, {.isolate = true}); }
+    SECTION("of a start hook that is awaited") {
+        f.on_start([](auto&) -> tasks::lazy<void> { throw not_allowed(); co_return; }, {.isolate = true});
+    }
+    SECTION("of an around hook") {
+        f.around([](auto&, auto&) -> tasks::lazy<void> { throw not_allowed(); co_return; }, {.isolate = true});
+    }
+    SECTION("of an end hook") {
+        called = -1;
+        f.on_end([](auto&) -> tasks::lazy<void> { throw not_allowed(); co_return; }, {.isolate = true});
+    }
+    CHECK_THROWS_AS(f(1).run(), not_allowed);
+    CHECK(called == 0);
+    CHECK(r.errors.empty());
+}
+
 TEST_CASE("A hook that is not reentrant is skipped beneath itself, and runs again afterwards") {
     ext::registry registry;
     int runs = 0;

@@ -1,12 +1,15 @@
-// Hooks for one thread, and for a number of times.
+// Hooks for one thread, for a number of times, and as a fallback; and what runs in place of a hook that is skipped.
 #include "catch.hpp"
 #include "tasks.hpp"
 
 #include <extensible/extensible.hpp>
 
 #include <atomic>
+#include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -37,6 +40,15 @@ TEST_CASE("A hook for this thread runs in no other thread's calls") {
         CHECK(f(0) == 7);
         CHECK(elsewhere() == 0);
     }
+}
+
+TEST_CASE("A hook for a thread that has ended runs in no call") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    std::thread([&] { f.on_start([](auto& call) { call.result = 1; }, {.this_thread = true}); }).join();
+    // One of these has the same pthread_t and the same slots as the thread that has ended.
+    for (int i = 0; i < 8; ++i) std::thread([&] { CHECK(f(0) == 0); }).join();
+    CHECK(f(0) == 0);
 }
 
 TEST_CASE("A hook with a number of times removes itself when it has begun so often") {
@@ -124,6 +136,221 @@ TEST_CASE("An awaited call that finds a hook used up by another skips it") {
     }, {.times = 1});
     CHECK(f(0).run() == 0);
     CHECK(way == "s(f)f");
+}
+
+TEST_CASE("A fallback is skipped in calls that have a result when they reach it") {
+    ext::registry registry;
+    std::string asked;
+    ext::extensible get{registry, "get", [](std::string_view service) { return std::string(service) + " of the environment"; }};
+    const auto store = [&](std::string name, std::string has) {
+        return [&asked, name, has](auto& call) {
+            asked += name + " ";
+            if (*call.template arg<0>() == has) call.result = name;
+        };
+    };
+    SECTION("so the first one that has a result wins, and the function is not called") {
+        get.on_start(store("vault", "openai"), {.fallback = true});
+        get.on_start(store("dotenv", "openai"), {.fallback = true});
+        CHECK(get("openai") == "vault");
+        CHECK(asked == "vault ");
+        CHECK(get("groq") == "groq of the environment");
+        CHECK(asked == "vault vault dotenv ");
+    }
+    SECTION("also if a hook that is no fallback has set it, and not if one has taken it away again") {
+        get.on_start([](auto& call) { call.result = "first"; });
+        ext::hook takes = get.on_start([](auto& call) { call.result.reset(); });
+        get.on_start(store("vault", "openai"), {.fallback = true});
+        CHECK(get("openai") == "vault");
+        takes.remove();
+        CHECK(get("openai") == "first");
+        CHECK(asked == "vault ");
+    }
+    SECTION("which uses up no .times, and a monitor is told") {
+        std::string told;
+        registry.on_hook_run([&](const ext::hook_run& run) { told += std::string(run.id) + (run.skipped ? " skipped, " : " ran, "); });
+        ext::hook once = get.on_start([](auto& call) { call.result = "once"; }, {.id = "once", .times = 1});
+        get.on_start(store("vault", "openai"), {.id = "vault", .fallback = true, .times = 1});
+        CHECK(get("openai") == "once");
+        CHECK(get("openai") == "vault");
+        CHECK(get("openai") == "openai of the environment");
+        CHECK(told == "once ran, vault skipped, vault ran, ");
+    }
+    SECTION("also for any function, and where hook and function are awaited") {
+        registry.on_start("l*", [](ext::any_call& call) { call.set_result(5); }, {.fallback = true});
+        ext::extensible later{registry, "later", [](int x) -> lazy<int> { co_return x; }};
+        CHECK(later(1).run() == 5);
+        later.on_start([](auto& call) -> lazy<void> { call.result = 6; co_return; }, {.id = "awaited", .priority = -1, .fallback = true});
+        CHECK(later(1).run() == 6);
+        later.on_start([](auto& call) -> lazy<void> { call.result = 7; co_return; }, {.fallback = true});
+        CHECK(later(1).run() == 6);
+    }
+    SECTION("and a hook that it replaces is skipped as well") {
+        get.on_start(store("file", "openai"), {.id = "store"});
+        get.on_start(store("vault", "openai"), {.id = "store", .replace = true, .fallback = true});
+        ext::hook first = get.on_start([](auto& call) { call.result = "first"; }, {.priority = -1});
+        CHECK(get("openai") == "first");
+        CHECK(asked.empty());
+        first.remove();
+        CHECK(get("openai") == "vault");
+    }
+}
+
+TEST_CASE("Only a start hook can be a fallback") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [] {}};
+    CHECK_THROWS_WITH(f.on_end([](auto&) {}, {.id = "late", .fallback = true}), ContainsSubstring("f: the end hook 'late'") && ContainsSubstring(".fallback"));
+    CHECK_THROWS_AS(f.around([](auto&, auto& proceed) { proceed(); }, {.fallback = true}), ext::error);
+    CHECK_THROWS_AS(registry.on_end("*", [](ext::any_call&) {}, {.fallback = true}), ext::error);
+    CHECK(registry.functions()[0].hooks.empty());
+}
+
+namespace {
+
+// A function with a hook that says who it is, and one that replaces it.
+struct replaced {
+    ext::registry registry;
+    std::string way;
+    ext::extensible<int(int)> f{registry, "f", [](int x) { return x; }};
+    ext::hook standard = add("standard", {.id = "id"});
+
+    ext::hook add(const char* says, const ext::hook_options& options) {
+        return f.on_start([this, says](auto&) { (way += says) += ' '; }, options);
+    }
+    std::string run() {
+        way.clear();
+        f(0);
+        return way;
+    }
+    std::string run_elsewhere() {
+        std::thread([this] { run(); }).join();
+        return way;
+    }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(replaced, "In a call that skips a hook the hook that it replaces runs in its position") {
+    ext::hook before = add("before", {.priority = -1});
+    ext::hook after = add("after", {});
+    SECTION("because it is for another thread") {
+        add("here", {.id = "id", .priority = 5, .replace = true, .this_thread = true});
+        CHECK(run() == "before after here ");
+        CHECK(run_elsewhere() == "before after standard ");
+    }
+    SECTION("because it has begun as often as it may, in a call that began before that") {
+        ext::scoped_hook nests = f.on_start([this](auto& call) { if (*call.template arg<0>() == 0) f(1); }, {.priority = -2});
+        add("once", {.id = "id", .replace = true, .times = 1});
+        CHECK(run() == "before once after before standard after ");
+    }
+    SECTION("because it is not reentrant, in a call that it makes") {
+        f.on_start([this](auto&) { way += "outer ", f(1); }, {.id = "id", .replace = true, .reentrant = false});
+        CHECK(run() == "before outer before standard after after ");
+        CHECK(run() == "before outer before standard after after ");
+    }
+    SECTION("unless that is disabled, or skipped itself") {
+        add("here", {.id = "id", .replace = true, .this_thread = true});
+        standard.disable();
+        CHECK(run_elsewhere() == "before after ");
+        standard.enable();
+        CHECK(run_elsewhere() == "before standard after ");
+    }
+    SECTION("and of several the newest that the call does not skip") {
+        ext::hook two = add("two", {.id = "id", .replace = true});
+        ext::hook three = add("three", {.id = "id", .replace = true, .this_thread = true});
+        ext::hook four = add("four", {.id = "id", .replace = true, .times = 1});
+        ext::scoped_hook nests = f.on_start([this](auto& call) { if (*call.template arg<0>() == 0) f(1); }, {.priority = -2});
+        CHECK(run() == "before four after before three after ");
+        CHECK(run_elsewhere() == "before two after before two after ");
+        two.disable();
+        CHECK(run_elsewhere() == "before standard after before standard after ");
+        three.remove();
+        CHECK(run() == "before standard after before standard after ");
+    }
+    SECTION("and monitors are told of both") {
+        add("here", {.id = "id", .replace = true, .this_thread = true});
+        before.remove(), after.remove();
+        std::string told;
+        registry.on_hook_run([&](const ext::hook_run& run) { told += run.skipped ? "skipped " : "ran "; });
+        CHECK(run() == "here ");
+        CHECK(told == "ran ");
+        CHECK(run_elsewhere() == "standard ");
+        CHECK(told == "ran skipped ran ");
+    }
+}
+
+TEST_CASE("Around hooks and end hooks that are skipped leave their position to those that they replace") {
+    ext::registry registry;
+    std::string way;
+    ext::extensible f{registry, "f", [&] { way += "f "; }};
+    const auto around = [&](const char* says) {
+        return [&way, says](auto&, auto& proceed) { (way += says) += '(', proceed(), way += ") "; };
+    };
+    f.around(around("outer"));
+    f.around(around("standard"), {.id = "id"});
+    f.around(around("inner"));
+    f.around(around("here"), {.id = "id", .replace = true, .this_thread = true});
+    f.on_end([&](auto&) { way += "standard "; }, {.id = "id"});
+    f.on_end([&](auto&) { way += "here "; }, {.id = "id", .replace = true, .this_thread = true});
+    f();
+    CHECK(way == "outer(here(inner(f ) ) ) here ");
+    way.clear();
+    std::thread([&] { f(); }).join();
+    CHECK(way == "outer(standard(inner(f ) ) ) standard ");
+}
+
+TEST_CASE("What is told of a hook that runs in the position of another is told of itself") {
+    ext::registry registry;
+    std::vector<std::string> errors;
+    registry.on_hook_error([&](const ext::hook_error& error) { errors.push_back(error.text()); });
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    ext::plugin host{registry, "host"}, test{registry, "test"};
+    const auto on_another_thread = [&] { std::thread([&] { CHECK_THROWS(f(0)); }).join(); };
+    SECTION("if it throws") {
+        f.on_start([](auto& call) { call.exception = std::make_exception_ptr(std::runtime_error("first")); });
+        host.on_start(f, [](auto&) { throw std::runtime_error("second"); }, {.id = "id"});
+        test.on_start(f, [](auto&) {}, {.id = "id", .replace = true, .this_thread = true});
+        on_another_thread();
+        CHECK(errors == std::vector<std::string>{"f: the start hook 'id' of host displaced: first"});
+    }
+    SECTION("if it proceeds and leaves an exception") {
+        host.around(f, [](auto& call, auto& proceed) {
+            call.exception = std::make_exception_ptr(std::runtime_error("left"));
+            proceed();
+            throw std::runtime_error("in the end");
+        }, {.id = "id"});
+        test.around(f, [](auto&, auto& proceed) { proceed(); }, {.id = "id", .replace = true, .this_thread = true});
+        on_another_thread();
+        CHECK(errors == std::vector<std::string>{"f: the around hook 'id' of host displaced: left"});
+    }
+    SECTION("if it is awaited, proceeds and leaves an exception") {
+        ext::extensible later{registry, "later", [](int x) -> lazy<int> { co_return x; }};
+        host.around(later, [](auto& call, auto& proceed) -> lazy<void> {
+            call.exception = std::make_exception_ptr(std::runtime_error("left"));
+            co_await proceed();
+        }, {.id = "id"});
+        test.around(later, [](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.id = "id", .replace = true, .times = 1});
+        ext::scoped_hook nests = later.on_start([&](auto& call) { if (*call.template arg<0>() == 0) later(2).run(); }, {.priority = -1});
+        CHECK(later(0).run() == 0);
+        CHECK(errors == std::vector<std::string>{"later: the around hook 'id' of host displaced: left"});
+    }
+}
+
+TEST_CASE("Awaited hooks that are skipped leave their position to those that they replace") {
+    ext::registry registry;
+    std::string way;
+    ext::extensible<lazy<int>(int)> f{registry, "f", [&](int x) -> lazy<int> {
+        way += "f ";
+        co_return x;
+    }};
+    ext::scoped_hook nests = f.on_start([&](auto& call) { if (*call.template arg<0>() == 0) f(1).run(); }, {.priority = -1});
+    f.on_start([&](auto&) { way += "plain "; }, {.id = "id"});
+    f.on_start([&](auto&) -> lazy<void> { way += "awaited "; co_return; }, {.id = "id", .replace = true, .times = 1});
+    f.around([&](auto&, auto& proceed) -> lazy<void> { way += "standard( ", co_await proceed(), way += ") "; }, {.id = "id"});
+    f.around([&](auto&, auto& proceed) -> lazy<void> { way += "once( ", co_await proceed(), way += ") "; }, {.id = "id", .replace = true, .times = 1});
+    f.on_end([&](auto&) -> lazy<void> { way += "standard "; co_return; }, {.id = "id"});
+    f.on_end([&](auto&) { way += "once "; }, {.id = "id", .replace = true, .times = 1});
+    CHECK(f(0).run() == 0);
+    CHECK(way == "awaited once( f ) once plain standard( f ) standard ");
 }
 
 TEST_CASE("A phase has a name") {

@@ -4,9 +4,13 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
+
+using Catch::Matchers::ContainsSubstring;
 
 TEST_CASE("A result reads and writes like an optional") {
     ext::result<std::string> result;
@@ -98,9 +102,58 @@ TEST_CASE("A result that is nothing says only whether it is there") {
     CHECK(!result);
     result.emplace();
     CHECK(result.has_value());
-    *result;  // gives nothing, for code that is the same for all results
+    *result;  // returns nothing, for code that is the same for all results
     result.reset();
     CHECK(!result);
+}
+
+TEST_CASE("To read a result that is not there throws, and the text says what to look at first") {
+    const auto throws = [](auto read) {
+        CHECK_THROWS_AS(read(), ext::no_result);
+        CHECK_THROWS_WITH(read(), ContainsSubstring("look at `if (call.result)` or call.exception first"));
+    };
+    SECTION("a value") {
+        ext::result<std::string> result;
+        const auto& constant = result;
+        throws([&] { *result = "nowhere"; });
+        throws([&] { result->clear(); });
+        throws([&] { return *constant; });
+        throws([&] { return constant->size(); });
+        throws([&] { return *std::move(result); });
+        CHECK(!result);
+        result = "text";
+        CHECK(*constant + *std::move(result) == "texttext");
+    }
+    SECTION("a reference") {
+        int one = 1;
+        ext::result<int&> result;
+        throws([&] { *result = 5; });
+        throws([&] { return result.operator->(); });
+        result = one;
+        result.reset();
+        throws([&] { return *result; });
+    }
+    SECTION("nothing") {
+        ext::result<void> result;
+        throws([&] { *result; });
+    }
+    SECTION("an empty optional is there") {
+        ext::result<std::optional<int>> result;
+        throws([&] { return result->has_value(); });
+        result = std::nullopt;
+        CHECK(!result->has_value());
+    }
+}
+
+TEST_CASE("An end hook that reads the result of a call that threw fails, and the exception before it is reported") {
+    ext::registry registry;
+    std::string reported;
+    registry.on_hook_error([&](const ext::hook_error& error) { reported = error.text(); });
+    ext::extensible parse{registry, "parse", [](int x) { return x < 0 ? throw std::runtime_error("negative") : std::to_string(x); }};
+    parse.on_end([](auto& call) { *call.result += "!"; });
+    CHECK(parse(1) == "1!");
+    CHECK_THROWS_AS(parse(-1), ext::no_result);
+    CHECK_THAT(reported, ContainsSubstring("displaced: negative"));
 }
 
 TEST_CASE("A result takes what its value can be assigned from, and nothing else") {

@@ -81,6 +81,14 @@ TEST_CASE("A breaker opens when so many of the last calls have failed, and then 
     CHECK(g.changes == "closed to open. ");
 }
 
+TEST_CASE("An open breaker refuses calls although it is isolated") {
+    guarded g({.failure_ratio = 1, .window_size = 2, .minimum_calls = 2});
+    SECTION("as an around hook") { g.fetch.around(g.breaker, {.isolate = true}); }
+    SECTION("as a start hook for any function") { g.registry.on_start("net.*", g.breaker, {.isolate = true}); }
+    g.fail(2);
+    CHECK(g.call(false) == std::nullopt);
+}
+
 TEST_CASE("A breaker stays closed while there are fewer calls than it looks at") {
     guarded g({.failure_ratio = 0.07, .window_size = 100, .minimum_calls = 100});
     g.fetch.around(g.breaker);

@@ -62,6 +62,23 @@ TEST_CASE("limit_rate() waits for its token when it is told to, and no longer th
     CHECK(pauses == std::vector<hooks::duration>{100ms, 200ms});
 }
 
+TEST_CASE("Limits refuse calls although the plugin isolates its hooks") {
+    ext::registry registry;
+    simulated_clock time;
+    ext::extensible fetch{registry, "net.fetch", [] { return 1; }};
+    ext::plugin plugin{registry, "limits", {.isolate = true}};
+    plugin.on_start(fetch, hooks::limit_rate({.rate = 1, .burst = 2, .clock = time.clock()}));
+    for (int i = 0; i < 2; ++i) CHECK(fetch() == 1);
+    CHECK_THROWS_AS(fetch(), hooks::limit_exceeded);
+
+    ext::extensible<void(int)>* self = nullptr;
+    ext::extensible<void(int)> nested{registry, "nested", [&](int depth) { if (depth > 1) (*self)(depth - 1); }};
+    self = &nested;
+    plugin.around(nested, hooks::limit_calls({.calls = 2}));
+    nested(2);
+    CHECK_THROWS_AS(nested(3), hooks::limit_exceeded);
+}
+
 TEST_CASE("limit_rate() serves all functions of a pattern together, plain and awaited") {
     ext::registry registry;
     simulated_clock time;

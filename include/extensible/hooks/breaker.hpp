@@ -46,9 +46,9 @@ constexpr std::string_view to_string(breaker_state state) noexcept {
 
 /// A call was not made, because the breaker is open, or half-open and as many have begun as it lets through. Names
 /// the function.
-class EXTENSIBLE_VISIBLE breaker_open : public error {
+class EXTENSIBLE_VISIBLE breaker_open : public refusal {
 public:
-    using error::error;
+    using refusal::refusal;
 };
 
 struct breaker_options {

@@ -33,9 +33,9 @@
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
 /// A call was not made, because it would have been one too many. Names the function and the limit.
-class EXTENSIBLE_VISIBLE limit_exceeded : public error {
+class EXTENSIBLE_VISIBLE limit_exceeded : public refusal {
 public:
-    using error::error;
+    using refusal::refusal;
 };
 
 struct limit_rate_options {
