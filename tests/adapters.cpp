@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 using namespace ext::literals;
 
@@ -60,6 +61,47 @@ TEST_CASE("filter_result() puts the result through a plain function") {
     CHECK(*half(4) == 102);
     CHECK_THROWS_AS(half(3), std::runtime_error);
     CHECK(filtered == 1);
+}
+
+TEST_CASE("The result stays as it was if the function of filter_result() throws and the hook is isolated") {
+    ext::registry registry;
+    int reported = 0;
+    registry.on_hook_error([&](const ext::hook_error&) { ++reported; });
+    const std::string key = "a key that no string keeps within itself";
+    const auto fail = [](auto) -> std::string { throw std::runtime_error("audit failed"); };
+    SECTION("whether it takes a value, a constant or a reference that it could move from") {
+        ext::extensible get{registry, "get", [&] { return key; }};
+        SECTION("a value") { get.on_end(ext::filter_result([](std::string) -> std::string { throw 1; }), {.isolate = true}); }
+        SECTION("a constant") { get.on_end(ext::filter_result([](const std::string&) -> std::string { throw 1; }), {.isolate = true}); }
+        SECTION("a view") { get.on_end(ext::filter_result([](std::string_view) -> std::string { throw 1; }), {.isolate = true}); }
+        SECTION("any") { get.on_end(ext::filter_result(fail), {.isolate = true}); }
+        SECTION("what it moves from") {
+            get.on_end(ext::filter_result([](std::string&& text) -> std::string {
+                const std::string taken = std::move(text);
+                throw std::runtime_error(taken);
+            }), {.isolate = true});
+        }
+        CHECK(get() == key);
+        CHECK(reported == 1);
+    }
+    SECTION("of a function that returns a reference") {
+        ext::extensible refer{registry, "refer", [&]() -> const std::string& { return key; }};
+        refer.on_end(ext::filter_result([](const std::string&) -> const std::string& { throw 1; }), {.isolate = true});
+        CHECK(&refer() == &key);
+        CHECK(reported == 1);
+    }
+    SECTION("of an awaited function") {
+        ext::extensible later{registry, "later", [&]() -> tasks::lazy<std::string> { co_return key; }};
+        later.on_end(ext::filter_result(fail), {.isolate = true});
+        CHECK(later().run() == key);
+        CHECK(reported == 1);
+    }
+    SECTION("but one that can only be moved is gone, and then the call fails") {
+        ext::extensible open{registry, "open", [] { return std::make_unique<int>(5); }};
+        open.on_end(ext::filter_result([](std::unique_ptr<int>) -> std::unique_ptr<int> { throw std::runtime_error("audit failed"); }),
+                    {.isolate = true});
+        CHECK_THROWS_WITH(open(), "audit failed");
+    }
 }
 
 TEST_CASE("filter_result() leaves a result alone that an exception goes with, and asks for none where there is none") {

@@ -303,6 +303,51 @@ TEST_CASE("A hook for any function may be registered on one, or by its name") {
     CHECK_THAT(l.heard, Equals<std::string>({"void()", "f", "f"}));
 }
 
+TEST_CASE("A hook for any function that is registered by a plain name is one of that function") {
+    ext::registry registry;
+    std::string way;
+    const auto mark = [&](char c) { return [&way, c](ext::any_call&) { way += c; }; };
+    registry.on_start("f", mark('1'), {.id = "vault"});  // before the function is wrapped
+    ext::extensible f{registry, "f", [] {}};
+    CHECK_THROWS_AS(f.on_start([](auto&) {}, {.id = "vault"}), ext::duplicate_hook);
+    CHECK_THROWS_AS(registry.on_start("f", mark('x'), {.id = "vault"}), ext::duplicate_hook);
+    SECTION("so another hook of that function can replace it") {
+        ext::hook other = f.on_start(mark('2'), {.id = "vault", .replace = true});
+        f();
+        other.remove();
+        f();
+        CHECK(way == "21");
+    }
+    SECTION("and it can replace another hook of that function") {
+        f.on_start(mark('2'), {.id = "cache"});
+        registry.on_start("f", mark('3'), {.id = "cache", .replace = true});
+        f();
+        CHECK(way == "13");
+    }
+    SECTION("and not one under a pattern that matches the function") {
+        registry.on_start("*", mark('2'), {.id = "vault"});
+        f();
+        CHECK(way == "12");
+        CHECK(registry.functions()[0].hooks[0].pattern.empty());
+        CHECK(registry.functions()[0].hooks[1].pattern == "*");
+    }
+    SECTION("also if a plugin registers it") {
+        ext::plugin plugin{registry, "plugin"};
+        CHECK_THROWS_AS(plugin.on_start("f", mark('x'), {.id = "vault"}), ext::duplicate_hook);
+        plugin.on_start("f", mark('2'), {.id = "vault", .replace = true});
+        f();
+        CHECK(way == "2");
+    }
+    SECTION("and it waits for the next wrapper of the name") {
+        ext::extensible g{registry, "g", [] {}};
+        registry.on_start("h", mark('2'));
+        { ext::extensible h{registry, "h", [] {}}; }
+        ext::extensible h{registry, "h", [](int x) { return x; }};
+        h(1), g();
+        CHECK(way == "2");
+    }
+}
+
 TEST_CASE("An id is unique under its pattern, and others may have it on functions and under other patterns") {
     ext::registry registry;
     ext::extensible f{registry, "net.f", [] {}};

@@ -266,13 +266,18 @@ TEST_CASE("A second wrapper of a name with another signature is refused, and cha
 
 namespace {
 
-std::string error_of_early_registration;
+std::string error_of_early_registration, error_of_early_call;
 extern ext::extensible<int(int)> constructed_later;
 const bool is_registered_early = [] {
     try {
         constructed_later.on_start([](auto&) {});
     } catch (const ext::error& error) {
         error_of_early_registration = error.what();
+    }
+    try {
+        constructed_later(1);
+    } catch (const ext::error& error) {
+        error_of_early_call = error.what();
     }
     return true;
 }();
@@ -283,6 +288,11 @@ ext::extensible<int(int)> constructed_later{"wrapper.constructed_later", twice};
 TEST_CASE("Registering on a wrapper that is not constructed yet is an error that names the way out") {
     CHECK(is_registered_early);
     CHECK_THAT(error_of_early_registration, ContainsSubstring("is not constructed yet") && ContainsSubstring("ext::on_start(\"name\", hook)"));
+    CHECK(constructed_later(2) == 4);
+}
+
+TEST_CASE("Calling a type-erased wrapper that is not constructed yet is an error") {
+    CHECK_THAT(error_of_early_call, ContainsSubstring("is not constructed yet"));
     CHECK(constructed_later(2) == 4);
 }
 

@@ -371,7 +371,8 @@ EXTENSIBLE_FUNCTION bool hazard_guard::has_been_replaced(const hook_list* list, 
 }
 
 EXTENSIBLE_FUNCTION void hazard_guard::leave_slowly(hazard_slot& slot) noexcept {
-    if (slot.attention.load(std::memory_order_seq_cst) == hazard_slot::nested) return thread_hazards::give_back(slot);
+    // Relaxed: the destructor has loaded it.
+    if (slot.attention.load(std::memory_order_relaxed) == hazard_slot::nested) return thread_hazards::give_back(slot);
     slot.held.store(0, std::memory_order_seq_cst);  // once more, now with a fence
     const bool notify = (slot.attention.load(std::memory_order_seq_cst) & hazard_slot::notify) != 0;
     if (notify) slot.attention.fetch_and(~hazard_slot::notify, std::memory_order_seq_cst);

@@ -272,8 +272,8 @@ private:
 #if EXTENSIBLE_BODIES
 
 void throw_not_constructed() {
-    raise<error>("ext: this ext::extensible is called and not constructed yet, because its source file is initialized later; call it from "
-                 "main(), or construct it in a function, as a static variable");
+    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; call it from main() on, or "
+                 "make it a static variable of a function");
 }
 
 #endif

@@ -1,0 +1,14 @@
+// A reference as the result must not refer to what the function in ext::filter_result returns by value.
+// expect-only: ext::result: the result is a reference, and would refer to a temporary
+#include <extensible/extensible.hpp>
+
+#include <string>
+
+inline const std::string stored = "stored";
+inline ext::extensible get{"get", []() -> const std::string& { return stored; }};
+
+#ifdef FIXED
+auto hook = get.on_end(ext::filter_result([](const std::string& result) -> const std::string& { return result; }));
+#else
+auto hook = get.on_end(ext::filter_result([](const std::string& result) { return result + "!"; }));
+#endif
