@@ -168,9 +168,15 @@ TEST_CASE_METHOD(ordered, "A hook that states its own id means the other hooks t
     CHECK(run() == "logany0self");
 }
 
+TEST_CASE_METHOD(ordered, "An empty text is not the id of the hooks that have none") {
+    f.on_start([this](auto&) { way += "0"; });
+    add({.id = "a", .before = {""}, .after = {""}});
+    CHECK(run() == "0a");
+}
+
 TEST_CASE_METHOD(ordered, "All other hooks cannot be named, and the error says how to run before or after them") {
     CHECK_THROWS_WITH(add({.id = "a", .before = "*"}), Equals("f: the start hook 'a' states .before = \"*\", which is not the id of a hook; "
-                                                              "use .priority to run before or after all others"));
+                                                              "use .priority to run before all others"));
     CHECK_THROWS_AS(add({.after = {"a", "*"}}), ext::error);
     CHECK(run() == "");
 }

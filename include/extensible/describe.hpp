@@ -6,7 +6,6 @@
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/order.hpp>
 #include <extensible/detail/records.hpp>
-#include <extensible/detail/sort.hpp>
 #include <extensible/error.hpp>
 #include <extensible/options.hpp>
 #include <extensible/registry.hpp>
@@ -61,21 +60,25 @@ EXTENSIBLE_LAZY_FUNCTION void check_pending(const registry& registry);
 
 namespace detail {
 
-EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& hooks, const replacements& replaced) {
+// `function` is null for hooks under patterns.
+EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& hooks, const function_record* function) {
     std::string other;
-    if (const hook_record* const stand_in = replaced.stand_in_of(hook))
+    if (const hook_record* const stand_in = stand_in_of(hook, hooks, function))
         other = stand_in->plugin ? join({stand_in->id, " of ", stand_in->plugin->name}) : stand_in->id;
-    return {hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
-            hook.priority, hook.runs(), true, std::move(other), detail::unknown_ids(hook, hooks), access::make<ext::hook>(ref(&hook))};
+    hook_info info{hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
+                   hook.priority, hook.runs(), true, std::move(other), {}, access::make<ext::hook>(ref(&hook))};
+    for (const auto* ids : {&hook.before, &hook.after})
+        for (const std::string& id : *ids)
+            if (is_unknown(id, hook, hooks) && !contains(info.unknown_ids, id)) info.unknown_ids.push_back(id);
+    return info;
 }
 
 EXTENSIBLE_LAZY_FUNCTION function_info info_of(const function_record& function) {
     function_info info{function.name, {}, function.sites != nullptr, {}};
     if (info.wrapped) info.signature = function.sites->type->signature->name;
-    const replacements replaced(function.hooks, &function);
     for (const ordered_hook& each : function.hooks) {
         if (info.signature.empty() && each.hook->signature) info.signature = each.hook->signature->name;
-        info.hooks.push_back(info_of(*each.hook, function.hooks, replaced));
+        info.hooks.push_back(info_of(*each.hook, function.hooks, &function));
         if (info.wrapped) info.hooks.back().suits = suits(*each.hook, function.sites->type);
     }
     return info;
@@ -137,19 +140,16 @@ EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
     std::vector<function_info> all;
     const detail::locked_registry locked(record());
     const detail::registry_contents& contents = *locked->contents;
-    std::vector<detail::function_record*> by_name;
-    for (const auto& function : contents.functions) {
-        detail::function_record* const named = function.get();
-        by_name.push_back(named);
-    }
-    detail::sort(by_name, [](const detail::function_record* function) -> const std::string& { return function->name; });
+    const detail::array<const detail::function_record*> by_name(contents.functions.size());
+    std::size_t found = 0;
+    contents.functions.for_each([&](const detail::function_record& function) { by_name[found++] = &function; });
+    detail::sort(by_name, [](const auto* a, const auto* b) { return a->name < b->name; });
     all.reserve(by_name.size());
     for (const detail::function_record* function : by_name) all.push_back(detail::info_of(*function));
-    const detail::replacements replaced(contents.patterns, nullptr);
     for (const detail::ordered_hook& each : contents.patterns) {
         bool applies = false;
         for (const detail::function_record* function : by_name) applies |= detail::matches(each.hook->pattern, function->name);
-        if (!applies) all.push_back({each.hook->pattern, "", false, {detail::info_of(*each.hook, contents.patterns, replaced)}});
+        if (!applies) all.push_back({each.hook->pattern, "", false, {detail::info_of(*each.hook, contents.patterns, nullptr)}});
     }
     return all;
 }

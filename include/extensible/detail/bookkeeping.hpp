@@ -60,22 +60,14 @@ public:
 private:
     void check_registration(std::string_view function, const hook_record& hook) const;
     ref<function_record> find_or_make(std::string_view name);
-    void forget_if_unused(const function_record& function) noexcept;
+    void forget_if_unused(function_record& function) noexcept;
     void add(function_record& function, hook_record& hook, const hook_options& options);
     void add_handler(site& place, std::string_view name, hook_record& hook);
     void prepare(std::string_view where, const hook_order& hooks, hook_record& hook, const hook_options& options) const;
 
-    // Which hooks are meant: those of a group; without one those that were registered on an object, or all.
-    struct selection {
-        const hook_group* group;
-        bool all;
-        bool has(const hook_record& hook) const noexcept { return group ? group->has(hook) : all || hook.on_object; }
-        hook_record* only_hook() const noexcept { return group ? group->only_hook : nullptr; }
-    };
-    static bool any_in(const hook_order& hooks, const selection& selected) noexcept;
-    static bool concerns(const function_record& function, const selection& selected) noexcept;
+    static bool concerns(const function_record& function, const hook_group& group) noexcept;
     void registered(hook_record& hook) noexcept;
-    void remove(const selection& leaving, function_record* from, const hook_group* coming = nullptr);
+    void remove(const hook_selection& leaving, function_record* from, const hook_group* coming = nullptr);
 
     const ref<registry_record> registry_;
     struct reclaim_at_end {
@@ -116,23 +108,12 @@ inline bool is_active(const ref<hook_record>& hook) {
 /// plain one not around them. Hooks for any function may be under a pattern that matches others too.
 EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* function) noexcept;
 
-/// Which hooks stand in for others, see hook_options::replace: of the hooks of a function that are enabled and suit it, or of those
-/// under patterns. Hooks that have one id, in one phase and under one pattern, replace each other: the newest one with `.replace` stands
-/// in for the others; the hook without `.replace` is the oldest.
-class EXTENSIBLE_HIDDEN replacements {
-public:
-    replacements(const hook_order& hooks, const function_record* function);
-
-    /// The hook that stands in for this one; null if there is none.
-    hook_record* stand_in_of(const hook_record& hook) const noexcept;
-    /// The newest hook that is older than this one, so that this one replaces it; null if there is none.
-    hook_record* replaced_by(const hook_record& hook) const noexcept;
-
-private:
-    std::size_t end_of_older(const hook_record& hook) const noexcept;
-
-    std::vector<hook_record*> by_name_;  // those that have an id; the oldest first
-};
+/// The hook that runs in the place of this one, see hook_options::replace: of the hooks of a function that are enabled and suit it, or
+/// of those under patterns, for which `function` is null. Hooks that have one id, in one phase and under one pattern, replace each
+/// other: the newest one with `.replace` stands in for the others; the hook without `.replace` is the oldest. Null if there is none.
+EXTENSIBLE_FUNCTION hook_record* stand_in_of(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept;
+/// The newest hook that is older than this one, which replaces it; null if there is none.
+EXTENSIBLE_FUNCTION hook_record* replaced_by(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -143,54 +124,44 @@ EXTENSIBLE_FUNCTION bool runs_in(const hook_record& hook, const function_record&
     return hook.runs() && (!function.sites || suits(hook, function.sites->type));
 }
 
-// What hooks that may replace each other are sorted by.
-struct name_key {
-    phase when;
-    std::string_view id, pattern;
-    bool replaces;
-    std::uint64_t number;
-    friend auto operator<=>(const name_key&, const name_key&) = default;
-};
-EXTENSIBLE_FUNCTION name_key name_of(const hook_record* hook) noexcept {
-    return {hook->when, hook->id, hook->pattern, hook->replaces, hook->number};
+// Of two hooks that may replace each other, whether the first is older.
+EXTENSIBLE_FUNCTION bool is_older(const hook_record& first, const hook_record& second) noexcept {
+    return first.replaces != second.replaces ? second.replaces : first.number < second.number;
 }
 
-EXTENSIBLE_FUNCTION replacements::replacements(const hook_order& hooks, const function_record* function) {
-    bool any_replaces = false;
-    for (const ordered_hook& each : hooks) any_replaces |= each.hook->replaces;
-    if (!any_replaces) return;
-    for (const ordered_hook& each : hooks)
-        if (!each.hook->id.empty() && (function ? runs_in(*each.hook, *function) : each.hook->runs())) by_name_.push_back(each.hook);
-    detail::sort(by_name_, name_of);
-}
-
-// The number of hooks that are sorted before this one.
-EXTENSIBLE_FUNCTION std::size_t replacements::end_of_older(const hook_record& hook) const noexcept {
-    std::size_t from = 0;
-    for (std::size_t to = by_name_.size(); from != to;) {
-        const std::size_t middle = (from + to) / 2;
-        if (name_of(by_name_[middle]) < name_of(&hook)) from = middle + 1;
-        else to = middle;
-    }
-    return from;
-}
-
-EXTENSIBLE_FUNCTION hook_record* replacements::stand_in_of(const hook_record& hook) const noexcept {
+// Of the hooks with this one's id that are newer than it, or that are older, the newest.
+EXTENSIBLE_FUNCTION hook_record* newest_namesake(bool newer, const hook_record& hook, const hook_order& hooks,
+                                                 const function_record* function) noexcept {
     hook_record* newest = nullptr;
-    for (std::size_t at = end_of_older(hook); at != by_name_.size() && by_name_[at]->is_namesake(hook); ++at)
-        if (by_name_[at] != &hook && by_name_[at]->replaces) newest = by_name_[at];
+    for (const ordered_hook& each : hooks) {
+        hook_record& other = *each.hook;
+        if (&other == &hook || !hook.is_namesake(other) || is_older(hook, other) != newer) continue;
+        if ((function ? runs_in(other, *function) : other.runs()) && (!newest || is_older(*newest, other))) newest = &other;
+    }
     return newest;
 }
 
-EXTENSIBLE_FUNCTION hook_record* replacements::replaced_by(const hook_record& hook) const noexcept {
-    const std::size_t at = end_of_older(hook);
-    return at != 0 && by_name_[at - 1]->is_namesake(hook) ? by_name_[at - 1] : nullptr;
+hook_record* stand_in_of(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept {
+    return newest_namesake(true, hook, hooks, function);
+}
+
+hook_record* replaced_by(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept {
+    return newest_namesake(false, hook, hooks, function);
 }
 
 bool suits(const hook_record& hook, const function_type* function) noexcept {
     const type_identity* const stage = function ? function->stage : nullptr;
     if (hook.stage) return stage && *hook.stage == *stage;
     return hook.when != phase::around || !stage;
+}
+
+// Of hooks that a function had, those that leave are no longer registered. A hook under a pattern is one of no function.
+EXTENSIBLE_FUNCTION void let_go_of(const hook_selection& leaving, const hook_order& former, const function_record* function) noexcept {
+    for (const ordered_hook& each : former) {
+        if (!leaving.has(*each.hook) || each.hook->function.get() != function) continue;
+        each.hook->registered = false;
+        each.hook->registry->domain->let_go(*each.hook);
+    }
 }
 
 /// A change that is being prepared: what the functions concerned have and run from then on. The registry is locked all the while.
@@ -209,19 +180,23 @@ public:
         parts_ = new part{ref(&function), std::move(hooks), parts_};
         if (!function.sites) return;  // the hooks wait
         std::size_t running = 0;
-        bool any_candidates = watched_;
+        bool any_candidates = watched_, any_replaced = false;
         for (const ordered_hook& each : parts_->hooks) {
             if (!runs_in(*each.hook, function)) continue;
             ++running;
             any_candidates |= each.hook->has_options();
+            any_replaced |= each.hook->replaces;
         }
         if (running == 0) return;
-        const replacements replaced(parts_->hooks, &function);
         // Each hook is an entry or a candidate, and the candidates of each entry need one more after the last.
         hook_list::writer list(function, running, any_candidates ? 2 * running : 0, watched_);
-        for (const ordered_hook& each : parts_->hooks)
-            if (runs_in(*each.hook, function) && !replaced.stand_in_of(*each.hook))
-                list.add(*each.hook, [&](const hook_record& hook) { return replaced.replaced_by(hook); });
+        for (const ordered_hook& each : parts_->hooks) {
+            hook_record* hook = each.hook;
+            if (!runs_in(*hook, function) || (any_replaced && stand_in_of(*hook, parts_->hooks, &function))) continue;
+            if (!list.add(*hook)) continue;
+            for (; hook; hook = hook->replaces ? replaced_by(*hook, parts_->hooks, &function) : nullptr) list.add_candidate(*hook);
+            list.end_candidates();
+        }
         parts_->next = list.finish();
     }
 
@@ -232,7 +207,7 @@ public:
     EXTENSIBLE_COLD void watch(bool watched) {
         if (watched == watched_) return;
         watched_ = watched;
-        for (const auto& function : registry_.contents->functions) refresh(*function);
+        registry_.contents->functions.for_each([this](function_record& function) { refresh(function); });
     }
 
     /// Makes the change, for all calls that begin afterwards.
@@ -248,6 +223,12 @@ public:
             if (p->next) registry_.domain->keep(*p->next);
         if (step) let_happen(*step);
         for (part* p = parts_; p; p = p->next_part) commit(*p);
+    }
+
+    /// Once the change is made, in which these hooks have left one function, or all if that is null.
+    EXTENSIBLE_COLD void let_go_of(const hook_selection& leaving, const function_record* from) noexcept {
+        for (const part* p = parts_; p; p = p->next_part)
+            if (!from || p->function.get() == from) detail::let_go_of(leaving, p->hooks, p->function.get());
     }
 
 private:
@@ -364,15 +345,13 @@ EXTENSIBLE_FUNCTION ref<function_record> locked_registry::find_or_make(std::stri
     registry_contents& contents = *registry_->contents;
     if (function_record* const known = contents.functions.find(name)) return ref(known);
     ref made(new function_record(name, registry_));
-    for (const ordered_hook& each : contents.patterns)
-        if (matches(each.hook->pattern, name)) made->hooks.push_back(each);
-    put_in_order(name, made->hooks);
+    matching_hooks(name, contents.patterns).swap(made->hooks);
     contents.functions.add(made);
     return made;
 }
 
 // Forgets a name that no code wraps, and that no hook of its own waits for.
-EXTENSIBLE_FUNCTION void locked_registry::forget_if_unused(const function_record& function) noexcept {
+EXTENSIBLE_FUNCTION void locked_registry::forget_if_unused(function_record& function) noexcept {
     function_table& functions = registry_->contents->functions;
     if (!function.is_wanted() && functions.find(function.name) == &function) functions.erase(function);
 }
@@ -419,16 +398,17 @@ EXTENSIBLE_CALL_FUNCTION void locked_registry::detach(site& place) {
 
 // Throws error for options that contradict each other, or that hooks of this kind cannot have.
 EXTENSIBLE_FUNCTION void check_options(std::string_view where, const hook_record& hook, const hook_options& options) {
-    for (const auto* ids : {&options.before, &options.after})
-        for (const std::string& id : *ids)
-            if (id == "*")
-                raise<error>(join({where, ": the ", text_of(hook), " states ", ids == &options.before ? ".before" : ".after",
-                                   " = \"*\", which is not the id of a hook; use .priority to run before or after all others"}));
-    if (options.fallback && hook.when != phase::start)
-        raise<error>(join({where, ": the ", text_of(hook), " has .fallback = true, which is for start hooks"}));
-    if (hook.stage && (!hook.reentrant || options.this_thread))
-        raise<error>(join({where, ": the ", text_of(hook), " is awaited, and may go on on any thread; it cannot be registered with ",
-                           options.this_thread ? ".this_thread = true" : ".reentrant = false"}));
+    const char* wrong = nullptr;
+    if (contains(options.before, "*"))
+        wrong = " states .before = \"*\", which is not the id of a hook; use .priority to run before all others";
+    else if (contains(options.after, "*"))
+        wrong = " states .after = \"*\", which is not the id of a hook; use .priority to run after all others";
+    else if (options.fallback && hook.when != phase::start) wrong = " has .fallback = true, which is for start hooks";
+    else if (hook.stage && options.this_thread)
+        wrong = " is awaited, and may go on on any thread; it cannot be registered with .this_thread = true";
+    else if (hook.stage && !hook.reentrant)
+        wrong = " is awaited, and may go on on any thread; it cannot be registered with .reentrant = false";
+    if (wrong) raise<error>(join({where, ": the ", text_of(hook), wrong}));
 }
 
 // Makes the hook ready to be registered among `hooks`, or throws.
@@ -495,8 +475,9 @@ EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, 
     // In one function that all patterns match these must have an order; then they have one in each.
     hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
     change adding(*registry_);
-    for (const auto& function : registry_->contents->functions)
-        if (matches(pattern, function->name)) adding.set_hooks(*function, with_hook(function->name, function->hooks, hook));
+    registry_->contents->functions.for_each([&](function_record& function) {
+        if (matches(pattern, function.name)) adding.set_hooks(function, with_hook(function.name, function.hooks, hook));
+    });
     adding.make();
     registry_->contents->patterns.swap(patterns);
     registered(hook);
@@ -516,55 +497,38 @@ EXTENSIBLE_FUNCTION void locked_registry::add_handler(site& place, std::string_v
 EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) { add_handler(registry_->errors, "on_hook_error", hook); }
 EXTENSIBLE_FUNCTION void locked_registry::add_monitor(hook_record& hook) { add_handler(registry_->monitors, "on_hook_run", hook); }
 
-EXTENSIBLE_FUNCTION bool locked_registry::any_in(const hook_order& hooks, const selection& selected) noexcept {
-    for (const ordered_hook& each : hooks)
-        if (selected.has(*each.hook)) return true;
-    return false;
-}
-
-// Whether the function has one of the hooks.
-EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& function, const selection& selected) noexcept {
-    const hook_record* const only = selected.only_hook();
-    if (!only) return any_in(function.hooks, selected);
+// Whether the function has a hook of the group.
+EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& function, const hook_group& group) noexcept {
+    const hook_record* const only = group.only_hook;
+    if (!only) return hook_selection{&group, false}.has_any(function.hooks);
     return only->function ? only->function.get() == &function : matches(only->pattern, function.name);
 }
 
 // Removes hooks from one function, or from all functions and from the patterns if that is null. In the same step those that are
 // `coming`, which have just been enabled, begin to run.
-EXTENSIBLE_FUNCTION void locked_registry::remove(const selection& leaving, function_record* from, const hook_group* coming) {
+EXTENSIBLE_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from, const hook_group* coming) {
     registry_contents& contents = *registry_->contents;
     change removing(*registry_);
-    std::vector<hook_record*> removed;
-    const auto leaves = [&](const hook_record& hook) { return leaving.has(hook); };
-    const auto find_removed = [&](const hook_order& hooks, bool of_patterns) {
-        for (const ordered_hook& each : hooks)
-            if (leaves(*each.hook) && of_patterns == !each.hook->function) removed.push_back(each.hook);
-    };
-    const auto remove_from = [&](function_record& function) {
-        if (concerns(function, leaving) || (!function.sites && function.published)) {
-            find_removed(function.hooks, false);
-            removing.set_hooks(function, without_hooks(function.name, function.hooks, leaves));
-        } else if (coming && any_in(function.hooks, {coming, false})) {
-            removing.refresh(function);
-        }
-    };
     hook_order patterns;
     if (from) {
-        remove_from(*from);
-        if (from->sites == &registry_->monitors) removing.watch(from->hooks.size() > removed.size());
+        hook_order others = without_hooks(from->name, from->hooks, leaving);
+        const bool any_left = others.size() != 0;
+        removing.set_hooks(*from, std::move(others));
+        if (from->sites == &registry_->monitors) removing.watch(any_left);
     } else {
-        for (const auto& function : contents.functions) remove_from(*function);
-        find_removed(contents.patterns, true);
-        patterns = without_hooks("*", contents.patterns, leaves);
+        contents.functions.for_each([&](function_record& function) {
+            if (leaving.group ? concerns(function, *leaving.group) : leaving.has_any(function.hooks))
+                removing.set_hooks(function, without_hooks(function.name, function.hooks, leaving));
+            else if (coming && concerns(function, *coming)) removing.refresh(function);
+        });
+        patterns = without_hooks("*", contents.patterns, leaving);
     }
     removing.make();
-    if (!from) contents.patterns.swap(patterns);
-    for (hook_record* hook : removed) {
-        hook->registered = false;
-        registry_->domain->let_go(*hook);
-    }
-    if (from) forget_if_unused(*from);
-    else for (std::size_t i = contents.functions.size(); i-- > 0;) forget_if_unused(contents.functions[i]);
+    removing.let_go_of(leaving, from);
+    if (from) return forget_if_unused(*from);
+    contents.patterns.swap(patterns);
+    let_go_of(leaving, patterns, nullptr);
+    contents.functions.for_each([this](function_record& function) { forget_if_unused(function); });
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::remove(hook_group& group) {
@@ -581,8 +545,9 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
         change enabling(*registry_);
         function_record* const only = group.only_hook ? group.only_hook->function.get() : nullptr;
         if (only) enabling.refresh(*only);
-        else for (const auto& function : registry_->contents->functions)
-            if (concerns(*function, {&group, false})) enabling.refresh(*function);
+        else registry_->contents->functions.for_each([&](function_record& function) {
+            if (concerns(function, group)) enabling.refresh(function);
+        });
         enabling.make();
     } EXTENSIBLE_CATCH(...) {
         group.enabled = !enabled;

@@ -15,13 +15,12 @@
 //
 // And which names does a pattern match?
 
+#include <extensible/detail/array.hpp>
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/records.hpp>
-#include <extensible/detail/sort.hpp>
 #include <extensible/error.hpp>
 #include <extensible/options.hpp>
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -31,37 +30,20 @@
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
-/// The hooks of a function with one more, and without those for which `leaves(hook)` is true. May throw order_cycle.
+/// The hooks of a function with one more. May throw order_cycle.
 EXTENSIBLE_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
-template <class Predicate>
-EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, Predicate leaves);
 
-/// Puts hooks in running order, from scratch. May throw order_cycle, and then their order is as it was.
-EXTENSIBLE_FUNCTION void put_in_order(std::string_view function, hook_order& hooks);
+/// Those that do not leave, and those that apply to a new function, of the hooks under patterns.
+EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving);
+EXTENSIBLE_FUNCTION hook_order matching_hooks(std::string_view function, const hook_order& patterns);
 
 /// The hook that this one replaces or duplicates: the one that has its id and no `.replace`. Null without one.
 EXTENSIBLE_FUNCTION hook_record* find_original(const hook_record& like, const hook_order& hooks) noexcept;
 
-/// The ids that a hook states, and that no other hook of its phase has.
-EXTENSIBLE_FUNCTION std::vector<std::string> unknown_ids(const hook_record& stating, const hook_order& hooks);
+/// Whether no other hook of the phase has the id that a hook states.
+EXTENSIBLE_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-// Whether the other hooks stay where they are if this one comes or goes: it states nothing, and none of them names it.
-EXTENSIBLE_FUNCTION bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept;
-
-template <class Predicate>
-EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, Predicate leaves) {
-    hook_order others;
-    others.reserve(hooks.size());
-    bool others_move = false;
-    for (const ordered_hook& each : hooks) {
-        if (!leaves(*each.hook)) others.push_back(each);
-        else others_move |= !stands_alone(*each.hook, hooks);
-    }
-    if (others_move) put_in_order(function, others);
-    return others;
-}
 
 // ---- Which names does a pattern match? ------------------------------------------------------------------------------
 
@@ -105,7 +87,8 @@ hook_record* find_original(const hook_record& like, const hook_order& hooks) noe
     return nullptr;
 }
 
-bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept {
+// Whether the other hooks stay where they are if this one comes or goes: it states nothing, and none of them names it.
+EXTENSIBLE_FUNCTION bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept {
     if (hook.takes_place || !hook.before.empty() || !hook.after.empty()) return false;
     if (hook.id.empty()) return true;
     for (const ordered_hook& each : hooks) {
@@ -116,191 +99,202 @@ bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept {
     return true;
 }
 
-std::vector<std::string> unknown_ids(const hook_record& stating, const hook_order& hooks) {
-    std::vector<std::string> unknown;
-    for (const auto* ids : {&stating.before, &stating.after}) {
-        for (const std::string& id : *ids) {
-            bool known = contains(unknown, id);
-            for (const ordered_hook& each : hooks)
-                known |= each.hook != &stating && each.hook->when == stating.when && each.hook->id == id;
-            if (!known) unknown.push_back(id);
-        }
-    }
-    return unknown;
+bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept {
+    for (const ordered_hook& each : hooks)
+        if (each.hook != &stating && each.hook->when == stating.when && each.hook->id == id && !id.empty()) return false;
+    return true;
 }
 
-// What hooks that wait for no other are chosen by: rule 4, phase by phase.
-struct turn_key {
-    phase when;
-    turn taken, own;
-    std::uint64_t number;
-    friend auto operator<=>(const turn_key&, const turn_key&) = default;
-};
-
-/// Works the order out. A hook is one node of a graph, and each `before` or `after` an edge.
+/// Works the order out. A hook is one node of a graph, and each `before` or `after` that it states an edge.
 class EXTENSIBLE_HIDDEN ordering {
 public:
-    EXTENSIBLE_COLD ordering(std::string_view function, const hook_order& hooks) : function_(function), hooks_(hooks), all_(hooks.size()) {
+    EXTENSIBLE_COLD ordering(std::string_view function, const hook_order& hooks)
+        : function_(function), hooks_(hooks), all_(hooks.size()), by_id_(hooks.size()), by_turn_(hooks.size()) {
         for (std::size_t at = 0; at != hooks.size(); ++at) {
-            node* const added = &all_[at];
-            added->hook = hooks[at].hook;
-            by_turn_.push_back(added);
-            if (!added->hook->id.empty()) by_id_.push_back(added);
+            all_[at].hook = hooks[at].hook;
+            by_id_[at] = by_turn_[at] = &all_[at];
         }
-        detail::sort(by_id_, [](const node* n) -> const std::string& { return n->hook->id; });
-        for (node& n : all_) {
-            n.place = n.hook;
-            if (n.hook->takes_place)  // rule 1
-                for_each_called(n.hook->id, n, [&](const node& other) {
-                    if (!other.hook->replaces && other.hook->pattern == n.hook->pattern) n.place = other.hook;
-                });
-            n.taken = {n.place->priority, n.place->number};
-        }
-        for (node& n : all_) {  // rule 3
-            for (const std::string& id : n.place->after) for_each_called(id, n, [&](node& earlier) { wait_for(n, earlier); });
-            for (const std::string& id : n.place->before)
-                for_each_called(id, n, [&](node& later) {
-                    wait_for(later, n);
-                    node* const stating = &n;
-                    later.named_by.push_back(stating);
-                });
-        }
+    }
+    ordering(const ordering&) = delete;
+    ordering& operator=(const ordering&) = delete;
+    EXTENSIBLE_COLD ~ordering() {
+        for (node& n : all_)
+            while (n.edges) delete std::exchange(n.edges, n.edges->next);
     }
 
     EXTENSIBLE_COLD hook_order run() {
+        detail::sort(by_id_, has_smaller_id);
+        for (node& n : all_) find_place(n);
+        for (node& n : all_) {
+            add_edges(n, n.place->after, false);
+            add_edges(n, n.place->before, true);
+        }
         take_turns();
-        detail::sort(by_turn_, key);
+        detail::sort(by_turn_, runs_first);
         for (std::size_t at = 0; at != by_turn_.size(); ++at) by_turn_[at]->place_in_line = at;
-        hook_order order;
-        order.reserve(all_.size());
+
+        hook_order order(all_.size());
+        std::size_t done = 0;
         for (std::size_t at = 0; at != by_turn_.size();) {  // rule 4
             node& n = *by_turn_[at++];
             if (n.waits_for != 0 || n.runs) continue;
             n.runs = true;
-            order.push_back({n.hook, n.taken});
-            for (node* follower : n.followers)
-                if (--follower->waits_for == 0 && follower->place_in_line < at) at = follower->place_in_line;
+            order[done++] = {n.hook, n.taken};
+            for (const edge* e = n.edges; e; e = e->next)
+                if (--e->later->waits_for == 0 && e->later->place_in_line < at) at = e->later->place_in_line;
         }
-        if (order.size() != all_.size()) throw_cycle();
+        if (done != order.size()) throw_cycle();
         return order;
     }
 
 private:
     struct node;
-    using nodes = std::vector<node*>;
+    struct edge {
+        node* later;  // waits for the node that has the edge
+        bool before;  // which states so itself; else the later one does
+        edge* next;
+    };
     struct node {
         hook_record* hook = nullptr;
         const hook_record* place = nullptr;  // states its place in the order: itself, or the hook that it replaces
         turn taken{};
-        nodes followers{};           // the hooks that wait for it
-        nodes named_by{};            // the hooks that name it in `before`
-        std::size_t waits_for = 0;   // the number of hooks
+        edge* edges = nullptr;
+        std::size_t waits_for = 0;  // the number of edges to it, from hooks that do not run yet
         std::size_t place_in_line = 0;
         bool runs = false;
+        const node* next_in_cycle = nullptr;
     };
-    static turn_key key(const node* n) noexcept {
-        return {n->hook->when, n->taken, {n->place->priority, n->place->number}, n->hook->number};
+
+    EXTENSIBLE_COLD static bool has_smaller_id(const node* a, const node* b) noexcept { return a->hook->id < b->hook->id; }
+
+    EXTENSIBLE_COLD static bool runs_first(const node* a, const node* b) noexcept {
+        if (a->hook->when != b->hook->when) return a->hook->when < b->hook->when;
+        if (a->taken != b->taken) return a->taken < b->taken;
+        const turn own{a->place->priority, a->place->number}, other{b->place->priority, b->place->number};
+        return own != other ? own < other : a->hook->number < b->hook->number;
     }
 
-    EXTENSIBLE_COLD static void wait_for(node& later, node& earlier) {
-        node* const follower = &later;  // an lvalue, here and elsewhere: push_back() of others is compiled apart
-        earlier.followers.push_back(follower);
-        ++later.waits_for;
+    // Rule 1.
+    EXTENSIBLE_COLD void find_place(node& n) noexcept {
+        n.place = n.hook;
+        if (const hook_record* const original = n.hook->takes_place ? find_original(*n.hook, hooks_) : nullptr) n.place = original;
+        n.taken = {n.place->priority, n.place->number};
     }
 
-    // Calls `visit` for each other hook that the id means.
-    template <class Visitor>
-    EXTENSIBLE_COLD void for_each_called(const std::string& id, const node& stating, Visitor visit) {
-        std::size_t at = 0;
-        for (std::size_t end = by_id_.size(); at != end;) {
-            const std::size_t middle = (at + end) / 2;
-            if (by_id_[middle]->hook->id < id) at = middle + 1;
-            else end = middle;
+    // Rule 3: to each other hook that one of the ids means, or from it.
+    EXTENSIBLE_COLD void add_edges(node& stating, const std::vector<std::string>& ids, bool before) {
+        for (const std::string& id : ids) {
+            if (id.empty()) continue;
+            std::size_t at = 0;
+            for (std::size_t end = by_id_.size(); at != end;) {
+                const std::size_t middle = (at + end) / 2;
+                if (by_id_[middle]->hook->id < id) at = middle + 1;
+                else end = middle;
+            }
+            for (; at != by_id_.size() && by_id_[at]->hook->id == id; ++at) {
+                node& named = *by_id_[at];
+                if (&named == &stating || named.hook->when != stating.hook->when || stating.hook->excludes(*named.hook)) continue;
+                node& earlier = before ? stating : named;
+                node& later = before ? named : stating;
+                earlier.edges = new edge{&later, before, earlier.edges};
+                ++later.waits_for;
+            }
         }
-        for (; at != by_id_.size() && by_id_[at]->hook->id == id; ++at) {
-            node& other = *by_id_[at];
-            if (&other != &stating && other.hook->when == stating.hook->when && !stating.hook->excludes(*other.hook)) visit(other);
-        }
     }
 
-    // Rule 2. In the order of their own turns, so that the first turn that a hook is given is the earliest.
-    EXTENSIBLE_COLD void take_turns() {
-        detail::sort(by_turn_, key);
-        nodes moved;
-        for (node* first : by_turn_) {
-            moved.push_back(first);
-            while (!moved.empty()) {
-                const node* const named = moved.back();
-                moved.pop_back();
-                for (node* earlier : named->named_by) {
-                    if (earlier->taken <= first->taken) continue;
-                    earlier->taken = first->taken;
-                    moved.push_back(earlier);
+    // Rule 2. A hook usually comes before those that it names already; so the last one is first, and the second round is the last.
+    EXTENSIBLE_COLD void take_turns() noexcept {
+        for (bool again = true; again;) {
+            again = false;
+            for (std::size_t at = all_.size(); at-- > 0;) {
+                for (const edge* e = all_[at].edges; e; e = e->next) {
+                    if (!e->before || all_[at].taken <= e->later->taken) continue;
+                    all_[at].taken = e->later->taken;
+                    again = true;
                 }
             }
         }
     }
 
-    // Of the hooks that still wait, follows one back until one comes again.
-    EXTENSIBLE_COLD [[noreturn]] void throw_cycle() {
-        const auto waits = [](const node& n) { return n.waits_for != 0; };
-        const node* at = nullptr;
-        for (const node* n : by_turn_)
-            if (!at && waits(*n)) at = n;
-        std::vector<const node*> path;
-        std::size_t again = 0;
-        while (again == path.size()) {
-            path.push_back(at);
-            at = earlier_of(*at);
-            again = 0;
-            while (again != path.size() && path[again] != at) ++again;
-        }
-        std::string text = join({function_, ": the ", to_string(at->hook->when), " hooks cannot be put in order: ", name_of(*at)});
-        for (std::size_t back = path.size(); back-- > again;) text += join({" before ", name_of(*path[back])});
-        for (const node& n : all_)
-            if (n.hook->when == at->hook->when)
-                for (const std::string& id : unknown_ids(*n.hook, hooks_)) text += join({"; no hook has the id '", id, "', which ", name_of(n), " states"});
-        raise<order_cycle>(text);
-    }
-    // A hook that still waits itself, and that this one waits for.
-    EXTENSIBLE_COLD const node* earlier_of(const node& later) const noexcept {
-        for (const node& n : all_)
-            if (n.waits_for != 0)
-                for (const node* follower : n.followers)
-                    if (follower == &later) return &n;
+    // A hook that still waits, and that this one waits for.
+    EXTENSIBLE_COLD node* earlier_of(const node* later) noexcept {
+        for (node& n : all_)
+            for (const edge* e = n.waits_for != 0 ? n.edges : nullptr; e; e = e->next)
+                if (e->later == later) return &n;
         return nullptr;
     }
-    EXTENSIBLE_COLD static std::string name_of(const node& n) {
-        return n.hook->id.empty() ? "(a hook without id)" : join({"'", n.hook->id, "'"});
+
+    // From one of the hooks that still wait, goes back until one comes again.
+    EXTENSIBLE_COLD [[noreturn]] void throw_cycle() {
+        std::size_t first = 0;
+        while (by_turn_[first]->waits_for == 0) ++first;
+        node* in_cycle = by_turn_[first];
+        while (!in_cycle->runs) {
+            in_cycle->runs = true;
+            node* const earlier = earlier_of(in_cycle);
+            earlier->next_in_cycle = in_cycle;
+            in_cycle = earlier;
+        }
+        const phase when = in_cycle->hook->when;
+        std::string text = join({function_, ": the ", to_string(when), " hooks cannot be put in order:"});
+        append(text, " ", *in_cycle);
+        const node* n = in_cycle;
+        do append(text, " before ", *(n = n->next_in_cycle));
+        while (n != in_cycle);
+        for (const node& stating : all_)
+            for (const auto* ids : {&stating.hook->before, &stating.hook->after})
+                for (const std::string& id : *ids)
+                    if (stating.hook->when == when && is_unknown(id, *stating.hook, hooks_))
+                        append(text, join({"; no hook has the id '", id, "', which "}), stating, " states");
+        raise<order_cycle>(text);
+    }
+    EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n, std::string_view after = "") {
+        const bool has_id = !n.hook->id.empty();
+        text = join({text, before, has_id ? "'" : "(a hook without id)", n.hook->id, has_id ? "'" : "", after});
     }
 
     std::string_view function_;  // for the text of an error
     const hook_order& hooks_;
-    std::vector<node> all_;
-    nodes by_id_;
-    nodes by_turn_;
+    array<node> all_;
+    array<node*> by_id_, by_turn_;
 };
 
-void put_in_order(std::string_view function, hook_order& hooks) { hooks = ordering(function, hooks).run(); }
+// The hooks for which `stays(hook)` is true.
+template <class Predicate>
+EXTENSIBLE_COLD hook_order those_that_stay(std::string_view function, const hook_order& hooks, Predicate stays) {
+    std::size_t count = 0;
+    bool others_move = false;
+    for (const ordered_hook& each : hooks) {
+        if (stays(*each.hook)) ++count;
+        else others_move |= !stands_alone(*each.hook, hooks);
+    }
+    hook_order others(count);  // growing it would be much more code
+    std::size_t at = 0;
+    for (const ordered_hook& each : hooks)
+        if (stays(*each.hook)) others[at++] = each;
+    return others_move ? ordering(function, others).run() : others;
+}
+
+hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving) {
+    return those_that_stay(function, hooks, [&](const hook_record& hook) { return !leaving.has(hook); });
+}
+
+hook_order matching_hooks(std::string_view function, const hook_order& patterns) {
+    return those_that_stay(function, patterns, [&](const hook_record& hook) { return matches(hook.pattern, function); });
+}
 
 hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added) {
-    hook_order all;
-    all.reserve(hooks.size() + 1);
-    const ordered_hook joining{&added, {added.priority, added.number}};
-    const bool others_stay = stands_alone(added, hooks);
-    bool placed = false;
-    for (const ordered_hook& each : hooks) {
-        // It waits for no other, so it runs before the first hook that has a later turn.
-        const bool is_later = each.hook->when != added.when ? each.hook->when > added.when : each.taken > joining.taken;
-        if (others_stay && !placed && is_later) {
-            all.push_back(joining);
-            placed = true;
-        }
-        all.push_back(each);
-    }
-    if (!placed) all.push_back(joining);
-    if (!others_stay) put_in_order(function, all);
-    return all;
+    hook_order all(hooks.size() + 1);
+    const turn own{added.priority, added.number};
+    // If it stands alone it runs before the first hook that has a later turn. Else it is put in order with the others.
+    const auto runs_before = [&](const ordered_hook& other) {
+        return other.hook->when != added.when ? added.when < other.hook->when : own < other.taken;
+    };
+    std::size_t at = 0;
+    for (; at != hooks.size() && !runs_before(hooks[at]); ++at) all[at] = hooks[at];
+    all[at] = {&added, own};
+    for (; at != hooks.size(); ++at) all[at + 1] = hooks[at];
+    return stands_alone(added, hooks) ? all : ordering(function, all).run();
 }
 
 #endif

@@ -6,6 +6,7 @@
 // Records are shared by all modules of the process that use a registry, and outlive modules that are unloaded. So they refer to
 // no code and no static storage of a module, except where a comment says so, and have no virtual functions.
 
+#include <extensible/detail/array.hpp>
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/system.hpp>
 #include <extensible/detail/type_name.hpp>
@@ -208,7 +209,19 @@ struct ordered_hook {
     hook_record* hook;
     turn taken;
 };
-using hook_order = std::vector<ordered_hook>;  // in running order, phase by phase
+using hook_order = array<ordered_hook>;  // in running order, phase by phase
+
+/// Which hooks are meant: those of a group; without one those that were registered on an object, or all.
+struct hook_selection {
+    const hook_group* group;
+    bool all;
+    bool has(const hook_record& hook) const noexcept { return group ? group->has(hook) : all || hook.on_object; }
+    bool has_any(const hook_order& hooks) const noexcept {
+        for (const ordered_hook& each : hooks)
+            if (has(*each.hook)) return true;
+        return false;
+    }
+};
 
 /// The part of a wrapper that the registry writes to. A call without hooks reads the first member, and nothing else. The second
 /// has its place in every version of the library: the stamp of the registry tells whether the rest can be read.
@@ -236,9 +249,7 @@ struct function_record : counted {
     hook_order hooks;                // disabled ones and those under patterns too
     hook_list* published = nullptr;  // what every site points to
 
-    // Of the registry's table of functions.
-    std::size_t index = 0;
-    function_record* next_of_bucket = nullptr;
+    function_record* next_of_bucket = nullptr;  // in the registry's table of functions
 
     EXTENSIBLE_FUNCTION function_record(std::string_view called, const ref<registry_record>& home);
     EXTENSIBLE_FUNCTION ~function_record();
@@ -259,24 +270,30 @@ struct stamp {
 /// The functions of a registry, by their names: a hash table. To add, find or erase one takes the same time however many there are.
 class function_table {
 public:
+    function_table() noexcept = default;
+    function_table(const function_table&) = delete;
+    function_table& operator=(const function_table&) = delete;
+    ~function_table() { clear(); }
+
     /// Null if there is none of this name.
     EXTENSIBLE_FUNCTION function_record* find(std::string_view name) const noexcept;
-    EXTENSIBLE_FUNCTION void add(ref<function_record> function);
-    /// Moves the last function to the place of the one that leaves.
-    EXTENSIBLE_FUNCTION void erase(const function_record& function) noexcept;
-    void clear() noexcept { all_.clear(), buckets_.clear(); }
+    EXTENSIBLE_FUNCTION void add(const ref<function_record>& function);
+    EXTENSIBLE_FUNCTION void erase(function_record& function) noexcept;
+    EXTENSIBLE_FUNCTION void clear() noexcept;
+    std::size_t size() const noexcept { return size_; }
 
-    /// In any order.
-    auto begin() const noexcept { return all_.begin(); }
-    auto end() const noexcept { return all_.end(); }
-    std::size_t size() const noexcept { return all_.size(); }
-    function_record& operator[](std::size_t index) const noexcept { return *all_[index]; }
+    /// Calls `visit` for each function, in any order. That may erase the function from the table, but no other one.
+    template <class Visitor>
+    EXTENSIBLE_COLD void for_each(Visitor visit) const {
+        for (function_record* function : buckets_)
+            while (function) visit(*std::exchange(function, function->next_of_bucket));
+    }
 
 private:
     EXTENSIBLE_FUNCTION function_record*& bucket_of(std::string_view name) noexcept;
 
-    std::vector<ref<function_record>> all_;
-    std::vector<function_record*> buckets_;  // the first function of each; at least as many as there are functions
+    array<function_record*> buckets_;  // the first function of each; at least as many as there are functions
+    std::size_t size_ = 0;
 };
 
 /// The names of a registry, guarded by the registration lock.
@@ -356,19 +373,14 @@ struct hook_list {
     public:
         writer(function_record& function, std::size_t entries, std::size_t candidates, bool watched);
 
-        /// `replaced(hook)` is the hook that runs if a call skips `hook`; null if there is none.
-        template <class Replaced>
-        EXTENSIBLE_COLD void add(hook_record& hook, Replaced replaced) noexcept {
-            if (!begin_hook(hook)) return;
-            for (hook_record* candidate = &hook; candidate; candidate = replaced(*candidate)) add_candidate(*candidate);
-            new (candidate_++) hook_entry{};
-        }
+        /// The next hook. If this returns true, its candidates follow: first itself.
+        bool add(hook_record& hook) noexcept;
+        void add_candidate(hook_record& hook) noexcept;
+        void end_candidates() noexcept { new (candidate_++) hook_entry{}; }
         hook_list* finish() noexcept;
 
     private:
         void begin_phases(std::size_t end) noexcept;
-        bool begin_hook(hook_record& hook) noexcept;
-        void add_candidate(hook_record& hook) noexcept;
 
         hook_list* list_;
         hook_entry *entry_, *candidate_;  // where the next one comes
@@ -440,39 +452,37 @@ function_record*& function_table::bucket_of(std::string_view name) noexcept {
 }
 
 function_record* function_table::find(std::string_view name) const noexcept {
-    if (buckets_.empty()) return nullptr;
+    if (size_ == 0) return nullptr;
     function_record* found = const_cast<function_table*>(this)->bucket_of(name);
     while (found && found->name != name) found = found->next_of_bucket;
     return found;
 }
 
-void function_table::add(ref<function_record> function) {
-    function_record& added = *function;
-    added.index = all_.size();
-    all_.push_back(std::move(function));
-    EXTENSIBLE_TRY {
-        if (all_.size() > buckets_.size()) {
-            std::vector<function_record*> more(2 * all_.size());
-            buckets_.swap(more);
-            for (const ref<function_record>& each : all_)
-                each->next_of_bucket = std::exchange(bucket_of(each->name), each.get());
-            return;
-        }
-    } EXTENSIBLE_CATCH(...) {
-        all_.pop_back();
-        EXTENSIBLE_RETHROW;
+void function_table::add(const ref<function_record>& function) {
+    if (size_ == buckets_.size()) {
+        array<function_record*> former(2 * size_ + 1);
+        buckets_.swap(former);
+        for (function_record* moved : former)
+            while (moved) {
+                function_record* const next = moved->next_of_bucket;
+                moved->next_of_bucket = std::exchange(bucket_of(moved->name), moved);
+                moved = next;
+            }
     }
-    added.next_of_bucket = std::exchange(bucket_of(added.name), &added);
+    ++size_;
+    function->next_of_bucket = std::exchange(bucket_of(function->name), ref(function).release());
 }
 
-void function_table::erase(const function_record& function) noexcept {
+void function_table::erase(function_record& function) noexcept {
     function_record** at = &bucket_of(function.name);
     while (*at != &function) at = &(*at)->next_of_bucket;
     *at = function.next_of_bucket;
-    const std::size_t index = function.index;
-    std::swap(all_[index], all_.back());
-    all_[index]->index = index;
-    all_.pop_back();
+    --size_;
+    const ref<function_record> erased(ref<function_record>::adopted{&function});
+}
+
+void function_table::clear() noexcept {
+    for_each([this](function_record& function) { erase(function); });
 }
 
 EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& function, std::size_t entries, std::size_t candidates, bool watched) {
@@ -490,8 +500,7 @@ EXTENSIBLE_FUNCTION void hook_list::writer::begin_phases(std::size_t end) noexce
     }
 }
 
-// Returns whether the hook has candidates.
-EXTENSIBLE_FUNCTION bool hook_list::writer::begin_hook(hook_record& hook) noexcept {
+EXTENSIBLE_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept {
     begin_phases(static_cast<std::size_t>(hook.when) + 1);
     const bool guarded = hook.erased.run_guarded && (list_->watched || hook.has_options());
     if (guarded) new (entry_++) hook_entry{hook.erased.run_guarded, candidate_, &hook};

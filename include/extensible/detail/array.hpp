@@ -1,0 +1,58 @@
+#pragma once
+
+// How are hooks, and what their order is worked out with, kept? In arrays whose size is known when they are made. Of all that a
+// std::vector can do they need little, and each type in a vector costs each user 2 MB of compiler memory.
+
+#include <extensible/detail/config.hpp>
+
+#include <cstddef>
+#include <utility>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+template <class T>
+class array {
+public:
+    constexpr array() noexcept = default;
+    explicit array(std::size_t size) : items_(size != 0 ? new T[size]() : nullptr), size_(size) {}
+    array(const array& other) : array(other.size_) {
+        for (std::size_t at = 0; at != size_; ++at) items_[at] = other.items_[at];
+    }
+    array(array&& other) noexcept { swap(other); }
+    array& operator=(array other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~array() { delete[] items_; }
+
+    T* begin() const noexcept { return items_; }
+    T* end() const noexcept { return items_ + size_; }
+    std::size_t size() const noexcept { return size_; }
+    T& operator[](std::size_t at) const noexcept { return items_[at]; }
+
+    void swap(array& other) noexcept {
+        std::swap(items_, other.items_);
+        std::swap(size_, other.size_);
+    }
+
+private:
+    T* items_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// Sorts in place, in N log N steps (a heap sort): <algorithm> costs each user 12 MB of compiler memory.
+template <class T, class Less>
+EXTENSIBLE_COLD void sort(const array<T>& items, Less is_less) noexcept {
+    // No item before `end` is larger than its parent, and the items from there on are in their places.
+    for (std::size_t top = items.size() / 2, end = items.size(); end > 1;) {
+        if (top > 0) --top;
+        else std::swap(items[0], items[--end]);
+        for (std::size_t at = top, child = 0; (child = 2 * at + 1) < end; at = child) {
+            if (child + 1 < end && is_less(items[child], items[child + 1])) ++child;
+            if (is_less(items[child], items[at])) break;
+            std::swap(items[at], items[child]);
+        }
+    }
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail
