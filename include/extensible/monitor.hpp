@@ -36,7 +36,7 @@ struct hook_run {
     ext::phase phase;
     std::string_view id;        ///< the hook's, empty without one
     std::string_view owner;     ///< the ext::plugin that the hook belongs to, empty without one
-    bool skipped = false;       ///< it did not run: because of `.reentrant = false`, `.this_thread` or `.times`
+    bool skipped = false;       ///< it did not run because of `.fallback`, `.reentrant = false`, `.this_thread` or `.times`
 
     /// How long it ran, by the steady clock, also while it was suspended; and how much of that it spent in proceed().
     nanoseconds took{};

@@ -1,7 +1,6 @@
 #pragma once
 
-// How are hooks, and what their order is worked out with, kept? In arrays whose size is known when they are made. Of all that a
-// std::vector can do they need little, and each type in a vector costs each user 2 MB of compiler memory.
+// An array whose size is known when it is made, and a sort. Each type in a std::vector costs every user 2 MB of compiler memory.
 
 #include <extensible/detail/config.hpp>
 

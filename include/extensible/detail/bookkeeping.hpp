@@ -124,12 +124,12 @@ EXTENSIBLE_FUNCTION bool runs_in(const hook_record& hook, const function_record&
     return hook.runs() && (!function.sites || suits(hook, function.sites->type));
 }
 
-// Of two hooks that may replace each other, whether the first is older.
+// The order of age of hooks that replace each other.
 EXTENSIBLE_FUNCTION bool is_older(const hook_record& first, const hook_record& second) noexcept {
     return first.replaces != second.replaces ? second.replaces : first.number < second.number;
 }
 
-// Of the hooks with this one's id that are newer than it, or that are older, the newest.
+// The newest hook that has the same id and runs, among those newer than `hook`, or among those older.
 EXTENSIBLE_FUNCTION hook_record* newest_namesake(bool newer, const hook_record& hook, const hook_order& hooks,
                                                  const function_record* function) noexcept {
     hook_record* newest = nullptr;
@@ -155,7 +155,7 @@ bool suits(const hook_record& hook, const function_type* function) noexcept {
     return hook.when != phase::around || !stage;
 }
 
-// Of hooks that a function had, those that leave are no longer registered. A hook under a pattern is one of no function.
+// Ends the registration of the hooks that leave. `former` is what the function had; the function is null for hooks under patterns.
 EXTENSIBLE_FUNCTION void let_go_of(const hook_selection& leaving, const hook_order& former, const function_record* function) noexcept {
     for (const ordered_hook& each : former) {
         if (!leaving.has(*each.hook) || each.hook->function.get() != function) continue;
@@ -225,7 +225,7 @@ public:
         for (part* p = parts_; p; p = p->next_part) commit(*p);
     }
 
-    /// Once the change is made, in which these hooks have left one function, or all if that is null.
+    /// After make(): ends the registration of hooks that left one function, or all functions if that is null.
     EXTENSIBLE_COLD void let_go_of(const hook_selection& leaving, const function_record* from) noexcept {
         for (const part* p = parts_; p; p = p->next_part)
             if (!from || p->function.get() == from) detail::let_go_of(leaving, p->hooks, p->function.get());

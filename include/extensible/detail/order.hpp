@@ -105,7 +105,7 @@ bool is_unknown(std::string_view id, const hook_record& stating, const hook_orde
     return true;
 }
 
-/// Works the order out. A hook is one node of a graph, and each `before` or `after` that it states an edge.
+/// Computes the order of hooks: a graph that has a node for each hook, and edges for its `before` and `after`.
 class EXTENSIBLE_HIDDEN ordering {
 public:
     EXTENSIBLE_COLD ordering(std::string_view function, const hook_order& hooks)
@@ -134,34 +134,34 @@ public:
         for (std::size_t at = 0; at != by_turn_.size(); ++at) by_turn_[at]->place_in_line = at;
 
         hook_order order(all_.size());
-        std::size_t done = 0;
+        std::size_t count = 0;
         for (std::size_t at = 0; at != by_turn_.size();) {  // rule 4
             node& n = *by_turn_[at++];
-            if (n.waits_for != 0 || n.runs) continue;
-            n.runs = true;
-            order[done++] = {n.hook, n.taken};
+            if (n.waits_for != 0 || n.done) continue;
+            n.done = true;
+            order[count++] = {n.hook, n.taken};
             for (const edge* e = n.edges; e; e = e->next)
                 if (--e->later->waits_for == 0 && e->later->place_in_line < at) at = e->later->place_in_line;
         }
-        if (done != order.size()) throw_cycle();
+        if (count != order.size()) throw_cycle();
         return order;
     }
 
 private:
     struct node;
     struct edge {
-        node* later;  // waits for the node that has the edge
-        bool before;  // which states so itself; else the later one does
+        node* later;  // waits for the node that owns the edge
+        bool before;  // the owner states it in `before`; otherwise `later` states it in `after`
         edge* next;
     };
     struct node {
         hook_record* hook = nullptr;
-        const hook_record* place = nullptr;  // states its place in the order: itself, or the hook that it replaces
+        const hook_record* place = nullptr;  // the hook whose options count: itself, or the hook whose place it takes
         turn taken{};
         edge* edges = nullptr;
-        std::size_t waits_for = 0;  // the number of edges to it, from hooks that do not run yet
+        std::size_t waits_for = 0;  // the number of edges to it from hooks that are not in the order yet
         std::size_t place_in_line = 0;
-        bool runs = false;
+        bool done = false;
         const node* next_in_cycle = nullptr;
     };
 
@@ -181,7 +181,7 @@ private:
         n.taken = {n.place->priority, n.place->number};
     }
 
-    // Rule 3: to each other hook that one of the ids means, or from it.
+    // Rule 3: between this hook and every hook that has one of the ids.
     EXTENSIBLE_COLD void add_edges(node& stating, const std::vector<std::string>& ids, bool before) {
         for (const std::string& id : ids) {
             if (id.empty()) continue;
@@ -202,7 +202,7 @@ private:
         }
     }
 
-    // Rule 2. A hook usually comes before those that it names already; so the last one is first, and the second round is the last.
+    // Rule 2, repeated until no turn changes. It goes backward, because most hooks are already in front of those that they name.
     EXTENSIBLE_COLD void take_turns() noexcept {
         for (bool again = true; again;) {
             again = false;
@@ -216,7 +216,7 @@ private:
         }
     }
 
-    // A hook that still waits, and that this one waits for.
+    // A waiting hook that `later` waits for.
     EXTENSIBLE_COLD node* earlier_of(const node* later) noexcept {
         for (node& n : all_)
             for (const edge* e = n.waits_for != 0 ? n.edges : nullptr; e; e = e->next)
@@ -224,23 +224,26 @@ private:
         return nullptr;
     }
 
-    // From one of the hooks that still wait, goes back until one comes again.
-    EXTENSIBLE_COLD [[noreturn]] void throw_cycle() {
+    // One hook of a cycle, which `next_in_cycle` links. Goes backward from a waiting hook until a hook repeats.
+    EXTENSIBLE_COLD const node& find_cycle() noexcept {
         std::size_t first = 0;
         while (by_turn_[first]->waits_for == 0) ++first;
-        node* in_cycle = by_turn_[first];
-        while (!in_cycle->runs) {
-            in_cycle->runs = true;
-            node* const earlier = earlier_of(in_cycle);
-            earlier->next_in_cycle = in_cycle;
-            in_cycle = earlier;
+        node* at = by_turn_[first];
+        while (!at->done) {
+            at->done = true;
+            node* const earlier = earlier_of(at);
+            earlier->next_in_cycle = at;
+            at = earlier;
         }
-        const phase when = in_cycle->hook->when;
+        return *at;
+    }
+
+    EXTENSIBLE_COLD [[noreturn]] void throw_cycle() {
+        const node& first = find_cycle();
+        const phase when = first.hook->when;
         std::string text = join({function_, ": the ", to_string(when), " hooks cannot be put in order:"});
-        append(text, " ", *in_cycle);
-        const node* n = in_cycle;
-        do append(text, " before ", *(n = n->next_in_cycle));
-        while (n != in_cycle);
+        append(text, " ", first);
+        for (const node* next = first.next_in_cycle; next; next = next == &first ? nullptr : next->next_in_cycle) append(text, " before ", *next);
         for (const node& stating : all_)
             for (const auto* ids : {&stating.hook->before, &stating.hook->after})
                 for (const std::string& id : *ids)
@@ -286,7 +289,7 @@ hook_order matching_hooks(std::string_view function, const hook_order& patterns)
 hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added) {
     hook_order all(hooks.size() + 1);
     const turn own{added.priority, added.number};
-    // If it stands alone it runs before the first hook that has a later turn. Else it is put in order with the others.
+    // A hook that stands alone runs before the first hook that has a later turn.
     const auto runs_before = [&](const ordered_hook& other) {
         return other.hook->when != added.when ? added.when < other.hook->when : own < other.taken;
     };
