@@ -60,10 +60,9 @@ EXTENSIBLE_LAZY_FUNCTION void check_pending(const registry& registry);
 
 namespace detail {
 
-// `function` is null for hooks under patterns.
-EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& hooks, const function_record* function) {
+EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& hooks, const replacements& replaced) {
     std::string other;
-    if (const hook_record* const stand_in = stand_in_of(hook, hooks, function))
+    if (const hook_record* const stand_in = replaced.stand_in_of(hook))
         other = stand_in->plugin ? join({stand_in->id, " of ", stand_in->plugin->name}) : stand_in->id;
     hook_info info{hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
                    hook.priority, hook.runs(), true, std::move(other), {}, access::make<ext::hook>(ref(&hook))};
@@ -76,15 +75,16 @@ EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& 
 EXTENSIBLE_LAZY_FUNCTION function_info info_of(const function_record& function) {
     function_info info{function.name, {}, function.sites != nullptr, {}};
     if (info.wrapped) info.signature = function.sites->type->signature->name;
+    const replacements replaced(&function.hooks, &function);
     for (const ordered_hook& each : function.hooks) {
         if (info.signature.empty() && each.hook->signature) info.signature = each.hook->signature->name;
-        info.hooks.push_back(info_of(*each.hook, function.hooks, &function));
+        info.hooks.push_back(info_of(*each.hook, function.hooks, replaced));
         if (info.wrapped) info.hooks.back().suits = suits(*each.hook, function.sites->type);
     }
     return info;
 }
 
-// The number of characters that have to be inserted, deleted or changed to make one text of the other (Levenshtein's distance).
+// How many characters must be inserted, deleted or changed to make one text of the other (Levenshtein's distance)?
 EXTENSIBLE_LAZY_FUNCTION std::size_t distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> row(b.size() + 1);  // from the beginning of `a` that was looked at, to each beginning of `b`
     for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -101,10 +101,25 @@ EXTENSIBLE_LAZY_FUNCTION std::size_t distance(std::string_view a, std::string_vi
     return row[b.size()];
 }
 
-EXTENSIBLE_LAZY_FUNCTION bool is_nearly(std::string_view text, std::string_view other) {
-    const std::size_t changes = distance(text, other);
-    return changes != 0 && changes <= 2 && 2 * changes <= text.size();
-}
+// Of the names that are offered, the one that is nearest to a text, and near enough: at most two changes, and at most half of the text.
+class nearest_name {
+public:
+    explicit nearest_name(std::string_view text) : text_(text), least_(text.size() < 4 ? text.size() / 2 : 2) {}
+
+    EXTENSIBLE_HIDDEN void offer(std::string_view name) {
+        const std::size_t changes = distance(text_, name);
+        if (changes == 0 || changes > least_ || (changes == least_ && !name_.empty())) return;
+        least_ = changes;
+        name_ = name;
+    }
+
+    /// Empty if there is none.
+    std::string_view name() const noexcept { return name_; }
+
+private:
+    std::string_view text_, name_{};
+    std::size_t least_;  // the number of changes that the nearest one takes, or may take
+};
 
 // A line about the ids that a hook states and no hook has; empty without any.
 EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& function, const hook_info& hook) {
@@ -146,10 +161,11 @@ EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
     detail::sort(by_name, [](const auto* a, const auto* b) { return a->name < b->name; });
     all.reserve(by_name.size());
     for (const detail::function_record* function : by_name) all.push_back(detail::info_of(*function));
+    const detail::replacements replaced(&contents.patterns, nullptr);
     for (const detail::ordered_hook& each : contents.patterns) {
         bool applies = false;
         for (const detail::function_record* function : by_name) applies |= detail::matches(each.hook->pattern, function->name);
-        if (!applies) all.push_back({each.hook->pattern, "", false, {detail::info_of(*each.hook, contents.patterns, nullptr)}});
+        if (!applies) all.push_back({each.hook->pattern, "", false, {detail::info_of(*each.hook, contents.patterns, replaced)}});
     }
     return all;
 }
@@ -188,15 +204,15 @@ EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function
     std::string faults;
     for (const std::string& id : stating.unknown_ids) {
         const hook_info* same = nullptr;
-        const hook_info* similar = nullptr;
+        nearest_name similar(id);
         for (const hook_info& other : function.hooks) {
             if (other.phase != stating.phase && other.id == id) same = &other;
-            if (other.phase == stating.phase && is_nearly(id, other.id)) similar = &other;
+            if (other.phase == stating.phase && &other != &stating) similar.offer(other.id);
         }
-        if (!same && !similar) continue;
+        if (!same && similar.name().empty()) continue;
         faults += join({"\n", function.name, ": the ", text_of(stating.phase, stating.id, stating.pattern, stating.owner), " names '", id,
                         "' in its order, which no ", to_string(stating.phase), " hook has: "});
-        faults += similar ? join({"did you mean '", similar->id, "'?"}) : join({article(same->phase), to_string(same->phase), " hook has it"});
+        faults += !similar.name().empty() ? join({"did you mean '", similar.name(), "'?"}) : join({article(same->phase), to_string(same->phase), " hook has it"});
     }
     return faults;
 }
@@ -210,10 +226,10 @@ EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
         for (const hook_info& hook : function.hooks) faults += detail::faults_of_ids(function, hook);
         if (function.wrapped || detail::is_pattern(function.name)) continue;
         faults += detail::join({"\n", function.name, ": hooks wait for this function, which no code has wrapped"});
-        const function_info* similar = nullptr;
+        detail::nearest_name similar(function.name);
         for (const function_info& other : functions)
-            if (other.wrapped && detail::is_nearly(function.name, other.name)) similar = &other;
-        if (similar) faults += detail::join({": did you mean ", similar->name, "?"});
+            if (other.wrapped) similar.offer(other.name);
+        if (!similar.name().empty()) faults += detail::join({": did you mean ", similar.name(), "?"});
     }
     if (!faults.empty()) detail::raise<error>("ext::check_pending: some hooks wait for names that are probably misspelt" + faults);
 }

@@ -108,12 +108,25 @@ inline bool is_active(const ref<hook_record>& hook) {
 /// plain one not around them. Hooks for any function may be under a pattern that matches others too.
 EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* function) noexcept;
 
-/// The hook that runs in the place of this one, see hook_options::replace: of the hooks of a function that are enabled and suit it, or
-/// of those under patterns, for which `function` is null. Hooks that have one id, in one phase and under one pattern, replace each
-/// other: the newest one with `.replace` stands in for the others; the hook without `.replace` is the oldest. Null if there is none.
-EXTENSIBLE_FUNCTION hook_record* stand_in_of(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept;
-/// The newest hook that is older than this one, which replaces it; null if there is none.
-EXTENSIBLE_FUNCTION hook_record* replaced_by(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept;
+/// Which hooks run in the place of others, see hook_options::replace: of the hooks of a function that are enabled and suit it, or of
+/// those under patterns, for which `function` is null. Hooks that have one id, in one phase and under one pattern, replace each
+/// other: the newest one with `.replace` stands in for the others; the hook without `.replace` is the oldest.
+class EXTENSIBLE_HIDDEN replacements {
+public:
+    /// None without hooks.
+    replacements(const hook_order* hooks, const function_record* function);
+
+    /// The hook that runs in the place of this one; null if there is none.
+    hook_record* stand_in_of(const hook_record& hook) const noexcept;
+    /// The newest hook that is older than this one, which replaces it; null if there is none.
+    hook_record* replaced_by(const hook_record& hook) const noexcept;
+
+private:
+    template <class Predicate>
+    std::size_t count_first(Predicate is_first) const noexcept;
+
+    array<hook_record*> by_name_{};  // those that have an id; the oldest first
+};
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -124,29 +137,50 @@ EXTENSIBLE_FUNCTION bool runs_in(const hook_record& hook, const function_record&
     return hook.runs() && (!function.sites || suits(hook, function.sites->type));
 }
 
-// The order of age of hooks that replace each other.
-EXTENSIBLE_FUNCTION bool is_older(const hook_record& first, const hook_record& second) noexcept {
-    return first.replaces != second.replaces ? second.replaces : first.number < second.number;
+EXTENSIBLE_FUNCTION int compare_names(const hook_record& a, const hook_record& b) noexcept {
+    if (a.when != b.when) return a.when < b.when ? -1 : 1;
+    const int ids = a.id.compare(b.id);
+    return ids != 0 ? ids : a.pattern.compare(b.pattern);
 }
 
-// The newest hook that has the same id and runs, among those newer than `hook`, or among those older.
-EXTENSIBLE_FUNCTION hook_record* newest_namesake(bool newer, const hook_record& hook, const hook_order& hooks,
-                                                 const function_record* function) noexcept {
-    hook_record* newest = nullptr;
-    for (const ordered_hook& each : hooks) {
-        hook_record& other = *each.hook;
-        if (&other == &hook || !hook.is_namesake(other) || is_older(hook, other) != newer) continue;
-        if ((function ? runs_in(other, *function) : other.runs()) && (!newest || is_older(*newest, other))) newest = &other;
+// The order of hooks by name; of hooks that replace each other, by age.
+EXTENSIBLE_FUNCTION bool is_sorted_before(const hook_record* a, const hook_record* b) noexcept {
+    if (const int names = compare_names(*a, *b); names != 0) return names < 0;
+    return a->replaces != b->replaces ? b->replaces : a->number < b->number;
+}
+
+EXTENSIBLE_FUNCTION replacements::replacements(const hook_order* hooks, const function_record* function) {
+    if (!hooks) return;
+    const auto is_in = [&](const hook_record& hook) { return !hook.id.empty() && (function ? runs_in(hook, *function) : hook.runs()); };
+    std::size_t count = 0;
+    for (const ordered_hook& each : *hooks) count += is_in(*each.hook);
+    by_name_ = array<hook_record*>(count);
+    for (const ordered_hook& each : *hooks)
+        if (is_in(*each.hook)) by_name_[--count] = each.hook;
+    detail::sort(by_name_, is_sorted_before);
+}
+
+// The number of hooks for which `is_first` is true, which are the first ones.
+template <class Predicate>
+EXTENSIBLE_COLD std::size_t replacements::count_first(Predicate is_first) const noexcept {
+    std::size_t from = 0;
+    for (std::size_t to = by_name_.size(); from != to;) {
+        const std::size_t middle = (from + to) / 2;
+        if (is_first(*by_name_[middle])) from = middle + 1;
+        else to = middle;
     }
-    return newest;
+    return from;
 }
 
-hook_record* stand_in_of(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept {
-    return newest_namesake(true, hook, hooks, function);
+EXTENSIBLE_FUNCTION hook_record* replacements::stand_in_of(const hook_record& hook) const noexcept {
+    const std::size_t end = count_first([&](const hook_record& other) { return compare_names(other, hook) <= 0; });
+    hook_record* const newest = end != 0 ? by_name_[end - 1] : nullptr;
+    return newest && hook.is_namesake(*newest) && is_sorted_before(&hook, newest) ? newest : nullptr;
 }
 
-hook_record* replaced_by(const hook_record& hook, const hook_order& hooks, const function_record* function) noexcept {
-    return newest_namesake(false, hook, hooks, function);
+EXTENSIBLE_FUNCTION hook_record* replacements::replaced_by(const hook_record& hook) const noexcept {
+    const std::size_t at = count_first([&](const hook_record& other) { return is_sorted_before(&other, &hook); });
+    return at != 0 && by_name_[at - 1]->is_namesake(hook) ? by_name_[at - 1] : nullptr;
 }
 
 bool suits(const hook_record& hook, const function_type* function) noexcept {
@@ -179,22 +213,21 @@ public:
     EXTENSIBLE_COLD void set_hooks(function_record& function, hook_order hooks) {
         parts_ = new part{ref(&function), std::move(hooks), parts_};
         if (!function.sites) return;  // the hooks wait
-        std::size_t running = 0;
-        bool any_candidates = watched_, any_replaced = false;
+        bool any_runs = false, any_candidates = watched_, any_replaces = false;
         for (const ordered_hook& each : parts_->hooks) {
-            if (!runs_in(*each.hook, function)) continue;
-            ++running;
-            any_candidates |= each.hook->has_options();
-            any_replaced |= each.hook->replaces;
+            any_runs = any_runs || runs_in(*each.hook, function);
+            any_candidates |= each.hook->has_options;
+            any_replaces |= each.hook->replaces;
         }
-        if (running == 0) return;
+        if (!any_runs) return;
+        const replacements replaced(any_replaces ? &parts_->hooks : nullptr, &function);
         // Each hook is an entry or a candidate, and the candidates of each entry need one more after the last.
-        hook_list::writer list(function, running, any_candidates ? 2 * running : 0, watched_);
+        const std::size_t most = parts_->hooks.size();
+        hook_list::writer list(function, most, any_candidates ? 2 * most : 0, watched_);
         for (const ordered_hook& each : parts_->hooks) {
             hook_record* hook = each.hook;
-            if (!runs_in(*hook, function) || (any_replaced && stand_in_of(*hook, parts_->hooks, &function))) continue;
-            if (!list.add(*hook)) continue;
-            for (; hook; hook = hook->replaces ? replaced_by(*hook, parts_->hooks, &function) : nullptr) list.add_candidate(*hook);
+            if (!runs_in(*hook, function) || replaced.stand_in_of(*hook) || !list.add(*hook)) continue;
+            for (; hook; hook = replaced.replaced_by(*hook)) list.add_candidate(*hook);
             list.end_candidates();
         }
         parts_->next = list.finish();
@@ -426,9 +459,10 @@ EXTENSIBLE_FUNCTION void locked_registry::prepare(std::string_view where, const 
     hook.times = options.times;
     check_options(where, hook, options);
     hook.only_thread = options.this_thread ? registry_->domain->this_thread().number : 0;
+    hook.has_options = hook.isolate || !hook.reentrant || hook.fallback || options.this_thread || hook.times != 0;
     hook.registry = registry_;
     hook.number = registry_->registrations + 1;
-    const hook_record* const first = hook.replaces ? nullptr : find_original(hook, hooks);
+    const hook_record* const first = hook.replaces || hook.id.empty() ? nullptr : find_duplicate(hook, hooks);
     if (first) throw_duplicate(where, *first);
 }
 
@@ -471,8 +505,6 @@ EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record
 EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
     if (pattern.empty()) raise<error>("ext: a function's name must not be empty");
     prepare(pattern, registry_->contents->patterns, hook, options);
-
-    // In one function that all patterns match these must have an order; then they have one in each.
     hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
     change adding(*registry_);
     registry_->contents->functions.for_each([&](function_record& function) {
@@ -511,17 +543,17 @@ EXTENSIBLE_FUNCTION void locked_registry::remove(const hook_selection& leaving, 
     change removing(*registry_);
     hook_order patterns;
     if (from) {
-        hook_order others = without_hooks(from->name, from->hooks, leaving);
+        hook_order others = without_hooks(from->name, from->hooks, leaving, false);
         const bool any_left = others.size() != 0;
         removing.set_hooks(*from, std::move(others));
         if (from->sites == &registry_->monitors) removing.watch(any_left);
     } else {
         contents.functions.for_each([&](function_record& function) {
-            if (leaving.group ? concerns(function, *leaving.group) : leaving.has_any(function.hooks))
-                removing.set_hooks(function, without_hooks(function.name, function.hooks, leaving));
-            else if (coming && concerns(function, *coming)) removing.refresh(function);
+            const bool any_coming = coming && concerns(function, *coming);
+            if (any_coming || (leaving.group ? concerns(function, *leaving.group) : leaving.has_any(function.hooks)))
+                removing.set_hooks(function, without_hooks(function.name, function.hooks, leaving, any_coming));
         });
-        patterns = without_hooks("*", contents.patterns, leaving);
+        patterns = without_hooks("*", contents.patterns, leaving, coming);
     }
     removing.make();
     removing.let_go_of(leaving, from);
@@ -556,15 +588,16 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
+    const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});  // from now on the successor's hooks are in the order
     successor.enabled = predecessor.enabled;
     EXTENSIBLE_TRY {
         remove({&predecessor, false}, nullptr, &successor);
     } EXTENSIBLE_CATCH(...) {
         successor.enabled = false;
+        successor.predecessor = replaced;
         EXTENSIBLE_RETHROW;
     }
     predecessor.registered = false;
-    successor.predecessor = {};
 }
 
 EXTENSIBLE_CALL_FUNCTION void locked_registry::close() {

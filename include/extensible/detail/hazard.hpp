@@ -558,8 +558,8 @@ EXTENSIBLE_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
 EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
     // The list may be gone afterwards, unless this is the last call that it was left to.
     const std::size_t before = list.calls.fetch_sub(hook_list::one_call, std::memory_order_seq_cst);
-    // Not replaced, or in a slot: the call that leaves that reclaims it. Nobody waits for this one then, because the calls of a
-    // function are either all counted, with the list in a slot for a moment only, or none.
+    // The list is not left to its calls: it is published, or a call that begins has it in its slot for a moment, and reclaims it when
+    // it clears the slot. So nobody has to be woken here.
     if ((before & hook_list::left_to_calls) == 0) return;
     mutex_lock lock(mutex_);
     if (before == hook_list::one_call + hook_list::left_to_calls) {
@@ -571,8 +571,8 @@ EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noe
     wake_all();
 }
 
-// Finds out which of the retired lists nobody holds, and which only calls that are counted. The slots that the others are in are
-// flagged, and have been before the last look was taken: a call that left before it could see the flag is not found again.
+// Finds out which of the retired lists nobody holds, and which only calls that are counted. Looks again until a look
+// sets no new flag: so every slot that the last look found was flagged before, and its call sees the flag when it leaves.
 EXTENSIBLE_FUNCTION void hazard_domain::sort_retired() noexcept {
     for (bool again = retired_ != nullptr; again;) {
         // Between the stores that replaced the lists, or flagged slots, and the next look. Where slots are stored with sequential
@@ -591,11 +591,18 @@ EXTENSIBLE_FUNCTION void hazard_domain::sort_retired() noexcept {
 
 // Marks the retired lists that are in slots. Tells whether it has set a flag.
 EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
-    for (hook_list* list = retired_; list; list = list->next) list->in_slot = false;
+    // A hash table: where calls are nested deeply, as many lists may be retired as there are slots.
+    constexpr std::size_t bucket_count = 251;
+    hook_list* buckets[bucket_count]{};
+    const auto bucket_of = [&](std::uintptr_t list) -> hook_list*& { return buckets[list / alignof(hook_list) % bucket_count]; };
+    for (hook_list* list = retired_; list; list = list->next) {
+        list->in_slot = false;
+        list->next_of_bucket = std::exchange(bucket_of(reinterpret_cast<std::uintptr_t>(list)), list);
+    }
     bool flagged = false;
     any_slot([&](hazard_slot& slot, std::uintptr_t held) {
-        hook_list* list = retired_;
-        while (list && reinterpret_cast<std::uintptr_t>(list) != held) list = list->next;
+        hook_list* list = bucket_of(held);
+        while (list && reinterpret_cast<std::uintptr_t>(list) != held) list = list->next_of_bucket;
         if (!list) return false;
         list->in_slot = true;
         flagged |= (slot.attention.fetch_or(hazard_slot::notify, std::memory_order_seq_cst) & hazard_slot::notify) == 0;

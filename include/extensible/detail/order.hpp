@@ -11,7 +11,7 @@
 //    earlier does; if those are equal too, the one registered first.
 //
 // An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and replaced hooks keep their
-// places. The hooks of a plugin and of the plugin that is about to take its place do not order each other.
+// places. Hooks of a plugin that is about to take the place of another one are in the order once it has.
 //
 // And which names does a pattern match?
 
@@ -33,12 +33,16 @@ namespace ext::inline EXTENSIBLE_ABI::detail {
 /// The hooks of a function with one more. May throw order_cycle.
 EXTENSIBLE_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
 
-/// Those that do not leave, and those that apply to a new function, of the hooks under patterns.
-EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving);
+/// Those that do not leave. If others are `coming`, they have a place in the order from now on.
+EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
+                                             bool coming);
+
+/// Of the hooks under patterns, those that apply to a new function. The hooks under patterns are themselves in order, as if one function
+/// matched all patterns. So they can be put in order for every function, which has only some of them.
 EXTENSIBLE_FUNCTION hook_order matching_hooks(std::string_view function, const hook_order& patterns);
 
-/// The hook that this one replaces or duplicates: the one that has its id and no `.replace`. Null without one.
-EXTENSIBLE_FUNCTION hook_record* find_original(const hook_record& like, const hook_order& hooks) noexcept;
+/// The hook that this one would duplicate: the one that has its id and no `.replace`. Null without one.
+EXTENSIBLE_FUNCTION hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) noexcept;
 
 /// Whether no other hook of the phase has the id that a hook states.
 EXTENSIBLE_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept;
@@ -81,7 +85,7 @@ EXTENSIBLE_FUNCTION bool contains(const std::vector<std::string>& ids, std::stri
     return false;
 }
 
-hook_record* find_original(const hook_record& like, const hook_order& hooks) noexcept {
+hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) noexcept {
     for (const ordered_hook& each : hooks)
         if (!each.hook->replaces && each.hook->is_namesake(like) && !like.excludes(*each.hook)) return each.hook;
     return nullptr;
@@ -105,6 +109,8 @@ bool is_unknown(std::string_view id, const hook_record& stating, const hook_orde
     return true;
 }
 
+EXTENSIBLE_FUNCTION turn turn_of(const hook_record& hook) noexcept { return {hook.when, hook.priority, hook.number}; }
+
 /// Computes the order of hooks: a graph that has a node for each hook, and edges for its `before` and `after`.
 class EXTENSIBLE_HIDDEN ordering {
 public:
@@ -115,20 +121,11 @@ public:
             by_id_[at] = by_turn_[at] = &all_[at];
         }
     }
-    ordering(const ordering&) = delete;
-    ordering& operator=(const ordering&) = delete;
-    EXTENSIBLE_COLD ~ordering() {
-        for (node& n : all_)
-            while (n.edges) delete std::exchange(n.edges, n.edges->next);
-    }
-
     EXTENSIBLE_COLD hook_order run() {
-        detail::sort(by_id_, has_smaller_id);
+        detail::sort(by_id_, is_sorted_before);
+        for (std::size_t at = 1; at < by_id_.size(); ++at) by_id_[at - 1]->is_last = by_id_[at - 1]->hook->id != by_id_[at]->hook->id;
         for (node& n : all_) find_place(n);
-        for (node& n : all_) {
-            add_edges(n, n.place->after, false);
-            add_edges(n, n.place->before, true);
-        }
+        make_edges();
         take_turns();
         detail::sort(by_turn_, runs_first);
         for (std::size_t at = 0; at != by_turn_.size(); ++at) by_turn_[at]->place_in_line = at;
@@ -140,7 +137,7 @@ public:
             if (n.waits_for != 0 || n.done) continue;
             n.done = true;
             order[count++] = {n.hook, n.taken};
-            for (const edge* e = n.edges; e; e = e->next)
+            for (const edge* e = n.edges; e != n.edges_end; ++e)
                 if (--e->later->waits_for == 0 && e->later->place_in_line < at) at = e->later->place_in_line;
         }
         if (count != order.size()) throw_cycle();
@@ -150,53 +147,86 @@ public:
 private:
     struct node;
     struct edge {
-        node* later;  // waits for the node that owns the edge
-        bool before;  // the owner states it in `before`; otherwise `later` states it in `after`
-        edge* next;
+        node* later = nullptr;  // waits for the node that owns the edge
+        bool before = false;    // the owner states it in `before`; otherwise `later` states it in `after`
     };
     struct node {
         hook_record* hook = nullptr;
         const hook_record* place = nullptr;  // the hook whose options count: itself, or the hook whose place it takes
         turn taken{};
-        edge* edges = nullptr;
+        edge *edges = nullptr, *edges_end = nullptr;
+        std::size_t edge_count = 0;
         std::size_t waits_for = 0;  // the number of edges to it from hooks that are not in the order yet
         std::size_t place_in_line = 0;
+        bool is_last = true;  // of those with its id
         bool done = false;
         const node* next_in_cycle = nullptr;
     };
 
-    EXTENSIBLE_COLD static bool has_smaller_id(const node* a, const node* b) noexcept { return a->hook->id < b->hook->id; }
+    // By their ids; of hooks with one id, those without `.replace` are the first.
+    EXTENSIBLE_COLD static bool is_sorted_before(const node* a, const node* b) noexcept {
+        const int ids = a->hook->id.compare(b->hook->id);
+        return ids != 0 ? ids < 0 : a->hook->replaces < b->hook->replaces;
+    }
+
+    // The first hook that has the id, and the next one that has it: numbers in by_id_, whose size means none.
+    EXTENSIBLE_COLD std::size_t first_called(const std::string& id) const noexcept {
+        std::size_t at = 0;
+        for (std::size_t end = by_id_.size(); at != end;) {
+            const std::size_t middle = (at + end) / 2;
+            if (by_id_[middle]->hook->id.compare(id) < 0) at = middle + 1;
+            else end = middle;
+        }
+        return at != by_id_.size() && !id.empty() && by_id_[at]->hook->id == id ? at : by_id_.size();
+    }
+    std::size_t next_called(std::size_t at) const noexcept { return by_id_[at]->is_last ? by_id_.size() : at + 1; }
 
     EXTENSIBLE_COLD static bool runs_first(const node* a, const node* b) noexcept {
-        if (a->hook->when != b->hook->when) return a->hook->when < b->hook->when;
         if (a->taken != b->taken) return a->taken < b->taken;
-        const turn own{a->place->priority, a->place->number}, other{b->place->priority, b->place->number};
+        const turn own = turn_of(*a->place), other = turn_of(*b->place);
         return own != other ? own < other : a->hook->number < b->hook->number;
     }
 
     // Rule 1.
     EXTENSIBLE_COLD void find_place(node& n) noexcept {
         n.place = n.hook;
-        if (const hook_record* const original = n.hook->takes_place ? find_original(*n.hook, hooks_) : nullptr) n.place = original;
-        n.taken = {n.place->priority, n.place->number};
+        std::size_t at = n.hook->takes_place && !n.hook->is_coming() ? first_called(n.hook->id) : by_id_.size();
+        for (; at != by_id_.size() && !by_id_[at]->hook->replaces; at = next_called(at)) {
+            const hook_record& original = *by_id_[at]->hook;
+            if (original.is_namesake(*n.hook) && !original.is_coming()) n.place = &original;
+        }
+        n.taken = turn_of(*n.place);
     }
 
-    // Rule 3: between this hook and every hook that has one of the ids.
-    EXTENSIBLE_COLD void add_edges(node& stating, const std::vector<std::string>& ids, bool before) {
+    // Rule 3. Counts the edges first: of hooks that share an id there may be very many.
+    EXTENSIBLE_COLD void make_edges() {
+        state_edges();
+        std::size_t count = 0;
+        for (const node& n : all_) count += n.edge_count;
+        edges_ = array<edge>(count);
+        for (node& n : all_) n.edges = n.edges_end = edges_.end() - std::exchange(count, count - n.edge_count);
+        state_edges();
+    }
+    EXTENSIBLE_COLD void state_edges() noexcept {
+        for (node& n : all_) {
+            if (n.hook->is_coming()) continue;
+            add_edges(n, n.place->after, false);
+            add_edges(n, n.place->before, true);
+        }
+    }
+    // Between this hook and every hook that has one of the ids.
+    EXTENSIBLE_COLD void add_edges(node& stating, const std::vector<std::string>& ids, bool before) noexcept {
         for (const std::string& id : ids) {
-            if (id.empty()) continue;
-            std::size_t at = 0;
-            for (std::size_t end = by_id_.size(); at != end;) {
-                const std::size_t middle = (at + end) / 2;
-                if (by_id_[middle]->hook->id < id) at = middle + 1;
-                else end = middle;
-            }
-            for (; at != by_id_.size() && by_id_[at]->hook->id == id; ++at) {
+            for (std::size_t at = first_called(id); at != by_id_.size(); at = next_called(at)) {
                 node& named = *by_id_[at];
-                if (&named == &stating || named.hook->when != stating.hook->when || stating.hook->excludes(*named.hook)) continue;
+                if (&named == &stating || named.hook->when != stating.hook->when || named.hook->is_coming()) continue;
                 node& earlier = before ? stating : named;
                 node& later = before ? named : stating;
-                earlier.edges = new edge{&later, before, earlier.edges};
+                if (!earlier.edges) {
+                    ++earlier.edge_count;
+                    continue;
+                }
+                *earlier.edges_end++ = {&later, before};
                 ++later.waits_for;
             }
         }
@@ -207,8 +237,8 @@ private:
         for (bool again = true; again;) {
             again = false;
             for (std::size_t at = all_.size(); at-- > 0;) {
-                for (const edge* e = all_[at].edges; e; e = e->next) {
-                    if (!e->before || all_[at].taken <= e->later->taken) continue;
+                for (const edge* e = all_[at].edges; e != all_[at].edges_end; ++e) {
+                    if (!e->before || !(e->later->taken < all_[at].taken)) continue;
                     all_[at].taken = e->later->taken;
                     again = true;
                 }
@@ -219,7 +249,7 @@ private:
     // A waiting hook that `later` waits for.
     EXTENSIBLE_COLD node* earlier_of(const node* later) noexcept {
         for (node& n : all_)
-            for (const edge* e = n.waits_for != 0 ? n.edges : nullptr; e; e = e->next)
+            for (const edge* e = n.edges; n.waits_for != 0 && e != n.edges_end; ++e)
                 if (e->later == later) return &n;
         return nullptr;
     }
@@ -260,44 +290,44 @@ private:
     const hook_order& hooks_;
     array<node> all_;
     array<node*> by_id_, by_turn_;
+    array<edge> edges_{};
 };
 
 // The hooks for which `stays(hook)` is true.
 template <class Predicate>
-EXTENSIBLE_COLD hook_order those_that_stay(std::string_view function, const hook_order& hooks, Predicate stays) {
+EXTENSIBLE_COLD hook_order filtered(const hook_order& hooks, Predicate stays) {
     std::size_t count = 0;
-    bool others_move = false;
-    for (const ordered_hook& each : hooks) {
-        if (stays(*each.hook)) ++count;
-        else others_move |= !stands_alone(*each.hook, hooks);
-    }
-    hook_order others(count);  // growing it would be much more code
+    for (const ordered_hook& each : hooks) count += stays(*each.hook);
+    hook_order rest(count);
     std::size_t at = 0;
     for (const ordered_hook& each : hooks)
-        if (stays(*each.hook)) others[at++] = each;
-    return others_move ? ordering(function, others).run() : others;
+        if (stays(*each.hook)) rest[at++] = each;
+    return rest;
 }
 
-hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving) {
-    return those_that_stay(function, hooks, [&](const hook_record& hook) { return !leaving.has(hook); });
+hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving, bool coming) {
+    hook_order others = filtered(hooks, [&](const hook_record& hook) { return !leaving.has(hook); });
+    bool others_move = coming;
+    for (const ordered_hook& each : hooks) others_move |= leaving.has(*each.hook) && !stands_alone(*each.hook, hooks);
+    if (!others_move) return others;
+    return ordering(function, others).run();
 }
 
 hook_order matching_hooks(std::string_view function, const hook_order& patterns) {
-    return those_that_stay(function, patterns, [&](const hook_record& hook) { return matches(hook.pattern, function); });
+    const hook_order matching = filtered(patterns, [&](const hook_record& hook) { return matches(hook.pattern, function); });
+    return ordering(function, matching).run();
 }
 
 hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added) {
     hook_order all(hooks.size() + 1);
-    const turn own{added.priority, added.number};
-    // A hook that stands alone runs before the first hook that has a later turn.
-    const auto runs_before = [&](const ordered_hook& other) {
-        return other.hook->when != added.when ? added.when < other.hook->when : own < other.taken;
-    };
+    const turn own = turn_of(added);
     std::size_t at = 0;
-    for (; at != hooks.size() && !runs_before(hooks[at]); ++at) all[at] = hooks[at];
+    // A hook that stands alone runs before the first hook that has a later turn.
+    for (; at != hooks.size() && !(own < hooks[at].taken); ++at) all[at] = hooks[at];
     all[at] = {&added, own};
     for (; at != hooks.size(); ++at) all[at + 1] = hooks[at];
-    return stands_alone(added, hooks) ? all : ordering(function, all).run();
+    if (stands_alone(added, hooks)) return all;
+    return ordering(function, all).run();
 }
 
 #endif

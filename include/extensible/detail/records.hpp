@@ -134,35 +134,39 @@ struct plugin_record : hook_group {
 /// One registered hook: what an ext::hook refers to. Outlives the function object inside, which is destroyed as soon as nothing
 /// can run it any more.
 struct hook_record : hook_group {
-    // Set before registration, constant from then on.
-    ref<function_record> function;  // null for a hook under a pattern
-    std::string pattern;            // empty for a hook on one function
-    ref<plugin_record> plugin;      // null without one
-    const type_identity* signature = nullptr;  // null for any; in the hook's module: not to be used once it is removed
-    const type_identity* stage = nullptr;      // what it is awaited as; null for a plain hook; in the hook's module as well
-    erased_hook erased{};
+    // Guarded by the hazard domain's mutex. Who may still run the hook: the registration, and each list that has it, published or
+    // retired. They own this record. When the last one lets go, the function object is destroyed.
+    std::size_t holders = 0;
+
+    // Set before registration, constant from then on. Each change of a function reads the first ones of all its hooks: they are close
+    // together.
+    ref<plugin_record> plugin;                 // null without one
+    const type_identity* stage = nullptr;      // what it is awaited as; null for a plain hook; in the hook's module
     phase when{};
     bool on_object = false;  // registered on the function itself: removed with its last wrapper
+    bool has_options = false;  // a call needs more to run it than to call `erased.run`, and may skip it
     bool isolate = false;
     bool reentrant = true;
     bool fallback = false;
+    bool replaces = false;     // the hook that has its id in the same phase, on the same function or under the same pattern
+    bool takes_place = false;  // of that hook in the order; it states none of its own
     std::uint64_t only_thread = 0;  // the number of a thread, see thread_hazards; 0: any
     std::size_t times = 0;          // 0: without limit
+    erased_hook erased{};
+    ref<function_record> function;  // null for a hook under a pattern
+    std::string pattern;            // empty for a hook on one function
+    const type_identity* signature = nullptr;  // null for any; in the hook's module: not to be used once it is removed
     std::string id;
     int priority = 0;
     std::vector<std::string> before, after;
     std::uint64_t number = 0;   // the order of registration
-    bool replaces = false;      // the hook that has its id in the same phase, on the same function or under the same pattern
-    bool takes_place = false;   // of that hook in the order; it states none of its own
 
     atomic<std::size_t> begun{0};  // counted where `times` has a limit
 
     // Guarded by the registration lock.
     bool runs() const noexcept { return enabled && (!plugin || plugin->enabled); }
 
-    // Guarded by the hazard domain's mutex. Who may still run the hook: the registration, and each list that has it, published or
-    // retired. They own this record. When the last one lets go, the function object is destroyed.
-    std::size_t holders = 0;
+    // Guarded by the hazard domain's mutex.
     thread_id destroyed_by = 0;  // the thread that is destroying the function object
     ref<hook_record> next{};     // in the domain's chain of hooks that nobody holds
 
@@ -170,6 +174,9 @@ struct hook_record : hook_group {
     hook_record(const hook_record&) = delete;
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_FUNCTION ~hook_record();
+
+    /// Whether its plugin is about to take the place of another one. Until then the hook is disabled, and has no place in the order.
+    bool is_coming() const noexcept { return plugin && plugin->predecessor; }
 
     /// Whether the two never run in one call, because one's plugin is about to take the place of the other's.
     bool excludes(const hook_record& other) const noexcept {
@@ -180,9 +187,6 @@ struct hook_record : hook_group {
     bool is_namesake(const hook_record& other) const noexcept {
         return !id.empty() && id == other.id && when == other.when && pattern == other.pattern;
     }
-
-    /// Whether calls need more to run it than to call `erased.run`. A call may skip it because of some of its options.
-    bool has_options() const noexcept { return isolate || !reentrant || fallback || only_thread != 0 || times != 0; }
 
     /// What `erased.run` is handed.
     void* object_to_run() noexcept { return erased.takes_record ? this : erased.object; }
@@ -199,9 +203,14 @@ inline bool hook_group::has(const hook_record& hook) const noexcept { return thi
 
 /// A place in the order of hooks. Smaller ones run first.
 struct turn {
+    phase when{};
     int priority = 0;
     std::uint64_t number = 0;  // of a registration
-    friend auto operator<=>(const turn&, const turn&) = default;
+    friend bool operator==(const turn&, const turn&) = default;
+    EXTENSIBLE_ALWAYS_INLINE friend bool operator<(const turn& a, const turn& b) noexcept {
+        if (a.when != b.when) return a.when < b.when;
+        return a.priority != b.priority ? a.priority < b.priority : a.number < b.number;
+    }
 };
 
 /// A hook, and the turn that it takes among the hooks of a function: see order.hpp. The holders of a hook own it, see hook_record.
@@ -367,6 +376,7 @@ struct hook_list {
     // Guarded by the hazard domain's mutex, from when it is retired on.
     hook_list* next = nullptr;  // in the domain's chain
     bool in_slot = false;       // at the last look
+    hook_list* next_of_bucket = nullptr;  // in the table of that look
 
     /// Makes a list. Its hooks are added in running order. There is room for this many entries and candidates of entries.
     class EXTENSIBLE_HIDDEN writer {
@@ -502,7 +512,7 @@ EXTENSIBLE_FUNCTION void hook_list::writer::begin_phases(std::size_t end) noexce
 
 EXTENSIBLE_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept {
     begin_phases(static_cast<std::size_t>(hook.when) + 1);
-    const bool guarded = hook.erased.run_guarded && (list_->watched || hook.has_options());
+    const bool guarded = hook.erased.run_guarded && (list_->watched || hook.has_options);
     if (guarded) new (entry_++) hook_entry{hook.erased.run_guarded, candidate_, &hook};
     else new (entry_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
     list_->has_ends |= hook.erased.returns_end;

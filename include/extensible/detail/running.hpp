@@ -70,8 +70,8 @@ private:
     time_point since_ = 0, inside_ = 0;
 };
 
-/// The first of the candidates that the call does not skip; null if it skips them all.
-EXTENSIBLE_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call);
+/// The first of the candidates that the call does not skip; null if it skips them all. Can the call await a hook?
+EXTENSIBLE_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await = true);
 
 /// The hook that runs in the turn of an entry of a call that is awaited; null if the call skips it.
 EXTENSIBLE_FUNCTION const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call, const counting_guard& held);
@@ -219,8 +219,9 @@ EXTENSIBLE_FUNCTION bool claim_run(hook_record& hook, call_fields& call) {
     return before < hook.times;
 }
 
-const hook_entry* choose(const hook_entry* candidates, call_fields& call) {
+const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await) {
     for (const hook_entry* hook = candidates; hook->run; ++hook) {
+        if (hook->record->stage && !can_await) continue;
         if (claim_run(*hook->record, call)) return hook;
         hook_watch(*hook->record, hook->record->when, call).tell(hook_watch::ending::skipped);
         if (hook->record->fallback && has_result(call)) break;  // what it replaces is not needed either
@@ -345,12 +346,18 @@ void awaited_end_hooks::run_abandoned() {
         if (!nearest) held_.list()->any_of([&](const hook_record& hook) { return nearest = &hook, false; });
         displace_exception(call_, *nearest);
     }
-    if constexpr (EXTENSIBLE_EXCEPTIONS)
+#if EXTENSIBLE_EXCEPTIONS
+    try {
         call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
+    } catch (const std::bad_alloc&) {
+        call_.exception = std::current_exception();  // the hooks run all the same
+    }
+#endif
     for (; next_->run; ++next_) {
-        if (next_->record->stage) continue;
-        const hook_entry* const hook = hook_in_turn(*next_, call_, held_);
-        if (!hook || hook->record->stage) continue;
+        // Not hook_in_turn(): this thread counts as inside of the call already.
+        const hook_entry* const candidates = next_->candidates();
+        const hook_entry* const hook = candidates ? choose(candidates, call_, false) : next_->record->stage ? nullptr : next_;
+        if (!hook) continue;
         run(*hook->record, [&] { guarded_run(*hook->record, phase::end, call_).run(hook->run, hook->object, nullptr); });
     }
     while (call_end* const end = access::ends(call_).take_last()) {
