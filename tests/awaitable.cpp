@@ -320,6 +320,76 @@ TEST_CASE("A suspended call that is destroyed releases everything, and runs its 
     CHECK(ends.size() == 1);
 }
 
+TEST_CASE("In a call that is destroyed while it is suspended, a plain end hook runs if awaited hooks replace it") {
+    ext::registry registry;
+    gate middle, never;
+    ext::extensible f{registry, "f", [](gate* until) -> lazy<int> {
+        co_await *until;
+        co_return 1;
+    }};
+    std::string way;
+    const auto destroy_suspended = [&] {
+        auto call = f(&never);
+        call.start();
+    };
+    SECTION("the replacing one is awaited, and its .times are not used up") {
+        f.on_end([&](auto&) { way += "plain "; }, {.id = "x"});
+        f.on_end([&](auto&) -> lazy<void> { way += "awaited "; co_return; }, {.id = "x", .replace = true, .times = 1});
+        destroy_suspended();
+        CHECK(way == "plain ");
+        middle.open();
+        f(&middle).run();
+        CHECK(way == "plain awaited ");
+        f(&middle).run();
+        CHECK(way == "plain awaited plain ");
+    }
+    SECTION("the replaced one is awaited, and its .times are not used up") {
+        f.on_end([&](auto&) -> lazy<void> { way += "awaited "; co_return; }, {.id = "x", .times = 1});
+        f.on_end([&](auto&) { way += "plain "; }, {.id = "x", .replace = true, .times = 2});
+        auto other = f(&middle);
+        other.start();
+        {
+            auto call = f(&never);
+            call.start();
+            destroy_suspended();
+            destroy_suspended();
+            CHECK(way == "plain plain ");
+        }
+        CHECK(way == "plain plain ");
+        middle.open();
+        other.get();
+        CHECK(way == "plain plain awaited ");
+    }
+}
+
+TEST_CASE("A thread that destroys a suspended call waits for the other calls that can run a hook") {
+    ext::registry registry;
+    gate middle, never;
+    ext::extensible f{registry, "f", [](gate* until) -> lazy<int> {
+        co_await *until;
+        co_return 1;
+    }};
+    ext::plugin plugin{registry, "plugin"};
+    plugin.on_end(f, [](auto&) {}, {.this_thread = true});
+    int told = 0;
+    ext::scoped_hook monitor = registry.on_hook_run([&](const ext::hook_run& run) {
+        if (!run.skipped) return;
+        ++told;
+        CHECK_FALSE(plugin.unload_for(std::chrono::milliseconds(1)));  // `other` can still run it
+    });
+    auto other = f(&middle);
+    other.start();
+    {
+        auto call = std::make_unique<lazy<int>>(f(&never));
+        call->start();
+        std::thread([&] { call.reset(); }).join();
+    }
+    CHECK(told == 1);
+    middle.open();
+    CHECK(other.get() == 1);
+    CHECK(plugin.unload_for(std::chrono::milliseconds(1)));
+}
+
 TEST_CASE("Hooks for any function run in calls that are awaited, and those that are awaited only there") {
     suspended<lazy> s;
     s.middle.open();

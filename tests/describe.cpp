@@ -156,6 +156,13 @@ TEST_CASE("check_pending() finds ids that are nearly those of other hooks, or th
                                               "' in its order, which no start hook has: did you mean 'vault'?");
         }
     }
+    SECTION("and suggests the nearest one, and not the hook's own id") {
+        f.on_start([](auto&) {}, {.id = "vaulted"});
+        f.on_start([](auto&) {}, {.id = "stage2", .after = "stage1"});
+        CHECK(pending_in(registry).empty());
+        f.on_start([](auto&) {}, {.after = "vaults"});
+        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'vaults' in its order, which no start hook has: did you mean 'vault'?");
+    }
     SECTION("if a hook of another phase has it") {
         ext::plugin plugin{registry, "plugin"};
         plugin.on_start(f, [](auto&) {}, {.before = {"close", "dotenv"}});

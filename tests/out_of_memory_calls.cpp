@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <deque>
 #include <exception>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -314,6 +315,27 @@ TEST_CASE("The end hooks of an awaited call run also on a thread that has no mem
     CHECK(ended == 1);
     CHECK(ends == 1);
     CHECK(awaited.get() == 1);
+}
+
+TEST_CASE("In a call that is destroyed while it is suspended, plain end hooks and ends run without memory") {
+    using tasks::lazy;
+    ext::registry registry;
+    tasks::gate gate;
+    int ended = 0, ends = 0;
+    ext::extensible<lazy<int>(int)> f{registry, "f", [&](int x) -> lazy<int> {
+        co_await gate;
+        co_return x;
+    }};
+    f.on_start([&](auto&) { return [&](auto& call) { ends += call.exception != nullptr; }; });
+    f.on_end([&](auto& call) { ended += call.exception != nullptr; });
+    for (std::size_t failing = 1; failing < 5; ++failing) {
+        auto suspended = std::make_unique<lazy<int>>(f(1));
+        suspended->start();
+        auto destroy = [&] { suspended.reset(); };
+        static_cast<void>(heap::try_failing(failing, destroy));
+        CHECK(ended == static_cast<int>(failing));
+        CHECK(ends == static_cast<int>(failing));
+    }
 }
 
 TEST_CASE("A hook that has begun as often as it may, and could not be removed then, is removed by the next call") {

@@ -386,6 +386,20 @@ TEST_CASE("A hook that runs in place of a library's does so when that is loaded 
     CHECK(h.added() == version_2);
 }
 
+TEST_CASE("A hook that runs in place of a library's takes its place in the order of the version that is loaded") {
+    hooked h;
+    const folder plugins;
+    ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
+    h.order.on_start([](auto& call) { auto& [x] = call.args; x = *x * 10 + 5; }, {.id = "a", .replace = true});
+    CHECK(h.order(0) == 52);
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
+    library.reload();
+    CHECK(h.order(0) == 25);
+    plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
+    library.reload();
+    CHECK(h.order(0) == 52);
+}
+
 TEST_CASE("While a new library registers its hooks, the old one's run") {
     hooked h;
     const folder plugins;
