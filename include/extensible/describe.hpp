@@ -75,7 +75,7 @@ EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& 
 EXTENSIBLE_LAZY_FUNCTION function_info info_of(const function_record& function) {
     function_info info{function.name, {}, function.sites != nullptr, {}};
     if (info.wrapped) info.signature = function.sites->type->signature->name;
-    const replacements replaced(&function.hooks, &function);
+    const replacements replaced(function.hooks, &function);
     for (const ordered_hook& each : function.hooks) {
         if (info.signature.empty() && each.hook->signature) info.signature = each.hook->signature->name;
         info.hooks.push_back(info_of(*each.hook, function.hooks, replaced));
@@ -101,25 +101,18 @@ EXTENSIBLE_LAZY_FUNCTION std::size_t distance(std::string_view a, std::string_vi
     return row[b.size()];
 }
 
-// Of the names that are offered, the one that is nearest to a text, and near enough: at most two changes, and at most half of the text.
-class nearest_name {
-public:
-    explicit nearest_name(std::string_view text) : text_(text), least_(text.size() < 4 ? text.size() / 2 : 2) {}
-
-    EXTENSIBLE_HIDDEN void offer(std::string_view name) {
-        const std::size_t changes = distance(text_, name);
-        if (changes == 0 || changes > least_ || (changes == least_ && !name_.empty())) return;
-        least_ = changes;
-        name_ = name;
+// The name that is nearest to a text: it takes at most two changes, and changes at most half of the text. Empty if there is none.
+EXTENSIBLE_LAZY_FUNCTION std::string_view nearest(std::string_view text, const std::vector<std::string_view>& names) {
+    std::string_view found;
+    std::size_t least = text.size() < 4 ? text.size() / 2 + 1 : 3;
+    for (const std::string_view name : names) {
+        const std::size_t changes = distance(text, name);
+        if (changes == 0 || changes >= least) continue;
+        least = changes;
+        found = name;
     }
-
-    /// Empty if there is none.
-    std::string_view name() const noexcept { return name_; }
-
-private:
-    std::string_view text_, name_{};
-    std::size_t least_;  // the number of changes that the nearest one takes, or may take
-};
+    return found;
+}
 
 // A line about the ids that a hook states and no hook has; empty without any.
 EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& function, const hook_info& hook) {
@@ -161,7 +154,7 @@ EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
     detail::sort(by_name, [](const auto* a, const auto* b) { return a->name < b->name; });
     all.reserve(by_name.size());
     for (const detail::function_record* function : by_name) all.push_back(detail::info_of(*function));
-    const detail::replacements replaced(&contents.patterns, nullptr);
+    const detail::replacements replaced(contents.patterns, nullptr);
     for (const detail::ordered_hook& each : contents.patterns) {
         bool applies = false;
         for (const detail::function_record* function : by_name) applies |= detail::matches(each.hook->pattern, function->name);
@@ -204,15 +197,17 @@ EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function
     std::string faults;
     for (const std::string& id : stating.unknown_ids) {
         const hook_info* same = nullptr;
-        nearest_name similar(id);
+        std::vector<std::string_view> others;
         for (const hook_info& other : function.hooks) {
             if (other.phase != stating.phase && other.id == id) same = &other;
-            if (other.phase == stating.phase && &other != &stating) similar.offer(other.id);
+            if (other.phase == stating.phase && &other != &stating) others.push_back(other.id);
         }
-        if (!same && similar.name().empty()) continue;
+        const std::string_view similar = nearest(id, others);
+        if (!same && similar.empty()) continue;
         faults += join({"\n", function.name, ": the ", text_of(stating.phase, stating.id, stating.pattern, stating.owner), " names '", id,
                         "' in its order, which no ", to_string(stating.phase), " hook has: "});
-        faults += !similar.name().empty() ? join({"did you mean '", similar.name(), "'?"}) : join({article(same->phase), to_string(same->phase), " hook has it"});
+        faults += similar.empty() ? join({article(same->phase), to_string(same->phase), " hook has it"})
+                                  : join({"did you mean '", similar, "'?"});
     }
     return faults;
 }
@@ -221,15 +216,16 @@ EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function
 
 EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
     const std::vector<function_info> functions = registry.functions();
+    std::vector<std::string_view> wrapped;
+    for (const function_info& function : functions)
+        if (function.wrapped) wrapped.push_back(function.name);
     std::string faults;
     for (const function_info& function : functions) {
         for (const hook_info& hook : function.hooks) faults += detail::faults_of_ids(function, hook);
         if (function.wrapped || detail::is_pattern(function.name)) continue;
         faults += detail::join({"\n", function.name, ": hooks wait for this function, which no code has wrapped"});
-        detail::nearest_name similar(function.name);
-        for (const function_info& other : functions)
-            if (other.wrapped) similar.offer(other.name);
-        if (!similar.name().empty()) faults += detail::join({": did you mean ", similar.name(), "?"});
+        const std::string_view similar = detail::nearest(function.name, wrapped);
+        if (!similar.empty()) faults += detail::join({": did you mean ", similar, "?"});
     }
     if (!faults.empty()) detail::raise<error>("ext::check_pending: some hooks wait for names that are probably misspelt" + faults);
 }

@@ -79,8 +79,8 @@ private:
         template <class U>
         explicit holder(U&& from)
             : kwarg_value{&detail::identity_of<T>(),
-                       [](const kwarg_value& self) -> kwarg_value* { return new holder(static_cast<const holder&>(self).value); },
-                       [](kwarg_value* self) noexcept { delete static_cast<holder*>(self); }},
+                          [](const kwarg_value& self) -> kwarg_value* { return new holder(static_cast<const holder&>(self).value); },
+                          [](kwarg_value* self) noexcept { delete static_cast<holder*>(self); }},
               value(std::forward<U>(from)) {}
         holder(const holder&) = delete;
         holder(holder&&) = delete;

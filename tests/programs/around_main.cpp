@@ -1,19 +1,13 @@
 // Wrappers and hooks are constructed before main, called and destroyed after it has returned. Exits 0 when all ran.
+#include "expect.hpp"
+
 #include <extensible/extensible.hpp>
 
-#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
 
 namespace {
-
-int failures = 0;
-void expect(bool holds, const char* what) {
-    if (holds) return;
-    std::fprintf(stderr, "does not hold: %s\n", what);
-    ++failures;
-}
 
 struct at_exit {
     std::function<void()> action;

@@ -1,4 +1,6 @@
 // Calls of one thread that end in any order, as they do with stackful coroutines that stay on their thread. Exits 0 when all is well.
+#include "expect.hpp"
+
 #include <extensible/extensible.hpp>
 
 #include <ucontext.h>
@@ -6,7 +8,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <random>
@@ -15,13 +16,6 @@
 #include <vector>
 
 namespace {
-
-int failures = 0;
-void expect(bool holds, const char* what) {
-    if (holds) return;
-    std::fprintf(stderr, "does not hold: %s\n", what);
-    ++failures;
-}
 
 class fiber {
 public:

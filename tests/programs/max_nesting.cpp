@@ -1,20 +1,14 @@
 // What happens if calls are nested without end: an error with a text, instead of a stack overflow. Exits 0 when all is well.
+#include "expect.hpp"
+
 #include <extensible/extensible.hpp>
 
 #include <pthread.h>
 
 #include <cstddef>
-#include <cstdio>
 #include <string>
 
 namespace {
-
-int failures = 0;
-void expect(bool holds, const char* what) {
-    if (holds) return;
-    std::fprintf(stderr, "does not hold: %s\n", what);
-    ++failures;
-}
 
 std::string error_of(const ext::extensible<int(int)>& function, int argument) {
     try {

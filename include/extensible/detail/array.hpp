@@ -1,6 +1,6 @@
 #pragma once
 
-// An array whose size is known when it is made, and a sort. Each type in a std::vector costs every user 2 MB of compiler memory.
+// Arrays, sorting and searching. Each type in a std::vector costs every user 2 MB of compiler memory, and <algorithm> costs 12 MB.
 
 #include <extensible/detail/config.hpp>
 
@@ -9,6 +9,7 @@
 
 namespace ext::inline EXTENSIBLE_ABI::detail {
 
+/// An array whose size is known when it is made.
 template <class T>
 class array {
 public:
@@ -39,7 +40,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Sorts in place, in N log N steps (a heap sort): <algorithm> costs each user 12 MB of compiler memory.
+/// Sorts in place, in N log N steps (a heap sort).
 template <class T, class Less>
 EXTENSIBLE_COLD void sort(const array<T>& items, Less is_less) noexcept {
     // No item before `end` is larger than its parent, and the items from there on are in their places.
@@ -52,6 +53,18 @@ EXTENSIBLE_COLD void sort(const array<T>& items, Less is_less) noexcept {
             std::swap(items[at], items[child]);
         }
     }
+}
+
+/// The number of items for which `is_first` is true. These must come first.
+template <class T, class Predicate>
+EXTENSIBLE_COLD std::size_t count_first(const array<T>& items, Predicate is_first) noexcept {
+    std::size_t from = 0;
+    for (std::size_t to = items.size(); from != to;) {
+        const std::size_t middle = (from + to) / 2;
+        if (is_first(items[middle])) from = middle + 1;
+        else to = middle;
+    }
+    return from;
 }
 
 }  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -113,8 +113,8 @@ EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* fun
 /// other: the newest one with `.replace` stands in for the others; the hook without `.replace` is the oldest.
 class EXTENSIBLE_HIDDEN replacements {
 public:
-    /// None without hooks.
-    replacements(const hook_order* hooks, const function_record* function);
+    replacements() noexcept = default;
+    replacements(const hook_order& hooks, const function_record* function);
 
     /// The hook that runs in the place of this one; null if there is none.
     hook_record* stand_in_of(const hook_record& hook) const noexcept;
@@ -122,9 +122,6 @@ public:
     hook_record* replaced_by(const hook_record& hook) const noexcept;
 
 private:
-    template <class Predicate>
-    std::size_t count_first(Predicate is_first) const noexcept;
-
     array<hook_record*> by_name_{};  // those that have an id; the oldest first
 };
 
@@ -149,37 +146,26 @@ EXTENSIBLE_FUNCTION bool is_sorted_before(const hook_record* a, const hook_recor
     return a->replaces != b->replaces ? b->replaces : a->number < b->number;
 }
 
-EXTENSIBLE_FUNCTION replacements::replacements(const hook_order* hooks, const function_record* function) {
-    if (!hooks) return;
-    const auto is_in = [&](const hook_record& hook) { return !hook.id.empty() && (function ? runs_in(hook, *function) : hook.runs()); };
+EXTENSIBLE_FUNCTION replacements::replacements(const hook_order& hooks, const function_record* function) {
+    const auto is_in = [&](const hook_record& hook) {
+        return !hook.id.empty() && (function ? runs_in(hook, *function) : hook.runs());
+    };
     std::size_t count = 0;
-    for (const ordered_hook& each : *hooks) count += is_in(*each.hook);
+    for (const ordered_hook& each : hooks) count += is_in(*each.hook);
     by_name_ = array<hook_record*>(count);
-    for (const ordered_hook& each : *hooks)
+    for (const ordered_hook& each : hooks)
         if (is_in(*each.hook)) by_name_[--count] = each.hook;
     detail::sort(by_name_, is_sorted_before);
 }
 
-// The number of hooks for which `is_first` is true, which are the first ones.
-template <class Predicate>
-EXTENSIBLE_COLD std::size_t replacements::count_first(Predicate is_first) const noexcept {
-    std::size_t from = 0;
-    for (std::size_t to = by_name_.size(); from != to;) {
-        const std::size_t middle = (from + to) / 2;
-        if (is_first(*by_name_[middle])) from = middle + 1;
-        else to = middle;
-    }
-    return from;
-}
-
 EXTENSIBLE_FUNCTION hook_record* replacements::stand_in_of(const hook_record& hook) const noexcept {
-    const std::size_t end = count_first([&](const hook_record& other) { return compare_names(other, hook) <= 0; });
+    const std::size_t end = count_first(by_name_, [&](const hook_record* other) { return compare_names(*other, hook) <= 0; });
     hook_record* const newest = end != 0 ? by_name_[end - 1] : nullptr;
     return newest && hook.is_namesake(*newest) && is_sorted_before(&hook, newest) ? newest : nullptr;
 }
 
 EXTENSIBLE_FUNCTION hook_record* replacements::replaced_by(const hook_record& hook) const noexcept {
-    const std::size_t at = count_first([&](const hook_record& other) { return is_sorted_before(&other, &hook); });
+    const std::size_t at = count_first(by_name_, [&](const hook_record* other) { return is_sorted_before(other, &hook); });
     return at != 0 && by_name_[at - 1]->is_namesake(hook) ? by_name_[at - 1] : nullptr;
 }
 
@@ -190,7 +176,8 @@ bool suits(const hook_record& hook, const function_type* function) noexcept {
 }
 
 // Ends the registration of the hooks that leave. `former` is what the function had; the function is null for hooks under patterns.
-EXTENSIBLE_FUNCTION void let_go_of(const hook_selection& leaving, const hook_order& former, const function_record* function) noexcept {
+EXTENSIBLE_FUNCTION void let_go_of(const hook_selection& leaving, const hook_order& former,
+                                   const function_record* function) noexcept {
     for (const ordered_hook& each : former) {
         if (!leaving.has(*each.hook) || each.hook->function.get() != function) continue;
         each.hook->registered = false;
@@ -220,7 +207,7 @@ public:
             any_replaces |= each.hook->replaces;
         }
         if (!any_runs) return;
-        const replacements replaced(any_replaces ? &parts_->hooks : nullptr, &function);
+        const replacements replaced = any_replaces ? replacements(parts_->hooks, &function) : replacements();
         // Each hook is an entry or a candidate, and the candidates of each entry need one more after the last.
         const std::size_t most = parts_->hooks.size();
         hook_list::writer list(function, most, any_candidates ? 2 * most : 0, watched_);
@@ -588,7 +575,8 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
-    const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});  // from now on the successor's hooks are in the order
+    // From now on the successor's hooks have a place in the order.
+    const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
     successor.enabled = predecessor.enabled;
     EXTENSIBLE_TRY {
         remove({&predecessor, false}, nullptr, &successor);

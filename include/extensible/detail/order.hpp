@@ -22,7 +22,6 @@
 #include <extensible/options.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,8 +45,6 @@ EXTENSIBLE_FUNCTION hook_record* find_duplicate(const hook_record& like, const h
 
 /// Whether no other hook of the phase has the id that a hook states.
 EXTENSIBLE_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept;
-
-// ---------------------------------------------------------------------------------------------------------------------
 
 // ---- Which names does a pattern match? ------------------------------------------------------------------------------
 
@@ -121,9 +118,11 @@ public:
             by_id_[at] = by_turn_[at] = &all_[at];
         }
     }
+
     EXTENSIBLE_COLD hook_order run() {
-        detail::sort(by_id_, is_sorted_before);
-        for (std::size_t at = 1; at < by_id_.size(); ++at) by_id_[at - 1]->is_last = by_id_[at - 1]->hook->id != by_id_[at]->hook->id;
+        detail::sort(by_id_, has_earlier_id);
+        for (std::size_t at = 1; at < by_id_.size(); ++at)
+            by_id_[at - 1]->is_last = by_id_[at - 1]->hook->id != by_id_[at]->hook->id;
         for (node& n : all_) find_place(n);
         make_edges();
         take_turns();
@@ -164,19 +163,14 @@ private:
     };
 
     // By their ids; of hooks with one id, those without `.replace` are the first.
-    EXTENSIBLE_COLD static bool is_sorted_before(const node* a, const node* b) noexcept {
+    EXTENSIBLE_COLD static bool has_earlier_id(const node* a, const node* b) noexcept {
         const int ids = a->hook->id.compare(b->hook->id);
         return ids != 0 ? ids < 0 : a->hook->replaces < b->hook->replaces;
     }
 
     // The first hook that has the id, and the next one that has it: numbers in by_id_, whose size means none.
     EXTENSIBLE_COLD std::size_t first_called(const std::string& id) const noexcept {
-        std::size_t at = 0;
-        for (std::size_t end = by_id_.size(); at != end;) {
-            const std::size_t middle = (at + end) / 2;
-            if (by_id_[middle]->hook->id.compare(id) < 0) at = middle + 1;
-            else end = middle;
-        }
+        const std::size_t at = count_first(by_id_, [&](const node* n) { return n->hook->id.compare(id) < 0; });
         return at != by_id_.size() && !id.empty() && by_id_[at]->hook->id == id ? at : by_id_.size();
     }
     std::size_t next_called(std::size_t at) const noexcept { return by_id_[at]->is_last ? by_id_.size() : at + 1; }
@@ -273,7 +267,11 @@ private:
         const phase when = first.hook->when;
         std::string text = join({function_, ": the ", to_string(when), " hooks cannot be put in order:"});
         append(text, " ", first);
-        for (const node* next = first.next_in_cycle; next; next = next == &first ? nullptr : next->next_in_cycle) append(text, " before ", *next);
+        const node* n = &first;
+        do {
+            n = n->next_in_cycle;
+            append(text, " before ", *n);
+        } while (n != &first);
         for (const node& stating : all_)
             for (const auto* ids : {&stating.hook->before, &stating.hook->after})
                 for (const std::string& id : *ids)
@@ -281,7 +279,8 @@ private:
                         append(text, join({"; no hook has the id '", id, "', which "}), stating, " states");
         raise<order_cycle>(text);
     }
-    EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n, std::string_view after = "") {
+    EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n,
+                                       std::string_view after = "") {
         const bool has_id = !n.hook->id.empty();
         text = join({text, before, has_id ? "'" : "(a hook without id)", n.hook->id, has_id ? "'" : "", after});
     }
@@ -314,7 +313,8 @@ hook_order without_hooks(std::string_view function, const hook_order& hooks, con
 }
 
 hook_order matching_hooks(std::string_view function, const hook_order& patterns) {
-    const hook_order matching = filtered(patterns, [&](const hook_record& hook) { return matches(hook.pattern, function); });
+    const auto applies = [&](const hook_record& hook) { return matches(hook.pattern, function); };
+    const hook_order matching = filtered(patterns, applies);
     return ordering(function, matching).run();
 }
 

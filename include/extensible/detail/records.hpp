@@ -13,7 +13,6 @@
 #include <extensible/error.hpp>
 #include <extensible/options.hpp>
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <exception>

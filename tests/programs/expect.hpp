@@ -1,0 +1,13 @@
+#pragma once
+
+// What a program checks that is a test by itself: it exits with 0 if `failures` is 0.
+
+#include <cstdio>
+
+inline int failures = 0;
+
+inline void expect(bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "does not hold: %s\n", what);
+    ++failures;
+}
