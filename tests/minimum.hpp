@@ -40,7 +40,7 @@ struct alignas(64) slot {
 
 inline thread_local slot* slot_of_this_thread = nullptr;
 
-// What a thread does at its first call, what a writer asks for, and how a call ends otherwise than by the function's return.
+// The cold paths: a thread's first call, notifying a writer, and a call that throws or runs end hooks.
 [[gnu::noinline, gnu::cold]] inline slot* make_slot() {
     static thread_local slot made;
     return slot_of_this_thread = &made;

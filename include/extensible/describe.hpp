@@ -101,7 +101,8 @@ EXTENSIBLE_LAZY_FUNCTION std::size_t distance(std::string_view a, std::string_vi
     return row[b.size()];
 }
 
-// The name that is nearest to a text: it takes at most two changes, and changes at most half of the text. Empty if there is none.
+// The name that is nearest to a text: it takes at most two changes, and changes at most half of the text. Empty if
+// there is none.
 EXTENSIBLE_LAZY_FUNCTION std::string_view nearest(std::string_view text, const std::vector<std::string_view>& names) {
     std::string_view found;
     std::size_t least = text.size() < 4 ? text.size() / 2 + 1 : 3;

@@ -26,8 +26,8 @@ concept text = std::same_as<T, std::string_view> || std::same_as<T, const char*>
 template <class T>
 using kept_type = std::conditional_t<text<std::decay_t<T>>, std::string, std::decay_t<T>>;
 
-/// The beginning of what a kwarg holds. It has plain function pointers instead of virtual functions, which would need run-time type
-/// information.
+/// The beginning of what a kwarg holds. It has plain function pointers instead of virtual functions, which would need
+/// run-time type information.
 struct kwarg_value {
     const type_identity* type;
     kwarg_value* (*copy)(const kwarg_value&);

@@ -60,8 +60,8 @@ struct hook_options {
 
     /// The hook stands in for the hook that has the same id, registered earlier or later: while this hook is registered and enabled,
     /// the other one does not run. If several hooks replace one id, the one registered last stands in. A hook that states neither
-    /// `priority`, `before` nor `after` has the place of the hook that it replaces. In a call that skips this hook (`this_thread`,
-    /// `times`, `reentrant`) the hook that it replaces runs.
+    /// `priority`, `before` nor `after` has the place of the hook with its id and no `.replace`. In a call that skips
+    /// this hook (`this_thread`, `times`, `reentrant`) the hook that it replaces runs.
     bool replace = false;
 
     /// For start hooks only: the hook is skipped in calls that have a result already. So of several hooks that look for a result, the

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a program checks that is a test by itself: it exits with 0 if `failures` is 0.
+// Checks for test programs. A program exits with 0 if `failures` is 0.
 
 #include <cstdio>
 

@@ -84,10 +84,10 @@ void end_in_any_order(unsigned seed) {
     for (int i = 0; i < count; ++i) {
         one& o = *all[static_cast<std::size_t>(i)];
         if (i % 2 == 0) expect(o.state.use_count() == 1, "what a removed hook captured is destroyed when its call has ended");
-        o.runs = std::make_unique<fiber>([&o, i](fiber&) { expect((*o.function)(i) == i, "it can be called again"); });
+        o.runs = std::make_unique<fiber>([&o, i](fiber&) { expect((*o.function)(i) == i, "a function can be called again"); });
         o.runs->resume();
         o.runs->resume();
-        expect(*o.state == (i % 2 == 0 ? 3 : 6), "and then runs the hooks that it has");
+        expect(*o.state == (i % 2 == 0 ? 3 : 6), "the second call runs the remaining hooks");
     }
 }
 

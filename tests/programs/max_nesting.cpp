@@ -33,10 +33,10 @@ void* nest(void*) {
                              "Then register it with .reentrant = false. For a function that calls itself this often, define EXTENSIBLE_MAX_NESTING";
 
     expect(sum(limit - 1) == (limit - 1) * limit / 2, "calls may be nested as deeply as the limit says");
-    expect(starts == limit && ends == limit, "each with its hooks");
+    expect(starts == limit && ends == limit, "each nested call runs its hooks");
     expect(error_of(sum, limit) == text, "one more throws, and the text names the function, the likely reason and the cure");
     expect(starts == 2 * limit && ends == 2 * limit, "nothing of that call has begun, and all others have ended");
-    expect(sum(10) == 55, "and the function can be called again");
+    expect(sum(10) == 55, "the function can be called again");
 
     starts = ends = 0;
     try {
@@ -50,7 +50,7 @@ void* nest(void*) {
     ext::scoped_hook asks = get.on_start([&](auto& call) { call.result = get(*call.template arg<0>()); });
     expect(error_of(get, 1).starts_with("get: calls with hooks are nested "), "a hook that calls its own function does not overflow the stack");
     asks = get.on_start([&](auto& call) { call.result = get(*call.template arg<0>()) + 1; }, {.reentrant = false});
-    expect(get(1) == 2, "and runs once with the cure");
+    expect(get(1) == 2, "a hook with .reentrant = false runs once");
     return nullptr;
 }
 

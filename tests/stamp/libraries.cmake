@@ -31,7 +31,7 @@ foreach(visibility hidden default)
     stamp_library(alike_${visibility} ${visibility} done)
 endforeach()
 
-# Another layout, with hidden symbols too; another class of which each call is made; another version.
+# Libraries with another layout, with default and with hidden symbols; with other call_fields; of another version.
 set(altered ${CMAKE_CURRENT_BINARY_DIR}/stamp)
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/*.hpp)
 stamp_library(layout_hidden hidden types)

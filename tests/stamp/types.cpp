@@ -1,4 +1,4 @@
-// Prints the number in the stamp that stands for the layout of all types that modules share.
+// Prints the number in the stamp that stands for the sizes and alignments of all types that modules share.
 
 #include <extensible/detail/stamp.hpp>
 

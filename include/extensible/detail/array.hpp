@@ -1,6 +1,7 @@
 #pragma once
 
-// Arrays, sorting and searching. Each type in a std::vector costs every user 2 MB of compiler memory, and <algorithm> costs 12 MB.
+// Arrays, sorting and searching. Each type in a std::vector costs every user 2 MB of compiler memory, and <algorithm>
+// costs 12 MB.
 
 #include <extensible/detail/config.hpp>
 
@@ -43,7 +44,7 @@ private:
 /// Sorts in place, in N log N steps (a heap sort).
 template <class T, class Less>
 EXTENSIBLE_COLD void sort(const array<T>& items, Less is_less) noexcept {
-    // No item before `end` is larger than its parent, and the items from there on are in their places.
+    // The items in [top, end) form a heap, and those from `end` on are in their final places.
     for (std::size_t top = items.size() / 2, end = items.size(); end > 1;) {
         if (top > 0) --top;
         else std::swap(items[0], items[--end]);

@@ -108,9 +108,10 @@ inline bool is_active(const ref<hook_record>& hook) {
 /// plain one not around them. Hooks for any function may be under a pattern that matches others too.
 EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* function) noexcept;
 
-/// Which hooks run in the place of others, see hook_options::replace: of the hooks of a function that are enabled and suit it, or of
-/// those under patterns, for which `function` is null. Hooks that have one id, in one phase and under one pattern, replace each
-/// other: the newest one with `.replace` stands in for the others; the hook without `.replace` is the oldest.
+/// Finds which hooks replace which, see hook_options::replace, among the enabled hooks that suit a function. If
+/// `function` is null, among the enabled hooks under patterns. Hooks that have one id, in one phase and under one
+/// pattern, replace each other: the newest one with `.replace` stands in for the others; the hook without `.replace` is
+/// the oldest.
 class EXTENSIBLE_HIDDEN replacements {
 public:
     replacements() noexcept = default;
@@ -118,11 +119,11 @@ public:
 
     /// The hook that runs in the place of this one; null if there is none.
     hook_record* stand_in_of(const hook_record& hook) const noexcept;
-    /// The newest hook that is older than this one, which replaces it; null if there is none.
+    /// The hook that runs if a call skips this one: the next older one that it replaces. Null if there is none.
     hook_record* replaced_by(const hook_record& hook) const noexcept;
 
 private:
-    array<hook_record*> by_name_{};  // those that have an id; the oldest first
+    array<hook_record*> by_name_{};  // those that have an id, sorted by is_sorted_before()
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -175,7 +176,8 @@ bool suits(const hook_record& hook, const function_type* function) noexcept {
     return hook.when != phase::around || !stage;
 }
 
-// Ends the registration of the hooks that leave. `former` is what the function had; the function is null for hooks under patterns.
+// Ends the registration of the hooks that leave. `former` is what the function had; the function is null for hooks
+// under patterns.
 EXTENSIBLE_FUNCTION void let_go_of(const hook_selection& leaving, const hook_order& former,
                                    const function_record* function) noexcept {
     for (const ordered_hook& each : former) {
@@ -575,7 +577,7 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
-    // From now on the successor's hooks have a place in the order.
+    // From now on, what the successor's hooks state takes effect.
     const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
     successor.enabled = predecessor.enabled;
     EXTENSIBLE_TRY {

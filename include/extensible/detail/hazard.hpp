@@ -558,8 +558,8 @@ EXTENSIBLE_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
 EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
     // The list may be gone afterwards, unless this is the last call that it was left to.
     const std::size_t before = list.calls.fetch_sub(hook_list::one_call, std::memory_order_seq_cst);
-    // The list is not left to its calls: it is published, or a call that begins has it in its slot for a moment, and reclaims it when
-    // it clears the slot. So nobody has to be woken here.
+    // Without left_to_calls the list is still published, or a beginning call has it in a slot and reclaims it on
+    // clearing the slot. So no thread needs waking here.
     if ((before & hook_list::left_to_calls) == 0) return;
     mutex_lock lock(mutex_);
     if (before == hook_list::one_call + hook_list::left_to_calls) {
@@ -572,7 +572,7 @@ EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noe
 }
 
 // Finds out which of the retired lists nobody holds, and which only calls that are counted. Looks again until a look
-// sets no new flag: so every slot that the last look found was flagged before, and its call sees the flag when it leaves.
+// sets no new flag: every slot that the last look found was flagged before, so its call sees the flag when it leaves.
 EXTENSIBLE_FUNCTION void hazard_domain::sort_retired() noexcept {
     for (bool again = retired_ != nullptr; again;) {
         // Between the stores that replaced the lists, or flagged slots, and the next look. Where slots are stored with sequential

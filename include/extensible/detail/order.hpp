@@ -3,15 +3,16 @@
 // In which order do the hooks of one function run? The rules, which tests/order.cpp checks against an independent model:
 //
 // 1. A hook's turn is its priority, then the number of its registration. Earlier turns run first. A hook with `.replace` that states
-//    no `priority`, `before` or `after` has the turn, and the `before` and `after`, of the hook that it replaces.
+//    no `priority`, `before` or `after` has the turn, `before` and `after` of the hook that has its id and no
+//    `.replace`.
 // 2. A hook with `before` takes the earliest turn among its own and those of the hooks that it names. A named hook that has itself
-//    taken an earlier turn counts with that one.
+//    moved forward is treated as having the turn that it took.
 // 3. A hook waits for every hook that it names in `after`, and for every hook that names it in `before`.
 // 4. Of the hooks that wait for no other, the one with the earliest turn runs next. If turns are equal, the hook whose own turn is
 //    earlier does; if those are equal too, the one registered first.
 //
 // An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and replaced hooks keep their
-// places. Hooks of a plugin that is about to take the place of another one are in the order once it has.
+// places. Until a plugin has replaced another one, the `before`, `after` and ids of its hooks have no effect.
 //
 // And which names does a pattern match?
 
@@ -32,12 +33,12 @@ namespace ext::inline EXTENSIBLE_ABI::detail {
 /// The hooks of a function with one more. May throw order_cycle.
 EXTENSIBLE_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
 
-/// Those that do not leave. If others are `coming`, they have a place in the order from now on.
+/// The hooks that do not leave. If others are `coming`, what those state takes effect.
 EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
                                              bool coming);
 
-/// Of the hooks under patterns, those that apply to a new function. The hooks under patterns are themselves in order, as if one function
-/// matched all patterns. So they can be put in order for every function, which has only some of them.
+/// Of the hooks under patterns, those that apply to a new function. Never throws order_cycle: all hooks under patterns
+/// have an order together, so each subset of them has one.
 EXTENSIBLE_FUNCTION hook_order matching_hooks(std::string_view function, const hook_order& patterns);
 
 /// The hook that this one would duplicate: the one that has its id and no `.replace`. Null without one.
@@ -226,7 +227,8 @@ private:
         }
     }
 
-    // Rule 2, repeated until no turn changes. It goes backward, because most hooks are already in front of those that they name.
+    // Rule 2, repeated until no turn changes. It goes backward, because most hooks are already in front of those that
+    // they name.
     EXTENSIBLE_COLD void take_turns() noexcept {
         for (bool again = true; again;) {
             again = false;

@@ -133,12 +133,12 @@ struct plugin_record : hook_group {
 /// One registered hook: what an ext::hook refers to. Outlives the function object inside, which is destroyed as soon as nothing
 /// can run it any more.
 struct hook_record : hook_group {
-    // Guarded by the hazard domain's mutex. Who may still run the hook: the registration, and each list that has it, published or
-    // retired. They own this record. When the last one lets go, the function object is destroyed.
+    // Guarded by the hazard domain's mutex. Who may still run the hook: the registration, and each list that has it,
+    // published or retired. They own this record. When the last one lets go, the function object is destroyed.
     std::size_t holders = 0;
 
-    // Set before registration, constant from then on. Each change of a function reads the first ones of all its hooks: they are close
-    // together.
+    // Set before registration, constant from then on. Each change of a function reads the first ones of all its hooks:
+    // they are close together.
     ref<plugin_record> plugin;                 // null without one
     const type_identity* stage = nullptr;      // what it is awaited as; null for a plain hook; in the hook's module
     phase when{};
@@ -174,7 +174,8 @@ struct hook_record : hook_group {
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_FUNCTION ~hook_record();
 
-    /// Whether its plugin is about to take the place of another one. Until then the hook is disabled, and has no place in the order.
+    /// Whether its plugin is about to replace another one. Until then the hook is disabled, and what it states has no
+    /// effect.
     bool is_coming() const noexcept { return plugin && plugin->predecessor; }
 
     /// Whether the two never run in one call, because one's plugin is about to take the place of the other's.
@@ -219,7 +220,7 @@ struct ordered_hook {
 };
 using hook_order = array<ordered_hook>;  // in running order, phase by phase
 
-/// Which hooks are meant: those of a group; without one those that were registered on an object, or all.
+/// Selects the hooks of `group`. If that is null: all hooks if `all` is true, else those registered on an object.
 struct hook_selection {
     const hook_group* group;
     bool all;
@@ -382,7 +383,8 @@ struct hook_list {
     public:
         writer(function_record& function, std::size_t entries, std::size_t candidates, bool watched);
 
-        /// The next hook. If this returns true, its candidates follow: first itself.
+        /// Adds the next hook. If it returns true, add its candidates, the hook itself first, and call
+        /// end_candidates().
         bool add(hook_record& hook) noexcept;
         void add_candidate(hook_record& hook) noexcept;
         void end_candidates() noexcept { new (candidate_++) hook_entry{}; }

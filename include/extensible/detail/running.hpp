@@ -70,7 +70,8 @@ private:
     time_point since_ = 0, inside_ = 0;
 };
 
-/// The first of the candidates that the call does not skip; null if it skips them all. Can the call await a hook?
+/// The first of the candidates that the call does not skip; null if it skips them all. If `can_await` is
+/// false, passes over awaited hooks.
 EXTENSIBLE_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await = true);
 
 /// The hook that runs in the turn of an entry of a call that is awaited; null if the call skips it.

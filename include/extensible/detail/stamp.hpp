@@ -2,8 +2,8 @@
 
 // Are two modules compatible? The stamp of a module, and the types that it covers.
 //
-// What must stay true: a change of the layout of any type that one module makes and another reads changes the stamp. tests/stamp
-// alters each of them.
+// What must stay true: the stamp changes if the size or the alignment of a type that modules share does. tests/stamp
+// enlarges each class of ours. For any other change of the layout, change the number in EXTENSIBLE_ABI.
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
@@ -73,8 +73,8 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
     return made;
 }
 
-/// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text begins with
-/// `where`, and names both sides: this module, and `whose`.
+/// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text
+/// begins with `where`, and names both sides: this module, and `whose`.
 EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose);
 
 EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
