@@ -339,11 +339,13 @@ constinit immortal<hazard_domain> hazards_storage{&hazards_of_this_thread};
 
 // ---- Holding --------------------------------------------------------------------------------------------------------
 
-// A call inside of others, in the same way in another slot; or the slow way.
+// The thread's first call, one inside of others, or one of a function of another module's registry: the same in another slot. Or the
+// slow way.
 EXTENSIBLE_CALL_FUNCTION hazard_slot& hazard_guard::hold_further(const site& from) {
-    thread_hazards& thread = *this_thread_hazards::get();
-    const bool quickly = from.quick_domain.load(std::memory_order_acquire) == thread.quick_domain;
-    hazard_slot& slot = (quickly ? thread : from.registry->domain->this_thread()).take_slot(&from);
+    thread_hazards* thread = this_thread_hazards::get();
+    if (thread->domain != from.registry->domain) thread = &from.registry->domain->this_thread();
+    hazard_slot& slot = thread->take_slot(&from);
+    const bool quickly = from.quick_domain.load(std::memory_order_acquire) == thread->quick_domain;  // as in the constructor
     if (!quickly || !hold_quickly(slot, from)) hold_slowly(slot, from);
     // A list that is not held after all may have been found here. This call looks after it when it leaves, because no foreign code
     // is to run while it begins. But nobody may wait for it that long.
@@ -351,8 +353,8 @@ EXTENSIBLE_CALL_FUNCTION hazard_slot& hazard_guard::hold_further(const site& fro
     return slot;
 }
 
-// The thread's first call, no process_barrier(), the list was replaced before it was held or is just being replaced, or the
-// function is of another module's registry. With the order of sequentially consistent accesses, which needs no process_barrier().
+// There is no process_barrier(), or the list was replaced before it was held, or is just being replaced. With the order of sequentially
+// consistent accesses, which needs no process_barrier().
 EXTENSIBLE_FUNCTION void hazard_guard::hold_slowly(hazard_slot& slot, const site& from) noexcept {
     const hook_list* list;
     do {
