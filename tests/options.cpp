@@ -115,7 +115,7 @@ TEST_CASE("A hook that is awaited may be for a number of times, and not for one 
     CHECK(f(0).run() == 1);
     CHECK(f(0).run() == 0);
     CHECK_THROWS_WITH(f.on_start([](auto&) -> lazy<void> { co_return; }, {.this_thread = true}),
-                      ContainsSubstring("it cannot be registered with .this_thread = true"));
+                      ContainsSubstring("it cannot have .this_thread = true"));
     f.on_start([](auto& call) { call.result = 9; }, {.this_thread = true});
     CHECK(f(0).run() == 9);
 }
@@ -228,6 +228,12 @@ struct replaced {
 };
 
 }  // namespace
+
+TEST_CASE("A hook that replaces another one must have an id") {
+    const ext::extensible f{"options.replace_without_id", [] {}};
+    CHECK_THROWS_WITH(f.on_start([](auto&) {}, {.replace = true}),
+                      ContainsSubstring("the start hook has .replace = true and no .id, which names the hook to replace"));
+}
 
 TEST_CASE_METHOD(replaced, "In a call that skips a hook the hook that it replaces runs in its position") {
     ext::hook before = add("before", {.priority = -1});

@@ -157,7 +157,7 @@ TEST_CASE_METHOD(ordered, "A cycle is refused with its members, and nothing has 
 TEST_CASE_METHOD(ordered, "The error of a cycle names the ids that no hook has") {
     add({.id = "a", .after = {"vualt", "b"}});
     CHECK_THROWS_WITH(add({.id = "b", .after = {"a"}}), Equals("f: the start hooks cannot be put in order: 'a' before 'b' before 'a'; no "
-                                                               "hook has the id 'vualt', which 'a' states"));
+                                                               "other start hook has the id 'vualt', which 'a' names"));
 }
 
 TEST_CASE_METHOD(ordered, "A hook that states its own id means the other hooks that have it") {
@@ -253,8 +253,9 @@ private:
     }
 
     void add() {
-        ext::hook_options options{.before = some_names(), .after = some_names(), .replace = one_in(6)};
+        ext::hook_options options{.before = some_names(), .after = some_names()};
         if (!one_in(4)) options.id = name();
+        options.replace = !options.id.empty() && one_in(6);
         if (one_in(2)) options.priority = static_cast<int>(below(3)) - 1;
         auto added = std::make_shared<modelled>();
         added->id = options.id;
@@ -262,7 +263,7 @@ private:
         added->priority = options.priority.value_or(0);
         added->before = options.before;
         added->after = options.after;
-        added->replaces = options.replace && !options.id.empty();
+        added->replaces = options.replace;
         added->takes_place = added->replaces && !options.priority && options.before.empty() && options.after.empty();
         added->when = static_cast<ext::phase>(one_in(5) ? below(3) : 0);
         added->number = registrations_ + 1;

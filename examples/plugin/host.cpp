@@ -1,4 +1,4 @@
-// Shows a program that loads a plugin from a shared library, loads it anew, and unloads it, while its threads keep calling
+// Shows a program that loads a plugin from a shared library, reloads it, and unloads it, while its threads keep calling
 // the function that the plugin extends. From the project's root:
 //
 //     c++ -std=c++20 -fvisibility=hidden -fPIC -shared -Iinclude examples/plugin/vault_plugin.cpp -o vault_plugin.so &&
@@ -65,7 +65,7 @@ void run(const std::string& file, const std::string& environment_key) {
         show("Loaded");
         callers::wait_for_more(threads.from_plugin);
         vault.reload();  // the file may be a newer one
-        show("Loaded anew");
+        show("Reloaded");
         callers::wait_for_more(threads.from_plugin);
     }
     show("Unloaded, and the library closed");

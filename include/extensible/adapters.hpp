@@ -1,6 +1,7 @@
 #pragma once
 
-// How does a plain function become a hook? By an adapter that hands it the arguments, or the result, and nothing of the library.
+// Adapters that make hooks from plain functions: ext::instead, ext::filter_result and ext::tap. The
+// function receives the arguments or the result, and needs to know nothing of the library.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/awaitable.hpp>
@@ -16,7 +17,8 @@ namespace ext::inline EXTENSIBLE_ABI {
 
 namespace detail {
 
-// A hook gets an ext::call, or one with the names of the parameters.
+// A hook receives an ext::call, or a named_call if the parameters have names. Both overloads return
+// the ext::call.
 template <class Signature>
 ext::call<Signature>& plain_call(ext::call<Signature>& call) noexcept {
     return call;
@@ -35,8 +37,9 @@ void answer_with(Function& function, ext::call<R(A...)>& call) {
     });
 }
 
-// The result stays as it is until the function has returned, so that nothing is lost if it throws. Only what cannot be copied has to
-// be moved into the function; then the call fails with what the function threw, even if the hook is isolated.
+// The result remains as it is until the function has returned, so that nothing is lost if it
+// throws. Only a result that cannot be copied has to be moved into the function. If the function
+// then throws, the call fails with that exception, even if the hook is isolated.
 template <class Function, class R, class... A>
 void filter_with(Function& function, ext::call<R(A...)>& call) {
     using result = outcome_of<R>;
@@ -74,22 +77,37 @@ void show_to(Function& function, ext::call<Signature>& call) {
 
 }  // namespace detail
 
-/// A start hook that answers the call with `function`, which gets the arguments, instead of the wrapped function: what it returns is
-/// the result. `search.on_start(ext::instead(search_v2))`. The function is moved or copied in, and called by several threads at once.
+/// Returns a start hook that calls `function` with the arguments, instead of the wrapped function,
+/// and sets its value as the result.
+///
+///     search.on_start(ext::instead(search_v2));
+///
+/// `function` is copied or moved into the hook. Several threads may call it at the same time.
 template <class Function>
 auto instead(Function function) {
     return [function = std::move(function)](auto& call) mutable { detail::answer_with(function, detail::plain_call(call)); };
 }
 
-/// An end hook that replaces the result by what `function` makes of it, if there is one and nothing was thrown:
-/// `search.on_end(ext::filter_result([](std::string found) { return found + "!"; }))`. If `function` throws, the result stays as it was;
-/// but a result that cannot be copied was moved into `function`, and then the call fails, even if the hook is isolated.
+/// Returns an end hook that replaces the result by `function(result)`. It does nothing if the call
+/// has an exception or no result.
+///
+///     search.on_end(ext::filter_result([](std::string found) { return found + "!"; }));
+///
+/// If `function` throws, the result remains as it was. This does not hold for a result that cannot
+/// be copied: it was moved into `function`, so the call fails, even if the hook is isolated.
+///
+/// `function` is copied or moved into the hook. Several threads may call it at the same time.
 template <class Function>
 auto filter_result(Function function) {
     return [function = std::move(function)](auto& call) mutable { detail::filter_with(function, detail::plain_call(call)); };
 }
 
-/// A hook that shows the arguments to `function`: `search.on_start(ext::tap([](std::string_view what) { log(what); }))`.
+/// Returns a start or end hook that calls `function` with the arguments, which it cannot change.
+/// The value of `function` is ignored.
+///
+///     search.on_start(ext::tap([](std::string_view query) { log(query); }));
+///
+/// `function` is copied or moved into the hook. Several threads may call it at the same time.
 template <class Function>
 auto tap(Function function) {
     return [function = std::move(function)](auto& call) mutable { detail::show_to(function, detail::plain_call(call)); };

@@ -1,6 +1,6 @@
 #pragma once
 
-// What is a hook handed that is for any function? One call, whose types are asked for while the program runs.
+// ext::any_call: what a hook for functions of any signature receives. It checks types at run time.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/awaitable.hpp>
@@ -29,33 +29,37 @@ struct value_operations {
     const type_identity* type;           // without const and reference
     const type_identity* set_type;       // what `set` takes
     const void* (*get)(call_fields* call) noexcept;
-    void (*set)(call_fields* call, void* value);  // moves from a `set_type`; null where it cannot be replaced
+    // Moves from a `set_type`. Null if the argument cannot be replaced.
+    void (*set)(call_fields* call, void* value);
 };
 
-/// All that can be done with calls of one signature, and what their parameters are called.
+/// The operations on calls of one signature, and the names of the parameters.
 struct call_operations : function_type {
-    std::size_t size;               // how many arguments
+    std::size_t size;               // the number of arguments
     const value_operations* args;
-    const std::string_view* names;  // null where the parameters have none
+    const std::string_view* names;  // null if the parameters have no names
     value_operations result;
     bool result_is_void;
-    bool (*failed)(call_fields* call);  // null where a result cannot say so
+    bool (*failed)(call_fields* call);  // null if a result of this type never denotes a failure
     bool (*has_result)(call_fields* call) noexcept;
     void (*reset_result)(call_fields* call) noexcept;
-    bool (*take_mark)(call_fields* call) noexcept;  // whether the result was written since this was called
+    // Returns true if the result was written since the last call of this function.
+    bool (*take_mark)(call_fields* call) noexcept;
 };
 
-// A reference as a result is set from this.
+// A result that is a reference is set from this.
 template <class T>
 struct referred {
     T* object;
 };
 
-// What any_call calls the type of a parameter or result: a volatile object may only be read as one.
+// The type by which any_call knows a parameter or result. It keeps `volatile`, because a volatile
+// object may only be read as one.
 template <class T>
 using value_type = std::remove_const_t<std::remove_reference_t<T>>;
 
-// The address of an object or a function as void*, and back. It is taken in spite of an operator& that T may have.
+// Convert an object or a function to its address as a void*, and back. An operator& that T may have
+// is not used.
 template <class T>
 const void* address_of(T& value) noexcept {
     if constexpr (std::is_function_v<T>) return reinterpret_cast<const void*>(&value);
@@ -69,89 +73,108 @@ const value_type<T>* value_at(const void* address) noexcept {
 
 }  // namespace detail
 
-/// One call of a function of any signature: a view of its ext::call, which copies nothing to be looked at. What
-/// ext::call says of lifetime and threads holds here too.
+/// What a hook for functions of any signature receives. It is a view of the ext::call: nothing is
+/// copied. Use it only on the thread of the hook, and only while the hook runs.
 ///
-/// Types are compared exactly, without `const` and references: an argument for a parameter `const std::string&` is a
-/// std::string, and not a std::string_view.
+///     ext::on_end("models.*", [](ext::any_call& call) {
+///         const std::string* key = call.result<std::string>();
+///         if (key && key->empty()) call.set_result("none");
+///     });
+///
+/// Types are compared exactly, without `const` and references: an argument for a parameter
+/// `const std::string&` is a std::string, and not a std::string_view.
 class any_call {
 public:
-    /// The function's name. Valid during the call.
+    /// Returns the name of the function. Valid during the call.
     std::string_view name() const noexcept { return call_->name; }
 
-    /// The function's signature as one writes it: "std::string(std::string_view)".
+    /// Returns the signature of the function as it is written in source code, such as
+    /// "std::string(std::string_view)".
     std::string_view signature() const noexcept { return operations().signature->name; }
 
-    /// The number of arguments, without a last ext::kwargs.
+    /// Returns the number of arguments, without a trailing ext::kwargs.
     std::size_t size() const noexcept { return operations().size; }
 
-    /// The argument number `index`, counted from 0, as it is now. Null when it is no T, or there are fewer.
+    /// Returns a pointer to the current value of an argument; `index` is counted from 0. Returns
+    /// null if the argument is not a T or the index is out of range.
     template <class T>
     const detail::value_type<T>* arg(std::size_t index) const noexcept {
         if (index >= size() || !(*operations().args[index].type == type_of<T>())) return nullptr;
         return detail::value_at<T>(operations().args[index].get(call_));
     }
 
-    /// The name given to the parameter by ext::params, else empty.
+    /// Returns the name that ext::params gave to a parameter; `index` is counted from 0. Returns an
+    /// empty text if the parameter has no name or the index is out of range.
     std::string_view arg_name(std::size_t index) const noexcept {
         return operations().names && index < size() ? operations().names[index] : std::string_view();
     }
 
-    /// The type of the argument as one writes it, without `const` and reference: "std::string". Empty when there are fewer.
+    /// Returns the type of an argument as it is written in source code, without `const` and
+    /// references, such as "std::string"; `index` is counted from 0. Returns an empty text if the
+    /// index is out of range.
     std::string_view arg_type(std::size_t index) const noexcept {
         return index < size() ? operations().args[index].type->name : std::string_view();
     }
 
-    /// Replaces an argument, as assigning to an ext::arg does. A string literal is taken as a std::string where that fits.
-    /// Throws signature_mismatch when the parameter has another type, or there is none of this number.
+    /// Replaces an argument, as an assignment to an ext::arg does; `index` is counted from 0. The
+    /// type of `value` must be that of the parameter; a string literal, a C string or a
+    /// std::string_view is also accepted for a std::string. Throws signature_mismatch if the types
+    /// differ, the argument cannot be replaced or the index is out of range.
     template <class T>
     void set_arg(std::size_t index, T&& value) const {
         if (index >= size()) throw_mismatch(index, "");
         set(operations().args[index], index, std::forward<T>(value));
     }
 
-    /// Named arguments beyond the parameters, as in ext::call.
+    /// Returns the named arguments beyond the parameters. See ext::call::kwargs.
     ext::kwargs& kwargs() const noexcept { return call_->kwargs; }
 
-    /// The result if there is one, and it is a T; else null. For a result `T&` the object that it refers to.
+    /// Returns a pointer to the result, or null if the call has none or it is not a T. If the
+    /// result is a reference, the pointer is to the object that it refers to.
     template <class T>
     const detail::value_type<T>* result() const noexcept {
         if (!has_result() || !(*operations().result.type == type_of<T>())) return nullptr;
         return detail::value_at<T>(operations().result.get(call_));
     }
 
-    /// Whether the function returns a T, or a reference to one; where it returns an awaitable, whether awaiting that gives one.
+    /// Returns true if the function returns a T or a reference to a T. For an awaitable, returns
+    /// true if awaiting it yields one.
     template <class T>
     bool returns() const noexcept {
         return *operations().result.type == type_of<T>();
     }
 
-    /// Whether the function returns an awaitable, so that the call may be suspended, and go on on another thread.
+    /// Returns true if the function returns an awaitable. The call may then be suspended, and
+    /// continue on another thread.
     bool is_awaited() const noexcept { return operations().stage != nullptr; }
 
-    /// Whether the call has failed so far: something was thrown, or the result says so, see ext::failed.
+    /// Returns true if the call has failed so far: there is an exception, or a result for which
+    /// ext::failed is true.
     bool failed() const { return exception() || (has_result() && operations().failed && operations().failed(call_)); }
 
-    /// Whether there is a result, of whatever type; for a function that returns nothing, whether it counts as returned.
+    /// Returns true if there is a result of any type. For a `void` function, returns true if the
+    /// function has returned, or set_result() was called.
     bool has_result() const noexcept { return operations().has_result(call_); }
 
-    /// Sets or replaces the result. A string literal is taken as a std::string where that fits; for a result `T&` the value
-    /// is a std::reference_wrapper<T>. Throws signature_mismatch when the function's result has another type.
+    /// Sets or replaces the result. The type of `value` must be that of the result; a string
+    /// literal, a C string or a std::string_view is also accepted for a std::string. For a result
+    /// `T&`, pass a std::reference_wrapper<T>. Throws signature_mismatch if the types differ.
     template <class T>
     void set_result(T&& value) const {
         set(operations().result, the_result, std::forward<T>(value));
     }
 
-    /// For a function that returns nothing: it counts as having returned. Throws signature_mismatch for any other.
+    /// Marks a `void` function as having returned. Throws signature_mismatch for other functions.
     void set_result() const {
         if (!operations().result_is_void) throw_mismatch(the_result, "void");
         operations().result.set(call_, nullptr);
     }
 
-    /// What was thrown, null if nothing was; may be changed as in ext::call.
+    /// Returns what was thrown, or null. Assign to it to set, replace or clear the exception. See
+    /// ext::call::exception.
     std::exception_ptr& exception() const noexcept { return call_->exception; }
 
-    /// Whether the function underneath was called, also when it threw.
+    /// Returns true if the wrapped function was called, even if it threw.
     bool original_ran() const noexcept { return call_->original_ran; }
 
 private:
@@ -164,13 +187,15 @@ private:
         return detail::identity_of<detail::value_type<T>>();
     }
 
-    static constexpr std::size_t the_result = static_cast<std::size_t>(-1);  // in place of an argument's number
+    // The result, in place of the index of an argument.
+    static constexpr std::size_t the_result = static_cast<std::size_t>(-1);
 
     template <class T>
     void set(const detail::value_operations& place, std::size_t index, T&& value) const {
         using exact = std::decay_t<T>;
         using kept = detail::kept_type<T>;
-        if constexpr (requires { { value.get() } -> std::same_as<typename exact::type&>; }) {  // a std::reference_wrapper
+        // A std::reference_wrapper.
+        if constexpr (requires { { value.get() } -> std::same_as<typename exact::type&>; }) {
             using referred = detail::referred<typename exact::type>;
             referred made{__builtin_addressof(value.get())};
             if (fits<referred>(place)) return place.set(call_, &made);
@@ -190,13 +215,14 @@ private:
         return place.set && *place.set_type == detail::identity_of<T>();
     }
 
-    // A hook sets an argument, or the result, as this type, which is empty where there is no such argument.
+    // Throws signature_mismatch for an argument, or for the_result. `type` is the type that the
+    // hook tried to set; it is empty if the index is out of range.
     [[noreturn]] EXTENSIBLE_FUNCTION void throw_mismatch(std::size_t index, std::string_view type) const;
 
     detail::call_fields* call_;
 };
 
-// ---- How calls of each signature are used -----------------------------------------------------------------------------
+// ---- How calls of each signature are used -------------------------------------------------------
 
 namespace detail {
 
@@ -210,7 +236,8 @@ struct argument_operations {
     using parameter = typename shape<Signature>::template parameter_type<Index>;
     using object = std::remove_cvref_t<parameter>;
     static constexpr bool replaceable = [] {
-        if constexpr (std::is_function_v<object> || !requires { sizeof(object); }) return false;  // or incomplete
+        // A function, or an object of an incomplete type.
+        if constexpr (std::is_function_v<object> || !requires { sizeof(object); }) return false;
         else if constexpr (std::is_lvalue_reference_v<parameter> && !std::is_const_v<std::remove_reference_t<parameter>>)
             return std::is_move_assignable_v<object>;
         else return std::is_move_constructible_v<object>;
@@ -231,7 +258,8 @@ struct result_operations {
     using set_as = std::conditional_t<std::is_reference_v<R>, referred<std::remove_reference_t<R>>, object>;
 
     static const void* get(call_fields* call) noexcept {
-        return address_of(*call_from<Signature>(call).result);  // NOLINT(bugprone-unchecked-optional-access)
+        // NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+        return address_of(*call_from<Signature>(call).result);
     }
     static void set(call_fields* call, void* value) {
         if constexpr (std::is_lvalue_reference_v<R>) call_from<Signature>(call).result = *static_cast<set_as*>(value)->object;
@@ -256,7 +284,7 @@ struct result_operations<void, Signature> {
     static constexpr value_operations table{&identity_of<void>(), &identity_of<void>(), &get, &set};
 };
 
-// The names are those of one wrapper: another one of the same function may have others.
+// The names are those of one wrapper. Another wrapper of the same function may have other names.
 template <class Signature, class Parameters, class Indices = decltype(shape<Signature>::parameters)>
 struct operations_of;
 template <class R, class... A, class Parameters, std::size_t... Index>

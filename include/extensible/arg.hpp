@@ -1,6 +1,6 @@
 #pragma once
 
-// How does a hook read an argument, and replace it?
+// ext::arg: one argument of a call, which hooks read and replace.
 
 #include <extensible/detail/config.hpp>
 
@@ -33,9 +33,15 @@ inline constexpr bool is_arg<arg<T>> = true;
 
 }  // namespace detail
 
-/// One argument of a call, for a parameter declared as T. `*arg` reads it in place, nothing is copied.
-/// `arg = value` replaces it: for a parameter `P&` it writes to the caller's object, for any other the call owns the
-/// replacement until its last end hook has run. Belongs to one call, and to its thread.
+/// One argument of a call, for a parameter of type T.
+///
+/// `*arg` reads the argument in place, without a copy. `arg = value` replaces it: if T is `P&`,
+/// this assigns to the caller's object; otherwise the call owns the new value until its last end
+/// hook and finisher have run. An arg cannot be copied: bind it by reference. It belongs to one
+/// call; the lifetime and the thread rules of ext::call hold.
+///
+///     auto& [service] = call.args;  // in a hook
+///     if (*service == "claude") service = "anthropic";
 template <class T>
 class arg {
     using object = std::remove_reference_t<T>;
@@ -49,23 +55,32 @@ class arg {
     static constexpr bool keeps = !in_place && is_replaceable;
 
 public:
-    /// Made by the library: refers to `caller`, which outlives the call.
+    /// Creates an argument that refers to `caller`, which must outlive the call. Only the library
+    /// creates arguments.
     explicit arg(object& caller) noexcept : object_(__builtin_addressof(caller)) {}
     arg(const arg&) = delete;
     arg& operator=(const arg&) = delete;
 
-    /// The argument, or what has replaced it.
+    /// Returns a reference to the argument, or to the value that has replaced it.
     object& operator*() const noexcept { return *object_; }
+
+    /// Accesses a member of the argument, or of the value that has replaced it.
     object* operator->() const noexcept { return object_; }
 
-    /// Whether the argument equals `value`: `service == "claude"`, as `*service == "claude"`.
+    /// Returns true if the argument equals `value`: `service == "claude"` is short for
+    /// `*service == "claude"`.
     template <class U>
         requires(!detail::is_arg<U> && detail::equality_comparable<object, U>)
     friend constexpr bool operator==(const arg& a, const U& value) {
         return *a == value;
     }
 
-    /// Replaces the argument. `value` is copied or moved into the call, or into the caller's object where T is `P&`.
+    /// Replaces the argument by `value`, for later hooks and for the function.
+    ///
+    /// If T is `P&`, assigns `value` to the caller's object. Otherwise copies or moves it into the
+    /// call; an object of a derived class is not sliced. If T is a std::string_view, the call
+    /// copies the characters, so `value` may be a temporary. If T is another view or a pointer, the
+    /// call keeps the object from which the T is made, but does not own what a pointer points to.
     template <class U = std::remove_cv_t<object>>
         requires(is_replaceable &&
                  (std::convertible_to<U &&, std::remove_cv_t<object>> || std::derived_from<std::remove_cvref_t<U>, object>))
@@ -81,7 +96,7 @@ private:
     EXTENSIBLE_NO_UNIQUE_ADDRESS replacement replacement_;
 };
 
-// ---- What owns the replacements -----------------------------------------------------------------------------------------
+// ---- What owns the replacements -----------------------------------------------------------------
 
 namespace detail {
 
@@ -101,7 +116,8 @@ struct owned {
     owned(owned&&) = delete;
 };
 
-// A view, with a copy of its characters: the ones it was assigned may be gone tomorrow.
+// A view with a copy of its characters, because the original characters may be gone before the call
+// ends.
 template <class Character, class Traits>
 struct owned<std::basic_string_view<Character, Traits>> {
     std::basic_string<Character, Traits> text;
@@ -114,7 +130,7 @@ struct owned<std::basic_string_view<Character, Traits>> {
     owned(owned&&) = delete;
 };
 
-// A T made from another object, with that object: the T may be a view of it.
+// A T made from another object, together with that object, because the T may be a view of it.
 template <class T, class Source>
 struct owned_with_source {
     Source source;
@@ -126,7 +142,8 @@ struct owned_with_source {
     owned_with_source(owned_with_source&&) = delete;
 };
 
-/// Owns every replacement of one argument whose type is T: hooks may hold references to any of them until the call ends.
+/// Owns every replacement of one argument of type T, because hooks may hold references to any of
+/// them until the call ends.
 template <class T>
 class keeper {
 public:
@@ -141,7 +158,7 @@ public:
         }
     }
 
-    /// Keeps a T made from `value`. The reference is good as long as the keeper.
+    /// Stores a T made from `value`. The returned reference is valid while the keeper lives.
     template <class U>
     T& keep(U&& value) {
         using source = std::decay_t<U>;
@@ -149,7 +166,8 @@ public:
             return keep_as<owned<source>>(std::forward<U>(value));  // not sliced to a T
         } else if constexpr (!is_string_view<T> && std::is_trivially_copyable_v<T> && !std::is_trivially_copyable_v<source> &&
                              std::is_constructible_v<T, source&>) {
-            return keep_as<owned_with_source<T, source>>(std::forward<U>(value));  // a T like this cannot own anything
+            // A trivially copyable T cannot own anything.
+            return keep_as<owned_with_source<T, source>>(std::forward<U>(value));
         } else {
             if constexpr (fits)
                 if (!first_) return first_.emplace(std::forward<U>(value)).value;
@@ -158,8 +176,9 @@ public:
     }
 
 private:
-    // The first replacement of a small type is kept in the call itself: no allocation. If T is abstract or its destructor is
-    // not public, only objects of derived classes can replace the argument.
+    // The first replacement of a small type is stored in the call itself, without an allocation. If
+    // T is abstract or its destructor is not public, only objects of derived classes can replace
+    // the argument.
     static constexpr bool fits = [] {
         if constexpr (std::is_abstract_v<T> || !std::is_destructible_v<T>) return false;
         else return sizeof(owned<T>) <= 64;

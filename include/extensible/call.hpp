@@ -1,6 +1,6 @@
 #pragma once
 
-// What is a hook handed? One struct for one call, every field of which it may read and change.
+// ext::call: what a hook receives, with the arguments, the result and the exception of one call.
 
 #include <extensible/arg.hpp>
 #include <extensible/detail/awaitable.hpp>
@@ -23,32 +23,38 @@ namespace detail {
 
 struct call_operations;
 
-/// The part of an ext::call that is the same for every signature.
+/// The fields of an ext::call that are the same for every signature.
 class call_fields {
 public:
-    /// The function's name. Valid during the call.
+    /// The name of the function. Valid during the call.
     const std::string_view name;
 
 private:
     friend access;
     const call_operations& operations_;
 
-    // How the call is used by code that does not know its signature.
+    // How code that does not know the signature uses the call.
     const call_operations& operations() const noexcept { return operations_; }
 
 public:
-    /// Named arguments beyond the parameters. Goes to the function where its last parameter is ext::kwargs, and is
-    /// otherwise for hooks to hand things to each other.
+    /// The named arguments beyond the parameters. If the last parameter of the function is an
+    /// ext::kwargs, the function receives them. In any case hooks can pass values to each other
+    /// here.
     ext::kwargs kwargs;
 
-    /// Null unless something was thrown. Set at the end of the call, it is thrown to the caller, whatever `result` is. Without
-    /// exceptions it is null unless a hook sets it, and set at the end of the call it is an error, see on_error():
-    /// std::make_exception_ptr gives null there with libstdc++ and -fno-rtti, and ends the program with libc++.
     union {  // because some libraries destroy it out of line, which nearly no call needs
+        /// What was thrown, or null. If it is set when the call ends, it is rethrown to the caller,
+        /// whatever `result` holds. If it is set when all start hooks have run, the around hooks
+        /// and the function are skipped.
+        ///
+        /// Without exceptions (-fno-exceptions) it is null unless a hook sets it. If it is then set
+        /// when the call ends, that is an error, which the handler of ext::on_error() receives. In
+        /// such programs std::make_exception_ptr returns null with libstdc++ and -fno-rtti, and
+        /// ends the program with libc++.
         std::exception_ptr exception;
     };
 
-    /// Whether the function underneath was called, also when it threw.
+    /// True if the wrapped function was called, even if it threw.
     bool original_ran = false;
 
 private:
@@ -68,31 +74,57 @@ protected:
 
 }  // namespace detail
 
-/// One call of a wrapped function of this signature, as its hooks see it and may change it. It lives on the stack of
-/// the calling thread until the last end hook has run, and is not to be used by other threads.
+/// What a hook receives: one call of a wrapped function. `Signature` is that of the function,
+/// R(A...).
+///
+/// The members are `name`, `args`, `arg<I>()`, `kwargs`, `result`, `exception` and `original_ran`.
+/// A hook may read all of them, and change the arguments, the result and the exception.
+///
+///     get_api_key.on_start([](ext::call<std::string(std::string_view)>& call) {
+///         if (*call.arg<0>() == "test") call.result = "sk-test";  // the function is not called
+///     });
+///
+/// A call lives on the stack of the calling thread, or in the coroutine of an awaited call, until
+/// its last end hook and finisher have run. It cannot be copied: take it by reference. It is not
+/// thread-safe: use it only on the thread of the hook, and only while the hook runs.
 template <class Signature>
 struct call;
 
+/// What a hook receives: one call of a wrapped function of the signature R(A...).
+/// - `name`: the name of the function;
+/// - `args`, `arg<I>()`: the arguments, which a hook can read and replace;
+/// - `kwargs`: the named arguments beyond the parameters;
+/// - `result`: the result, or empty; if a start hook sets it, the function is not called;
+/// - `exception`: what was thrown, or null;
+/// - `original_ran`: true if the wrapped function was called.
+///
+/// Use the call only on the thread of the hook, and only while the hook runs.
 template <class R, class... A>
 struct call<R(A...)> : detail::call_fields {
+    /// The signature of the function.
     using signature = R(A...);
 
-    /// One ext::arg<A> for each parameter, but for a last one that is ext::kwargs: `auto& [service] = call.args;`
-    /// End hooks find here what the function was called with, after the start hooks' changes.
+    /// The arguments: a std::tuple with an ext::arg<A> for each parameter, except a trailing
+    /// ext::kwargs. Name them with `auto& [service] = call.args;`. End hooks see the arguments with
+    /// which the function was called, after the changes of the start hooks.
     typename detail::shape<signature>::args args;
 
-    /// Set before the function runs: it is not called. Afterwards: what it returned, unless it threw. For a function that
-    /// returns an awaitable: what awaiting that gives.
+    /// The result of the call, or empty; it is used like a std::optional<R>. If it is set when all
+    /// start hooks have run, the around hooks and the function are skipped. Afterwards it holds
+    /// what the function returned, or is empty if the function threw. If the function returns an
+    /// awaitable, it holds what `co_await` yields.
     ext::result<detail::outcome_of<R>> result;
 
-    /// The argument of the parameter number `Index`, counted from 0: an ext::arg.
+    /// Returns the argument with this index, counted from 0, as an ext::arg. In a generic hook,
+    /// write `call.template arg<0>()`.
     template <std::size_t Index>
     auto& arg() noexcept {
         static_assert(Index < std::tuple_size_v<decltype(args)>, "ext::call::arg<Index>: the function has fewer parameters");
         return std::get<Index>(args);
     }
 
-    /// By name an argument can be had where the names are known: in a hook registered on the function itself.
+    /// Does not compile. Only a hook that is registered on a wrapper with named parameters can
+    /// access an argument by name: see ext::named_call.
     template <detail::fixed_string Name>
     auto& arg() noexcept {
         static_assert(detail::parameter_called<Name>::template is<detail::always_false<call>>,
@@ -104,7 +136,7 @@ struct call<R(A...)> : detail::call_fields {
 private:
     friend detail::access;
 
-    // The view is taken by reference, so that it is copied at once.
+    // Takes the view by reference, so that it is copied at once, into `name`.
     call(const std::string_view& function, const detail::call_operations& table, A&... given)
         : call(detail::shape<signature>::parameters, function, table, std::tie(given...)) {}
 
@@ -116,25 +148,41 @@ private:
     }
 };
 
-/// A hook gets this that was registered on a function with named parameters: the fields of its ext::call, and the arguments by
-/// name. Converts to that call.
+/// What a hook receives if it is registered on a wrapper with named parameters (see ext::params):
+/// the fields of the ext::call, and the arguments by name. Converts to that ext::call.
+///
+///     fetch.on_start([](auto& call) { call.template arg<"timeout">() = 10s; });
 template <class Signature, class Parameters>
 struct named_call {
+    /// The call itself.
     ext::call<Signature>& call;
+
+    /// The name of the function. Valid during the call.
     const std::string_view& name = call.name;
+
+    /// The arguments, each an ext::arg. See ext::call::args.
     decltype(ext::call<Signature>::args)& args = call.args;
+
+    /// The named arguments beyond the parameters. See ext::call::kwargs.
     ext::kwargs& kwargs = call.kwargs;
+
+    /// The result of the call, or empty. See ext::call::result.
     decltype(ext::call<Signature>::result)& result = call.result;
+
+    /// What was thrown, or null. See ext::call::exception.
     std::exception_ptr& exception = call.exception;
+
+    /// True if the wrapped function was called, even if it threw.
     bool& original_ran = call.original_ran;
 
-    /// The argument of the parameter number `Index`, counted from 0: an ext::arg.
+    /// Returns the argument with this index, counted from 0, as an ext::arg.
     template <std::size_t Index>
     auto& arg() const noexcept {
         return call.template arg<Index>();
     }
 
-    /// The argument of the parameter called `Name`: `call.arg<"timeout">()`, an ext::arg.
+    /// Returns the argument for the parameter with this name, as an ext::arg:
+    /// `call.arg<"timeout">()`. In a generic hook, write `call.template arg<"timeout">()`.
     template <detail::fixed_string Name>
     auto& arg() const noexcept {
         static_assert(detail::parameter_called<Name>::template is<Parameters::template has<Name>>,
@@ -142,6 +190,7 @@ struct named_call {
         return call.template arg<Parameters::template index<Name>>();
     }
 
+    /// Converts to the call itself, for functions that take an ext::call&.
     operator ext::call<Signature>&() const noexcept { return call; }
 };
 

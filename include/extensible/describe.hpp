@@ -1,6 +1,7 @@
 #pragma once
 
-// Which hooks are in place, and in which order do they run? Which of them wait for a name that is probably misspelt?
+// ext::describe: lists all functions and hooks in running order. ext::check_pending: finds hooks
+// that wait for a name that is probably misspelt.
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
@@ -19,42 +20,81 @@
 
 namespace ext::inline EXTENSIBLE_ABI {
 
-/// What registry::functions() tells about a hook.
+/// One hook, as registry::functions() returns it.
 struct hook_info {
+    /// The phase in which the hook runs.
     ext::phase phase{};
-    std::string id;       ///< empty without one
-    std::string owner;    ///< the ext::plugin that it belongs to, empty without one
-    std::string pattern;  ///< what it is registered under, empty for a hook on this one function
+
+    /// The id of the hook, or empty.
+    std::string id;
+
+    /// The name of the ext::plugin that the hook belongs to, or empty.
+    std::string owner;
+
+    /// The pattern under which the hook is registered, or empty for a hook on this one function.
+    std::string pattern;
+
+    /// The priority of the hook. Smaller runs first.
     int priority = 0;
-    bool enabled = true;  ///< both the hook and its plugin are
-    bool suits = true;    ///< false: skipped, because only one of hook and function is awaited
-    std::string replaced_by;  ///< "vault of openbao": the hook that stands in for it, empty if none does; see hook_options::replace
-    std::vector<std::string> unknown_ids;  ///< those in its `before` and `after` that no other hook of its phase has
-    ext::hook handle;     ///< of the hook, which may be gone meanwhile
+
+    /// True if both the hook and its plugin are enabled.
+    bool enabled = true;
+
+    /// False if calls of the function skip the hook: it is awaited and they cannot await it, or it
+    /// is a plain around hook and the function is awaited.
+    bool suits = true;
+
+    /// The hook that runs instead of this one, such as "vault of openbao", or empty. See
+    /// hook_options::replace.
+    std::string replaced_by;
+
+    /// The ids in the hook's `before` and `after` that no other hook of its phase has.
+    std::vector<std::string> unknown_ids;
+
+    /// A handle to the hook, which may have been removed in the meantime.
+    ext::hook handle;
 };
 
-/// What registry::functions() tells about a function.
+/// One function and its hooks, as registry::functions() returns it.
 struct function_info {
-    std::string name;              ///< or a pattern that matches no function yet
-    std::string signature;         ///< as one writes it; what the hooks expect where nobody wraps it; empty for a pattern
-    bool wrapped = false;          ///< false: hooks wait for it
-    std::vector<hook_info> hooks;  ///< start, around, end, each in running order
+    /// The name of the function, or a pattern that matches no function yet.
+    std::string name;
+
+    /// The signature as it is written in source code. If no code has wrapped the function, the
+    /// signature that its hooks expect. Empty for a pattern.
+    std::string signature;
+
+    /// True if the function is wrapped, false if hooks wait for it.
+    bool wrapped = false;
+
+    /// The hooks: those of the start phase, then around, then end, each in running order.
+    std::vector<hook_info> hooks;
 };
 
-/// Returns what registry.functions() does, as a table to be read: a line for each hook, in running order, under its function.
-/// A hook's state is `runs`, `disabled`, `replaced by ...`, `waits` if no code has wrapped the function, or `skipped` if only one
-/// of hook and function is awaited. After the table comes a line for each hook that names ids which no hook has in `before` or `after`.
+/// Returns a table of all functions and hooks as text. Under each function, it has a line for each
+/// hook, in running order. See registry::functions() for the same as data.
+///
+///     std::cout << ext::describe(ext::default_registry());
+///
+/// The state of a hook is `runs`, `disabled`, `replaced by ...`, `waits` if no code has wrapped the
+/// function, or `skipped` if only one of hook and function is awaited (see hook_info::suits). After
+/// the table follows a line for each hook whose `before` or `after` names ids that no other hook of
+/// its phase has.
 EXTENSIBLE_LAZY_FUNCTION std::string describe(const registry& registry);
 
-/// Throws error if hooks wait for a name that is probably misspelt; the text lists all such faults:
-/// - a hook is registered by an exact name that no code has wrapped;
-/// - an id in `before` or `after` is one that no hook of the phase has, but a hook of another phase has it, or a hook has nearly that id:
-///   at most two characters, and at most half of them, are inserted, deleted or changed.
-/// Other unknown ids, and patterns that match no function, are no faults: they wait for what may come. Call it at the end of start-up,
-/// and in tests. (It is named after check_pending() of Python's pluggy.)
+/// Throws ext::error if hooks wait for a name that is probably misspelt. The text lists all such
+/// faults:
+/// - A hook is registered by an exact name that no code has wrapped.
+/// - A `before` or `after` names an id that no hook of the phase has, although a hook of another
+///   phase has it, or a hook has nearly that id: at most two characters, and at most half of the
+///   id, are inserted, deleted or changed.
+///
+/// Other unknown ids, and patterns that match no function, are not faults, because they may refer
+/// to something that is registered later. Call it at the end of start-up, and in tests. (It is
+/// named after check_pending() of Python's pluggy.)
 EXTENSIBLE_LAZY_FUNCTION void check_pending(const registry& registry);
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
@@ -84,9 +124,11 @@ EXTENSIBLE_LAZY_FUNCTION function_info info_of(const function_record& function) 
     return info;
 }
 
-// How many characters must be inserted, deleted or changed to make one text of the other (Levenshtein's distance)?
+// The number of characters to insert, delete or change to turn one text into the other (the
+// Levenshtein distance).
 EXTENSIBLE_LAZY_FUNCTION std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);  // from the beginning of `a` that was looked at, to each beginning of `b`
+    // The distances from the part of `a` that has been processed to each prefix of `b`.
+    std::vector<std::size_t> row(b.size() + 1);
     for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
     for (std::size_t i = 0; i < a.size(); ++i) {
         std::size_t before = std::exchange(row[0], i + 1);
@@ -101,8 +143,8 @@ EXTENSIBLE_LAZY_FUNCTION std::size_t distance(std::string_view a, std::string_vi
     return row[b.size()];
 }
 
-// The name that is nearest to a text: it takes at most two changes, and changes at most half of the text. Empty if
-// there is none.
+// The name that is nearest to a text. It differs by at most two changes, and by at most half of the
+// text. Empty if no name is so near.
 EXTENSIBLE_LAZY_FUNCTION std::string_view nearest(std::string_view text, const std::vector<std::string_view>& names) {
     std::string_view found;
     std::size_t least = text.size() < 4 ? text.size() / 2 + 1 : 3;
@@ -115,7 +157,7 @@ EXTENSIBLE_LAZY_FUNCTION std::string_view nearest(std::string_view text, const s
     return found;
 }
 
-// A line about the ids that a hook states and no hook has; empty without any.
+// A line about the ids that a hook names and no hook has. Empty if there are none.
 EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& function, const hook_info& hook) {
     std::string ids;
     for (const std::string& id : hook.unknown_ids) ids += join({ids.empty() ? "'" : ", '", id, "'"});
@@ -124,7 +166,8 @@ EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& fu
                  to_string(hook.phase), " hook has: ", ids, "\n"});
 }
 
-// Cells, row by row, as text: each column is as wide as its widest cell, and that of numbers is aligned to the right.
+// The text of a table, from its cells row by row. Each column is as wide as its widest cell. The
+// column of numbers is aligned to the right.
 EXTENSIBLE_LAZY_FUNCTION std::string table_of(const std::vector<std::string>& cells, std::size_t columns, std::size_t number_column) {
     std::vector<std::size_t> width(columns);
     for (std::size_t at = 0; at < cells.size(); ++at)
@@ -193,7 +236,7 @@ EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
 
 namespace detail {
 
-// What is wrong with the ids that a hook states; empty if nothing is.
+// The faults in the ids that a hook names in its order, as text. Empty if there are none.
 EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function, const hook_info& stating) {
     std::string faults;
     for (const std::string& id : stating.unknown_ids) {

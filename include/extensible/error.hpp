@@ -1,7 +1,7 @@
 #pragma once
 
-// What can go wrong? Every exception that the library throws of its own accord, and what the error handler of a registry gets.
-// Without exceptions, where does what would be thrown go?
+// The exceptions that the library throws, what the error handlers of a registry receive, and
+// ext::on_error() for programs without exceptions.
 
 #include <extensible/detail/config.hpp>
 #include <extensible/options.hpp>
@@ -17,114 +17,141 @@
 
 namespace ext::inline EXTENSIBLE_ABI {
 
-// The classes are visible across shared libraries, also under -fvisibility=hidden, so that a `catch` in one module
-// takes what another has thrown.
+// The classes are visible across shared libraries, even with -fvisibility=hidden, so that a `catch`
+// in one module catches what another module has thrown.
 
-/// The base of all the library's exceptions. `what()` begins with the name of the function concerned.
+/// The base class of all exceptions that the library throws. The text of what() begins with what
+/// the error is about, usually the name of the function.
 class EXTENSIBLE_VISIBLE error : public std::runtime_error {
 public:
+    /// Constructs the exception with the text that what() returns.
     using std::runtime_error::runtime_error;
 };
 
-/// A hook, or a second wrapper of the same name, has another signature than the function. Names both.
+/// Thrown if the signature of a hook, or of a second wrapper with the same name, is not that of the
+/// function. The text names both signatures.
 class EXTENSIBLE_VISIBLE signature_mismatch : public error {
 public:
     using error::error;
 };
 
-/// A hook's id is taken in its function and phase, and `.replace` was not asked for.
+/// Thrown if another hook of the same function (or pattern) and phase has the id already, and
+/// neither of the two hooks has `.replace`.
 class EXTENSIBLE_VISIBLE duplicate_hook : public error {
 public:
     using error::error;
 };
 
-/// The `before` and `after` of a function's hooks contradict each other. Names the hooks that do.
+/// Thrown if the `before` and `after` of a function's hooks form a cycle. The text names its hooks.
 class EXTENSIBLE_VISIBLE order_cycle : public error {
 public:
     using error::error;
 };
 
-/// A hook is registered in a registry that has been sealed.
+/// Thrown if a hook is registered in a sealed registry. See registry::seal().
 class EXTENSIBLE_VISIBLE sealed : public error {
 public:
     using error::error;
 };
 
-/// A module was compiled with another version or layout of the library than the registry's. Names both sides.
+/// Thrown if a module uses a registry, or ext::library loads a plugin, that was compiled with
+/// another layout of the library or with another standard library. The text names both sides.
 class EXTENSIBLE_VISIBLE incompatible_module : public error {
 public:
     using error::error;
 };
 
-/// A call ended with neither a result nor an exception: a hook cleared the exception and set no result.
+/// Thrown if a call ends with neither a result nor an exception, for instance because a hook
+/// cleared the exception and set no result. Also thrown if a hook reads a result that is not there.
 class EXTENSIBLE_VISIBLE no_result : public error {
 public:
     using error::error;
 };
 
-/// End hooks find this in `call.exception` when a suspended call is destroyed before it has produced an outcome. Without
-/// exceptions they find neither that nor a result.
+/// What end hooks find in `call.exception` if a suspended call is destroyed before it has produced
+/// an outcome. Without exceptions, they find neither an exception nor a result.
 class EXTENSIBLE_VISIBLE abandoned : public error {
 public:
     using error::error;
 };
 
-/// A named argument was asked for as another type than the one it holds. Gives the name and both types.
+/// Thrown if a named argument is read as another type than the stored one. The text gives the name
+/// and both types.
 class EXTENSIBLE_VISIBLE bad_kwarg : public error {
 public:
     using error::error;
 };
 
-/// Derive an exception from this if a hook throws it to refuse a call: a limit is reached, the caller is not allowed to call. The call
-/// fails with it, even if the hook is registered with `.isolate`.
+/// A base class for exceptions with which a hook refuses a call, for instance because a limit is
+/// reached or the caller is not allowed to call. The call fails with it, even if the hook is
+/// registered with `.isolate`.
 class EXTENSIBLE_VISIBLE refusal : public error {
 public:
     using error::error;
 };
 
-/// What the error handler of a registry gets: an exception that no caller will see. The views are valid while the handler runs.
+/// An exception that no caller sees, as an error handler of a registry receives it. See
+/// registry::on_hook_error(). The views are valid while the handler runs.
 struct hook_error {
-    std::string_view function;     ///< the name of the function that was called
-    ext::phase phase;              ///< of the hook concerned
-    std::string_view hook;         ///< its id, empty without one
-    std::string_view owner;        ///< the ext::plugin that it belongs to, empty without one
-    std::exception_ptr exception;  ///< what was thrown
+    /// The name of the function that was called.
+    std::string_view function;
 
-    /// False: the hook threw it, and is registered with `.isolate`. True: something else had thrown it, and then this hook
-    /// threw another, or went on without it.
+    /// The phase in which the hook is registered.
+    ext::phase phase;
+
+    /// The id of the hook, or empty.
+    std::string_view hook;
+
+    /// The name of the ext::plugin that the hook belongs to, or empty.
+    std::string_view owner;
+
+    /// What was thrown.
+    std::exception_ptr exception;
+
+    /// False if this hook threw the exception and is isolated. True if the exception was in the
+    /// call already, and this hook replaced it by throwing another one, or discarded it by
+    /// proceeding.
     bool displaced;
 
-    /// All of it in one line: "net.fetch: the isolated start hook 'vault' of openbao threw: connection refused".
+    /// Returns all of it in one line, such as "net.fetch: the isolated start hook 'vault' of
+    /// openbao threw: connection refused".
     EXTENSIBLE_FUNCTION std::string text() const;
 };
 
-/// Where the program is compiled without exceptions (-fno-exceptions), the library hands its own errors to `handler`, on the thread
-/// that would have thrown them. The handler ends the program, by std::abort() or std::_Exit(): it must not return, and std::exit()
-/// would run destructors, which wait for locks that may be held. Where it returns, is null, or was never set, the text is written to
-/// stderr, and std::terminate() is called. All modules that can see each other's symbols have one handler, whose code has to stay
-/// loaded. With exceptions it is not called.
+/// Sets the handler for the library's own errors in a program that is compiled without exceptions
+/// (-fno-exceptions). With exceptions, the handler is never called.
 ///
 ///     ext::on_error([](const ext::error& error) { log(error.what()), std::_Exit(1); });
+///
+/// The library calls `handler` instead of throwing, on the thread that would have thrown. The
+/// handler must end the program by std::abort() or std::_Exit(). It must not return, and must not
+/// call std::exit(): that runs destructors, which wait for locks that may be held. If the handler
+/// returns, is null or was never set, the library writes the text to stderr and calls
+/// std::terminate().
+///
+/// All modules that can see each other's symbols share one handler. Its code must stay loaded.
 EXTENSIBLE_FUNCTION void on_error(void (*handler)(const error&)) noexcept;
 
 namespace detail {
 
-/// Throws one of the library's own errors, all of which come from here. Without exceptions the handler of on_error() gets it.
+/// Throws one of the library's own errors; all of them are thrown here. Without exceptions, the
+/// handler of on_error() receives the error.
 template <class Error>
 [[noreturn]] EXTENSIBLE_FUNCTION void raise(const std::string& text);
 
-/// Texts in one, for what() of an error.
+/// Returns the concatenation of texts, for what() of an error.
 EXTENSIBLE_FUNCTION std::string join(std::initializer_list<std::string_view> parts);
 
-/// "start hook 'vault' for 'models.*' of openbao", without what is empty.
+/// Returns a description such as "start hook 'vault' for 'models.*' of openbao". Empty parts are
+/// left out.
 EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner);
 
-/// The what() of an exception. There is one.
+/// Returns the what() of an exception, which must not be null.
 EXTENSIBLE_FUNCTION std::string text_of(const std::exception_ptr& exception);
 
 }  // namespace detail
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_EXCEPTIONS
 
@@ -160,7 +187,8 @@ namespace detail {
 
 EXTENSIBLE_SHARED_VARIABLE constinit std::atomic<void (*)(const error&)> error_handler{nullptr};
 
-// Release and acquire: whoever calls the handler sees what was there when it was set.
+// Release and acquire: the thread that calls the handler sees everything that was written before
+// the handler was set.
 void end_program(const error& problem) noexcept {
     if (const auto handler = error_handler.load(std::memory_order_acquire)) handler(problem);
     std::fprintf(stderr, "extensible: %s\n", problem.what());

@@ -1,6 +1,6 @@
 #pragma once
 
-// What can be done with a hook once it is registered?
+// ext::hook and ext::scoped_hook: handles to registered hooks, to remove, disable and enable them.
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
@@ -9,34 +9,43 @@
 
 namespace ext::inline EXTENSIBLE_ABI {
 
-/// A handle to a registered hook: small, copyable, and not its owner; dropping it keeps the hook. Everything may be called
-/// at any time from any thread, also from inside the hook, and after the hook, the function or the registry is gone; it
-/// then does nothing. A default-constructed handle refers to no hook.
+/// A handle to a registered hook. It is small and copyable, and does not own the hook: dropping the
+/// handle does not remove the hook.
+///
+/// Any thread may use a handle at any time, even inside the hook. If the hook, its function or its
+/// registry is gone, the members do nothing. Members that change something may throw
+/// std::bad_alloc; then nothing has changed.
 class hook {
 public:
+    /// Creates a handle that refers to no hook. Its members do nothing.
     hook() noexcept = default;
 
-    /// Calls that begin from now on do not run the hook; it cannot be enabled again. Returns at once: calls that began
-    /// before may still run it. What it captured is destroyed when the last of them has left. May throw std::bad_alloc,
-    /// and then nothing has changed.
+    /// Removes the hook: calls that begin from now on do not run it, and it cannot be enabled
+    /// again. Returns at once; calls that began earlier may still run the hook. Its captures are
+    /// destroyed when the last of those calls has ended.
     void remove() const { detail::remove(record_); }
 
-    /// As remove(), and returns only when no other thread is inside a call that can still run the hook, and what it
-    /// captured is destroyed. Does not wait for calls that this thread is inside of itself. Where threads wait in this way
-    /// for each other's calls, in a circle, one of them is let through; but not where the functions are in registries that different
-    /// modules (the program, shared libraries) have made.
+    /// Removes the hook, and waits until no other thread is inside a call that can still run it and
+    /// its captures are destroyed. Does not wait for calls that this thread is in itself.
+    ///
+    /// If several threads wait for each other's calls in a cycle, one of them returns early to
+    /// break it. Cycles that span registries created by different modules (the program, shared
+    /// libraries) are not detected.
     void remove_and_wait() const { detail::remove_and_wait(record_); }
 
-    /// From the next call on the hook runs again, in its old place. No effect if it is enabled or removed already.
+    /// Enables the hook: from the next call on it runs again, in its old place. Has no effect if
+    /// the hook is enabled or removed already.
     void enable() const { detail::set_enabled(record_, true); }
 
-    /// From the next call on the hook does not run. No effect if it is disabled or removed already.
+    /// Disables the hook: from the next call on it does not run. Has no effect if the hook is
+    /// disabled or removed already.
     void disable() const { detail::set_enabled(record_, false); }
 
-    /// Whether the hook is registered and enabled. Its function may be one that nobody has wrapped yet.
+    /// Returns true if the hook is registered and enabled, even if no code has wrapped its function
+    /// yet.
     bool active() const { return detail::is_active(record_); }
 
-    /// Whether both refer to one hook.
+    /// Returns true if both handles refer to the same hook.
     friend bool operator==(const hook&, const hook&) = default;
 
 private:
@@ -46,15 +55,27 @@ private:
     detail::ref<detail::hook_record> record_;
 };
 
-/// Owns a registration: removes the hook in its destructor, or when it is given another one. Movable.
-/// The destructor does not wait for calls on other threads; where the hook captured references to what goes out of scope
-/// next, call `get().remove_and_wait()` first. It ends the program where there is no memory to remove the hook.
+/// Owns a registration: removes the hook in its destructor, and when another hook is assigned to
+/// it. Movable, not copyable.
+///
+/// The destructor does not wait for calls on other threads: if the hook captures references to
+/// locals, call `get().remove_and_wait()` before they go out of scope. If there is not enough
+/// memory to remove the hook, the program ends.
+///
+///     ext::scoped_hook stub = charge.on_start([](auto& call) { call.result = true; });
 class [[nodiscard("the hook is removed where its ext::scoped_hook is destroyed: give it a name")]] scoped_hook {
 public:
+    /// Creates an object that owns no hook.
     scoped_hook() noexcept = default;
+
+    /// Takes ownership of `owned`, the handle that a registration returned.
     [[nodiscard("the hook is removed where its ext::scoped_hook is destroyed: give it a name")]]
     scoped_hook(ext::hook owned) noexcept : hook_(std::move(owned)) {}
+
+    /// Takes over the hook of `other`, which then owns none.
     scoped_hook(scoped_hook&& other) noexcept : hook_(other.release()) {}
+
+    /// Removes the hook that is owned, then takes over the hook of `other`.
     scoped_hook& operator=(scoped_hook&& other) noexcept {
         if (this != &other) {
             reset();
@@ -62,15 +83,19 @@ public:
         }
         return *this;
     }
+
+    /// Removes the hook, without waiting for calls on other threads.
     ~scoped_hook() { reset(); }
 
-    /// Removes the hook now. As the destructor it ends the program where there is no memory for that.
+    /// Removes the hook now, as the destructor does. If there is not enough memory, the program
+    /// ends.
     void reset() noexcept { release().remove(); }
 
-    /// The handle; the registration stays owned.
+    /// Returns the handle, and keeps ownership. To wait for other threads, call
+    /// `get().remove_and_wait()`.
     const ext::hook& get() const noexcept { return hook_; }
 
-    /// Gives up ownership: the hook stays.
+    /// Returns the handle, and gives up ownership: the hook remains registered.
     ext::hook release() noexcept { return std::exchange(hook_, {}); }
 
 private:

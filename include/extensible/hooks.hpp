@@ -1,7 +1,8 @@
 #pragma once
 
-// Which hooks are ready-made? All of them are here; each may be included by itself. Not a part of extensible.hpp.
-// Without exceptions there is no breaker, whose way to refuse a call is to throw.
+// All ready-made hooks. Each of these headers can also be included by itself; extensible.hpp
+// includes none of them. The breaker is left out without exceptions, because it refuses calls by
+// throwing.
 
 #include <extensible/detail/config.hpp>
 // IWYU pragma: begin_exports

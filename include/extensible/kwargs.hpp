@@ -1,6 +1,6 @@
 #pragma once
 
-// Which named arguments came with a call, beyond the function's parameters?
+// ext::kwargs: the named arguments of a call beyond the function's parameters.
 
 #include <extensible/detail/type_name.hpp>
 #include <extensible/error.hpp>
@@ -21,13 +21,13 @@ namespace detail {
 template <class T>
 concept text = std::same_as<T, std::string_view> || std::same_as<T, const char*> || std::same_as<T, char*>;
 
-// String literals, C strings and views do not own their characters: they are kept, and asked for, as std::string. Everything else is
-// kept as what it is, also what converts to a view.
+// String literals, C strings and views do not own their characters, so they are stored, and read,
+// as a std::string. Everything else is stored as it is, even a type that converts to a view.
 template <class T>
 using kept_type = std::conditional_t<text<std::decay_t<T>>, std::string, std::decay_t<T>>;
 
-/// The beginning of what a kwarg holds. It has plain function pointers instead of virtual functions, which would need
-/// run-time type information.
+/// The first part of what a kwarg holds. It has plain function pointers instead of virtual
+/// functions, which would need run-time type information.
 struct kwarg_value {
     const type_identity* type;
     kwarg_value* (*copy)(const kwarg_value&);
@@ -36,9 +36,12 @@ struct kwarg_value {
 
 }  // namespace detail
 
-/// The value of one named argument: of any copyable type, and copied with its owner. One that was moved from holds nothing.
+/// The value of one named argument. It has any copyable type, and is copied with the kwarg. A
+/// moved-from kwarg holds no value.
 class kwarg {
 public:
+    /// Stores a copy of `value`, or moves it in. A string literal, a C string or a std::string_view
+    /// is stored as a std::string.
     template <class T>
         requires(!std::same_as<std::remove_cvref_t<T>, kwarg>)
     explicit kwarg(T&& value) : held_(new holder<detail::kept_type<T>>(std::forward<T>(value))) {
@@ -46,26 +49,36 @@ public:
                       "ext::kwargs: the value of a named argument must be copyable");
     }
 
+    /// Copies the value.
     EXTENSIBLE_HIDDEN kwarg(const kwarg& other);
+
+    /// Takes over the value of `other`, which then holds none.
     kwarg(kwarg&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+
+    /// Replaces the value by that of `other`.
     kwarg& operator=(kwarg other) noexcept {
         std::swap(held_, other.held_);
         return *this;
     }
+
+    /// Destroys the value.
     ~kwarg() {
         if (held_) held_->destroy(held_);
     }
 
-    /// The type of the value, as one writes it; empty where there is none.
+    /// Returns the type of the value as it is written in source code, such as "std::string".
+    /// Returns an empty text if the kwarg holds none.
     std::string_view type() const noexcept { return held_ ? held_->type->name : std::string_view(); }
 
-    /// The value if it is a T, else null.
+    /// Returns a pointer to the value, or null if the value is not a T.
     template <class T>
     const T* get_if() const noexcept {
         using value = std::remove_const_t<T>;
         if (!held_ || *held_->type != detail::identity_of<value>()) return nullptr;
         return __builtin_addressof(static_cast<const holder<value>*>(held_)->value);
     }
+
+    /// Returns a pointer to the value, or null if the value is not a T.
     template <class T>
     T* get_if() noexcept {
         return const_cast<T*>(std::as_const(*this).template get_if<T>());
@@ -86,40 +99,60 @@ private:
         holder(holder&&) = delete;
     };
 
-    detail::kwarg_value* held_;  // owned; null once it was moved from
+    detail::kwarg_value* held_;  // owned; null if this was moved from
 };
 
-/// A small map from name to value that keeps the order in which names were set. An empty one allocates nothing.
-/// String literals, C strings and std::string_view are stored as std::string: ask for that. A value type; not to be
-/// written by one thread while another uses it.
+/// A small map from names to values of any copyable type, in the order in which the names were set.
+///
+/// String literals, C strings and std::string_view are stored as std::string: ask for that type. An
+/// empty map allocates nothing. It is a value type without synchronization.
+///
+///     call.kwargs.set("tenant", "acme");
+///     if (const auto* tenant = call.kwargs.get<std::string>("tenant")) log(*tenant);
 class kwargs {
 public:
-    /// What iteration gives: `for (const auto& [name, value] : kwargs)`.
+    /// One named argument. Iterate with `for (const auto& [name, value] : kwargs)`.
     struct entry {
+        /// The name of the argument.
         std::string name;
+
+        /// The value of the argument. Read it with `value.get_if<T>()`.
         kwarg value;
     };
-    using const_iterator = const entry*;  ///< valid until the kwargs are changed
 
+    /// The type of begin() and end(). Iterators are valid until the map is changed.
+    using const_iterator = const entry*;
+
+    /// Creates an empty map, without an allocation.
     constexpr kwargs() noexcept = default;
+
+    /// Copies all names and values.
     EXTENSIBLE_HIDDEN kwargs(const kwargs& other);
+
+    /// Takes over the content of `other`, which is then empty.
     kwargs(kwargs&& other) noexcept : entries_(std::exchange(other.entries_, nullptr)) {}
+
+    /// Replaces the content by that of `other`.
     kwargs& operator=(kwargs other) noexcept {
         std::swap(entries_, other.entries_);
         return *this;
     }
+
+    /// Destroys all names and values.
     ~kwargs() {
         if (entries_) [[unlikely]] destroy(entries_);
     }
 
-    /// Sets or replaces the value of `name`.
+    /// Sets or replaces the value of `name`. `value` is copied or moved in. A name that is replaced
+    /// keeps its position.
     template <class T>
     void set(std::string_view name, T&& value) {
         put(name, kwarg(std::forward<T>(value)));
     }
 
-    /// The value of `name`, null when absent. Valid until the value is replaced or taken away, or another is added.
-    /// Throws bad_kwarg when the value is not a T.
+    /// Returns a pointer to the value of `name`, or null if the name is absent. The pointer is
+    /// valid until the value is replaced or removed, or another name is added. Throws bad_kwarg if
+    /// the value is not a T.
     template <class T>
     T* get(std::string_view name) {
         entry* const known = find(name);
@@ -128,19 +161,26 @@ public:
         if (!value) throw_bad_kwarg(*known, detail::type_name<T>());
         return value;
     }
+
+    /// Returns a pointer to the value of `name`, or null if the name is absent. The pointer is
+    /// valid until the value is replaced or removed, or another name is added. Throws bad_kwarg if
+    /// the value is not a T.
     template <class T>
     const T* get(std::string_view name) const {
         return const_cast<kwargs*>(this)->get<T>(name);
     }
 
-    /// A copy of the value of `name`, or `otherwise` when absent. Throws bad_kwarg when the value is of another type.
+    /// Returns a copy of the value of `name`, or `otherwise` if the name is absent. The type of
+    /// `otherwise` is the expected type, std::string for a string literal. Throws bad_kwarg if the
+    /// value has another type.
     template <class T>
     detail::kept_type<T> value_or(std::string_view name, T&& otherwise) const {
         if (const auto* value = get<detail::kept_type<T>>(name)) return *value;
         return detail::kept_type<T>(std::forward<T>(otherwise));
     }
 
-    /// Removes `name` and gives its value, nothing when absent. Throws bad_kwarg, and keeps it, when it is not a T.
+    /// Removes `name` and returns its value, or std::nullopt if the name is absent. If the value is
+    /// not a T, throws bad_kwarg and removes nothing.
     template <class T>
     std::optional<T> take(std::string_view name) {
         std::optional<T> value;
@@ -151,13 +191,22 @@ public:
         return value;
     }
 
-    /// Removes `name`; tells whether it was there.
+    /// Removes `name`. Returns true if it was there.
     EXTENSIBLE_LAZY_FUNCTION bool erase(std::string_view name) noexcept;
 
+    /// Returns true if there is a value of this name.
     bool contains(std::string_view name) const noexcept { return const_cast<kwargs*>(this)->find(name) != nullptr; }
+
+    /// Returns the number of names.
     std::size_t size() const noexcept { return entries_ ? entries_->size() : 0; }
+
+    /// Returns true if there are no names.
     bool empty() const noexcept { return !entries_; }
+
+    /// Returns an iterator to the first entry, in the order in which the names were set.
     const_iterator begin() const noexcept { return entries_ ? entries_->data() : nullptr; }
+
+    /// Returns an iterator past the last entry.
     const_iterator end() const noexcept { return begin() + size(); }
 
 private:
@@ -169,10 +218,12 @@ private:
     EXTENSIBLE_FUNCTION static void destroy(list* entries) noexcept;
     [[noreturn]] EXTENSIBLE_FUNCTION static void throw_bad_kwarg(const entry& known, std::string_view wanted);
 
-    list* entries_ = nullptr;  // owned; null when there are none, so that one load tells whether there is anything to destroy
+    // Owned. Null if there are no entries, so that one load shows whether there is anything to
+    // destroy.
+    list* entries_ = nullptr;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 

@@ -1,16 +1,10 @@
 #pragma once
 
-// How is a plugin loaded from a shared library, loaded anew, and closed again? Not a part of extensible.hpp, as it needs the
-// operating system's loader: link with -ldl where the C library is without it. The plugin's own file includes extensible.hpp,
-// and defines its entry with EXTENSIBLE_PLUGIN (see plugin.hpp).
-//
-//     ext::library vault{registry, "plugins/libvault.so"};  // its hooks run from here on
-//     vault.reload();                                       // the file is another one: over to its hooks in one step
-//     const auto loaded = ext::load_folder(registry, "plugins", {.block = {"libold*"}});
-//     for (const ext::load_report& report : loaded)
-//         if (!report.library) std::cerr << report.reason << '\n';
-//
-// At their end `vault` and `loaded` remove the hooks, wait for calls that are inside of them, and close the libraries.
+// ext::library: loads a plugin from a shared library, reloads it, and closes it again.
+// ext::load_folder: loads all plugins of a folder. Not part of extensible.hpp, because it needs the
+// operating system's loader: link with -ldl if the C library does not contain it. The plugin's own
+// source file includes extensible.hpp, and defines its entry point with EXTENSIBLE_PLUGIN (see
+// plugin.hpp).
 
 #include <extensible/detail/config.hpp>
 #include <extensible/detail/loader.hpp>
@@ -35,102 +29,156 @@ namespace detail {
 struct loaded_library;
 }
 
-/// The plugin that a library gets, and defaults for its hooks, which each of them may override.
+/// The name of a plugin that a library defines, and defaults for its hooks. Each hook may override
+/// them.
 struct library_options {
-    std::string name{};     ///< the plugin's; empty: the file's name without its extension
-    bool isolate = false;   ///< as hook_options::isolate
-    bool reentrant = true;  ///< as hook_options::reentrant
+    /// The name of the plugin. If empty, it is the name of the file without its extension.
+    std::string name{};
+
+    /// If true, what the hooks throw is reported, and the call proceeds. See hook_options::isolate.
+    bool isolate = false;
+
+    /// If false, nested calls that a running hook makes skip this hook. See
+    /// hook_options::reentrant.
+    bool reentrant = true;
 };
 
-/// A plugin in a shared library, which is loaded as long as this lives. Owns the open library, and the ext::plugin that has its
-/// hooks. Movable.
+/// A plugin in a shared library. It remains loaded as long as this object lives. The object owns
+/// the open library and the ext::plugin that owns its hooks. Movable, not copyable.
 ///
-/// One thread at a time may use it. Others may call functions, and use registry, plugin and hooks, all the while. It is to be
-/// destroyed outside of calls that run its hooks. Inside of one its hooks are removed as well, but the library stays in memory,
-/// because that call has to return through its code.
+///     ext::library vault{registry, "plugins/libvault.so"};  // its hooks run from here on
+///     vault.plugin().disable();
+///     vault.reload();  // switches to a new version of the file
+///
+/// The destructor removes the hooks, waits for calls that are running them, and closes the library.
+///
+/// Only one thread at a time may use this object. Meanwhile other threads may call functions, and
+/// use the registry, the plugin and the hooks. Destroy it outside of calls that run its hooks.
+/// Inside such a call its hooks are removed as well, but the library stays in memory, because the
+/// call has to return through its code.
 class [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]] library {
 public:
-    /// Opens the file, which is looked for at this path alone. Checks that it was compiled as this module was, calls its entry
-    /// (see EXTENSIBLE_PLUGIN), and then enables all hooks that the entry has registered, in one step.
+    /// Loads the plugin in `file`, for functions of the registry `home`. Opens exactly this file;
+    /// library search paths are not used. Checks that it was compiled as this module was, and calls
+    /// its entry point (see EXTENSIBLE_PLUGIN). Then enables all hooks that the entry point has
+    /// registered, in one step.
     ///
-    /// Throws incompatible_module, before the entry is called; or error, if the file cannot be opened, if it has no entry, or
-    /// if the entry throws, whatever it throws, with the same text. The text begins with the file. None of its hooks has run
-    /// then, and the library is closed. (The system constructs a library's static objects when it opens it, before all checks.)
+    /// Throws incompatible_module, before the entry point is called, if it was compiled in another
+    /// way. Throws error if the file cannot be opened or has no entry point. Also throws error if
+    /// the entry point throws anything; the text then contains that of the exception. All texts
+    /// begin with the file. If the constructor throws, no hook has run, and the library is closed.
+    /// (The system constructs a library's static objects when it opens the library, before all
+    /// checks.)
     [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN library(registry& home, const std::filesystem::path& file, const library_options& options = {});
 
-    /// For functions of the default registry.
+    /// Loads the plugin in `file`, for functions of the default registry. See the other
+    /// constructor.
     [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit library(const std::filesystem::path& file, const library_options& options = {});
 
+    /// Takes over the library of `other`, which then owns none.
     EXTENSIBLE_HIDDEN library(library&&) noexcept;
+
+    /// Unloads and closes this library, as the destructor does, then takes over the library of
+    /// `other`.
     EXTENSIBLE_HIDDEN library& operator=(library&&) noexcept;
 
-    /// Unloads the plugin, which waits as long as it takes, and closes the library.
+    /// Unloads the plugin, which waits as long as necessary, and closes the library.
     EXTENSIBLE_HIDDEN ~library();
 
-    /// Loads the file anew, which somebody has replaced. The new library is opened beside the old one, and its hooks take the
-    /// place of the old ones in one step: no call that begins at any time runs hooks of both, or of neither. They may have the
-    /// same ids. If the plugin is disabled they are too. Returns when the old library is closed, as by the destructor. Where
-    /// the host has added hooks to plugin(), those go with it.
+    /// Loads the file again, after it has been replaced by a new version. The new library is opened
+    /// next to the old one, and its hooks take the place of the old ones in one step: each call
+    /// runs the hooks of exactly one version. They may have the same ids. If the plugin is
+    /// disabled, it remains disabled. Returns when the old library is closed, as by the destructor.
+    /// Hooks that the host has added to plugin() are removed with the old library.
     ///
-    /// Throws as the constructor does, and then the old library stays as it was. What is opened is a copy beside the file, or
-    /// with the temporary files, which is removed as soon as the system allows it. Replace a file by renaming another to it:
-    /// one that is written to while it is open changes the code that is running. Windows lets nobody replace one that is open:
-    /// rename that first.
+    /// Throws what the constructor throws; then the old library remains as it was.
+    ///
+    /// The function opens a copy of the file, next to it or among the temporary files. The copy is
+    /// removed as soon as the system allows it. To replace a file, rename another file to its name:
+    /// writing to a file that is open changes the code that is running. Windows does not let you
+    /// replace a file that is open: rename that file first.
     EXTENSIBLE_HIDDEN void reload();
 
-    /// Its hooks, to be disabled and enabled together. The host may add some, which go when they do. The reference is valid
-    /// until the library is loaded anew or closed, also where this is moved. Throws error if this was moved from.
+    /// Returns the plugin that owns this library's hooks, to disable and enable them together.
+    /// Hooks that the host adds to it are removed together with them. The reference is valid until
+    /// the library is reloaded or closed, even if this object is moved. Throws error if this object
+    /// was moved from.
     EXTENSIBLE_HIDDEN ext::plugin& plugin() const;
 
-    /// The file's absolute path.
+    /// Returns the absolute path of the file.
     const std::filesystem::path& file() const noexcept { return file_; }
 
 private:
     EXTENSIBLE_HIDDEN detail::loaded_library& checked() const;
 
     std::filesystem::path file_;
-    std::unique_ptr<detail::loaded_library> loaded_;  // null if it was moved from
+    std::unique_ptr<detail::loaded_library> loaded_;  // null if this was moved from
 };
 
-/// Which files of a folder are loaded, and the defaults for their hooks. A file is meant by its name, with or without its
-/// extension, or by a pattern, in which `*` is any run of characters.
+/// Which files of a folder are loaded, and defaults for their hooks. A file is named with or
+/// without its extension, or by a pattern, in which `*` stands for any run of characters.
 struct folder_options {
-    std::vector<std::string> allow{};  ///< only these; empty: all
-    std::vector<std::string> block{};  ///< none of these, even if they are allowed
-    bool isolate = false;              ///< as hook_options::isolate
-    bool reentrant = true;             ///< as hook_options::reentrant
+    /// If not empty, only these files are loaded.
+    std::vector<std::string> allow{};
+
+    /// These files are not loaded, even if they are allowed.
+    std::vector<std::string> block{};
+
+    /// If true, what the hooks throw is reported, and the call proceeds. See hook_options::isolate.
+    bool isolate = false;
+
+    /// If false, nested calls that a running hook makes skip this hook. See
+    /// hook_options::reentrant.
+    bool reentrant = true;
 };
 
-/// What came of one file, and the library, if it was loaded.
+/// What load_folder() returns for one file: the library, or the reason why it was not loaded.
 struct load_report {
+    /// The path of the file.
     std::filesystem::path file;
-    std::optional<ext::library> library{};  ///< empty where it was not loaded
-    std::string reason{};                   ///< the text of the error then; else empty
+
+    /// The library, or empty if it was not loaded.
+    std::optional<ext::library> library{};
+
+    /// The text of the error if the library was not loaded. Otherwise empty.
+    std::string reason{};
 };
 
-/// Loads the plugins in the folder, in the order of their file names, and reports of each; `reports[i].library` owns what was
-/// loaded. One that is broken does not keep the others from being loaded. Plugins are files with the extension .so, on macOS
-/// (untested) .dylib as well, on Windows .dll; folders inside of the folder are not looked at. A name in `allow` that no file has is
-/// reported too, at the end. Throws error if the folder cannot be read, or a name in the options is empty. Without exceptions the
-/// first library that is broken goes to the handler of on_error(), which ends the program.
+/// Loads the plugins in a folder, in the order of their file names, for functions of the registry
+/// `home`. Returns a report for each. The reports own the libraries: keep them as long as the hooks
+/// are to run.
+///
+///     const auto plugins = ext::load_folder(registry, "plugins", {.block = {"libold*"}});
+///     for (const ext::load_report& report : plugins)
+///         if (!report.library) std::cerr << report.reason << '\n';
+///
+/// A broken plugin does not prevent the others from being loaded. Plugins are files with the
+/// extension .so, on macOS (untested) also .dylib, on Windows .dll. Folders inside the folder are
+/// ignored. A name in `allow` that no file has is reported too, at the end.
+///
+/// Throws error if the folder cannot be read, or if a name in the options is empty. Without
+/// exceptions, the handler of on_error() receives the error of the first broken library, which ends
+/// the program.
 [[nodiscard("the libraries are closed when the reports are destroyed")]]
 EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(registry& home, const std::filesystem::path& folder,
                                                        const folder_options& options = {});
 
-/// For functions of the default registry.
+/// Loads the plugins in a folder, in the order of their file names, for functions of the default
+/// registry. See the other overload.
 [[nodiscard("the libraries are closed when the reports are destroyed")]]
 EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(const std::filesystem::path& folder, const folder_options& options = {});
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
-/// An open library and its plugin, at one address from before the entry is called until the library is closed.
+/// An open library and its plugin. They have the same address from before the entry point is called
+/// until the library is closed.
 struct EXTENSIBLE_HIDDEN loaded_library {
     shared_library code;
-    const ref<plugin_record> hooks;  // also where somebody moves from the plugin
+    const ref<plugin_record> hooks;  // remains if other code moves from `plugin`
     ext::plugin plugin;
 
     loaded_library(shared_library opened, const ref<plugin_record>& record)
@@ -139,7 +187,8 @@ struct EXTENSIBLE_HIDDEN loaded_library {
     loaded_library& operator=(const loaded_library&) = delete;
     ~loaded_library() {
         remove_and_wait(hooks);
-        // This thread is inside of one of the hooks, or another that this one would have waited for in a circle.
+        // If a hook is still alive, this thread is inside one of the hooks, or another thread is
+        // for which this one would have waited in a cycle.
         if (hooks->registry->domain->is_alive(*hooks)) code.keep_open();
     }
 };
@@ -151,7 +200,8 @@ EXTENSIBLE_HIDDEN inline std::filesystem::path absolute_path(const std::filesyst
     return path;
 }
 
-/// Calls the entry, which may throw what the library defines: of that nothing is left when this throws.
+/// Calls the entry point. If it throws a type that the library defines, that exception is destroyed
+/// before this function throws its own.
 EXTENSIBLE_HIDDEN inline void call_entry(void (*entry)(ext::plugin&), loaded_library& loaded, const std::string& name) {
     std::string text;
     EXTENSIBLE_TRY {
@@ -163,7 +213,7 @@ EXTENSIBLE_HIDDEN inline void call_entry(void (*entry)(ext::plugin&), loaded_lib
     raise<error>(join({name, ": its entry threw: ", text}));
 }
 
-/// Has an open library register its hooks, which are not enabled yet.
+/// Lets an open library register its hooks, which are not enabled yet.
 EXTENSIBLE_HIDDEN inline std::unique_ptr<loaded_library> load(shared_library opened, const ref<plugin_record>& hooks,
                                                               const std::string& name) {
     auto loaded = std::make_unique<loaded_library>(std::move(opened), hooks);
@@ -178,7 +228,7 @@ EXTENSIBLE_HIDDEN inline std::unique_ptr<loaded_library> load(shared_library ope
     return loaded;
 }
 
-/// Whether the file is meant by one of the names.
+/// Returns true if one of the names or patterns denotes the file.
 EXTENSIBLE_HIDDEN inline bool is_among(const std::vector<std::string>& names, const std::filesystem::path& file) {
     return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
         return matches(name, text_of(file.filename())) || matches(name, text_of(file.stem()));
@@ -189,7 +239,7 @@ EXTENSIBLE_HIDDEN inline std::vector<std::filesystem::path> files_in(const std::
     std::vector<std::filesystem::path> files;
     std::error_code problem;
     for (std::filesystem::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) {
-        std::error_code unknown;  // a link to nowhere is reported as a library that cannot be opened
+        std::error_code unknown;  // a dangling link is reported as a library that cannot be opened
         if (is_library_name(at->path()) && !at->is_directory(unknown)) files.push_back(at->path());
     }
     if (problem) raise<error>(join({text_of(folder), ": it cannot be read as a folder of plugins: ", problem.message()}));
@@ -229,7 +279,7 @@ inline void library::reload() {
     const std::string name = detail::text_of(file_);
     std::unique_ptr<detail::loaded_library> loaded = detail::load(detail::shared_library::open_copy(file_, name), hooks, name);
     detail::locked_registry(*old.registry).hand_over(old, *hooks);
-    std::swap(loaded_, loaded);  // the old one is closed at the end of this
+    std::swap(loaded_, loaded);  // the old library is closed at the end of this function
 }
 
 inline std::vector<load_report> load_folder(const std::filesystem::path& folder, const folder_options& options) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Which hook did what? What a monitor is told of each run of each hook.
+// ext::hook_run: one run of one hook, as a monitor of a registry receives it.
 
 #include <extensible/detail/config.hpp>
 #include <extensible/options.hpp>
@@ -10,15 +10,24 @@
 
 namespace ext::inline EXTENSIBLE_ABI {
 
-/// What a hook did to the result, or to the exception, of its call.
+/// What a hook did to the result, or to the exception, of its call:
+/// - `nothing`: the hook did not change it;
+/// - `set`: the hook set it, and there was none before;
+/// - `replaced`: the hook replaced it by another one;
+/// - `taken_away`: the hook removed it.
 enum class effect : std::uint8_t { nothing, set, replaced, taken_away };
 
-/// A count of nanoseconds. Converts to std::chrono::nanoseconds, without including <chrono>.
+/// A number of nanoseconds. It converts to std::chrono::nanoseconds, but this header does not
+/// include <chrono>.
 class nanoseconds {
 public:
+    /// Creates a duration of `count` nanoseconds.
     constexpr explicit nanoseconds(std::int64_t count = 0) noexcept : count_(count) {}
+
+    /// Returns the number of nanoseconds.
     constexpr std::int64_t count() const noexcept { return count_; }
 
+    /// Converts to std::chrono::nanoseconds, or another duration that counts nanoseconds.
     template <class Duration>
         requires(Duration::period::num == 1 && Duration::period::den == 1'000'000'000)
     constexpr operator Duration() const {
@@ -29,24 +38,42 @@ private:
     std::int64_t count_;
 };
 
-/// What a monitor of a registry gets, see registry::on_hook_run(): one run of one hook. An end that a start hook returned has a run
-/// of its own, in the end phase. The views are valid while the monitor runs.
+/// One run of one hook, as a monitor of a registry receives it. See registry::on_hook_run(). A
+/// finisher that a start hook returned has a run of its own, in the end phase. The views are valid
+/// while the monitor runs.
 struct hook_run {
-    std::string_view function;  ///< the name of the function that was called
-    ext::phase phase;
-    std::string_view id;        ///< the hook's, empty without one
-    std::string_view owner;     ///< the ext::plugin that the hook belongs to, empty without one
-    bool skipped = false;       ///< it did not run because of `.fallback`, `.reentrant = false`, `.this_thread` or `.times`
+    /// The name of the function that was called.
+    std::string_view function;
 
-    /// How long it ran, by the steady clock, also while it was suspended; and how much of that it spent in proceed().
+    /// The phase of the run.
+    ext::phase phase;
+
+    /// The id of the hook, or empty.
+    std::string_view id;
+
+    /// The name of the ext::plugin that the hook belongs to, or empty.
+    std::string_view owner;
+
+    /// True if the call skipped the hook because of `.fallback`, `.reentrant = false`,
+    /// `.this_thread` or `.times`.
+    bool skipped = false;
+
+    /// How long the hook ran, by the steady clock, including time in which it was suspended.
     nanoseconds took{};
+
+    /// The part of `took` that was spent inside proceed().
     nanoseconds took_inside{};
 
-    bool threw = false;  ///< also where the hook is isolated
+    /// True if the hook threw, even if it is isolated.
+    bool threw = false;
 
-    /// What it did itself: not what happened in proceed(). A result is replaced where it was assigned or emplaced; a change in
-    /// place, as by `call.result->clear()`, is not seen.
+    /// What the hook itself did to the result, without what happened inside proceed(). A result is
+    /// replaced if it was assigned or emplaced. A change in place, as by `call.result->clear()`, is
+    /// not seen.
     effect result = effect::nothing;
+
+    /// What the hook itself did to the exception of the call, without what happened inside
+    /// proceed().
     effect exception = effect::nothing;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// When does a hook run, and what can be said when it is registered?
+// ext::hook_options: the options with which a hook is registered. ext::phase: when in a call a hook
+// runs.
 
 #include <extensible/detail/config.hpp>
 
@@ -14,10 +15,13 @@
 
 namespace ext::inline EXTENSIBLE_ABI {
 
-/// The three places in a call where hooks run, in the order in which a call comes to them.
+/// The phases of a call in which hooks run, in this order:
+/// - `start`: before the function;
+/// - `around`: around the function, after the start hooks and before the end hooks;
+/// - `end`: after the function, whether it returned or threw.
 enum class phase : std::uint8_t { start, around, end };
 
-/// "start", "around" or "end".
+/// Returns the name of a phase: "start", "around" or "end".
 constexpr std::string_view to_string(phase when) noexcept {
     return when == phase::start ? "start" : when == phase::around ? "around" : "end";
 }
@@ -26,73 +30,102 @@ namespace detail {
 
 inline constexpr std::size_t phase_count = 3;
 
-/// The article for "start hook" and the others.
+/// Returns the article for "start hook", "around hook" or "end hook", with a space.
 constexpr const char* article(phase when) noexcept { return when == phase::start ? "a " : "an "; }
 
-/// As std::to_string(), with which GCC makes a unique symbol, and a library that has one can never be unloaded.
+/// Does what std::to_string() does. With that, GCC makes a unique symbol, and a library that has
+/// one can never be unloaded.
 EXTENSIBLE_FUNCTION std::string text_of(int number);
 
 }  // namespace detail
 
-/// Ids of hooks: `"one"`, or `{"one", "another"}`.
+/// A list of ids of hooks. It is created from one id or from several: `"one"` or
+/// `{"one", "another"}`.
 class hook_ids : public std::vector<std::string> {
 public:
+    /// Creates a list of ids as a std::vector is created: `{}` or `{"one", "another"}`.
     using std::vector<std::string>::vector;
+
+    /// Creates a list of one id.
     hook_ids(const char* id) : hook_ids(std::string(id)) {}
+
+    /// Creates a list of one id.
     hook_ids(std::string_view id) : hook_ids(std::string(id)) {}
+
+    /// Creates a list of one id.
     EXTENSIBLE_HIDDEN hook_ids(std::string id);
 };
 
-/// How a hook is registered: `{.id = "vault", .priority = 10, .before = "dotenv"}`. Each field may be left out; C++ wants
-/// those that are given in this order.
+/// Options for registering a hook: its id, its order, and how it behaves. All fields are optional.
+/// Designated initializers must appear in the order of declaration.
+///
+///     get_api_key.on_start(read_vault, {.id = "vault", .priority = 10, .before = "dotenv"});
+///     get_api_key.on_start(read_file, {.id = "dotenv", .fallback = true});
+///     get_api_key.on_end(write_log, {.isolate = true, .reentrant = false});
 struct hook_options {
-    /// A name for the hook, unique in its phase on its function, or under its pattern. Empty: none.
+    /// A name for the hook, or empty. It is unique among the hooks of one function, or of one
+    /// pattern, in one phase. Other hooks name it in `before` and `after`, or replace it with
+    /// `.replace`.
     std::string id{};
 
-    /// Hooks with a smaller priority run first; hooks of equal priority run in the order of registration. Not given: 0.
+    /// Hooks with a smaller priority run first; hooks of equal priority run in the order of
+    /// registration. The default is 0.
     std::optional<int> priority{};
 
-    /// Ids of hooks of the same function and phase that this hook runs before. They need not be registered yet. This hook moves
-    /// forward to the earliest of them.
+    /// Ids of hooks of the same function and phase that this hook runs before. They need not be
+    /// registered yet. This hook moves forward to the earliest of them. To run before all hooks,
+    /// use `priority`.
     hook_ids before{};
-    /// Ids of hooks of the same function and phase that this hook runs after: it waits for them.
+
+    /// Ids of hooks of the same function and phase that this hook runs after. They need not be
+    /// registered yet. This hook waits for all of them. To run after all hooks, use `priority`.
     hook_ids after{};
 
-    /// The hook stands in for the hook that has the same id, registered earlier or later: while this hook is registered and enabled,
-    /// the other one does not run. If several hooks replace one id, the one registered last stands in. A hook that states neither
-    /// `priority`, `before` nor `after` has the place of the hook with its id and no `.replace`. In a call that skips
-    /// this hook (`this_thread`, `times`, `reentrant`) the hook that it replaces runs.
+    /// If true, this hook runs instead of the hook that has the same id, whichever of the two was
+    /// registered first, as long as this hook is registered and enabled.
+    ///
+    /// If several hooks replace one id, the one registered last runs. Without an `id`, `.replace`
+    /// has no effect. A hook that states neither `priority`, `before` nor `after` takes the place
+    /// of the hook with its id and no `.replace`. In a call that skips this hook (`this_thread`,
+    /// `times`, `reentrant`), the hook that it replaces runs.
     bool replace = false;
 
-    /// For start hooks only: the hook is skipped in calls that have a result already. So of several hooks that look for a result, the
-    /// first one that finds it wins. Such a call uses up no `times`.
+    /// If true, the hook is skipped in calls that already have a result. So among several hooks
+    /// that look for a result, the first to find it wins. A skipped call does not use up
+    /// `times`. Only for start hooks: for others, registering throws ext::error.
     bool fallback = false;
 
-    /// What the hook throws goes to the registry's error handler, and the call proceeds as if the hook had returned; an around hook
-    /// that fails before it produces an outcome is skipped. A call that an ext::refusal is thrown in still fails with it. Not given:
-    /// false, or its plugin's default.
+    /// If true, what the hook throws is reported to the error handlers of the registry, and the
+    /// call proceeds as if the hook had returned. An around hook that throws before it has produced
+    /// an outcome is skipped. An ext::refusal is not isolated: the call fails with it. The default
+    /// is false, or that of the hook's plugin.
     std::optional<bool> isolate{};
 
-    /// False: while the hook is running on a thread, calls made beneath it on that thread skip it. Not given: true, or its
-    /// plugin's default.
+    /// If false, nested calls that the running hook makes, directly or indirectly, on the same
+    /// thread skip the hook. Use it for a hook that calls its own function. The default is true, or
+    /// that of the hook's plugin. For an awaited hook, which may resume on any thread, false throws
+    /// ext::error.
     std::optional<bool> reentrant{};
 
-    /// Runs only in calls that the registering thread makes, and is skipped in others: for a test double beside tests on other
-    /// threads. Not for hooks that are awaited, which may go on on any thread.
+    /// If true, the hook runs only in calls that the registering thread makes; other calls skip it.
+    /// Use it for a test double while other threads run other tests. After that thread has ended,
+    /// the hook runs in no call. For an awaited hook, which may resume on any thread, true throws
+    /// ext::error.
     bool this_thread = false;
 
-    /// Removes itself when it has begun so many times; not more often, also where threads call at once. 0: no limit.
+    /// The hook removes itself after this number of runs. The number is exact, even if several
+    /// threads call at the same time. A run counts when it begins. The default, 0, means no limit.
     std::size_t times = 0;
 };
 
 namespace detail {
 
-/// The options of a hook that is registered without any. Never destroyed.
+/// Returns the options of a hook that is registered without any. They are never destroyed.
 EXTENSIBLE_HIDDEN const hook_options& no_options();
 
 }  // namespace detail
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 

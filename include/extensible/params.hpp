@@ -1,6 +1,6 @@
 #pragma once
 
-// How are parameters named, and arguments given by name?
+// ext::params and "name"_kw: names for the parameters of a function, and arguments given by name.
 
 #include <extensible/detail/config.hpp>
 
@@ -27,8 +27,9 @@ struct fixed_string {
 template <std::size_t Size>
 fixed_string(const char (&)[Size]) -> fixed_string<Size>;
 
-// `detail::parameter_called<"url">::is<Holds>` is Holds; in a static_assert compilers print the name with it, where it is
-// qualified as here. Clang before 15 prints characters of a class as numbers, so there they are handed over one by one.
+// `detail::parameter_called<"url">::is<Holds>` is Holds. In a static_assert, compilers print the
+// name with it, if it is qualified as here. Clang before 15 prints the characters of a class as
+// numbers, so for it they are passed one by one.
 #if EXTENSIBLE_TEXT_IS_NUMBERS
 template <char... Name>
 struct parameter_spelled {
@@ -49,25 +50,30 @@ struct parameter_called {
 
 }  // namespace detail
 
-/// An argument given by name: what `"timeout"_kw = 5s` makes. T is a reference to the value, which is not copied.
+/// An argument given by name, the result of `"timeout"_kw = 5s`. The value is not copied: T is a
+/// reference type.
 template <detail::fixed_string Name, class T>
 struct keyword_argument {
+    /// The value, by reference.
     T value;
 };
 
-/// A name, alone or with a value: what `"timeout"_kw` makes.
+/// The name of a parameter, the result of `"timeout"_kw`.
 template <detail::fixed_string Name>
 struct keyword {
-    /// Gives the name a value, by reference: use the result in the same expression, in a call or in ext::params.
+    /// Returns an argument with this name that refers to `value`. Use it in the same expression, in
+    /// a call or in ext::params.
     template <class T>
     constexpr keyword_argument<Name, T&&> operator=(T&& value) const noexcept {
         return {std::forward<T>(value)};
     }
 };
 
+/// The namespace of `"name"_kw`. Write `using namespace ext::literals;` to use it.
 inline namespace literals {
 
-/// `"timeout"_kw`: names a parameter in ext::params, or with `= value` an argument of a call.
+/// Returns the name of a parameter: `"timeout"_kw`. In ext::params it names a parameter, and
+/// `"timeout"_kw = 30s` also gives it a default. In a call, `"timeout"_kw = 5s` is an argument.
 template <detail::fixed_string Name>
 consteval keyword<Name> operator""_kw() noexcept {
     return {};
@@ -77,7 +83,7 @@ consteval keyword<Name> operator""_kw() noexcept {
 
 namespace detail {
 
-// One named parameter, with its default or without.
+// One named parameter, with or without a default.
 template <fixed_string Name, class Default = void>
 struct parameter {
     EXTENSIBLE_HIDDEN static constexpr auto name = Name;
@@ -107,27 +113,34 @@ constexpr parameter<Name, std::decay_t<T>> to_parameter(keyword_argument<Name, T
 
 }  // namespace detail
 
-/// The names of a function's parameters in their order, and the defaults of those that have one. Made by ext::params.
+/// The names of a function's parameters, in order, and their defaults. ext::params() creates it.
 template <class... Parameter>
 struct parameters {
+    /// The parameters, with their defaults. The element types are for the library's own use.
     std::tuple<Parameter...> all;
 
+    /// The number of parameters.
     static constexpr std::size_t count = sizeof...(Parameter);
-    EXTENSIBLE_HIDDEN static constexpr std::string_view names[count + 1]{Parameter::name.view()...};  // an empty one ends them
 
-    /// The number, counted from 0, of the first parameter from `from` on that is called `name`; `count` when there is none.
+    /// The names of the parameters, in order, followed by an empty one.
+    EXTENSIBLE_HIDDEN static constexpr std::string_view names[count + 1]{Parameter::name.view()...};
+
+    /// Returns the index of the parameter called `name`, counted from 0, or `count` if there is
+    /// none. The search begins at the index `from`.
     static constexpr std::size_t find(std::string_view name, std::size_t from = 0) noexcept {
         while (from < count && names[from] != name) ++from;
         return from;
     }
 
+    /// The index of the parameter called `Name`, counted from 0, or `count` if there is none.
     template <detail::fixed_string Name>
     static constexpr std::size_t index = find(Name.view());
 
+    /// True if there is a parameter called `Name`.
     template <detail::fixed_string Name>
     static constexpr bool has = index<Name> < count;
 
-    /// Whether no two parameters are called alike.
+    /// Returns true if no two parameters have the same name.
     static constexpr bool names_differ() noexcept {
         for (std::size_t i = 0; i < count; ++i)
             if (find(names[i], i + 1) < count) return false;
@@ -135,8 +148,13 @@ struct parameters {
     }
 };
 
-/// Names the parameters of the function that follows, in their order, with defaults where wanted:
-/// `ext::params("url"_kw, "timeout"_kw = 30s)`. Defaults are copied, and copied again for each call that needs one.
+/// Names the parameters of a function that is wrapped, in order, and gives them defaults if wanted.
+///
+///     ext::extensible fetch{"net.fetch", ext::params("url"_kw, "timeout"_kw = 30s),
+///                           [](std::string_view url, std::chrono::seconds timeout) { ... }};
+///     fetch("https://example.org", "timeout"_kw = 5s);
+///
+/// A default is copied here, and copied again for each call that needs it.
 template <class... Named>
 constexpr auto params(Named&&... named) {
     return parameters<decltype(detail::to_parameter(std::forward<Named>(named)))...>{

@@ -1,6 +1,7 @@
 #pragma once
 
-// How are the hooks of one owner disabled and unloaded together? And how does a shared library bring some?
+// ext::plugin: hooks of one owner, which are disabled, enabled and unloaded together.
+// EXTENSIBLE_PLUGIN: the entry point of a plugin in a shared library.
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
@@ -16,18 +17,22 @@
 #include <type_traits>
 #include <utility>
 
-/// Defines the entry point of a plugin in a shared library, which ext::library loads (see library.hpp): once in each library,
-/// outside of namespaces. What follows is the body of a function that is handed the library's ext::plugin, to register hooks
-/// with:
+/// Defines the entry point of a plugin in a shared library, which ext::library loads (see
+/// library.hpp). Use it once in each library, outside of namespaces. The body of a function
+/// follows. Its parameter `self` is the library's ext::plugin, with which it registers hooks:
 ///
 ///     EXTENSIBLE_PLUGIN(self) {
-///         self.on_start("models.get_api_key", [](ext::call<std::string(std::string_view)>& call) { call.result = "sk"; });
+///         self.on_start("models.get_api_key",
+///             [](ext::call<std::string(std::string_view)>& call) { call.result = "sk"; });
 ///     }
 ///
-/// A reference to `self` may be kept until the library is unloaded, for hooks that come later. The body may throw: its hooks
-/// are then removed, and whoever loads the library gets the text. Exports the function `extensible_plugin`, and what is read
-/// before that is called: `extensible_plugin_stamp`, in every version of the library 256 characters that tell what it was
-/// compiled with.
+/// You may keep a reference to `self` until the library is unloaded, to register more hooks later.
+/// If the body throws, its hooks are removed, and the code that loads the library receives the
+/// text.
+///
+/// The macro exports the function `extensible_plugin` and the string `extensible_plugin_stamp`,
+/// which is checked before the function is called. The string has 256 characters in every version
+/// of the library, and records how the plugin was compiled.
 #define EXTENSIBLE_PLUGIN(self)                                                                        \
     extern "C" EXTENSIBLE_EXPORT const ::ext::detail::stamp extensible_plugin_stamp;                   \
     constexpr ::ext::detail::stamp extensible_plugin_stamp = ::ext::detail::make_stamp();              \
@@ -36,27 +41,43 @@
 
 namespace ext::inline EXTENSIBLE_ABI {
 
-/// Defaults for all hooks of a plugin, which each of them may override.
+/// Defaults for all hooks of a plugin. Each hook may override them.
 struct plugin_options {
-    bool isolate = false;   ///< as hook_options::isolate
-    bool reentrant = true;  ///< as hook_options::reentrant
+    /// If true, what the hooks throw is reported, and the call proceeds. See hook_options::isolate.
+    bool isolate = false;
+
+    /// If false, nested calls that a running hook makes skip this hook. See
+    /// hook_options::reentrant.
+    bool reentrant = true;
 };
 
-/// Owns hooks, which are disabled, enabled and unloaded together: each in one step for all of them, so that no call that
-/// begins afterwards runs only some. Any thread may use it at any time, also from inside its hooks. Movable; one that was moved from
-/// has no hooks, and throws error where it is to register one.
+/// Owns hooks, which are disabled, enabled and unloaded together. Each of these operations takes
+/// effect for all hooks in one step: no call that begins afterwards runs only some of them.
 ///
 ///     ext::plugin openbao{"openbao", {.isolate = true}};
 ///     openbao.on_start(get_api_key, supply_key, {.id = "openbao"});
+///     openbao.on_end("models.*", [](ext::any_call& call) { log(call.failed()); });
+///     openbao.unload();  // when it returns, no other thread is running any of its hooks
+///
+/// Any thread may use a plugin at any time, even from inside its hooks. Movable, not copyable. A
+/// moved-from plugin has no hooks; registering with it throws ext::error.
 class plugin {
 public:
-    /// A plugin of this name, which need not be the only one, for functions of the default registry or another.
+    /// Creates a plugin for functions of the default registry. `name` is copied, and need not be
+    /// unique.
     EXTENSIBLE_HIDDEN explicit plugin(std::string_view name, plugin_options defaults = {})
         : plugin(default_registry(), name, defaults) {}
+
+    /// Creates a plugin for functions of the registry `home`. `name` is copied, and need not be
+    /// unique.
     EXTENSIBLE_HIDDEN plugin(registry& home, std::string_view name, plugin_options defaults = {})
         : record_(new detail::plugin_record(detail::access::record(home), name, defaults.isolate, defaults.reentrant)) {}
 
+    /// Takes over the hooks of `other`, which then has none.
     plugin(plugin&& other) noexcept = default;
+
+    /// Unloads this plugin as unload() does, then takes over the hooks of `other`. If there is not
+    /// enough memory to unload, the program ends.
     plugin& operator=(plugin&& other) noexcept {
         if (this != &other) {
             unload();
@@ -65,70 +86,104 @@ public:
         return *this;
     }
 
-    /// As unload(). Ends the program where there is no memory for that.
+    /// Unloads the plugin as unload() does. If there is not enough memory for that, the program
+    /// ends.
     ~plugin() { unload(); }
 
-    /// Registers hooks on a function as its own on_start(), around() and on_end() do. The function must be of the plugin's
-    /// registry. Throws error when the plugin has been unloaded.
+    /// Registers a hook of this plugin that runs before `function`. See extensible::on_start().
+    /// Throws ext::error if the function is in another registry than the plugin, or the plugin has
+    /// been unloaded.
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                     const hook_options& options = detail::no_options()) & {
         return add<phase::start, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
     }
+
+    /// Registers a hook of this plugin that runs around `function`. See extensible::around().
+    /// Throws ext::error if the function is in another registry than the plugin, or the plugin has
+    /// been unloaded.
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook around(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                   const hook_options& options = detail::no_options()) & {
         return add<phase::around, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
     }
+
+    /// Registers a hook of this plugin that runs after `function`. See extensible::on_end(). Throws
+    /// ext::error if the function is in another registry than the plugin, or the plugin has been
+    /// unloaded.
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_end(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                   const hook_options& options = detail::no_options()) & {
         return add<phase::end, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
     }
 
-    /// Registers hooks by name, or under a pattern, as registry::on_start() and the others do.
+    /// Registers a hook of this plugin that runs before the function with this name, or before all
+    /// functions that match a pattern. See registry::on_start(). Throws ext::error if the plugin
+    /// has been unloaded.
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook,
                                     const hook_options& options = detail::no_options()) & {
         return add<phase::start, Signature>(function, std::forward<Hook>(hook), options);
     }
+
+    /// Registers a hook of this plugin that runs around the function with this name, or around all
+    /// functions that match a pattern. See registry::around(). Throws ext::error if the plugin has
+    /// been unloaded.
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) & {
         return add<phase::around, Signature>(function, std::forward<Hook>(hook), options);
     }
+
+    /// Registers a hook of this plugin that runs after the function with this name, or after all
+    /// functions that match a pattern. See registry::on_end(). Throws ext::error if the plugin has
+    /// been unloaded.
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) & {
         return add<phase::end, Signature>(function, std::forward<Hook>(hook), options);
     }
 
-    /// Not for a temporary: `ext::plugin{"vault"}.on_start(...)` does not compile, as the hook would be removed at once.
+    /// Does not compile, because a temporary plugin would remove the hook at the end of the
+    /// statement. Give the plugin a name.
     template <class Signature = void, class Function, class Hook>
     hook on_start(Function&&, Hook&&, const hook_options& = detail::no_options()) && {
         return refuse_temporary<Signature>();
     }
+
+    /// Does not compile, because a temporary plugin would remove the hook at the end of the
+    /// statement. Give the plugin a name.
     template <class Signature = void, class Function, class Hook>
     hook around(Function&&, Hook&&, const hook_options& = detail::no_options()) && {
         return refuse_temporary<Signature>();
     }
+
+    /// Does not compile, because a temporary plugin would remove the hook at the end of the
+    /// statement. Give the plugin a name.
     template <class Signature = void, class Function, class Hook>
     hook on_end(Function&&, Hook&&, const hook_options& = detail::no_options()) && {
         return refuse_temporary<Signature>();
     }
 
-    /// From the next call on none of its hooks runs. May throw std::bad_alloc, and then nothing has changed.
+    /// Disables all hooks of the plugin: from the next call on, none of them runs. May throw
+    /// std::bad_alloc; then nothing has changed.
     void disable() { detail::set_enabled(record_, false); }
 
-    /// From the next call on its hooks run again, but for those that are disabled themselves.
+    /// Enables the plugin: from the next call on, its hooks run again, except hooks that are
+    /// disabled themselves. May throw std::bad_alloc; then nothing has changed.
     void enable() { detail::set_enabled(record_, true); }
 
-    /// Removes its hooks, and returns when no other thread is inside a call that can still run one of them and all that
-    /// they captured is destroyed: the shared library that they came from may then be closed. Does not wait for calls that
-    /// this thread is inside of; those run the hooks to their end. It cannot register hooks afterwards. May throw
-    /// std::bad_alloc, and then nothing has changed. No effect if it was moved from.
+    /// Removes all hooks of the plugin, and waits until no other thread is inside a call that can
+    /// still run one of them and all their captures are destroyed. Then the shared library from
+    /// which they came may be closed.
+    ///
+    /// Does not wait for calls that this thread is in itself; those calls run the hooks until they
+    /// end. See hook::remove_and_wait() for threads that wait for each other. Afterwards the plugin
+    /// cannot register hooks. May throw std::bad_alloc; then nothing has changed. A moved-from
+    /// plugin does nothing.
     void unload() { detail::remove_and_wait(record_); }
 
-    /// As unload(), but waits no longer than `time`, a std::chrono::duration. False when it had to give up: the hooks are removed,
-    /// and some may still be running; another unload() waits for them.
+    /// Unloads the plugin as unload() does, but waits no longer than `time`, a
+    /// std::chrono::duration. Returns false if the time was not enough: then the hooks are removed,
+    /// but some may still be running; call unload() again to wait for them.
     template <class Duration>
         requires requires(const Duration& time) { time.count(), Duration::period::den; }
     [[nodiscard]] bool unload_for(const Duration& time) {
@@ -138,7 +193,8 @@ public:
         return detail::remove_and_wait(record_, &until);
     }
 
-    /// Its name; empty where it was moved from. Valid as long as the plugin.
+    /// Returns the name of the plugin, or an empty text if it was moved from. Valid while the
+    /// plugin lives.
     std::string_view name() const noexcept { return record_ ? std::string_view(record_->name) : std::string_view(); }
 
 private:

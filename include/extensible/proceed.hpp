@@ -1,6 +1,6 @@
 #pragma once
 
-// How does an around hook go on to what is inside of it: the next around hook, and last the function?
+// ext::proceed and ext::awaiting_proceed: with these, an around hook runs the rest of its call.
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/awaitable.hpp>
@@ -17,25 +17,36 @@ namespace ext::inline EXTENSIBLE_ABI {
 
 namespace detail {
 
-/// What all around hooks of one call share. `run_function` resets the result and then leaves the outcome of the function in the
-/// call; where it is awaited, it begins to.
+/// What all around hooks of one call share. `run_function` resets the result, calls the function,
+/// and leaves its outcome in the call. In an awaited call, it returns a stage that does so when it
+/// is awaited.
 template <class Result>
 struct inside_of_call {
     call_fields& call;
     Result (*run_function)(const inside_of_call& self);
-    const counting_guard* held = nullptr;  // of a call that is awaited
+    const counting_guard* held = nullptr;  // of an awaited call; null for others
 };
 
 }  // namespace detail
 
-/// The inside of one around hook: the next around hook, and last the function. To be called while the hook runs, on its
-/// thread; never, once, or several times.
+/// Runs the rest of a call, from an around hook: the next around hook or, innermost, the function.
+/// An around hook receives it as its second parameter.
+///
+///     get_api_key.around([](auto& call, auto& proceed) {
+///         proceed();
+///         if (call.exception) call.exception = nullptr, proceed();  // try again
+///     });
+///
+/// Call it zero or more times, only while the hook runs, on its thread. A hook that does not call
+/// it sets a result. The object cannot be copied.
 class proceed {
 public:
-    /// Runs the inside, with the arguments as they now are, and leaves its outcome in the call: either the result is set
-    /// or the exception, whatever was there before. An exception that was still there is displaced: it goes to the
-    /// registry's error handler; a hook that wants no report of it sets `call.exception = nullptr` first. Throws nothing
-    /// that the function or a hook throws.
+    /// Runs the rest of the call with the current arguments, and leaves the outcome in the call:
+    /// afterwards either the result or the exception is set, whatever was set before. It does not
+    /// throw what the function or a hook throws.
+    ///
+    /// An exception that is still in the call is displaced, and reported to the error handlers of
+    /// the registry. To avoid the report, set `call.exception = nullptr` first.
     void operator()();
 
     proceed(const proceed&) = delete;
@@ -49,16 +60,20 @@ private:
     EXTENSIBLE_HIDDEN static void run(const shared& call, const detail::hook_entry& hook);
 
     const shared& call_;
-    const detail::hook_entry& caller_;  // the next one is behind it
-    const detail::hook_record* hook_;   // that this is handed to: the caller's, or one that it replaces
+    const detail::hook_entry& caller_;  // the next entry is after it
+    const detail::hook_record* hook_;   // that receives this: the caller's, or a hook it replaces
     bool called_ = false;
 };
 
-/// What ext::proceed is for functions that return awaitables: `co_await proceed()`. The hook that it is handed to is awaited.
+/// Runs the rest of a call, from an around hook of a function that returns an awaitable. Such a
+/// hook is a coroutine, which is awaited, and writes `co_await proceed()`. See ext::proceed.
+///
+///     read_secret.around([](auto& call, auto& proceed) -> task<void> { co_await proceed(); });
 template <class Stage>
 class awaiting_proceed {
 public:
-    /// As ext::proceed::operator(), once it is awaited. Not to be called again before it is done.
+    /// Returns an awaitable that runs the rest of the call when it is awaited, as
+    /// ext::proceed::operator() does. Do not call it again before the awaitable is done.
     [[nodiscard("nothing runs unless it is awaited: co_await proceed()")]] Stage operator()();
 
     awaiting_proceed(const awaiting_proceed&) = delete;
@@ -76,20 +91,21 @@ private:
     const shared& call_;
     const detail::hook_entry& caller_;
     const detail::hook_record* hook_;
-    detail::hook_watch* watch_ = nullptr;  // of the hook that this is handed to; null where no monitor watches
+    detail::hook_watch* watch_ = nullptr;  // of the hook that receives this; null without a monitor
     bool called_ = false;
 };
 
 namespace detail {
 
-/// Runs one of the candidates of a hook_entry, at `object`; or none if the call skips them all.
+/// Runs one of the candidates of a hook_entry, which are at `object`, or none if the call skips
+/// them all.
 EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, void* inside);
 
 struct watched_inside;
 
 }  // namespace detail
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 inline void proceed::operator()() {
     called_ = true;
@@ -102,20 +118,23 @@ inline void proceed::operator()() {
 
 namespace detail {
 
-/// A hook that is begun leaves its stage here, and finds what it goes on to.
+/// What beginning an awaited hook takes and yields. In: the guard and, for an around hook, its
+/// proceed. Out: the stage, a coroutine that runs the hook.
 template <class Stage>
 struct place_for_stage {
     const counting_guard& held;       // of the call
-    awaiting_proceed<Stage>* inside;  // null but for an around hook
+    awaiting_proceed<Stage>* inside;  // null except for an around hook
     std::optional<Stage> begun{};
 };
 
-/// Begins a hook whose stages are of this type. What it throws is thrown when the stage is awaited.
+/// Begins a hook whose stages have this type. An exception of the hook is thrown when the stage is
+/// awaited.
 template <class Stage>
 Stage begin_hook(const hook_entry& hook, call_fields& call, const counting_guard& held, awaiting_proceed<Stage>* inside = nullptr) {
     place_for_stage<Stage> place{held, inside};
     hook.run(hook.object, &call, &place);
-    return std::move(*place.begun);  // NOLINT(bugprone-unchecked-optional-access): the hook has set it
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): the hook has set it
+    return std::move(*place.begun);
 }
 
 }  // namespace detail
@@ -136,11 +155,12 @@ template <class Stage>
 Stage awaiting_proceed<Stage>::go_on() {
     const detail::hook_entry& next = (&caller_)[1];
     Stage begun = next.run ? run(call_, next) : call_.run_function(call_);
-    called_ = true;  // not where there is no memory for the stage
+    called_ = true;  // not reached if the stage cannot be allocated
     return begun;
 }
 
-// Runs an around hook. For those outside what it throws counts as the inside having thrown.
+// Runs an around hook. To the hooks outside it, an around hook that throws looks like a function
+// that threw.
 template <class Stage>
 Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry& entry) {
     const detail::call_operations& operations = detail::access::operations(call.call);
@@ -173,7 +193,8 @@ EXTENSIBLE_CALL_FUNCTION void proceed::run(const shared& call, const detail::hoo
     }
 }
 
-// What a watched around hook has inside: the proceed that it would have got otherwise, between two looks at the clock.
+// Stands in for the rest of the call in an around hook that a monitor watches: runs the hook's
+// actual proceed, and times it.
 struct detail::watched_inside : inside_of_call<void> {
     hook_watch& watch;
     proceed& next;
@@ -187,8 +208,8 @@ struct detail::watched_inside : inside_of_call<void> {
 
 namespace detail {
 
-// Whether that is all. False for an around hook that is isolated and failed before it produced an outcome: the function still has to
-// run. `next` is null but for an around hook.
+// Runs one hook. Returns false if the rest of the call still has to run: the hook is an isolated
+// around hook, and failed before it produced an outcome. `next` is null except for an around hook.
 EXTENSIBLE_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fields& call, proceed* next) {
     guarded_run guarded(*hook.record, hook.record->when, call);
     if (!next) return guarded.run(hook.run, hook.object, nullptr);
@@ -215,7 +236,7 @@ EXTENSIBLE_CALL_FUNCTION void detail::run_guarded(void* object, call_fields* cal
     EXTENSIBLE_TRY {
         done = hook && run_hook_guarded(*hook, *call, next);
     } EXTENSIBLE_CATCH(...) {
-        keep_exception(*call, *hook->record);  // here it is known which of the candidates threw it
+        keep_exception(*call, *hook->record);  // only here it is known which candidate threw it
         EXTENSIBLE_RETHROW;
     }
     if (next && !done) (*next)();

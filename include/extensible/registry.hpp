@@ -1,6 +1,7 @@
 #pragma once
 
-// Where are names kept, and how are hooks registered by name?
+// ext::registry: holds the names of wrapped functions. ext::on_start, ext::on_end, ext::around:
+// register hooks by name.
 
 #include <extensible/detail/bookkeeping.hpp>
 #include <extensible/detail/config.hpp>
@@ -22,75 +23,103 @@ namespace ext::inline EXTENSIBLE_ABI {
 
 struct function_info;
 
-/// The names of wrapped functions, and the hooks registered on them. Most programs need only default_registry(); others
-/// are for tests, or for two hosts in one process. Any thread may use it at any time. Where it is destroyed before its
-/// functions, their hooks are removed, calls that are running finish with theirs, and the functions go on without.
+/// Holds the names of wrapped functions, and the hooks registered on them. Most programs need only
+/// default_registry(); others are for tests, or for two hosts in one process.
 ///
-/// A registry belongs to the module (the program, or a shared library) that made it, which has to stay loaded as long as
-/// anything is called that is wrapped in it. Other modules are handed a reference to it. One that was compiled with another
-/// version or layout of the library gets incompatible_module from whatever it does with the registry.
+///     registry.on_start("models.get_api_key",
+///                       [](ext::call<std::string(std::string_view)>& call) { log(call.name); });
 ///
-/// Everything that compares the two is hidden, here and in other headers: the dynamic linker may otherwise give a library the
-/// host's code for it, which compares the host with itself.
+/// Any thread may use a registry at any time. If it is destroyed before its functions, their hooks
+/// are removed. Running calls finish with their hooks; later calls run none.
+///
+/// A registry belongs to the module (the program, or a shared library) that created it. That module
+/// must stay loaded as long as any function that is wrapped in the registry is called. Pass other
+/// modules a reference to it. If such a module was compiled with another layout of the library, or
+/// another standard library, everything that it does with the registry throws incompatible_module.
 class registry {
+    // Everything that compares the stamps of two modules is hidden, here and in other headers.
+    // Otherwise the dynamic linker may give a library the host's code for it, which compares the
+    // host with itself.
+
 public:
+    /// Creates an empty registry, separate from all others.
     EXTENSIBLE_HIDDEN registry() : record_(new detail::registry_record(detail::hazards())) {}
     registry(const registry&) = delete;
     registry& operator=(const registry&) = delete;
 
-    /// Ends the program where there is no memory to remove its hooks.
+    /// Removes all hooks; its functions remain callable. If there is not enough memory for that,
+    /// the program ends.
     EXTENSIBLE_HIDDEN ~registry() { detail::locked_registry(record()).close(); }
 
-    /// Registers `hook` to run at the start of the calls of `function`, which need not be wrapped yet.
-    /// `Signature` is the function's, R(A...); it may be left out where the hook takes an `ext::call<R(A...)>&`.
-    /// The hook is moved or copied in, lives until it is removed, and is called by any thread that calls the function, by
-    /// several at once. Throws signature_mismatch, duplicate_hook, order_cycle, sealed, or error for an empty name or hook;
-    /// then nothing has changed.
+    /// Registers a hook that runs before the function with this name, which need not be wrapped
+    /// yet.
     ///
-    /// A hook that takes an `ext::any_call&` is for functions of any signature, and `function` may then be a pattern, in
-    /// which `*` is any run of characters: it runs for all functions that it matches, wrapped now or later.
+    /// `Signature` is the function's, R(A...). You can leave it out if the hook takes an
+    /// `ext::call<R(A...)>&`. A hook that takes an `ext::any_call&` is for functions of any
+    /// signature. For such a hook `function` may be a pattern, in which `*` stands for any run of
+    /// characters; the hook then runs for all functions that match, wrapped now or later.
+    ///
+    /// The hook is copied or moved in, and lives until it is removed. Several threads may run it at
+    /// the same time. It may return a finisher: see extensible::on_start().
+    ///
+    /// Throws signature_mismatch, duplicate_hook, order_cycle or sealed; or error for an empty
+    /// name, an empty hook or invalid options. Then nothing has changed.
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook,
                                     const hook_options& options = detail::no_options()) {
         return detail::register_hook<phase::start, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
-    /// As on_start(), at the end of the calls, whichever way they end.
+    /// Registers a hook that runs after the function with this name, whether it returned or threw.
+    /// The parameters and exceptions are those of on_start().
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
         return detail::register_hook<phase::end, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
-    /// As on_start(), around the functions: `hook` is also handed an ext::proceed&, which runs the next one and, last, the function.
+    /// Registers a hook that runs around the function with this name. Its second parameter is an
+    /// ext::proceed&, which runs the next around hook or, innermost, the function. The first around
+    /// hook in order is the outermost. The parameters and exceptions are those of on_start().
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
         return detail::register_hook<phase::around, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
-    /// Has `handler`, which takes a `const ext::hook_error&`, called for every exception that no caller will see: one that
-    /// an isolated hook threw, or that another displaced. It is called on the thread where that happens, by several at
-    /// once; what it throws is dropped. Several may be registered, and removed as hooks are. Without one, a line goes to
-    /// stderr; for silence, register one that does nothing. Throws sealed, or error for an empty handler.
+    /// Registers a handler for exceptions that no caller sees, because an isolated hook threw them
+    /// or a later exception replaced them. It takes a `const ext::hook_error&`.
+    ///
+    /// The handler is called on the thread on which the exception occurred; several threads may
+    /// call it at the same time. If it throws, its own exception is dropped, and the reported one
+    /// is written to stderr. You can register several handlers, and remove them as hooks are
+    /// removed. Without a handler, a line is written to stderr; to prevent that, register a handler
+    /// that does nothing. Throws sealed, or error for an empty handler.
     template <class Handler>
     EXTENSIBLE_HIDDEN hook on_hook_error(Handler&& handler) {
         return detail::register_handler<hook_error>(record(), std::forward<Handler>(handler));
     }
 
-    /// Has `monitor`, which takes a `const ext::hook_run&`, told of each run of each hook, behind it: which hook supplied the result,
-    /// and how long it took. It is called on the thread of the hook, by several at once; what it throws is dropped, and it is not told
-    /// of hooks that it causes to run itself. Several may be registered, and removed as hooks are. As long as there is one, calls of
-    /// all functions of the registry take longer. One that is registered during a call is told of some of that call's hooks only. Throws sealed, or error for an empty monitor.
+    /// Registers a monitor, which is called after each run of each hook, and for each hook that a
+    /// call skips because of its options. It takes a `const ext::hook_run&`, which shows, for
+    /// instance, which hook supplied the result and how long it took.
+    ///
+    /// The monitor is called on the thread of the hook; several threads may call it at the same
+    /// time. If it throws, its exception is dropped. It is not notified of hooks that run because
+    /// of what the monitor itself does. If it is registered during a call, it may be notified of
+    /// only some of the hooks of that call. You can register several monitors, and remove them as
+    /// hooks are removed. While there is a monitor, calls of all functions of the registry take
+    /// longer. Throws sealed, or error for an empty monitor.
     template <class Monitor>
     EXTENSIBLE_HIDDEN hook on_hook_run(Monitor&& monitor) {
         return detail::register_handler<hook_run>(record(), std::forward<Monitor>(monitor));
     }
 
-    /// All functions in the order of their names, with their hooks; also those that hooks wait for and nobody has wrapped,
-    /// and last the patterns that match none.
+    /// Returns all functions with their hooks, sorted by name. The list includes names that no code
+    /// has wrapped and that hooks wait for. Patterns that match no function are at its end. It is
+    /// defined in describe.hpp, which extensible.hpp includes.
     EXTENSIBLE_LAZY_FUNCTION std::vector<function_info> functions() const;
 
-    /// From now on nobody can register a hook: that throws ext::sealed. Hooks can still be removed, disabled and enabled,
-    /// and functions be wrapped. Cannot be undone.
+    /// Seals the registry: from now on, registering a hook throws ext::sealed. Hooks can still be
+    /// removed, disabled and enabled, and functions can be wrapped. This cannot be undone.
     EXTENSIBLE_HIDDEN void seal() { detail::locked_registry(record())->sealed = true; }
 
 private:
@@ -100,42 +129,57 @@ private:
 
     EXTENSIBLE_HIDDEN detail::registry_record& record() const { return record_->checked(); }
 
-    // The first and only member, in every version of the library: what it points to begins with a stamp.
+    // The first and only member in every version of the library. The record that it points to
+    // begins with a stamp.
     detail::ref<detail::registry_record> record_;
 };
 
-/// The registry of the free functions, and of wrappers that name no other. It is there before main and after it returns.
-/// On ELF and Mach-O (untested) all modules of a process have the same one, also when they are compiled with -fvisibility=hidden,
-/// provided that the program exports its symbols (-rdynamic; ENABLE_EXPORTS in CMake); elsewhere each has its own.
+/// Returns the registry of the free functions ext::on_start() and others, and of wrappers that name
+/// no registry. It exists before main() begins and after it returns.
+///
+/// On ELF and Mach-O (untested), all modules of a process share one default registry, even with
+/// -fvisibility=hidden, if the program exports its symbols (-rdynamic, or ENABLE_EXPORTS in CMake).
+/// Otherwise each module has its own.
 EXTENSIBLE_HIDDEN registry& default_registry() noexcept;
 
-/// As registry::on_start(), in the default registry: `ext::on_start("models.get_api_key", hook)`.
+/// Registers a hook that runs before the function with this name, or before all functions that
+/// match a pattern, in the default registry. See registry::on_start().
+///
+///     ext::on_start("models.*", [](ext::any_call& call) { log(call.name()); });
 template <class Signature = void, class Hook>
 EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
     return default_registry().on_start<Signature>(function, std::forward<Hook>(hook), options);
 }
 
-/// As registry::on_end(), in the default registry.
+/// Registers a hook that runs after the function with this name, or after all functions that match
+/// a pattern, in the default registry. See registry::on_end().
+///
+///     ext::on_end("models.*", [](ext::any_call& call) { log(call.failed()); });
 template <class Signature = void, class Hook>
 EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
     return default_registry().on_end<Signature>(function, std::forward<Hook>(hook), options);
 }
 
-/// As registry::around(), in the default registry.
+/// Registers a hook that runs around the function with this name, or around all functions that
+/// match a pattern, in the default registry. See registry::around().
+///
+///     ext::around("models.*", [](ext::any_call& call, auto& proceed) { proceed(); });
 template <class Signature = void, class Hook>
 EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
     return default_registry().around<Signature>(function, std::forward<Hook>(hook), options);
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
-// ---- The default registry -------------------------------------------------------------------------------------------
+// ---- The default registry -----------------------------------------------------------------------
 
-// In static storage, and there before anything runs. Each module has a record of its own, which owns itself once, so it is
-// never destroyed; and a handle to it, of which all modules use the same one. The handle's name and layout, one pointer, are the
-// same in all versions of the library, so modules of two versions meet here, and find by the stamp that they do not fit.
+// In static storage, and initialized before any code runs. Each module has a record of its own,
+// which owns itself once, so it is never destroyed. It also has a handle to the record, and all
+// modules use the same handle. The name and the layout of the handle, one pointer, are the same in
+// all versions of the library. So modules of two versions meet here, and find out by the stamp that
+// they are incompatible.
 #if defined(EXTENSIBLE_COMPILED)
 extern "C" EXTENSIBLE_VISIBLE immortal<registry> extensible_default_registry;
 #endif

@@ -1,6 +1,7 @@
 #pragma once
 
-// What came out of the function, or what does a hook say came out?
+// ext::result: the result of a call, which hooks read, set and replace. ext::failed: true for
+// results that denote a failed call.
 
 #include <extensible/detail/config.hpp>
 #include <extensible/error.hpp>
@@ -15,8 +16,9 @@ namespace ext::inline EXTENSIBLE_ABI {
 
 namespace detail {
 
-/// Calls a function or a function object; or a member function, on the object or pointer that comes first. It is std::invoke
-/// without data members and std::reference_wrapper: <functional> would cost every user compile time.
+/// Calls a function, a function object, or a member function on the object or pointer that is the
+/// first argument. It is std::invoke without data members and std::reference_wrapper, because
+/// <functional> would cost every user compile time.
 template <class Function, class... A>
 constexpr decltype(auto) invoke(Function&& function, A&&... args) {
     return std::forward<Function>(function)(std::forward<A>(args)...);
@@ -29,19 +31,21 @@ constexpr decltype(auto) invoke(Function C::*member, Object&& object, A&&... arg
         return ((*std::forward<Object>(object)).*member)(std::forward<A>(args)...);
 }
 
-/// Tells that a result was written, since it was last asked. Assigning a result writes it.
+/// Records that a result was written: set by each write to the result, including assignment, and
+/// read and cleared by access::take_mark().
 struct write_mark {
     bool written = false;
 
     constexpr write_mark() noexcept = default;
     constexpr write_mark(const write_mark&) noexcept {}
-    constexpr write_mark& operator=(const write_mark&) noexcept {  // NOLINT(cert-oop54-cpp): to itself as well
+    // NOLINTNEXTLINE(cert-oop54-cpp): to itself as well
+    constexpr write_mark& operator=(const write_mark&) noexcept {
         written = true;
         return *this;
     }
 };
 
-/// For a hook that reads a result that is not there.
+/// Throws ext::no_result, because a hook reads a result that is not there.
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_no_result();
 
 template <class R>
@@ -49,36 +53,53 @@ inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
-/// Whether a reference of type `To` that is made of a `From` refers to what that is or refers to, and not to a temporary. Only asked
-/// where a From converts to a To. It is C++23's reference_converts_from_temporary, the other way round.
+/// True if a reference of type `To` that is initialized from a `From` refers to that object, or to
+/// the object that a reference in it refers to, and not to a temporary. Only used if a From
+/// converts to a To. It is the negation of C++23's reference_converts_from_temporary.
 template <class From, class To>
 concept binds_directly =
     !std::is_reference_v<To> ||
     (std::is_reference_v<From> && std::is_convertible_v<std::remove_reference_t<From>*, std::remove_reference_t<To>*> &&
      (std::is_lvalue_reference_v<From> || std::is_rvalue_reference_v<To>)) ||
-    requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };  // as a std::reference_wrapper has
+    // Such a conversion operator is that of a std::reference_wrapper.
+    requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };
 
 }  // namespace detail
 
-/// The result of one call, or nothing yet. Reads and writes as std::optional<R> does, for values, references and void, except that
-/// `*result` and `result->` throw no_result if there is none. Setting it before the function runs means that the function is not
-/// called. Belongs to one call, and to its thread.
+/// The result of a call of a function that returns R, or empty.
+///
+/// It has the members of std::optional<R>: `has_value()`, `value_or()`, `emplace()`, `reset()`,
+/// comparison. `*result` and `result->` throw ext::no_result if it is empty. There are
+/// specializations for references and for void. A result belongs to one call; the lifetime and the
+/// thread rules of ext::call hold.
+///
+///     if (call.result && call.result->empty()) call.result = "none";  // in an end hook
 template <class R>
 class result : public std::optional<std::remove_const_t<R>> {
     using object = std::remove_const_t<R>;
     using base = std::optional<object>;
 
 public:
+    /// Constructs the result as a std::optional<R> is constructed.
     using base::base;
 
-    /// The result. Throws no_result if there is none.
+    /// Returns a reference to the result. Throws ext::no_result if it is empty.
     constexpr object& operator*() & { return *checked(); }
+
+    /// Returns a reference to the result. Throws ext::no_result if it is empty.
     constexpr const object& operator*() const& { return *checked(); }
+
+    /// Returns a reference to the result, to move from. Throws ext::no_result if it is empty.
     constexpr object&& operator*() && { return std::move(*checked()); }
+
+    /// Accesses a member of the result. Throws ext::no_result if it is empty.
     constexpr object* operator->() { return checked(); }
+
+    /// Accesses a member of the result. Throws ext::no_result if it is empty.
     constexpr const object* operator->() const { return checked(); }
 
-    /// Sets or replaces the result.
+    /// Sets or replaces the result, by a copy of `value` or by moving it. The call does not own
+    /// what a view or a pointer refers to.
     template <class U>
         requires(std::is_assignable_v<base&, U &&> && !std::is_same_v<std::remove_cvref_t<U>, result>)
     result& operator=(U&& value) {
@@ -86,12 +107,18 @@ public:
         mark_.written = true;
         return *this;
     }
+
+    /// Sets or replaces the result by an R that is constructed from these arguments. Returns a
+    /// reference to it.
     template <class... U>
     auto& emplace(U&&... from) {
         auto& made = base::emplace(std::forward<U>(from)...);
         mark_.written = true;
         return made;
     }
+
+    /// Sets or replaces the result by an R that is constructed from a list and these arguments.
+    /// Returns a reference to it.
     template <class Element, class... U>
         requires std::is_constructible_v<std::remove_const_t<R>, std::initializer_list<Element>&, U&&...>
     auto& emplace(std::initializer_list<Element> elements, U&&... from) {
@@ -100,7 +127,8 @@ public:
         return made;
     }
 
-    /// Where the function returns a std::optional, an empty one is the result from now on. Otherwise as reset().
+    /// If R is a std::optional, makes the empty optional the result. Otherwise removes the result,
+    /// as reset() does.
     result& operator=(std::nullopt_t) noexcept {
         if constexpr (detail::is_optional<R>) emplace(std::nullopt);
         else base::reset();
@@ -118,21 +146,28 @@ private:
     detail::write_mark mark_;
 };
 
-/// For a function that returns nothing: the result is that it returned.
+/// The result of a call of a `void` function: whether the function has returned.
 template <>
 class result<void> {
 public:
-    /// The function counts as having returned.
+    /// Marks the function as having returned. In a start hook, this means that it is not called.
     void emplace() noexcept { set_ = mark_.written = true; }
+
+    /// Marks the function as not having returned.
     void reset() noexcept { set_ = false; }
+
+    /// Returns true if the function has returned, or emplace() was called.
     bool has_value() const noexcept { return set_; }
+
+    /// Returns true if the function has returned, or emplace() was called.
     explicit operator bool() const noexcept { return set_; }
-    /// Throws no_result unless the function has returned.
+
+    /// Throws ext::no_result if the function has not returned. Otherwise does nothing.
     void operator*() const {
         if (!set_) [[unlikely]] detail::throw_no_result();
     }
 
-    /// There is nothing to assign.
+    /// Does not compile, because a `void` function has no result to assign. Use emplace().
     template <class T>
         requires(!std::is_same_v<std::remove_cvref_t<T>, result>)
     result& operator=(T&&) {
@@ -149,15 +184,18 @@ private:
 
 namespace detail {
 
-// A reference as a result: assigning makes it refer to another object, as std::optional<T&> of C++26 does.
+// A reference as a result. Assigning makes it refer to another object, as std::optional<T&> of
+// C++26 does.
 template <class R>
 class reference_result {
     using object = std::remove_reference_t<R>;
 
 public:
+    /// Creates an empty result.
     reference_result() = default;
 
-    /// Refers to `to` from now on. `to` is not copied and has to outlive the use that the caller makes of it.
+    /// Makes the result refer to `to`, which is not copied and must outlive the caller's use of it.
+    /// Does not compile if the result would refer to a temporary.
     template <class To = R>
     void emplace(To&& to) noexcept(std::is_nothrow_convertible_v<To&&, R>) {
         static_assert(binds_directly<To&&, R>, "ext::result: the result is a reference, and would refer to a temporary");
@@ -167,15 +205,24 @@ public:
             mark_.written = true;
         }
     }
+
+    /// Removes the result. The object that it refers to does not change.
     void reset() noexcept { object_ = nullptr; }
+
+    /// Returns true if there is a result.
     bool has_value() const noexcept { return object_ != nullptr; }
+
+    /// Returns true if there is a result.
     explicit operator bool() const noexcept { return has_value(); }
 
-    /// The object referred to. Throws no_result if there is none.
+    /// Returns the object that the result refers to. Throws ext::no_result if the result is empty.
     object& operator*() const {
         if (!object_) [[unlikely]] throw_no_result();
         return *object_;
     }
+
+    /// Accesses a member of the object that the result refers to. Throws ext::no_result if the
+    /// result is empty.
     object* operator->() const { return __builtin_addressof(**this); }
 
 private:
@@ -186,21 +233,27 @@ private:
 
 }  // namespace detail
 
+/// The result of a call of a function that returns a reference. `call.result = object` makes it
+/// refer to `object`; `*call.result = value` assigns to the object that it refers to.
 template <class T>
 class result<T&> : public detail::reference_result<T&> {
 public:
-    /// As emplace(): the result refers to `to`.
+    /// Makes the result refer to `to`, which is not copied and must outlive the caller's use of it.
     result& operator=(T& to) noexcept {
         this->emplace(to);
         return *this;
     }
-    result& operator=(T&&) = delete;  // a temporary would be gone before the caller sees it
+
+    /// Deleted, because a temporary would be destroyed before the caller sees it.
+    result& operator=(T&&) = delete;
 };
 
+/// The result of a call of a function that returns an rvalue reference.
 template <class T>
 class result<T&&> : public detail::reference_result<T&&> {
 public:
-    /// As emplace(): the result refers to `to`, which the caller may then move from.
+    /// Makes the result refer to `to`, which must outlive the caller's use of it. The caller may
+    /// move from `to`.
     result& operator=(T&& to) noexcept {
         this->emplace(std::move(to));
         return *this;
@@ -209,28 +262,29 @@ public:
 
 namespace detail {
 
-/// The result becomes what the function returns.
+/// Sets the result to what the function returns.
 template <class R, class Function, class... A>
 void set_from(result<R>& result, Function&& function, A&&... args) {
     if constexpr (std::is_void_v<R>) detail::invoke(std::forward<Function>(function), std::forward<A>(args)...), result.emplace();
     else result.emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
 }
 
-/// Whether the call cannot end without an exception. A function that returns nothing has returned then.
+/// Returns true if the result is empty, so that the call can only end with an exception.
+/// Always false for a `void` function: without an exception, it has returned.
 template <class R>
 bool is_missing(const result<R>& result) noexcept {
     return !std::is_void_v<R> && !result.has_value();
 }
 
-/// Gives the result away. There must be one.
+/// Moves the result out. Requires has_value().
 template <class R>
 R take(result<R>& result) {
     if constexpr (std::is_reference_v<R>) return static_cast<R>(*result);
     else if constexpr (!std::is_void_v<R>) return std::move(static_cast<std::optional<std::remove_const_t<R>>&>(result).operator*());
 }
 
-// So that failed(result) below is looked up in the namespace of the result's type alone. GCC 11 finds nothing there beside a
-// function that is no template.
+// Declared so that failed(result) below is looked up only in the namespace of the result's type. It
+// is a template because GCC 11 finds nothing in that namespace if it is a non-template function.
 template <class R>
 void failed() = delete;
 
@@ -253,12 +307,16 @@ struct failed_function {
 
 }  // namespace detail
 
-/// Whether a result that is a value says that the call failed: `ext::failed(parse(text))`. True for a std::expected, or a type like
-/// it (with has_value() and error()), that holds an error. An application's own type says so by a function beside it, in its
-/// namespace: `bool failed(const outcome& result)`. False for all others.
+/// Returns true if the given result denotes a failed call: `ext::failed(parse(text))`.
+///
+/// It is true for a std::expected that holds an error, and for similar types with has_value() and
+/// error(). It is false for other types. To support a type of your own, define this function in the
+/// namespace of the type:
+///
+///     bool failed(const reply& received) { return received.status >= 500; }
 inline constexpr detail::failed_function failed{};
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 

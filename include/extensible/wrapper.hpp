@@ -1,6 +1,7 @@
 #pragma once
 
-// How is a function wrapped, and what happens when it is called?
+// ext::extensible: wraps a function, so that hooks run before, around and after its calls. The
+// steps of a call are in call_with_hooks(). ext::fn: a function that is known at compile time.
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
@@ -33,7 +34,8 @@ namespace detail {
 
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_function(std::string_view name);
 
-/// What ext::fn is. It takes the arguments as they are given, so that it costs no move that the function itself does not.
+/// The type of ext::fn. It forwards its arguments, so it costs no move beyond those of the function
+/// itself.
 template <auto Function>
 struct constant_function {
     static_assert(!std::is_member_object_pointer_v<decltype(Function)>,
@@ -49,33 +51,52 @@ struct signature_from<constant_function<Function>> {
     using type = signature_of<decltype(Function)>;
 };
 
-// In place of the signature, where the arguments of a wrapper are not what it takes.
+// Stands in for the signature if the arguments of a wrapper's constructor are wrong.
 struct misused {};
 
 }  // namespace detail
 
-/// A function or member function that is known at compile time, as a function object: called directly, and not through a pointer.
+/// A function object for a function or member function that is known at compile time. The wrapper
+/// calls it directly, not through a pointer.
 ///
 ///     ext::extensible get_api_key{"models.get_api_key", ext::fn<&read_api_key>};
+///
+/// For an overloaded function: `ext::fn<static_cast<R (*)(A)>(&f)>`.
 template <auto Function>
 inline constexpr detail::constant_function<Function> fn{};
 
-/// A function that can be extended: it is called as the function itself, and hooks registered on its name run at the start
-/// and at the end of each call.
+/// A callable wrapper around a function. Calls look like calls of the function itself; hooks
+/// registered under its name run before, around and after each call.
 ///
-///     inline ext::extensible get_api_key{"models.get_api_key", [](std::string_view service) -> std::string { ... }};
+///     inline ext::extensible get_api_key{"models.get_api_key",
+///         [](std::string_view service) -> std::string { return read_environment(service); }};
 ///
-/// `Signature` is R(A...); it and `Function` are deduced from a lambda, a function object, a function pointer or a member
-/// function pointer (the object is then the first parameter). Given only the signature, the function is type-erased.
-/// `Parameters` are the names made by ext::params.
+///     ext::hook vault = get_api_key.on_start([](auto& call) { call.result = "sk-vault"; });
+///     std::string key = get_api_key("openai");  // sk-vault
 ///
-/// Any thread may call it and register hooks at any time, between its construction and its destruction. The function
-/// underneath has to bear as many calls at once as callers make. The wrapper cannot be copied or moved. A call does not touch it any
-/// more once the function is entered, so the function and the end hooks may destroy it; a start or around hook that does has to
-/// supply the result and not go on, and no outer call of the same wrapper may still have the function before it.
+/// The members are the constructors, `operator()`, `original()`, `name()`, `on_start()`,
+/// `around()`, `on_end()` and the type `call_type`.
+///
+/// `Signature` is R(A...). It and `Function` are deduced from a lambda, a function object, a
+/// function pointer or a member function pointer, for which the object is the first parameter. If
+/// only the signature is given, as in a declaration in a header, the function is type-erased.
+/// `Parameters` holds the names that ext::params gives to the parameters.
+///
+/// Any thread may call a wrapper and register hooks at any time between its construction and its
+/// destruction. The wrapped function is called concurrently if its callers call it concurrently. A
+/// wrapper cannot be copied or moved: pass `std::ref(wrapper)` to a std::thread or a std::function.
+///
+/// Once the wrapped function has been entered, a call no longer accesses the wrapper. So the
+/// function and the end hooks may destroy it. A start or around hook may destroy it only if the
+/// hook supplies the result and does not proceed, and only if no outer call of the same wrapper has
+/// yet to enter the function.
 template <class Signature, class Function = detail::erased_function<Signature>, class Parameters = parameters<>>
 class extensible;
 
+/// A callable wrapper around a function of the signature R(A...). Calls look like calls of the
+/// function itself; hooks registered under its name run before, around and after each call. The
+/// comment of the primary template ext::extensible has an example and the rules for threads and
+/// lifetimes.
 template <class R, class... A, class Function, class Parameters>
 class extensible<R(A...), Function, Parameters> {
     using shape = detail::shape<R(A...)>;
@@ -91,20 +112,36 @@ class extensible<R(A...), Function, Parameters> {
     static_assert(Parameters::names_differ(), "ext::extensible: ext::params names two parameters alike");
 
 public:
+    /// The signature of the function.
     using signature = R(A...);
-    using call_type = ext::call<signature>;  ///< what a hook is handed: `void audit(decltype(get_api_key)::call_type&)`
 
-    /// Wraps `function` under `name`, in the default registry or another, which attaches the hooks that wait for it.
-    /// `name` is copied. Throws signature_mismatch when hooks or other wrappers of that name have another signature, and
-    /// error for an empty name or function.
+    /// The type that a hook receives, for hooks that are not generic:
+    /// `void audit(decltype(get_api_key)::call_type& call);`
+    using call_type = ext::call<signature>;
+
+    /// Wraps `function` under `name`, in the default registry, and attaches the hooks that wait for
+    /// it. `name` is copied, and `function` is moved in.
+    ///
+    /// Throws signature_mismatch if hooks or other wrappers of that name have another signature.
+    /// Throws error if the name is empty or contains `*`, or if the function is empty.
     EXTENSIBLE_HIDDEN extensible(std::string_view name, Function function)
         : extensible(default_registry(), name, Parameters(), std::move(function)) {}
+
+    /// Wraps `function` under `name`, in the registry `home`, and attaches the hooks that wait for
+    /// it. `name` is copied, and `function` is moved in.
+    ///
+    /// Throws signature_mismatch if hooks or other wrappers of that name have another signature.
+    /// Throws error if the name is empty or contains `*`, or if the function is empty.
     EXTENSIBLE_HIDDEN extensible(registry& home, std::string_view name, Function function)
         : extensible(home, name, Parameters(), std::move(function)) {}
 
-    /// As above, with names for the parameters.
+    /// Wraps `function` under `name`, in the default registry, with names for its parameters: see
+    /// ext::params. Throws what the constructor without names throws.
     EXTENSIBLE_HIDDEN extensible(std::string_view name, Parameters names, Function function)
         : extensible(default_registry(), name, std::move(names), std::move(function)) {}
+
+    /// Wraps `function` under `name`, in the registry `home`, with names for its parameters: see
+    /// ext::params. Throws what the constructor without names throws.
     EXTENSIBLE_HIDDEN extensible(registry& home, std::string_view name, Parameters names, Function function)
         : site_{nullptr, &detail::access::record(home)}, function_(std::move(function)), parameters_(std::move(names)) {
         if (detail::is_null(function_)) detail::throw_empty_function(name);
@@ -114,22 +151,31 @@ public:
     extensible(const extensible&) = delete;
     extensible& operator=(const extensible&) = delete;
 
-    /// Hooks that were registered on this object or another wrapper of the name go with the last such wrapper; those
-    /// registered by name stay, and wait for the next one. Ends the program where there is no memory to remove hooks.
+    /// Destroys the wrapper. If it is the last one of its name, removes the hooks that were
+    /// registered on wrappers of that name. Hooks registered by name remain, and apply to the next
+    /// wrapper of that name. If there is not enough memory to remove hooks, the program ends.
     EXTENSIBLE_HIDDEN ~extensible() { detail::locked_registry(*site_.registry).detach(site_); }
 
-    /// Calls the function, inside the hooks that are registered and enabled now. Throws what they leave in
-    /// `call.exception`, or no_result when they leave neither that nor a result. May throw std::bad_alloc before anything has
-    /// begun, in a thread's first call with hooks, and when it nests more deeply than ever before.
+    /// Calls the function with the hooks that are registered and enabled now.
+    ///
+    /// Rethrows `call.exception` if it is set after the last hook. Throws no_result if there is
+    /// neither an exception nor a result. Before anything has begun, a call may also throw:
+    /// - std::bad_alloc, in a thread's first call with hooks, and if the thread nests calls with
+    ///   hooks more deeply than ever before;
+    /// - error, if more than EXTENSIBLE_MAX_NESTING calls with hooks are nested on this thread;
+    /// - error, if the wrapper is type-erased and not constructed yet.
     R operator()(A... args) const {
-        // Acquire: a call that finds no hooks here, after a change of several functions, finds it made in the others too. Pairs
-        // with the store in change::publish().
+        // Acquire: if a change concerns several functions and a call finds no hooks here because of
+        // it, the call also finds the change made in the other functions. Pairs with the store in
+        // change::publish().
         if (!site_.hooks.load(std::memory_order_acquire)) [[likely]] return detail::invoke(function_, std::forward<A>(args)...);
         if constexpr (detail::coroutine_type<R>) return await_with_hooks(*this, std::forward<A>(args)...);
         else return call_with_hooks(std::forward<A>(args)...);
     }
 
-    /// As above, for arguments given by name, left to their defaults, or meant for the function's ext::kwargs.
+    /// Calls the function with its hooks, with arguments that are given by name, left to their
+    /// defaults, or passed to the function's ext::kwargs: `fetch(link, "timeout"_kw = 5s)`. Throws
+    /// what the other overload throws.
     template <class... Given>
         requires((detail::is_keyword<Given> || ...) ||
                  (sizeof...(Given) != sizeof...(A) && (Parameters::count != 0 || shape::takes_kwargs)))
@@ -142,33 +188,58 @@ public:
         }
     }
 
-    /// The function underneath; calling it runs no hooks. Valid as long as the wrapper.
+    /// Returns the wrapped function. Calling it directly runs no hooks. The reference is valid
+    /// while the wrapper lives.
     Function& original() const noexcept { return function_; }
 
-    /// The name it is registered under.
+    /// Returns the name of the function. The view is valid while the wrapper lives.
     std::string_view name() const noexcept { return site_.function->name; }
 
-    // These are inlined because Clang cannot hide a template in a template; see ext::registry.
+    // The following functions are inlined because Clang cannot hide a template in a template: see
+    // ext::registry.
 
-    /// Registers `hook` to run at the start of each call, by any thread that calls, by several at once. It is handed the
-    /// ext::call and is moved or copied in. It lives until it is removed or the last wrapper of the name is destroyed.
-    /// It returns nothing, or the end of its call: a function object that can be called with the ext::call, which runs behind the end
-    /// hooks of this call, the last one returned first, and is destroyed then. It may be move-only. The first end of a call takes no
-    /// allocation if what it captures is no larger than five pointers and no more aligned.
-    /// Throws duplicate_hook, order_cycle, or error for an empty hook or when the registry is gone; then nothing has changed.
+    /// Registers a hook that runs before the function. The hook takes the ext::call, or an
+    /// ext::any_call, by reference.
+    ///
+    ///     get_api_key.on_start([](auto& call) { call.result = "sk-vault"; }, {.id = "vault"});
+    ///
+    /// `hook` is copied or moved in. It lives until it is removed, or until the last wrapper of the
+    /// name is destroyed. Each thread that calls the function runs it, several at the same time.
+    ///
+    /// The hook returns nothing, or a finisher: a callable that takes the ext::call. The finisher
+    /// runs once, when this call ends, and is then destroyed. Finishers run after the end hooks, in
+    /// the reverse order of their start hooks. A finisher may be move-only. The first one of a call
+    /// is stored without an allocation if it is at most as large as five pointers, and at most as
+    /// aligned as a pointer. If the function returns an awaitable, the hook may return an awaitable
+    /// too, which is awaited.
+    ///
+    /// If the parameters have names, a generic hook receives an ext::named_call, which is used like
+    /// an ext::call.
+    ///
+    /// Throws duplicate_hook, order_cycle or sealed; or error for an empty hook or invalid options,
+    /// if the registry is gone, or if this wrapper is not constructed yet. Then nothing has
+    /// changed.
     template <class Hook>
     EXTENSIBLE_ALWAYS_INLINE hook on_start(Hook&& hook, const hook_options& options = detail::no_options()) const {
         return detail::register_hook<phase::start, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
-    /// As on_start(), at the end of each call, whichever way it ends.
+    /// Registers a hook that runs after the function, whether it returned or threw. The hook takes
+    /// the ext::call by reference. It cannot return a finisher. Lifetime, threads and exceptions
+    /// are those of on_start().
     template <class Hook>
     EXTENSIBLE_ALWAYS_INLINE hook on_end(Hook&& hook, const hook_options& options = detail::no_options()) const {
         return detail::register_hook<phase::end, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
-    /// As on_start(), around the function: `hook` is handed the ext::call and an ext::proceed, which runs the next around
-    /// hook and, last, the function. The first in order is the outermost.
+    /// Registers a hook that runs around the function. The hook takes the ext::call and an
+    /// ext::proceed by reference.
+    ///
+    ///     get_api_key.around([](auto& call, auto& proceed) { proceed(); });
+    ///
+    /// Calling `proceed()` runs the next around hook or, innermost, the function. The first around
+    /// hook in order is the outermost. The hook cannot return a finisher. Lifetime, threads and
+    /// exceptions are those of on_start().
     template <class Hook>
     EXTENSIBLE_ALWAYS_INLINE hook around(Hook&& hook, const hook_options& options = detail::no_options()) const {
         return detail::register_hook<phase::around, signature, Parameters>(site_, std::forward<Hook>(hook), options);
@@ -177,7 +248,8 @@ public:
 private:
     friend detail::access;
 
-    // The function as what the around hooks have inside of them; the same of a call that is awaited.
+    // The function, as the innermost part of what around hooks proceed to. The second struct is for
+    // an awaited call.
     struct inside : detail::inside_of_call<void> {
         const extensible& self;
     };
@@ -186,14 +258,16 @@ private:
         detail::function_task<R>& task;
     };
 
-    // The way of one call that has hooks.
+    // One call with hooks, step by step.
     EXTENSIBLE_HIDDEN EXTENSIBLE_NOINLINE R call_with_hooks(detail::handed_on<A>... args) const {
-        const detail::hazard_guard held(site_);  // these hooks, whatever is registered or removed meanwhile
+        // The call runs these hooks, whatever is registered or removed meanwhile.
+        const detail::hazard_guard held(site_);
         const detail::hook_list* const hooks = held.list();
         if (!hooks) [[unlikely]] return detail::invoke(function_, std::forward<A>(args)...);
         auto call = detail::access::make<ext::call<signature>>(hooks->name, operations, args...);
 
-        // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
+        // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
+        //    skipped.
         for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
             EXTENSIBLE_TRY {
                 hook->run(hook->object, &call, nullptr);
@@ -203,10 +277,12 @@ private:
             }
         }
 
-        // 2. The function, unless they have settled the outcome. With only start hooks, what comes out of it goes straight to
-        //    the caller: nobody is there to look at it. Otherwise inside the around hooks, the first of them outermost.
+        // 2. The function, unless the start hooks have set a result or an exception. If there are
+        //    only start hooks, its outcome is passed straight to the caller, because no hook looks
+        //    at it. Otherwise the function runs inside the around hooks, the first of which is the
+        //    outermost.
         if (call.result || call.exception) [[unlikely]] {
-            // It is not called.
+            // The function is not called.
         } else if (hooks->only_start_hooks) [[likely]] {
             return detail::pass_on<false>(call, [this](auto&&... passed) -> R {
                 return detail::invoke(function_, std::forward<decltype(passed)>(passed)...);
@@ -217,7 +293,7 @@ private:
             run_function(call);
         }
 
-        // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
+        // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
         for (const detail::hook_entry* hook = hooks->begin(phase::end); hook->run; ++hook) {
             EXTENSIBLE_TRY {
                 hook->run(hook->object, &call, nullptr);
@@ -232,7 +308,7 @@ private:
         return detail::take(call.result);
     }
 
-    // The function, as what the around hooks have inside of them.
+    // Runs the function for the innermost around hook.
     static void run_inside(const detail::inside_of_call<void>& erased) {
         auto& call = static_cast<ext::call<signature>&>(erased.call);
         call.result.reset();
@@ -250,18 +326,22 @@ private:
         }
     }
 
-    // The way of one call of a function that returns an awaitable: the same, as a coroutine of the function's own kind, which
-    // begins when the function's body would. It may be suspended in each step, and go on on another thread.
+    // The same as a coroutine of the function's own type, for functions that return an awaitable.
+    // It begins when the body of the function's own coroutine would. It may be suspended in each
+    // step, and continue on another thread.
     static R await_with_hooks(const extensible& self, A... args) {
-        const detail::counting_guard held(self.site_);  // these hooks, whatever is registered or removed meanwhile
+        // The call runs these hooks, whatever is registered or removed meanwhile.
+        const detail::counting_guard held(self.site_);
         const detail::hook_list* const hooks = held.list();
         if (!hooks) co_return co_await detail::invoke(self.function_, std::forward<A>(args)...);
         auto call = detail::access::make<ext::call<signature>>(hooks->name, operations, args...);
         using stage = detail::stage_of<R>;
         detail::function_task<R> task;
-        detail::awaited_end_hooks end_hooks(call, held);  // which run also where the call is destroyed while it is suspended
+        // The end hooks run even if the call is destroyed while it is suspended.
+        detail::awaited_end_hooks end_hooks(call, held);
 
-        // 1. Start hooks, each seeing what the ones before it did. One that throws ends this.
+        // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
+        //    skipped.
         for (const detail::hook_entry* entry = hooks->begin(); entry->run; ++entry) {
             const detail::hook_entry* const hook = detail::hook_in_turn(*entry, call, held);
             if (!hook) continue;
@@ -273,23 +353,25 @@ private:
             }
         }
 
-        // 2. The function, unless they have settled the outcome, inside the around hooks.
+        // 2. The function inside the around hooks, unless the start hooks have set a result or an
+        //    exception.
         if (!call.result && !call.exception) {
             EXTENSIBLE_TRY {
                 if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) [[unlikely]] {
                     const awaited_inside function{{call, &await_function, &held}, self, task};
                     co_await detail::access::run<awaiting_proceed<stage>>(function, around);
-                } else if constexpr (std::is_void_v<detail::outcome_of<R>>) {  // here: a stage of its own would be another coroutine
+                } else if constexpr (std::is_void_v<detail::outcome_of<R>>) {
+                    // Awaited here, because a stage of its own would be another coroutine.
                     co_await task.begin([&] { return begin_function(call, self); }), call.result.emplace();
                 } else {
                     call.result.emplace(co_await task.begin([&] { return begin_function(call, self); }));
                 }
-            } EXTENSIBLE_CATCH(...) {  // of the function; or there is no memory for a stage
+            } EXTENSIBLE_CATCH(...) {  // the function threw, or a stage cannot be allocated
                 detail::keep_exception(call);
             }
         }
 
-        // 3. End hooks, always all of them; then the ends that start hooks returned, the last one first.
+        // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
         while (const detail::hook_entry* const hook = end_hooks.next()) {
             EXTENSIBLE_TRY {
                 if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
@@ -306,7 +388,7 @@ private:
         else co_return detail::take(call.result);
     }
 
-    // The function inside of around hooks that are awaited.
+    // Awaits the function for the innermost around hook.
     static auto await_function(const detail::inside_of_call<detail::stage_of<R>>& erased) -> detail::stage_of<R>
         requires detail::coroutine_type<R>
     {
@@ -334,6 +416,7 @@ private:
     EXTENSIBLE_NO_UNIQUE_ADDRESS Parameters parameters_;
 };
 
+// Chosen if the arguments of the constructor are wrong. The static_assert lists the valid ones.
 template <class Function>
 class extensible<detail::misused, Function> {
     static_assert(detail::always_false<Function>,
@@ -356,7 +439,7 @@ template <class... Parameter, class Function>
 extensible(registry&, std::string_view, parameters<Parameter...>, Function)
     -> extensible<detail::signature_of<Function>, Function, parameters<Parameter...>>;
 
-// What nothing else takes: an overloaded function, or none; another order.
+// Arguments that no other guide accepts: an overloaded function, no function, or another order.
 extensible(std::string_view, ...) -> extensible<detail::misused>;
 extensible(registry&, ...) -> extensible<detail::misused>;
 template <class First, class... More>

@@ -19,7 +19,7 @@ set(hook "models.get_api_key +start +vault +vault +0 +runs +std::string[(]std::s
 claim("without the plugin the key is the environment's" out MATCHES "^At first: sk-from-elsewhere\n")
 claim("the plugin's hook is in place as soon as it is loaded, and supplies the key"
     out MATCHES "\nFUNCTION[^\n]*\n${hook}\nLoaded: sk-from-the-vault\n")
-claim("and when it is loaded anew" out MATCHES "\nLoaded anew: sk-from-the-vault\n")
+claim("and when it is reloaded" out MATCHES "\nReloaded: sk-from-the-vault\n")
 claim("unloaded, it has left the key to the environment again"
     out MATCHES "\nUnloaded, and the library closed: sk-from-elsewhere\n")
 claim("no thread got a wrong key at any time" out MATCHES "\nThe threads called all the while. Wrong keys: 0\n$")

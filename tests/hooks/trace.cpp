@@ -344,7 +344,7 @@ TEST_CASE("a trace goes into a stream behind what is there, and says so where it
 
     std::ofstream closed;
     CHECK_THROWS_WITH((hooks::trace{registry, closed}),
-                      "ext::hooks::trace: a stream was expected that is good and can be positioned in, as of a file");
+                      "ext::hooks::trace: a stream was expected that is good and seekable, such as that of a file");
     CHECK_THROWS_WITH((hooks::trace{registry, out, {.buffer = 0}}),
                       "ext::hooks::trace: .buffer was expected to be at least 1, 0 was given");
     CHECK_THROWS_AS((hooks::trace{registry, out, {.pattern = ""}}), ext::error);

@@ -430,7 +430,7 @@ inline ext::hook_options options_for(const operation& o) {
         if (o.before >> i & 1) options.before.emplace_back(ids[i]);
         if (o.after >> i & 1) options.after.emplace_back(ids[i]);
     }
-    options.replace = o.replaces;
+    options.replace = o.replaces && !options.id.empty();
     options.isolate = o.isolate;
     options.reentrant = o.reentrant;
     options.fallback = o.fallback;

@@ -1,16 +1,20 @@
-# extract_code(<markdown> <unit>): writes what is fenced as ```cpp into the translation unit `unit`, so that what a reader copies is
-# known to compile.
+# extract_code(<markdown> <folder> <variable>): writes what is fenced as ```cpp into translation units in the folder, and their names
+# into the variable, so that what a reader copies is known to compile.
 #
-# The blocks of a page make one program, in their order: a block that uses a name finds it in a block before, or in a header that one
-# includes. A block with a line that belongs outside of functions is there as it is; any other is the body of a function. All these run
-# before main() does, where the unit is linked to a program.
-function(extract_code markdown unit)
+# A block with an #include is a file: it is compiled alone, as it is. Any other block is a snippet, which extends the page's program:
+# the first block. It is compiled after that one, in a namespace of its own, so that it cannot use another snippet. A snippet with a
+# line that belongs outside of functions stays as it is; any other is the body of a function. These functions run before main() does,
+# if the unit is linked to a program.
+function(extract_code markdown folder variable)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${markdown})
     cmake_path(RELATIVE_PATH markdown BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
+    string(MAKE_C_IDENTIFIER ${name} unit)
+    set(program ${folder}/${unit}.cpp)
+    set(program_code "")
+    set(units "")
     file(READ ${markdown} text)
     set(text "\n${text}\n")  # a fence is found by the line ends around it
     set(line 0)
-    set(blocks "")
     set(calls "")
 
     string(FIND "${text}" "\n```cpp\n" start)
@@ -19,26 +23,45 @@ function(extract_code markdown unit)
         string(SUBSTRING "${text}" 0 ${start} before)
         string(SUBSTRING "${text}" ${start} -1 text)
         string(FIND "${text}" "\n```\n" end)
-        string(SUBSTRING "${text}" 0 ${end} code)
+        string(SUBSTRING "${text}" 0 ${end} block)
         string(SUBSTRING "${text}" ${end} -1 text)
 
         string(REGEX MATCHALL "\n" lines "${before}")
         list(LENGTH lines count)
-        math(EXPR line "${line} + ${count}")  # compilers name the line of the page
-        set(code "#line ${line} \"${name}\"\n${code}\n")
-        if(code MATCHES "\n(#include|using|inline|extern|int main|struct|class|template|task<)")
-            string(APPEND blocks "${code}")
+        math(EXPR line "${line} + ${count}")
+        set(code "#line ${line} \"${name}\"\n${block}\n")  # compilers name the line of the page
+        if("\n${block}" MATCHES "\n#include")
+            if(units STREQUAL "")
+                set(units ${program})
+                set(program_code "${code}")
+            else()
+                set(unit_of_block ${folder}/${unit}_${line}.cpp)
+                write_if_different(${unit_of_block} "${code}")
+                list(APPEND units ${unit_of_block})
+            endif()
+        elseif(units STREQUAL "")
+            message(FATAL_ERROR "${name}:${line}: the first block of a page includes what the others use")
+        elseif("\n${block}" MATCHES "\n(inline|extern|constexpr|struct|class|enum|template|namespace|void|int main)[ (]")
+            string(APPEND program_code "namespace snippet_${line} {\n${code}}\n")
         else()
-            string(APPEND blocks "void block_${line}() {\n${code}}\n")
-            string(APPEND calls "block_${line}(), ")
+            string(APPEND program_code "namespace snippet_${line} {\ninline void run() {\n${code}}\n}\n")
+            string(APPEND calls "snippet_${line}::run(), ")
         endif()
 
-        string(REGEX MATCHALL "\n" lines "${code}")
+        string(REGEX MATCHALL "\n" lines "${block}")
         list(LENGTH lines count)
-        math(EXPR line "${line} + ${count} - 2")  # without the #line and the end of the last line
+        math(EXPR line "${line} + ${count}")
         string(FIND "${text}" "\n```cpp\n" start)
     endwhile()
 
-    file(WRITE ${unit}.new "${blocks}const bool blocks_ran = (${calls}true);\n")
-    file(COPY_FILE ${unit}.new ${unit} ONLY_IF_DIFFERENT)  # an unchanged file is not compiled again
+    if(NOT units STREQUAL "")
+        write_if_different(${program} "${program_code}const bool snippets_ran = (${calls}true);\n")
+    endif()
+    set(${variable} ${units} PARENT_SCOPE)
+endfunction()
+
+# An unchanged file is not compiled again.
+function(write_if_different file text)
+    file(WRITE ${file}.new "${text}")
+    file(COPY_FILE ${file}.new ${file} ONLY_IF_DIFFERENT)
 endfunction()

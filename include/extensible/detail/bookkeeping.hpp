@@ -335,8 +335,7 @@ EXTENSIBLE_FUNCTION std::string text_of(const hook_record& hook) {
 EXTENSIBLE_FUNCTION void check_name(std::string_view name) {
     if (name.empty()) raise<error>("ext: a function's name must not be empty");
     if (is_pattern(name))
-        raise<error>(join({name, ": a name with '*' is a pattern; it takes hooks that take an ext::any_call&, and no function may be "
-                                 "called so"}));
+        raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take an ext::any_call&"}));
 }
 
 EXTENSIBLE_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
@@ -425,11 +424,12 @@ EXTENSIBLE_FUNCTION void check_options(std::string_view where, const hook_record
         wrong = " states .before = \"*\", which is not the id of a hook; use .priority to run before all others";
     else if (contains(options.after, "*"))
         wrong = " states .after = \"*\", which is not the id of a hook; use .priority to run after all others";
+    else if (options.replace && options.id.empty()) wrong = " has .replace = true and no .id, which names the hook to replace";
     else if (options.fallback && hook.when != phase::start) wrong = " has .fallback = true, which is for start hooks";
     else if (hook.stage && options.this_thread)
-        wrong = " is awaited, and may go on on any thread; it cannot be registered with .this_thread = true";
+        wrong = " is awaited and may resume on another thread; it cannot have .this_thread = true";
     else if (hook.stage && !hook.reentrant)
-        wrong = " is awaited, and may go on on any thread; it cannot be registered with .reentrant = false";
+        wrong = " is awaited and may resume on another thread; it cannot have .reentrant = false";
     if (wrong) raise<error>(join({where, ": the ", text_of(hook), wrong}));
 }
 

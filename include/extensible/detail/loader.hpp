@@ -111,7 +111,7 @@ EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::pa
         std::error_code ignored;
         if (problem != std::errc::file_exists) std::filesystem::remove(copy, ignored);  // a part of it may have been written
     }
-    raise<error>(join({name, ": it cannot be copied, to be loaded anew: ", problem.message()}));
+    raise<error>(join({name, ": it cannot be copied, which loading it again needs: ", problem.message()}));
 }
 
 inline shared_library shared_library::open_copy(const std::filesystem::path& path, const std::string& name) {

@@ -93,23 +93,34 @@ struct any_parameters {
     void operator()(auto&&) const;
     void operator()(auto&, auto&) const;
     void operator()(auto&&, auto&) const;
+    void operator()(auto&, auto&&) const;
+    void operator()(auto&&, auto&&) const;
 };
 template <class Hook>
 struct overloaded_hook : Hook, any_parameters {
     using Hook::operator();
     using any_parameters::operator();
 };
-struct no_call {
-    no_call(const no_call&) = delete;
+template <class Hook, class... Argument>
+constexpr bool is_not_ambiguous = std::is_invocable_v<overloaded_hook<Hook>&, Argument...>;
+struct rvalue {
+    rvalue(const rvalue&) = delete;
 };
+using lvalue = rvalue&;
+
+// A parameter `auto&` is ambiguous for an lvalue and not for an rvalue, and `auto&&` the other way round. `auto` is ambiguous for both,
+// and any other parameter for neither.
 template <class>
 constexpr bool takes_reference = false;
-// A hook with `auto&` is ambiguous for a call and not for an rvalue, one with `auto&&` the other way round. One with `auto` is for both,
-// and one with other parameters for neither.
-template <class Hook, class Call, class... Proceed>
+template <class Hook, class Call>
     requires is_generic<Hook>
-constexpr bool takes_reference<hook_invocation<Hook, Call, Proceed...>> =
-    std::is_invocable_v<overloaded_hook<Hook>&, Call&, Proceed&...> != std::is_invocable_v<overloaded_hook<Hook>&, no_call, Proceed&...>;
+constexpr bool takes_reference<hook_invocation<Hook, Call>> = is_not_ambiguous<Hook, Call&> != is_not_ambiguous<Hook, rvalue>;
+template <class Hook, class Call, class Proceed>
+    requires is_generic<Hook>
+constexpr bool takes_reference<hook_invocation<Hook, Call, Proceed>> =
+    is_not_ambiguous<Hook, Call&, Proceed&> != is_not_ambiguous<Hook, rvalue, Proceed&> &&
+    (is_not_ambiguous<Hook, lvalue, lvalue> != is_not_ambiguous<Hook, lvalue, rvalue> ||
+     is_not_ambiguous<Hook, rvalue, lvalue> != is_not_ambiguous<Hook, rvalue, rvalue>);
 
 // ---- The code of a hook ---------------------------------------------------------------------------------------------
 

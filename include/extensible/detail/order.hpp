@@ -278,7 +278,7 @@ private:
             for (const auto* ids : {&stating.hook->before, &stating.hook->after})
                 for (const std::string& id : *ids)
                     if (stating.hook->when == when && is_unknown(id, *stating.hook, hooks_))
-                        append(text, join({"; no hook has the id '", id, "', which "}), stating, " states");
+                        append(text, join({"; no other ", to_string(when), " hook has the id '", id, "', which "}), stating, " names");
         raise<order_cycle>(text);
     }
     EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n,

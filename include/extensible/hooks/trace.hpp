@@ -89,7 +89,7 @@ public:
         : options_(options), start_(options_.clock.now()), out_(&out), end_(out.tellp()) {
         expect(options_.buffer >= 1, "trace", ".buffer", "at least 1", options_.buffer);
         if (end_ == std::streampos(-1))
-            ext::detail::raise<error>("ext::hooks::trace: a stream was expected that is good and can be positioned in, as of a file");
+            ext::detail::raise<error>("ext::hooks::trace: a stream was expected that is good and seekable, such as that of a file");
         const std::lock_guard lock(mutex_);
         write();
     }

@@ -1,0 +1,9 @@
+// An around hook for any function takes the ext::proceed by reference, also a generic one.
+// expect-first: an around hook with an ext::proceed& as well
+#include <extensible/extensible.hpp>
+
+#ifdef FIXED
+auto hook = ext::around("math.*", [](ext::any_call&, auto& proceed) { proceed(); });
+#else
+auto hook = ext::around("math.*", [](ext::any_call&, auto proceed) { proceed(); });
+#endif

@@ -1,0 +1,11 @@
+// An around hook takes the ext::proceed by reference, also a generic one.
+// expect-first: an around hook must take the call of its function and an ext::proceed by reference, as in
+#include <extensible/extensible.hpp>
+
+inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+
+#ifdef FIXED
+auto hook = twice.around([](auto&, auto& proceed) { proceed(); });
+#else
+auto hook = twice.around([](auto&, auto proceed) { proceed(); });
+#endif
