@@ -165,3 +165,15 @@ TEST_CASE("Callers may share the task of a call") {
     CHECK(*first == "5!");
     CHECK(ask(shared).run() == first);
 }
+
+TEST_CASE("A parameter of an awaited function may refer to a named argument, or to a default of its own type") {
+    using namespace ext::literals;
+    ext::registry registry;
+    ext::extensible fetch{registry, "net.fetch", ext::params("page"_kw, "url"_kw = std::string("a default that is too long to stand in the string")),
+                          [](int page, const std::string& url) -> tasks::lazy<std::string> {
+                              co_return url + std::to_string(page);
+                          }};
+    CHECK(fetch("page"_kw = 1).run() == "a default that is too long to stand in the string1");
+    CHECK(fetch(2, "url"_kw = std::string("a temporary that is too long to stand in the string")).run() ==
+          "a temporary that is too long to stand in the string2");
+}

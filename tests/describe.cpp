@@ -101,9 +101,9 @@ f         start  a                           0  runs   void()
           start  vault       openbao         0  runs
           start  watch (f*)                  0  runs
           end    cache                       0  runs
-f: the start hook 'vault' of openbao names ids that no start hook has: 'cache', 'vualt', 'b', 'vault'
-f: the start hook 'watch' for 'f*' names ids that no start hook has: 'dotenv'
-f: the end hook 'cache' names ids that no end hook has: 'b'
+f: the start hook 'vault' of openbao names ids that no other start hook has: 'cache', 'vualt', 'b', 'vault'
+f: the start hook 'watch' for 'f*' names ids that no other start hook has: 'dotenv'
+f: the end hook 'cache' names ids that no other end hook has: 'b'
 )"));
     ext::hook b = f.on_end([](auto&) {}, {.id = "b"});
     CHECK(registry.functions()[0].hooks[4].unknown_ids.empty());
@@ -136,9 +136,9 @@ TEST_CASE("check_pending() finds hooks that wait for a name that no code has wra
 
     registry.on_start<std::string(std::string_view)>("models.get_apikey", [](auto&) {});
     ext::hook unload = registry.on_start("models.unload", [](ext::any_call&) {});
-    CHECK(pending_in(registry) == pending + "\nmodels.get_apikey: hooks wait for this function, which no code has wrapped: "
+    CHECK(pending_in(registry) == pending + "\nmodels.get_apikey: hooks wait for this function, which no code has wrapped in this registry: "
                                            "did you mean models.get_api_key?"
-                                           "\nmodels.unload: hooks wait for this function, which no code has wrapped");
+                                           "\nmodels.unload: hooks wait for this function, which no code has wrapped in this registry");
     ext::extensible late{registry, "models.get_apikey", [](std::string_view) { return std::string(); }};
     unload.remove();
     CHECK(pending_in(registry).empty());
@@ -153,7 +153,7 @@ TEST_CASE("check_pending() finds ids that are nearly those of other hooks, or th
         for (const char* nearly : {"vualt", "vaul", "vaults", "ault", "Vaukt"}) {
             ext::scoped_hook hook = f.on_start([](auto&) {}, {.id = "dotenv", .after = nearly});
             CHECK(pending_in(registry) == pending + "\nf: the start hook 'dotenv' names '" + nearly +
-                                              "' in its order, which no start hook has: did you mean 'vault'?");
+                                              "', which no other start hook has: did you mean 'vault'?");
         }
     }
     SECTION("and suggests the nearest one, and not the hook's own id") {
@@ -161,20 +161,28 @@ TEST_CASE("check_pending() finds ids that are nearly those of other hooks, or th
         f.on_start([](auto&) {}, {.id = "stage2", .after = "stage1"});
         CHECK(pending_in(registry).empty());
         f.on_start([](auto&) {}, {.after = "vaults"});
-        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'vaults' in its order, which no start hook has: did you mean 'vault'?");
+        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'vaults', which no other start hook has: did you mean 'vault'?");
+    }
+    SECTION("also for the hook to replace") {
+        f.on_start([](auto&) {}, {.id = "vaults", .replace = true});
+        f.on_start([](auto&) {}, {.id = "vault", .replace = true});
+        f.on_start([](auto&) {}, {.id = "close", .replace = true});
+        f.on_start([](auto&) {}, {.id = "what may come later", .replace = true});
+        CHECK(pending_in(registry) == pending + "\nf: the start hook 'vaults' names 'vaults', which no other start hook has: did you mean 'vault'?"
+                                               "\nf: the start hook 'close' names 'close', which no other start hook has: an end hook has it");
     }
     SECTION("if a hook of another phase has it") {
         ext::plugin plugin{registry, "plugin"};
         plugin.on_start(f, [](auto&) {}, {.before = {"close", "dotenv"}});
-        CHECK(pending_in(registry) == pending + "\nf: the start hook of plugin names 'close' in its order, which no start hook has: an end hook has it");
+        CHECK(pending_in(registry) == pending + "\nf: the start hook of plugin names 'close', which no other start hook has: an end hook has it");
     }
     SECTION("not if ids are short: another one is not a misspelling") {
         f.on_start([](auto&) {}, {.id = "aws", .after = {"gcp", "env"}});
         f.on_start([](auto&) {}, {.id = "db"});
         CHECK(pending_in(registry).empty());
         f.on_start([](auto&) {}, {.after = {"dc", "awz"}});
-        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'dc' in its order, which no start hook has: did you mean 'db'?"
-                                               "\nf: the start hook names 'awz' in its order, which no start hook has: did you mean 'aws'?");
+        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'dc', which no other start hook has: did you mean 'db'?"
+                                               "\nf: the start hook names 'awz', which no other start hook has: did you mean 'aws'?");
     }
     SECTION("not if they are further from all others, or under a pattern that matches no function") {
         f.on_start([](auto&) {}, {.after = {"environment", "vaultages"}});

@@ -48,7 +48,8 @@ struct hook_info {
     /// hook_options::replace.
     std::string replaced_by;
 
-    /// The ids in the hook's `before` and `after` that no other hook of its phase has.
+    /// The ids that the hook names, in `before`, in `after` or with `replace`, and that no other hook
+    /// of its phase has.
     std::vector<std::string> unknown_ids;
 
     /// A handle to the hook, which may have been removed in the meantime.
@@ -78,16 +79,16 @@ struct function_info {
 ///
 /// The state of a hook is `runs`, `disabled`, `replaced by ...`, `waits` if no code has wrapped the
 /// function, or `skipped` if only one of hook and function is awaited (see hook_info::suits). After
-/// the table follows a line for each hook whose `before` or `after` names ids that no other hook of
-/// its phase has.
+/// the table follows a line for each hook that names ids which no other hook of its phase has, in
+/// `before`, in `after` or with `replace`.
 EXTENSIBLE_LAZY_FUNCTION std::string describe(const registry& registry);
 
 /// Throws ext::error if hooks wait for a name that is probably misspelt. The text lists all such
 /// faults:
 /// - A hook is registered by an exact name that no code has wrapped.
-/// - A `before` or `after` names an id that no hook of the phase has, although a hook of another
-///   phase has it, or a hook has nearly that id: at most two characters, and at most half of the
-///   id, are inserted, deleted or changed.
+/// - A hook names an id, in `before`, in `after` or with `replace`, that no other hook of the phase
+///   has, although a hook of another phase has it, or a hook has nearly that id: at most two
+///   characters, and at most half of the id, are inserted, deleted or changed.
 ///
 /// Other unknown ids, and patterns that match no function, are not faults, because they may refer
 /// to something that is registered later. Call it at the end of start-up, and in tests. (It is
@@ -106,9 +107,12 @@ EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& 
         other = stand_in->plugin ? join({stand_in->id, " of ", stand_in->plugin->name}) : stand_in->id;
     hook_info info{hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
                    hook.priority, hook.runs(), true, std::move(other), {}, access::make<ext::hook>(ref(&hook))};
-    for (const auto* ids : {&hook.before, &hook.after})
-        for (const std::string& id : *ids)
-            if (is_unknown(id, hook, hooks) && !contains(info.unknown_ids, id)) info.unknown_ids.push_back(id);
+    const auto add_if_unknown = [&](const std::string& id) {
+        if (is_unknown(id, hook, hooks) && !contains(info.unknown_ids, id)) info.unknown_ids.push_back(id);
+    };
+    for (const std::string& id : hook.before) add_if_unknown(id);
+    for (const std::string& id : hook.after) add_if_unknown(id);
+    if (hook.replaces) add_if_unknown(hook.id);
     return info;
 }
 
@@ -162,7 +166,7 @@ EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& fu
     std::string ids;
     for (const std::string& id : hook.unknown_ids) ids += join({ids.empty() ? "'" : ", '", id, "'"});
     if (ids.empty()) return {};
-    return join({function.name, ": the ", text_of(hook.phase, hook.id, hook.pattern, hook.owner), " names ids that no ",
+    return join({function.name, ": the ", text_of(hook.phase, hook.id, hook.pattern, hook.owner), " names ids that no other ",
                  to_string(hook.phase), " hook has: ", ids, "\n"});
 }
 
@@ -249,7 +253,7 @@ EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function
         const std::string_view similar = nearest(id, others);
         if (!same && similar.empty()) continue;
         faults += join({"\n", function.name, ": the ", text_of(stating.phase, stating.id, stating.pattern, stating.owner), " names '", id,
-                        "' in its order, which no ", to_string(stating.phase), " hook has: "});
+                        "', which no other ", to_string(stating.phase), " hook has: "});
         faults += similar.empty() ? join({article(same->phase), to_string(same->phase), " hook has it"})
                                   : join({"did you mean '", similar, "'?"});
     }
@@ -267,7 +271,7 @@ EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
     for (const function_info& function : functions) {
         for (const hook_info& hook : function.hooks) faults += detail::faults_of_ids(function, hook);
         if (function.wrapped || detail::is_pattern(function.name)) continue;
-        faults += detail::join({"\n", function.name, ": hooks wait for this function, which no code has wrapped"});
+        faults += detail::join({"\n", function.name, ": hooks wait for this function, which no code has wrapped in this registry"});
         const std::string_view similar = detail::nearest(function.name, wrapped);
         if (!similar.empty()) faults += detail::join({": did you mean ", similar, "?"});
     }

@@ -79,10 +79,13 @@ using ext::literals::operator""_kw;
 
 export namespace ext::hooks {
 
+#if EXTENSIBLE_EXCEPTIONS
 using ext::hooks::breaker;
 using ext::hooks::breaker_open;
 using ext::hooks::breaker_options;
 using ext::hooks::breaker_state;
+using ext::hooks::to_string;
+#endif
 using ext::hooks::cache;
 using ext::hooks::cache_counts;
 using ext::hooks::cache_options;
@@ -106,7 +109,6 @@ using ext::hooks::spied_call;
 using ext::hooks::spy;
 using ext::hooks::thrown;
 using ext::hooks::time_point;
-using ext::hooks::to_string;
 using ext::hooks::trace;
 using ext::hooks::trace_options;
 using ext::hooks::wait;

@@ -222,7 +222,7 @@ EXTENSIBLE_HIDDEN inline std::unique_ptr<loaded_library> load(shared_library ope
     if (!stamp || !entry)
         raise<error>(join({name, ": it exports no ", entry ? "extensible_plugin_stamp beside its " : "", "extensible_plugin",
                            "; define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both"}));
-    check_stamp(*stamp, name, "the library");
+    check_stamp(*stamp, name, "the library", "the program that loads it");
     set_enabled(hooks, false);
     call_entry(entry, *loaded, name);
     return loaded;

@@ -85,7 +85,7 @@ struct hook_options {
     /// registered first, as long as this hook is registered and enabled.
     ///
     /// If several hooks replace one id, the one registered last runs. Without an `id`, `.replace`
-    /// has no effect. A hook that states neither `priority`, `before` nor `after` takes the place
+    /// throws ext::error. A hook that states neither `priority`, `before` nor `after` takes the place
     /// of the hook with its id and no `.replace`. In a call that skips this hook (`this_thread`,
     /// `times`, `reentrant`), the hook that it replaces runs.
     bool replace = false;

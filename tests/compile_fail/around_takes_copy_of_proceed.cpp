@@ -5,7 +5,7 @@
 inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
 
 #ifdef FIXED
-auto hook = twice.around([](auto&, auto& proceed) { proceed(); });
+auto hook = twice.around([](auto& call, auto& proceed) { proceed(), call.result = 7; });
 #else
-auto hook = twice.around([](auto&, auto proceed) { proceed(); });
+auto hook = twice.around([](auto& call, auto proceed) { proceed(), call.result = 7; });
 #endif

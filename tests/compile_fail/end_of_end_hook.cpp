@@ -1,5 +1,5 @@
-// Only a start hook returns the end of its call.
-// expect-first: a hook must return nothing; a start hook may return the end of its call
+// Only a start hook returns a finisher.
+// expect-first: a hook must return nothing: to skip the function, set call.result. A start hook may return a finisher
 #include <extensible/extensible.hpp>
 
 #ifdef FIXED

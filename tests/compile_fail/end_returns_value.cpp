@@ -1,5 +1,5 @@
-// The end that a start hook returns, returns nothing.
-// expect-first: the end that a start hook returns must return nothing
+// A finisher returns nothing.
+// expect-first: the finisher that a start hook returns must return nothing
 #include <extensible/extensible.hpp>
 
 ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};

@@ -1,5 +1,5 @@
-// A hook returns nothing, or the end of its call.
-// expect-first: a hook must return nothing; a start hook may return the end of its call
+// A hook returns nothing, or a finisher.
+// expect-first: a hook must return nothing: to skip the function, set call.result. A start hook may return a finisher
 #include <extensible/extensible.hpp>
 
 ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};

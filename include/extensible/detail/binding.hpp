@@ -3,9 +3,11 @@
 // Which argument is meant for which parameter? Binds positional and named arguments at compile time as Python binds them
 // at run time: positional first, then by name, then the default; what is left goes to the kwargs.
 
+#include <extensible/detail/awaitable.hpp>
 #include <extensible/detail/signature.hpp>
 #include <extensible/kwargs.hpp>
 #include <extensible/params.hpp>
+#include <extensible/result.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -109,6 +111,28 @@ class binding {
         return converts;
     }
 
+    // An awaited function runs when the call has returned, and with it a temporary that was made here for a reference.
+    template <std::size_t Index>
+    static consteval bool outlives_the_call() {
+        using argument = decltype(pick<Index>(std::declval<const Parameters&>(), std::declval<std::tuple<Given...>&>()));
+        // As an lvalue: a temporary of the caller lives until the call has been awaited.
+        constexpr bool outlives = binds_directly<std::remove_reference_t<argument>&, typename function::template parameter_type<Index>>;
+        if constexpr (Index < Parameters::count)
+            static_assert(detail::parameter_called<parameter_at<Index>::name>::template is<outlives>,
+                          "ext: this parameter of an awaited function would refer to a temporary that is gone when the function runs; "
+                          "take it by value");
+        else
+            static_assert(outlives, "ext: a parameter of an awaited function would refer to a temporary that is gone when the function "
+                                    "runs; take it by value");
+        return outlives;
+    }
+    template <std::size_t... Parameter>
+    static consteval bool arguments_outlive_the_call(std::index_sequence<Parameter...>) {
+        constexpr bool kwargs_outlive = function::takes_no_reference_to_kwargs;
+        static_assert(kwargs_outlive, "ext: the ext::kwargs of an awaited function would be gone when the function runs; take them by value");
+        return (outlives_the_call<Parameter>() && ... && kwargs_outlive);
+    }
+
     template <std::size_t Index>
     static consteval bool keyword_is_fine() {
         using argument = std::remove_cvref_t<std::tuple_element_t<Index, std::tuple<Given...>>>;
@@ -143,7 +167,11 @@ class binding {
 
 public:
     /// Whether the arguments fit; where they do not, the compiler has said why.
-    static constexpr bool fits = arguments_fit(function::parameters, std::make_index_sequence<given_count>());
+    static constexpr bool fits = [] {
+        if constexpr (!arguments_fit(function::parameters, std::make_index_sequence<given_count>())) return false;
+        else if constexpr (coroutine_type<typename function::result>) return arguments_outlive_the_call(function::parameters);
+        else return true;
+    }();
 
     /// Calls `call` with one argument for each parameter, and the named ones left over where the function takes them.
     template <class Call>

@@ -122,6 +122,14 @@ constexpr bool takes_reference<hook_invocation<Hook, Call, Proceed>> =
     (is_not_ambiguous<Hook, lvalue, lvalue> != is_not_ambiguous<Hook, lvalue, rvalue> ||
      is_not_ambiguous<Hook, rvalue, lvalue> != is_not_ambiguous<Hook, rvalue, rvalue>);
 
+// A hook [](auto&, auto proceed) could be called neither with the function's call nor with an ext::any_call. Clang would look at its body
+// with both, and report what it finds there.
+template <class Hook>
+constexpr bool takes_proceed_by_value = false;
+template <class Hook>
+    requires is_generic<Hook>
+constexpr bool takes_proceed_by_value<Hook> = !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
+
 // ---- The code of a hook ---------------------------------------------------------------------------------------------
 
 // A start hook that returns the end of its call. An empty one, as of a std::function, is none.
@@ -203,11 +211,11 @@ ext::hook register_plain(const hook_place& place, const type_identity* signature
     } else {
         using end = hook_invocation<std::decay_t<Result>, decltype(Call::from(nullptr))>;
         constexpr bool is_end = When == phase::start && (takes_reference<end> || end::fits);
-        static_assert(is_end, "ext: a hook must return nothing; a start hook may return the end of its call, which can be called "
-                              "with the call, and a hook of a function that is awaited may return an awaitable");
+        static_assert(is_end, "ext: a hook must return nothing: to skip the function, set call.result. A start hook may return a "
+                              "finisher, which can be called with the call, and a hook of an awaited function an awaitable");
         if constexpr (is_end && end::fits) {
             static_assert(std::is_void_v<typename end::type>,
-                          "ext: the end that a start hook returns must return nothing, it is not awaited either");
+                          "ext: the finisher that a start hook returns must return nothing, and is not awaited");
             erased_hook erased = erase(&run_start<Call, stored>, &run_guarded, std::forward<Hook>(hook));
             erased.takes_record = erased.returns_end = true;
             return register_erased(place, When, erased, signature, nullptr, options);
@@ -260,6 +268,10 @@ ext::hook register_suitable(const hook_place& place, const type_identity* signat
     }
 }
 
+// Whether the hook takes what an around hook takes.
+template <class Hook, class Call, class R>
+constexpr bool is_around_hook_for = hook_result<phase::around, Hook, Call, proceed_for<R>>::fits;
+
 template <class Signature>
 struct result_type_of;
 template <class R, class... A>
@@ -279,6 +291,7 @@ ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_option
     // A generic hook that does not take the call takes no ext::any_call either, except around: [](ext::any_call& call, auto& proceed).
     constexpr bool takes_any_call = [] {
         if constexpr (takes_the_call || (is_generic<std::decay_t<Hook>> && When != phase::around)) return false;
+        else if constexpr (takes_proceed_by_value<std::decay_t<Hook>>) return false;
         else return takes_reference<with_any_call> || with_any_call::fits;
     }();
     if constexpr (takes_the_call) {
@@ -293,7 +306,10 @@ ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_option
                       "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) { ... } "
                       "with exactly the function's signature");
     } else {
-        static_assert(takes_any_call,
+        constexpr bool is_around_hook = is_around_hook_for<std::decay_t<Hook>, typed, R> || is_around_hook_for<std::decay_t<Hook>, any, R>;
+        static_assert(!is_around_hook,
+                      "ext: this hook takes the call and an ext::proceed, so it is an around hook: register it with around()");
+        static_assert(takes_any_call || is_around_hook,
                       "ext: a hook must take the call of its function by reference, as in [](auto& call) { ... } or "
                       "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
     }
@@ -307,8 +323,9 @@ ext::hook register_any(const hook_place& place, Hook&& hook, const hook_options&
     using given = hook_result<When, std::decay_t<Hook>, any, ext::proceed>;
     constexpr bool takes_the_call = takes_reference<given> || given::fits;
     if constexpr (!given::fits) {
-        static_assert(takes_the_call, "ext: a hook for any function must be callable with an ext::any_call&, and an around "
-                                                 "hook with an ext::proceed& as well");
+        static_assert(takes_the_call,
+                      "ext: a hook for any function must be callable with an ext::any_call&, and an around hook with an ext::proceed& "
+                      "as well");
         return {};
     } else if constexpr (awaitable<typename given::type>) {
         using result = typename given::type;

@@ -32,6 +32,7 @@ struct shape;
 
 template <class R, class... A>
 struct shape<R(A...)> {
+    using result = R;
     template <std::size_t Index>
     using parameter_type = std::tuple_element_t<Index, std::tuple<A...>>;
 
@@ -48,6 +49,7 @@ private:
 
 public:
     static constexpr bool takes_kwargs = ends_with_kwargs();
+    static constexpr bool takes_no_reference_to_kwargs = (!std::same_as<A, const kwargs&> && ...);
     static constexpr auto parameters = std::make_index_sequence<count - (takes_kwargs ? 1 : 0)>{};
     using args = decltype(args_of(parameters));
 };

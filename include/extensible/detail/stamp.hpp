@@ -74,8 +74,8 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
 }
 
 /// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text
-/// begins with `where`, and names both sides: this module, and `whose`.
-EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose);
+/// begins with `where`, and names both sides: `whose` stamp the other one is, and this module as `mine`.
+EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose, std::string_view mine);
 
 EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
     : stamp(make_stamp()), counted(initial_references), domain(&shared) {
@@ -86,18 +86,18 @@ EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shar
 
 #if EXTENSIBLE_BODIES
 
-void check_stamp(const stamp& other, std::string_view where, std::string_view whose) {
-    static constexpr stamp own = make_stamp();
-    const std::string_view mine = own.text;
+void check_stamp(const stamp& other, std::string_view where, std::string_view whose, std::string_view mine) {
+    static constexpr stamp made = make_stamp();
+    const std::string_view own = made.text;
     std::string_view its(other.text, sizeof other.text);
     its = its.substr(0, its.find('\0'));
-    if (mine.substr(0, mine.find(';')) == its.substr(0, its.find(';'))) return;
+    if (own.substr(0, own.find(';')) == its.substr(0, its.find(';'))) return;
     raise<incompatible_module>(
-        join({where, ": this module was compiled with ", mine, "; ", whose, " with ", its, "; compile both alike"}));
+        join({where, ": ", whose, " was compiled with ", its, "; ", mine, " with ", own, "; compile both alike"}));
 }
 
 EXTENSIBLE_CALL_FUNCTION registry_record& registry_record::checked() {
-    check_stamp(*this, "ext", "the module of the registry");
+    check_stamp(*this, "ext", "the module of the registry", "this module");
     return *this;
 }
 

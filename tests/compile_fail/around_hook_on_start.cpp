@@ -1,0 +1,13 @@
+// An around hook that is registered as a start hook or an end hook is told from a hook with wrong parameters.
+// expect-first: this hook takes the call and an ext::proceed, so it is an around hook: register it with around\(\)
+#include <extensible/extensible.hpp>
+
+#include <extensible/hooks/retry.hpp>
+
+inline ext::extensible twice{"math.twice", [](int x) { return 2 * x; }};
+
+#ifdef FIXED
+auto hook = twice.around(ext::hooks::retry());
+#else
+auto hook = twice.on_start(ext::hooks::retry());
+#endif
