@@ -64,7 +64,7 @@ void end_in_any_order(unsigned seed) {
     for (int i = 0; i < count; ++i) {
         all.push_back(std::make_unique<one>());
         one& o = *all.back();
-        o.function = std::make_unique<ext::extensible<int(int)>>(registry, "f" + std::to_string(i), [&o](int x) {
+        o.function = std::make_unique<ext::extensible<int(int)>>(registry, std::to_string(i), [&o](int x) {
             o.runs->suspend();
             return x;
         });

@@ -83,13 +83,18 @@ struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
     thread_hazards& operator=(const thread_hazards&) = delete;
     static void destroy(thread_hazards* thread) noexcept;  // no destructor: one of them is never destroyed
 
-    /// A free slot for a call that begins. May throw std::bad_alloc. `called` is the function that is called; null: the library
-    /// itself needs the slot. If the thread has EXTENSIBLE_MAX_NESTING slots in use, a call throws error.
-    hazard_slot& take_slot(const site* called) {
+    /// A free slot for a call that begins. May throw std::bad_alloc.
+    hazard_slot& take_slot() {
         // Relaxed: this thread has written it.
         if (own_slots[0].held.load(std::memory_order_relaxed) == 0) return own_slots[0];
-        if (!free) [[unlikely]] grow(called);
+        if (!free) [[unlikely]] grow();
         return *std::exchange(free, free->next_free);
+    }
+
+    /// Throws error if the thread has EXTENSIBLE_MAX_NESTING slots in use. Then it must not begin a call of this function.
+    void check_nesting(const site& called) const {
+        if (slots_made >= EXTENSIBLE_MAX_NESTING && !free && own_slots[0].held.load(std::memory_order_relaxed) != 0) [[unlikely]]
+            throw_if_nested_too_deeply(called);
     }
 
     /// After a call has cleared the slot. Relaxed: the flag is set for good.
@@ -101,7 +106,8 @@ struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
     bool is_in_call() const noexcept;
 
 private:
-    void grow(const site* called);
+    static void throw_if_nested_too_deeply(const site& called);
+    void grow();
     void adopt(hazard_slot* added, std::size_t count) noexcept;
 };
 
@@ -252,8 +258,9 @@ EXTENSIBLE_ALWAYS_INLINE inline hazard_guard::hazard_guard(const site& from) {
     slot_ = &thread.own_slots[0];
     // Acquire, and before the second look at the hooks: a call that finds the domain here again after a step, which has then been
     // made in this site, finds the new hooks. Pairs with the store in change::commit(). Relaxed: this thread has written it.
+    // One condition, so that the compiler keeps the likely path in line.
     if (from.quick_domain.load(std::memory_order_acquire) != thread.quick_domain ||
-        slot_->held.load(std::memory_order_relaxed) != 0 || !(list_ = hold_quickly(*slot_, from))) [[unlikely]] {
+        slot_->held.load(std::memory_order_relaxed) != 0 || !(list_ = hold_quickly(*slot_, from))) [[unlikely]] {  // NOLINT
         // Given as one pointer: an object that is filled by another function would be kept in memory.
         slot_ = &hold_further(from);
         list_ = slot_->list();
@@ -303,7 +310,7 @@ public:
     class on_this_thread {
     public:
         /// May throw std::bad_alloc, as hazard_guard; or does without where there is no memory.
-        EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held) : slot_(&held.domain().this_thread().take_slot(nullptr)) {
+        EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held) : slot_(&held.domain().this_thread().take_slot()) {
             // Release: as in hazard_guard. That it is seen late does no harm: the count holds the list.
             slot_->held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, std::memory_order_release);
         }
@@ -344,7 +351,8 @@ constinit immortal<hazard_domain> hazards_storage{&hazards_of_this_thread};
 EXTENSIBLE_CALL_FUNCTION hazard_slot& hazard_guard::hold_further(const site& from) {
     thread_hazards* thread = this_thread_hazards::get();
     if (thread->domain != from.registry->domain) thread = &from.registry->domain->this_thread();
-    hazard_slot& slot = thread->take_slot(&from);
+    thread->check_nesting(from);
+    hazard_slot& slot = thread->take_slot();
     const bool quickly = from.quick_domain.load(std::memory_order_acquire) == thread->quick_domain;  // as in the constructor
     if (!quickly || !hold_quickly(slot, from)) hold_slowly(slot, from);
     // A list that is not held after all may have been found here. This call looks after it when it leaves, because no foreign code
@@ -412,20 +420,19 @@ EXTENSIBLE_FUNCTION bool thread_hazards::is_in_call() const noexcept {
     return false;
 }
 
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_nested_too_deeply(std::string_view function) {
-    raise<error>(join({function, ": calls with hooks are nested " EXTENSIBLE_TEXT(EXTENSIBLE_MAX_NESTING) " deep on this thread. Does "
-                                 "a hook call its own function? Then register it with .reentrant = false. For a function that calls "
-                                 "itself this often, define EXTENSIBLE_MAX_NESTING"}));
+EXTENSIBLE_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const site& called) {
+    if (!called.type) return;  // the handlers of a registry
+    raise<error>(join({called.function->name,
+                       ": calls with hooks are nested " EXTENSIBLE_TEXT(EXTENSIBLE_MAX_NESTING) " deep on this thread. Does "
+                       "a hook call its own function? Then register it with .reentrant = false. For a function that calls "
+                       "itself this often, define EXTENSIBLE_MAX_NESTING"}));
 }
 
 // More slots, after the last one.
-EXTENSIBLE_FUNCTION void thread_hazards::grow(const site* called) {
+EXTENSIBLE_FUNCTION void thread_hazards::grow() {
     static_assert(EXTENSIBLE_MAX_NESTING >= first_slots, "EXTENSIBLE_MAX_NESTING must be at least 7");
     std::size_t count = further_slots;
-    if (called && called->type) {  // not the handlers of a registry
-        if (slots_made >= EXTENSIBLE_MAX_NESTING) throw_nested_too_deeply(called->function->name);
-        if (EXTENSIBLE_MAX_NESTING - slots_made < count) count = EXTENSIBLE_MAX_NESTING - slots_made;
-    }
+    if (slots_made < EXTENSIBLE_MAX_NESTING && EXTENSIBLE_MAX_NESTING - slots_made < count) count = EXTENSIBLE_MAX_NESTING - slots_made;
     adopt(new hazard_slot[count], count);
 }
 
@@ -737,7 +744,8 @@ EXTENSIBLE_FUNCTION bool hazard_domain::any_user(const hook_list& list, const wa
             const bool is_counted = (held & hazard_slot::counted) != 0;
             // The slots of all that hold a retired list have been flagged since. Others will find that they do not hold it.
             if (!is_counted && !(slot.attention.load(std::memory_order_seq_cst) & hazard_slot::notify)) return false;
-            ++holding, counted += is_counted;
+            ++holding;
+            counted += is_counted;
             return slot.thread->owner != waiting.thread && matches(slot.thread->owner);
         })) return true;
     const std::size_t calls = list.calls.load(std::memory_order_seq_cst);  // after the slots, as in sort_retired()

@@ -290,6 +290,7 @@ ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_option
     constexpr bool takes_the_call = takes_reference<with_call> || with_call::fits;
     // A generic hook that does not take the call takes no ext::any_call either, except around: [](ext::any_call& call, auto& proceed).
     constexpr bool takes_any_call = [] {
+        // NOLINTNEXTLINE(bugprone-branch-clone): the second is asked for few hooks
         if constexpr (takes_the_call || (is_generic<std::decay_t<Hook>> && When != phase::around)) return false;
         else if constexpr (takes_proceed_by_value<std::decay_t<Hook>>) return false;
         else return takes_reference<with_any_call> || with_any_call::fits;

@@ -67,8 +67,8 @@ using last_running_hook = thread_pointer<running_hook, no_running_hook>;
 
 class EXTENSIBLE_HIDDEN running_hook::scope {
 public:
-    explicit scope(const hook_record* hook) noexcept : running_{hook, last_running_hook::get()} {  // null: none
-        if (hook) last_running_hook::set(&running_);
+    explicit scope(const hook_record* runs) noexcept : running_{runs, last_running_hook::get()} {  // null: none
+        if (runs) last_running_hook::set(&running_);
     }
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
@@ -136,9 +136,11 @@ EXTENSIBLE_FUNCTION bool is_refusal() noexcept {
     } catch (const refusal&) {
         return true;
     } catch (...) {
+        return false;
     }
-#endif
+#else
     return false;
+#endif
 }
 
 bool keep_or_isolate(call_fields& call, const hook_record& hook) {

@@ -381,7 +381,7 @@ struct hook_list {
     /// Makes a list. Its hooks are added in running order. There is room for this many entries and candidates of entries.
     class EXTENSIBLE_HIDDEN writer {
     public:
-        writer(function_record& function, std::size_t entries, std::size_t candidates, bool watched);
+        writer(function_record& of, std::size_t entries, std::size_t candidates, bool is_watched);
 
         /// Adds the next hook. If it returns true, add its candidates, the hook itself first, and call
         /// end_candidates().
@@ -496,10 +496,10 @@ void function_table::clear() noexcept {
     for_each([this](function_record& function) { erase(function); });
 }
 
-EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& function, std::size_t entries, std::size_t candidates, bool watched) {
+EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates, bool is_watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     void* const memory = ::operator new(sizeof(hook_list) + (entries + phase_count + candidates) * sizeof(hook_entry));
-    list_ = new (memory) hook_list(function, watched);
+    list_ = new (memory) hook_list(of, is_watched);
     entry_ = reinterpret_cast<hook_entry*>(list_ + 1);
     candidate_ = entry_ + entries + phase_count;
 }

@@ -344,7 +344,10 @@ void awaited_end_hooks::run_abandoned() {
     };
     if (call_.exception) {
         const hook_record* nearest = next_->record;  // without a next one, the last one
-        if (!nearest) held_.list()->any_of([&](const hook_record& hook) { return nearest = &hook, false; });
+        if (!nearest) held_.list()->any_of([&](const hook_record& hook) {
+            nearest = &hook;
+            return false;
+        });
         displace_exception(call_, *nearest);
     }
 #if EXTENSIBLE_EXCEPTIONS
