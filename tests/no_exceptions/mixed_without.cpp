@@ -20,8 +20,8 @@ int calls_without_exceptions() {
 void use_default_registry_without_exceptions() {
     ext::on_error([](const ext::error& error) {
         const std::string_view text = error.what();
-        const std::size_t other = text.find("; the module of the registry with ");
-        const bool names_both = text.find("_no_exceptions,") < other && other < text.size();
+        const std::size_t own = text.find("; this module with ");
+        const bool names_both = own < text.size() && text.find("_no_exceptions,", own) < text.size();
         std::_Exit(names_both ? 0 : 2);
     });
     ext::on_start("twice", [](ext::any_call&) {});
