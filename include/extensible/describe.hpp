@@ -161,7 +161,7 @@ EXTENSIBLE_LAZY_FUNCTION std::string_view nearest(std::string_view text, const s
     return found;
 }
 
-// A line about the ids that a hook names and no hook has. Empty if there are none.
+// A line about the ids that a hook names and no other hook has. Empty if there are none.
 EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& function, const hook_info& hook) {
     std::string ids;
     for (const std::string& id : hook.unknown_ids) ids += join({ids.empty() ? "'" : ", '", id, "'"});
@@ -240,7 +240,7 @@ EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
 
 namespace detail {
 
-// The faults in the ids that a hook names in its order, as text. Empty if there are none.
+// The faults in the ids that a hook names, as text. Empty if there are none.
 EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function, const hook_info& stating) {
     std::string faults;
     for (const std::string& id : stating.unknown_ids) {

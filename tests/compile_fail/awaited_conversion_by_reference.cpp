@@ -1,5 +1,5 @@
-// Nor to what an argument beside a named one is converted to.
-// expect-first: this parameter of an awaited function would refer to a temporary that is gone when the function runs; take it by value
+// A parameter without a name, of an awaited function, cannot refer to what its argument is converted to.
+// expect-first: a parameter of an awaited function would refer to a temporary that is gone when the function runs; take it by value
 #include "../tasks.hpp"
 
 #include <extensible/extensible.hpp>
@@ -8,11 +8,9 @@
 
 using namespace ext::literals;
 
+inline ext::extensible fetch{"net.fetch", [](const std::string& url, ext::kwargs) -> tasks::lazy<std::size_t> { co_return url.size(); }};
 #ifdef FIXED
-using text = std::string;
+std::size_t size = fetch(std::string("example.org"), "proxy"_kw = "local").run();
 #else
-using text = const std::string&;
+std::size_t size = fetch("example.org", "proxy"_kw = "local").run();
 #endif
-
-inline ext::extensible fetch{"net.fetch", ext::params("url"_kw, "page"_kw), [](text, int page) -> tasks::lazy<int> { co_return page; }};
-int page = fetch("example.org", "page"_kw = 1).run();

@@ -14,23 +14,13 @@
 # classes in `detail`. It does not check what the page says of a name.
 
 cmake_minimum_required(VERSION 3.21)
+include(${CMAKE_CURRENT_LIST_DIR}/read_text.cmake)
 
 # need(<name> <code> <how to report the name if it is not a word of the code>)
 function(need name code report)
     if(NOT code MATCHES "(^|[^A-Za-z0-9_])${name}($|[^A-Za-z0-9_])")
         set_property(GLOBAL APPEND PROPERTY missing "${report}")
     endif()
-endfunction()
-
-# The text of a file, without attributes, and without the characters that have a meaning in lists of CMake.
-function(read_text result file)
-    file(READ ${file} text)
-    string(REPLACE "\r" "" text "${text}")
-    string(REGEX REPLACE "\\[\\[[^]\n]*\\]\\] ?" "" text "${text}")
-    string(REPLACE "[" "(" text "${text}")
-    string(REPLACE "]" ")" text "${text}")
-    string(REPLACE ";" "@" text "${text}")
-    set(${result} "${text}" PARENT_SCOPE)
 endfunction()
 
 # All that stands between backticks, without fenced blocks.
@@ -89,6 +79,7 @@ foreach(header IN LISTS headers)
 
     # The name of a member stands before the first = ( { or ; of its line. Other text that may have these is removed first.
     string(REGEX REPLACE " *//[^\n]*|EXTENSIBLE_[A-Z_]+ +" "" text "${text}")
+    string(REGEX REPLACE "[(][(][^()\n]*([(][^()\n]*[)])?[^()\n]*[)][)] ?" "" text "${text}")  # attributes
     string(REGEX REPLACE "decltype\\([^()\n]*\\)" "auto" text "${text}")
     foreach(depth RANGE 3)
         string(REGEX REPLACE "<[^<>\n]*>" "" text "${text}")  # template arguments, those inside first

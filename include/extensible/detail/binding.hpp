@@ -103,9 +103,11 @@ class binding {
         }
     }
     template <std::size_t Index>
+    using argument_at = decltype(pick<Index>(std::declval<const Parameters&>(), std::declval<std::tuple<Given...>&>()));
+
+    template <std::size_t Index>
     static consteval bool argument_converts() {
-        using argument = decltype(pick<Index>(std::declval<const Parameters&>(), std::declval<std::tuple<Given...>&>()));
-        constexpr bool converts = std::is_convertible_v<argument, typename function::template parameter_type<Index>>;
+        constexpr bool converts = std::is_convertible_v<argument_at<Index>, typename function::template parameter_type<Index>>;
         static_assert(detail::parameter_called<parameter_at<Index>::name>::template is<converts>,
                       "ext: the argument or default for this parameter cannot be converted to its type");
         return converts;
@@ -114,23 +116,23 @@ class binding {
     // An awaited function runs when the call has returned, and with it a temporary that was made here for a reference.
     template <std::size_t Index>
     static consteval bool outlives_the_call() {
-        using argument = decltype(pick<Index>(std::declval<const Parameters&>(), std::declval<std::tuple<Given...>&>()));
         // As an lvalue: a temporary of the caller lives until the call has been awaited.
-        constexpr bool outlives = binds_directly<std::remove_reference_t<argument>&, typename function::template parameter_type<Index>>;
+        using argument = std::remove_reference_t<argument_at<Index>>&;
+        constexpr bool outlives = binds_directly<argument, typename function::template parameter_type<Index>>;
         if constexpr (Index < Parameters::count)
             static_assert(detail::parameter_called<parameter_at<Index>::name>::template is<outlives>,
-                          "ext: this parameter of an awaited function would refer to a temporary that is gone when the function runs; "
-                          "take it by value");
+                          "ext: this parameter of an awaited function would refer to a temporary that is gone when the "
+                          "function runs; take it by value");
         else
-            static_assert(outlives, "ext: a parameter of an awaited function would refer to a temporary that is gone when the function "
-                                    "runs; take it by value");
+            static_assert(outlives, "ext: a parameter of an awaited function would refer to a temporary that is gone when "
+                                    "the function runs; take it by value");
         return outlives;
     }
     template <std::size_t... Parameter>
     static consteval bool arguments_outlive_the_call(std::index_sequence<Parameter...>) {
-        constexpr bool kwargs_outlive = function::takes_no_reference_to_kwargs;
-        static_assert(kwargs_outlive, "ext: the ext::kwargs of an awaited function would be gone when the function runs; take them by value");
-        return (outlives_the_call<Parameter>() && ... && kwargs_outlive);
+        static_assert(!function::takes_kwargs_by_reference,
+                      "ext: the ext::kwargs of an awaited function would be gone when the function runs; take them by value");
+        return (outlives_the_call<Parameter>() && ... && !function::takes_kwargs_by_reference);
     }
 
     template <std::size_t Index>

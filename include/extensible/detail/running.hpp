@@ -269,7 +269,8 @@ private:
 awaited_run::awaited_run(hook_record& hook, call_fields& call, const counting_guard& held)
     : held_(held), watch_(hook, hook.when, call) {}
 
-awaited_run::~awaited_run() {
+// A call of monitors never throws error: only calls of functions have a limit of nesting.
+awaited_run::~awaited_run() {  // NOLINT(bugprone-exception-escape)
     if (!watch_) return;
     const counting_guard::on_this_thread here(held_, std::nothrow);
     watch_.tell(ending_);

@@ -49,7 +49,7 @@ private:
 
 public:
     static constexpr bool takes_kwargs = ends_with_kwargs();
-    static constexpr bool takes_no_reference_to_kwargs = (!std::same_as<A, const kwargs&> && ...);
+    static constexpr bool takes_kwargs_by_reference = (std::same_as<A, const kwargs&> || ...);
     static constexpr auto parameters = std::make_index_sequence<count - (takes_kwargs ? 1 : 0)>{};
     using args = decltype(args_of(parameters));
 };
