@@ -5,7 +5,7 @@
 
 namespace {
 
-// The default registry is the program's, where the program includes the library too.
+// If the program includes extensible too, the default registry is the program's.
 ext::registry own_registry;
 ext::extensible of_own_registry{own_registry, "benchmark.of_own_registry", [](int x) { return plain(x); }};
 ext::extensible of_program_registry{"benchmark.of_program_registry", [](int x) { return plain(x); }};

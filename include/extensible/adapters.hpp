@@ -77,8 +77,8 @@ void show_to(Function& function, ext::call<Signature>& call) {
 
 }  // namespace detail
 
-/// Returns a start hook that calls `function` with the arguments, instead of the wrapped function,
-/// and sets its value as the result.
+/// Returns a start hook that calls `function` with the arguments of the call, and sets what it
+/// returns as the result. The wrapped function is then not called.
 ///
 ///     search.on_start(ext::instead(search_v2));
 ///
@@ -93,8 +93,9 @@ auto instead(Function function) {
 ///
 ///     search.on_end(ext::filter_result([](std::string found) { return found + "!"; }));
 ///
-/// If `function` throws, the result remains as it was. This does not hold for a result that cannot
-/// be copied: it was moved into `function`, so the call fails, even if the hook is isolated.
+/// If `function` throws, the call fails with that exception. If the hook is isolated, the call
+/// keeps its result instead, unless the result cannot be copied: then it was moved into `function`,
+/// and the call fails all the same.
 ///
 /// `function` is copied or moved into the hook. Several threads may call it at the same time.
 template <class Function>

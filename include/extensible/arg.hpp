@@ -35,10 +35,11 @@ inline constexpr bool is_arg<arg<T>> = true;
 
 /// One argument of a call, for a parameter of type T.
 ///
-/// `*arg` reads the argument in place, without a copy. `arg = value` replaces it: if T is `P&`,
-/// this assigns to the caller's object; otherwise the call owns the new value until its last end
-/// hook and finisher have run. An arg cannot be copied: bind it by reference. It belongs to one
-/// call; the lifetime and the thread rules of ext::call hold.
+/// `*arg` reads the argument in place, without a copy. `arg = value` replaces it: if T is a
+/// reference to non-const, such as `std::string&`, this assigns to the caller's object; otherwise
+/// the call owns the new value until its last end hook and finisher (see extensible::on_start())
+/// have run. An arg cannot be copied: bind it by reference. It belongs to one call; the lifetime
+/// and the thread rules of ext::call hold.
 ///
 ///     auto& [service] = call.args;  // in a hook
 ///     if (*service == "claude") service = "anthropic";
@@ -77,10 +78,12 @@ public:
 
     /// Replaces the argument by `value`, for later hooks and for the function.
     ///
-    /// If T is `P&`, assigns `value` to the caller's object. Otherwise copies or moves it into the
-    /// call; an object of a derived class is not sliced. If T is a std::string_view, the call
-    /// copies the characters, so `value` may be a temporary. If T is another view or a pointer, the
-    /// call keeps the object from which the T is made, but does not own what a pointer points to.
+    /// If T is a reference to non-const, assigns `value` to the caller's object. Otherwise copies
+    /// or moves it into the call; an object of a derived class is not sliced. If T is a
+    /// std::string_view, the call copies the characters, so `value` may be a temporary. If T is
+    /// another view, such as a std::span, the call keeps the object from which the T is made,
+    /// unless that object is trivially copyable, such as a std::array. The call does not own what a
+    /// pointer points to.
     template <class U = std::remove_cv_t<object>>
         requires(is_replaceable &&
                  (std::convertible_to<U &&, std::remove_cv_t<object>> || std::derived_from<std::remove_cvref_t<U>, object>))

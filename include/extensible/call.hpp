@@ -78,15 +78,16 @@ protected:
 /// R(A...).
 ///
 /// The members are `name`, `args`, `arg<I>()`, `kwargs`, `result`, `exception` and `original_ran`.
-/// A hook may read all of them, and change the arguments, the result and the exception.
+/// A hook may read all of them, and change the arguments, `kwargs`, the result and the exception.
 ///
 ///     get_api_key.on_start([](ext::call<std::string(std::string_view)>& call) {
 ///         if (*call.arg<0>() == "test") call.result = "sk-test";  // the function is not called
 ///     });
 ///
-/// A call lives on the stack of the calling thread, or in the coroutine of an awaited call, until
-/// its last end hook and finisher have run. It cannot be copied: take it by reference. It is not
-/// thread-safe: use it only on the thread of the hook, and only while the hook runs.
+/// A call lives on the stack of the calling thread (or in the coroutine, if the function returns an
+/// awaitable) until its last end hook and finisher (see extensible::on_start()) have run. It cannot
+/// be copied: take it by reference. It is not thread-safe: use it only on the thread of the hook,
+/// and only while the hook runs.
 template <class Signature>
 struct call;
 
@@ -105,14 +106,15 @@ struct call<R(A...)> : detail::call_fields {
     using signature = R(A...);
 
     /// The arguments: a std::tuple with an ext::arg<A> for each parameter, except a trailing
-    /// ext::kwargs. Name them with `auto& [service] = call.args;`. End hooks see the arguments with
-    /// which the function was called, after the changes of the start hooks.
+    /// ext::kwargs. Name them with `auto& [service] = call.args;`. End hooks see the arguments as
+    /// the start hooks and around hooks left them. An argument that cannot be copied has been moved
+    /// into the function.
     typename detail::shape<signature>::args args;
 
     /// The result of the call, or empty; it is used like a std::optional<R>. If it is set when all
-    /// start hooks have run, the around hooks and the function are skipped. Afterwards it holds
-    /// what the function returned, or is empty if the function threw. If the function returns an
-    /// awaitable, it holds what `co_await` yields.
+    /// start hooks have run, the around hooks and the function are skipped. After the function has
+    /// run, it holds what the function returned, or is empty if the function threw. If the function
+    /// returns an awaitable, it holds what `co_await` yields.
     ext::result<detail::outcome_of<R>> result;
 
     /// Returns the argument with this index, counted from 0, as an ext::arg. In a generic hook,

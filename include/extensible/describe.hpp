@@ -48,8 +48,8 @@ struct hook_info {
     /// hook_options::replace.
     std::string replaced_by;
 
-    /// The ids that the hook names, in `before`, in `after` or with `replace`, and that no other hook
-    /// of its phase has.
+    /// The ids that the hook names in `before`, in `after` or with `replace`, and that no other
+    /// hook of its phase has.
     std::vector<std::string> unknown_ids;
 
     /// A handle to the hook, which may have been removed in the meantime.
@@ -78,9 +78,9 @@ struct function_info {
 ///     std::cout << ext::describe(ext::default_registry());
 ///
 /// The state of a hook is `runs`, `disabled`, `replaced by ...`, `waits` if no code has wrapped the
-/// function, or `skipped` if only one of hook and function is awaited (see hook_info::suits). After
-/// the table follows a line for each hook that names ids which no other hook of its phase has, in
-/// `before`, in `after` or with `replace`.
+/// function, or `skipped` if the hook cannot run in its calls (see hook_info::suits). A function
+/// without hooks has one line with the state `no hooks`. Below the table, there is a line for each
+/// hook that names unknown ids (see hook_info::unknown_ids).
 EXTENSIBLE_LAZY_FUNCTION std::string describe(const registry& registry);
 
 /// Throws ext::error if hooks wait for a name that is probably misspelt. The text lists all such

@@ -29,7 +29,8 @@ public:
 };
 
 /// Thrown if the signature of a hook, or of a second wrapper with the same name, is not that of the
-/// function. The text names both signatures.
+/// function. The text names both signatures. Also thrown if a hook sets an argument or the result
+/// through an ext::any_call with a value of another type.
 class EXTENSIBLE_VISIBLE signature_mismatch : public error {
 public:
     using error::error;
@@ -48,28 +49,31 @@ public:
     using error::error;
 };
 
-/// Thrown if a hook is registered in a sealed registry. See registry::seal().
+/// Thrown if a hook, an error handler or a monitor is registered in a sealed registry. See
+/// registry::seal().
 class EXTENSIBLE_VISIBLE sealed : public error {
 public:
     using error::error;
 };
 
-/// Thrown if a module uses a registry, or ext::library loads a plugin, that was compiled with
-/// another layout of the library or with another standard library. The text names both sides.
+/// Thrown if two modules (the program, a shared library) meet that were compiled with incompatible
+/// versions of extensible, or with different standard libraries: if a module uses a registry of
+/// another module, or ext::library loads a plugin. The text names both sides.
 class EXTENSIBLE_VISIBLE incompatible_module : public error {
 public:
     using error::error;
 };
 
 /// Thrown if a call ends with neither a result nor an exception, for instance because a hook
-/// cleared the exception and set no result. Also thrown if a hook reads a result that is not there.
+/// cleared the exception and set no result; a call of a `void` function then just returns. Also
+/// thrown if a hook reads a result that is not there.
 class EXTENSIBLE_VISIBLE no_result : public error {
 public:
     using error::error;
 };
 
-/// What end hooks find in `call.exception` if a suspended call is destroyed before it has produced
-/// an outcome. Without exceptions, they find neither an exception nor a result.
+/// What the remaining end hooks find in `call.exception` if a call is destroyed while it is
+/// suspended. Without exceptions, `call.exception` is null.
 class EXTENSIBLE_VISIBLE abandoned : public error {
 public:
     using error::error;

@@ -25,8 +25,8 @@ public:
     /// destroyed when the last of those calls has ended.
     void remove() const { detail::remove(record_); }
 
-    /// Removes the hook, and waits until no other thread is inside a call that can still run it and
-    /// its captures are destroyed. Does not wait for calls that this thread is in itself.
+    /// Removes the hook. Waits until its captures are destroyed and no other thread is inside a
+    /// call that can still run it. Does not wait for calls that this thread itself is in.
     ///
     /// If several threads wait for each other's calls in a cycle, one of them returns early to
     /// break it. Cycles that span registries created by different modules (the program, shared
@@ -41,8 +41,8 @@ public:
     /// disabled or removed already.
     void disable() const { detail::set_enabled(record_, false); }
 
-    /// Returns true if the hook is registered and enabled, even if no code has wrapped its function
-    /// yet.
+    /// Returns true if the hook is registered, and both the hook and its plugin are enabled, even
+    /// if no code has wrapped its function yet.
     bool active() const { return detail::is_active(record_); }
 
     /// Returns true if both handles refer to the same hook.

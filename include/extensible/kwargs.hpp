@@ -36,7 +36,7 @@ struct kwarg_value {
 
 }  // namespace detail
 
-/// The value of one named argument. It has any copyable type, and is copied with the kwarg. A
+/// The value of one named argument, of any copyable type. Copying the kwarg copies the value. A
 /// moved-from kwarg holds no value.
 class kwarg {
 public:

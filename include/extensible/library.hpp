@@ -38,8 +38,7 @@ struct library_options {
     /// If true, what the hooks throw is reported, and the call proceeds. See hook_options::isolate.
     bool isolate = false;
 
-    /// If false, nested calls that a running hook makes skip this hook. See
-    /// hook_options::reentrant.
+    /// If false, a hook is skipped in calls that it makes itself. See hook_options::reentrant.
     bool reentrant = true;
 };
 
@@ -63,12 +62,12 @@ public:
     /// its entry point (see EXTENSIBLE_PLUGIN). Then enables all hooks that the entry point has
     /// registered, in one step.
     ///
-    /// Throws incompatible_module, before the entry point is called, if it was compiled in another
-    /// way. Throws error if the file cannot be opened or has no entry point. Also throws error if
-    /// the entry point throws anything; the text then contains that of the exception. All texts
-    /// begin with the file. If the constructor throws, no hook has run, and the library is closed.
-    /// (The system constructs a library's static objects when it opens the library, before all
-    /// checks.)
+    /// Throws incompatible_module, before the entry point is called, if the plugin was compiled in
+    /// an incompatible way. Throws error if the file cannot be opened or has no entry point, or if
+    /// the entry point throws anything; the text then contains the text of that exception. All
+    /// texts begin with the path of the file. If the constructor throws, no hook has run, and the
+    /// library is closed. (The system constructs a library's static objects when it opens the
+    /// library, before all checks.)
     [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN library(registry& home, const std::filesystem::path& file, const library_options& options = {});
 
@@ -84,13 +83,13 @@ public:
     /// `other`.
     EXTENSIBLE_HIDDEN library& operator=(library&&) noexcept;
 
-    /// Unloads the plugin, which waits as long as necessary, and closes the library.
+    /// Unloads the plugin, waiting as long as necessary, and closes the library.
     EXTENSIBLE_HIDDEN ~library();
 
     /// Loads the file again, after it has been replaced by a new version. The new library is opened
     /// next to the old one, and its hooks take the place of the old ones in one step: each call
-    /// runs the hooks of exactly one version. They may have the same ids. If the plugin is
-    /// disabled, it remains disabled. Returns when the old library is closed, as by the destructor.
+    /// runs the hooks of exactly one version. The old and the new hooks may have the same ids. If
+    /// the plugin is disabled, it remains disabled. Returns after the old library is closed.
     /// Hooks that the host has added to plugin() are removed with the old library.
     ///
     /// Throws what the constructor throws; then the old library remains as it was.
@@ -129,8 +128,7 @@ struct folder_options {
     /// If true, what the hooks throw is reported, and the call proceeds. See hook_options::isolate.
     bool isolate = false;
 
-    /// If false, nested calls that a running hook makes skip this hook. See
-    /// hook_options::reentrant.
+    /// If false, a hook is skipped in calls that it makes itself. See hook_options::reentrant.
     bool reentrant = true;
 };
 
@@ -174,7 +172,7 @@ EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(const std::filesystem::pa
 
 namespace detail {
 
-/// An open library and its plugin. They have the same address from before the entry point is called
+/// An open library and its plugin. Neither moves in memory from before the entry point is called
 /// until the library is closed.
 struct EXTENSIBLE_HIDDEN loaded_library {
     shared_library code;
@@ -188,7 +186,7 @@ struct EXTENSIBLE_HIDDEN loaded_library {
     ~loaded_library() {
         remove_and_wait(hooks);
         // If a hook is still alive, this thread is inside one of the hooks, or another thread is
-        // for which this one would have waited in a cycle.
+        // that could not be waited for, because the two would have waited for each other.
         if (hooks->registry->domain->is_alive(*hooks)) code.keep_open();
     }
 };

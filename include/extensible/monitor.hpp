@@ -67,9 +67,9 @@ struct hook_run {
     /// True if the hook threw, even if it is isolated.
     bool threw = false;
 
-    /// What the hook itself did to the result, without what happened inside proceed(). A result is
-    /// replaced if it was assigned or emplaced. A change in place, as by `call.result->clear()`, is
-    /// not seen.
+    /// What the hook itself did to the result, without what happened inside proceed(). It is
+    /// `replaced` if the hook assigned or emplaced a new result. A change in place, as by
+    /// `call.result->clear()`, is not seen.
     effect result = effect::nothing;
 
     /// What the hook itself did to the exception of the call, without what happened inside

@@ -63,9 +63,9 @@ public:
 ///     get_api_key.on_start(read_file, {.id = "dotenv", .fallback = true});
 ///     get_api_key.on_end(write_log, {.isolate = true, .reentrant = false});
 struct hook_options {
-    /// A name for the hook, or empty. It is unique among the hooks of one function, or of one
-    /// pattern, in one phase. Other hooks name it in `before` and `after`, or replace it with
-    /// `.replace`.
+    /// A name for the hook, or empty. Two hooks of one phase and one function (or pattern) can
+    /// share an id only if one of them has `.replace`. Other hooks name it in `before` and `after`,
+    /// or replace it with `.replace`.
     std::string id{};
 
     /// Hooks with a smaller priority run first; hooks of equal priority run in the order of
@@ -78,39 +78,40 @@ struct hook_options {
     hook_ids before{};
 
     /// Ids of hooks of the same function and phase that this hook runs after. They need not be
-    /// registered yet. This hook waits for all of them. To run after all hooks, use `priority`.
+    /// registered yet. This hook moves back until it runs after all of them. To run after all
+    /// hooks, use `priority`.
     hook_ids after{};
 
     /// If true, this hook runs instead of the hook that has the same id, whichever of the two was
     /// registered first, as long as this hook is registered and enabled.
     ///
     /// If several hooks replace one id, the one registered last runs. Without an `id`, `.replace`
-    /// throws ext::error. A hook that states neither `priority`, `before` nor `after` takes the place
-    /// of the hook with its id and no `.replace`. In a call that skips this hook (`this_thread`,
-    /// `times`, `reentrant`), the hook that it replaces runs.
+    /// throws ext::error. A hook that states neither `priority`, `before` nor `after` takes the
+    /// place of the hook with the same id that has no `.replace`. In a call that skips this hook
+    /// (`this_thread`, `times`, `reentrant`), the hook that it replaces runs.
     bool replace = false;
 
     /// If true, the hook is skipped in calls that already have a result. So among several hooks
-    /// that look for a result, the first to find it wins. A skipped call does not use up
-    /// `times`. Only for start hooks: for others, registering throws ext::error.
+    /// that look for a result, the first to find it wins. A call that skips the hook does not use
+    /// up `times`. Only for start hooks: for others, registering throws ext::error.
     bool fallback = false;
 
     /// If true, what the hook throws is reported to the error handlers of the registry, and the
-    /// call proceeds as if the hook had returned. An around hook that throws before it has produced
-    /// an outcome is skipped. An ext::refusal is not isolated: the call fails with it. The default
-    /// is false, or that of the hook's plugin.
+    /// call proceeds as if the hook had returned. If an around hook throws before it has produced
+    /// an outcome, the rest of the call runs as if that hook were not registered. An ext::refusal
+    /// is not isolated: the call fails with it. The default is false, or that of the hook's plugin.
     std::optional<bool> isolate{};
 
-    /// If false, nested calls that the running hook makes, directly or indirectly, on the same
-    /// thread skip the hook. Use it for a hook that calls its own function. The default is true, or
-    /// that of the hook's plugin. For an awaited hook, which may resume on any thread, false throws
-    /// ext::error.
+    /// If false, the hook is skipped in calls that it makes itself, directly or indirectly, on the
+    /// same thread. Use it for a hook that calls its own function. The default is true, or that of
+    /// the hook's plugin. For a hook that returns an awaitable, which may resume on any thread,
+    /// false throws ext::error.
     std::optional<bool> reentrant{};
 
     /// If true, the hook runs only in calls that the registering thread makes; other calls skip it.
     /// Use it for a test double while other threads run other tests. After that thread has ended,
-    /// the hook runs in no call. For an awaited hook, which may resume on any thread, true throws
-    /// ext::error.
+    /// the hook runs in no call. For a hook that returns an awaitable, which may resume on any
+    /// thread, true throws ext::error.
     bool this_thread = false;
 
     /// The hook removes itself after this number of runs. The number is exact, even if several

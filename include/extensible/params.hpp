@@ -154,7 +154,8 @@ struct parameters {
 ///                           [](std::string_view url, std::chrono::seconds timeout) { ... }};
 ///     fetch("https://example.org", "timeout"_kw = 5s);
 ///
-/// A default is copied here, and copied again for each call that needs it.
+/// A default is copied or moved in here. In a call that needs it, a parameter taken by value is a
+/// copy of the default, and a parameter `const T&` refers to the default itself.
 template <class... Named>
 constexpr auto params(Named&&... named) {
     return parameters<decltype(detail::to_parameter(std::forward<Named>(named)))...>{

@@ -27,12 +27,12 @@
 ///     }
 ///
 /// You may keep a reference to `self` until the library is unloaded, to register more hooks later.
-/// If the body throws, its hooks are removed, and the code that loads the library receives the
-/// text.
+/// If the body throws, its hooks are removed, and the ext::library that loads the plugin throws
+/// ext::error with the text of the exception.
 ///
 /// The macro exports the function `extensible_plugin` and the string `extensible_plugin_stamp`,
 /// which is checked before the function is called. The string has 256 characters in every version
-/// of the library, and records how the plugin was compiled.
+/// of extensible, and records how the plugin was compiled.
 #define EXTENSIBLE_PLUGIN(self)                                                                        \
     extern "C" EXTENSIBLE_EXPORT const ::ext::detail::stamp extensible_plugin_stamp;                   \
     constexpr ::ext::detail::stamp extensible_plugin_stamp = ::ext::detail::make_stamp();              \
@@ -46,13 +46,12 @@ struct plugin_options {
     /// If true, what the hooks throw is reported, and the call proceeds. See hook_options::isolate.
     bool isolate = false;
 
-    /// If false, nested calls that a running hook makes skip this hook. See
-    /// hook_options::reentrant.
+    /// If false, a hook is skipped in calls that it makes itself. See hook_options::reentrant.
     bool reentrant = true;
 };
 
 /// Owns hooks, which are disabled, enabled and unloaded together. Each of these operations takes
-/// effect for all hooks in one step: no call that begins afterwards runs only some of them.
+/// effect for all hooks in one step, for every call that begins afterwards.
 ///
 ///     ext::plugin openbao{"openbao", {.isolate = true}};
 ///     openbao.on_start(get_api_key, supply_key, {.id = "openbao"});
@@ -171,14 +170,14 @@ public:
     /// disabled themselves. May throw std::bad_alloc; then nothing has changed.
     void enable() { detail::set_enabled(record_, true); }
 
-    /// Removes all hooks of the plugin, and waits until no other thread is inside a call that can
-    /// still run one of them and all their captures are destroyed. Then the shared library from
-    /// which they came may be closed.
+    /// Removes all hooks of the plugin. Waits until their captures are destroyed and no other
+    /// thread is inside a call that can still run one of them.
     ///
-    /// Does not wait for calls that this thread is in itself; those calls run the hooks until they
-    /// end. See hook::remove_and_wait() for threads that wait for each other. Afterwards the plugin
-    /// cannot register hooks. May throw std::bad_alloc; then nothing has changed. A moved-from
-    /// plugin does nothing.
+    /// Does not wait for calls that this thread itself is in: those calls run the hooks to their
+    /// end. If this thread is in no such call, you may now close the shared library that contains
+    /// the hooks. See hook::remove_and_wait() for threads that wait for each other. Afterwards the
+    /// plugin cannot register hooks. May throw std::bad_alloc; then nothing has changed. A
+    /// moved-from plugin does nothing.
     void unload() { detail::remove_and_wait(record_); }
 
     /// Unloads the plugin as unload() does, but waits no longer than `time`, a

@@ -38,12 +38,11 @@ struct inside_of_call {
 ///     });
 ///
 /// Call it zero or more times, only while the hook runs, on its thread. A hook that does not call
-/// it sets a result. The object cannot be copied.
+/// it must supply the outcome itself: a result or an exception. The object cannot be copied.
 class proceed {
 public:
-    /// Runs the rest of the call with the current arguments, and leaves the outcome in the call:
-    /// afterwards either the result or the exception is set, whatever was set before. It does not
-    /// throw what the function or a hook throws.
+    /// Runs the rest of the call with the current arguments, and replaces what `result` and
+    /// `exception` hold by the outcome. It does not throw what the function or a hook throws.
     ///
     /// An exception that is still in the call is displaced, and reported to the error handlers of
     /// the registry. To avoid the report, set `call.exception = nullptr` first.

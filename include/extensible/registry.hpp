@@ -37,9 +37,9 @@ struct function_info;
 /// modules a reference to it. If such a module was compiled with another layout of the library, or
 /// another standard library, everything that it does with the registry throws incompatible_module.
 class registry {
-    // Everything that compares the stamps of two modules is hidden, here and in other headers.
-    // Otherwise the dynamic linker may give a library the host's code for it, which compares the
-    // host with itself.
+    // Functions that compare the stamps of two modules (see detail/stamp.hpp) have hidden
+    // visibility, here and in other headers. Otherwise the dynamic linker may bind a library's call
+    // to the host's copy of such a function, which compares the host with itself.
 
 public:
     /// Creates an empty registry, separate from all others.
@@ -85,8 +85,9 @@ public:
         return detail::register_hook<phase::around, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
-    /// Registers a handler for exceptions that no caller sees, because an isolated hook threw them
-    /// or a later exception replaced them. It takes a `const ext::hook_error&`.
+    /// Registers a handler for exceptions that no caller sees: an isolated hook threw them, a later
+    /// exception replaced them, or an around hook discarded them by proceeding again. It takes a
+    /// `const ext::hook_error&`.
     ///
     /// The handler is called on the thread on which the exception occurred; several threads may
     /// call it at the same time. If it throws, its own exception is dropped, and the reported one
@@ -98,8 +99,8 @@ public:
         return detail::register_handler<hook_error>(record(), std::forward<Handler>(handler));
     }
 
-    /// Registers a monitor, which is called after each run of each hook, and for each hook that a
-    /// call skips because of its options. It takes a `const ext::hook_run&`, which shows, for
+    /// Registers a monitor, which is called after each run of each hook, and whenever a call skips
+    /// a hook because of that hook's options. It takes a `const ext::hook_run&`, which shows, for
     /// instance, which hook supplied the result and how long it took.
     ///
     /// The monitor is called on the thread of the hook; several threads may call it at the same
@@ -113,13 +114,14 @@ public:
         return detail::register_handler<hook_run>(record(), std::forward<Monitor>(monitor));
     }
 
-    /// Returns all functions with their hooks, sorted by name. The list includes names that no code
-    /// has wrapped and that hooks wait for. Patterns that match no function are at its end. It is
-    /// defined in describe.hpp, which extensible.hpp includes.
+    /// Returns all functions with their hooks, sorted by name. The list includes names that have
+    /// hooks but that no code has wrapped. Patterns that match no function are at the end of the
+    /// list. The member is defined in describe.hpp, which extensible.hpp includes.
     EXTENSIBLE_LAZY_FUNCTION std::vector<function_info> functions() const;
 
-    /// Seals the registry: from now on, registering a hook throws ext::sealed. Hooks can still be
-    /// removed, disabled and enabled, and functions can be wrapped. This cannot be undone.
+    /// Seals the registry: from now on, registering a hook, an error handler or a monitor throws
+    /// ext::sealed. Hooks can still be removed, disabled and enabled, and functions can be wrapped.
+    /// This cannot be undone.
     EXTENSIBLE_HIDDEN void seal() { detail::locked_registry(record())->sealed = true; }
 
 private:

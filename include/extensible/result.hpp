@@ -53,9 +53,10 @@ inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
-/// True if a reference of type `To` that is initialized from a `From` refers to that object, or to
-/// the object that a reference in it refers to, and not to a temporary. Only used if a From
-/// converts to a To. It is the negation of C++23's reference_converts_from_temporary.
+/// True if initializing a `To` from a `From` binds no reference to a temporary: `To` is not a
+/// reference, or it refers to the `From` object or to what a std::reference_wrapper refers to. Only
+/// used if a From converts to a To. It stands in for the negation of C++23's
+/// reference_converts_from_temporary.
 template <class From, class To>
 concept binds_directly =
     !std::is_reference_v<To> ||

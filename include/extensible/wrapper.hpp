@@ -75,7 +75,7 @@ inline constexpr detail::constant_function<Function> fn{};
 ///     std::string key = get_api_key("openai");  // sk-vault
 ///
 /// The members are the constructors, `operator()`, `original()`, `name()`, `on_start()`,
-/// `around()`, `on_end()` and the type `call_type`.
+/// `around()`, `on_end()` and the types `signature` and `call_type`.
 ///
 /// `Signature` is R(A...). It and `Function` are deduced from a lambda, a function object, a
 /// function pointer or a member function pointer, for which the object is the first parameter. If
@@ -158,16 +158,17 @@ public:
 
     /// Calls the function with the hooks that are registered and enabled now.
     ///
-    /// Rethrows `call.exception` if it is set after the last hook. Throws no_result if there is
-    /// neither an exception nor a result. Before anything has begun, a call may also throw:
+    /// Rethrows `call.exception` if it is set after the last end hook and finisher. Throws
+    /// no_result if there is neither an exception nor a result, except for a `void` function.
+    /// Before anything has begun, a call may also throw:
     /// - std::bad_alloc, in a thread's first call with hooks, and if the thread nests calls with
     ///   hooks more deeply than ever before;
     /// - error, if more than EXTENSIBLE_MAX_NESTING calls with hooks are nested on this thread;
     /// - error, if the wrapper is type-erased and not constructed yet.
     R operator()(A... args) const {
-        // Acquire: if a change concerns several functions and a call finds no hooks here because of
-        // it, the call also finds the change made in the other functions. Pairs with the store in
-        // change::publish().
+        // Acquire: a change may concern several functions. If a call finds no hooks here because of
+        // such a change, it then finds the change in the other functions too. Pairs with the store
+        // in change::publish().
         if (!site_.hooks.load(std::memory_order_acquire)) [[likely]] return detail::invoke(function_, std::forward<A>(args)...);
         if constexpr (detail::coroutine_type<R>) return await_with_hooks(*this, std::forward<A>(args)...);
         else return call_with_hooks(std::forward<A>(args)...);
@@ -204,7 +205,7 @@ public:
     ///     get_api_key.on_start([](auto& call) { call.result = "sk-vault"; }, {.id = "vault"});
     ///
     /// `hook` is copied or moved in. It lives until it is removed, or until the last wrapper of the
-    /// name is destroyed. Each thread that calls the function runs it, several at the same time.
+    /// name is destroyed. Several threads may run it at the same time.
     ///
     /// The hook returns nothing, or a finisher: a callable that takes the ext::call. The finisher
     /// runs once, when this call ends, and is then destroyed. Finishers run after the end hooks, in

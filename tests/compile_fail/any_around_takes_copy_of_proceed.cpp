@@ -1,4 +1,4 @@
-// An around hook for any function takes the ext::proceed by reference, also a generic one.
+// An around hook for any function takes the ext::proceed by reference, even if the hook is generic.
 // expect-first: an around hook with an ext::proceed& as well
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// An around hook that is registered as a start hook or an end hook is told from a hook with wrong parameters.
+// An around hook that is registered as a start or end hook gets a message of its own.
 // expect-first: this hook takes the call and an ext::proceed, so it is an around hook: register it with around\(\)
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// An around hook takes the ext::proceed by reference, also a generic one.
+// An around hook takes the ext::proceed by reference, even if the hook is generic.
 // expect-first: an around hook must take the call of its function and an ext::proceed by reference, as in
 #include <extensible/extensible.hpp>
 

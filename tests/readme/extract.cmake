@@ -1,10 +1,10 @@
 # extract_code(<markdown> <folder> <variable>): writes what is fenced as ```cpp into translation units in the folder, and their names
 # into the variable, so that what a reader copies is known to compile.
 #
-# A block with an #include is a file: it is compiled alone, as it is. Any other block is a snippet, which extends the page's program:
-# the first block. It is compiled after that one, in a namespace of its own, so that it cannot use another snippet. A snippet with a
-# line that belongs outside of functions stays as it is; any other is the body of a function. These functions run before main() does,
-# if the unit is linked to a program.
+# The first block of a page is its program, and must have an #include. Any other block with an #include is a file: it is
+# compiled alone, as it is. A block without one is a snippet: it is compiled after the program, in a namespace of its
+# own, so that it cannot use another snippet. A snippet with a line that belongs outside of functions stays as it is;
+# any other is the body of a function. If the unit is linked to a program, these functions run before main() does.
 function(extract_code markdown folder variable)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${markdown})
     cmake_path(RELATIVE_PATH markdown BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
@@ -40,7 +40,7 @@ function(extract_code markdown folder variable)
                 list(APPEND units ${unit_of_block})
             endif()
         elseif(units STREQUAL "")
-            message(FATAL_ERROR "${name}:${line}: the first block of a page includes what the others use")
+            message(FATAL_ERROR "${name}:${line}: the first block of a page must contain the #include lines that its snippets need")
         elseif("\n${block}" MATCHES "\n(inline|extern|constexpr|struct|class|enum|template|namespace|void|int main)[ (]")
             string(APPEND program_code "namespace snippet_${line} {\n${code}}\n")
         else()

@@ -113,7 +113,8 @@ class binding {
         return converts;
     }
 
-    // An awaited function runs when the call has returned, and with it a temporary that was made here for a reference.
+    // A function that returns an awaitable runs after the call expression has returned. By then, a temporary that was
+    // made here for a reference parameter is gone.
     template <std::size_t Index>
     static consteval bool outlives_the_call() {
         // As an lvalue: a temporary of the caller lives until the call has been awaited.
@@ -131,7 +132,8 @@ class binding {
     template <std::size_t... Parameter>
     static consteval bool arguments_outlive_the_call(std::index_sequence<Parameter...>) {
         static_assert(!function::takes_kwargs_by_reference,
-                      "ext: the ext::kwargs of an awaited function would be gone when the function runs; take them by value");
+                      "ext: the ext::kwargs of an awaited function would be gone when the function runs; take them by "
+                      "value");
         return (outlives_the_call<Parameter>() && ... && !function::takes_kwargs_by_reference);
     }
 

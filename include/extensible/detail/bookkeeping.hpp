@@ -110,8 +110,8 @@ EXTENSIBLE_FUNCTION bool suits(const hook_record& hook, const function_type* fun
 
 /// Finds which hooks replace which, see hook_options::replace, among the enabled hooks that suit a function. If
 /// `function` is null, among the enabled hooks under patterns. Hooks that have one id, in one phase and under one
-/// pattern, replace each other: the newest one with `.replace` stands in for the others; the hook without `.replace` is
-/// the oldest.
+/// pattern, replace each other: the newest one with `.replace` runs in place of all others. The hook without `.replace`
+/// is treated as the oldest, whenever it was registered.
 class EXTENSIBLE_HIDDEN replacements {
 public:
     replacements() noexcept = default;
@@ -120,7 +120,7 @@ public:
     /// The hook that runs in the place of this one; null if there is none.
     hook_record* stand_in_of(const hook_record& hook) const noexcept;
     /// The hook that runs if a call skips this one: the next older one that it replaces. Null if there is none.
-    hook_record* replaced_by(const hook_record& hook) const noexcept;
+    hook_record* next_older(const hook_record& hook) const noexcept;
 
 private:
     array<hook_record*> by_name_{};  // those that have an id, sorted by is_sorted_before()
@@ -165,7 +165,7 @@ EXTENSIBLE_FUNCTION hook_record* replacements::stand_in_of(const hook_record& ho
     return newest && hook.is_namesake(*newest) && is_sorted_before(&hook, newest) ? newest : nullptr;
 }
 
-EXTENSIBLE_FUNCTION hook_record* replacements::replaced_by(const hook_record& hook) const noexcept {
+EXTENSIBLE_FUNCTION hook_record* replacements::next_older(const hook_record& hook) const noexcept {
     const std::size_t at = count_first(by_name_, [&](const hook_record* other) { return is_sorted_before(other, &hook); });
     return at != 0 && by_name_[at - 1]->is_namesake(hook) ? by_name_[at - 1] : nullptr;
 }
@@ -216,7 +216,7 @@ public:
         for (const ordered_hook& each : parts_->hooks) {
             hook_record* hook = each.hook;
             if (!runs_in(*hook, function) || replaced.stand_in_of(*hook) || !list.add(*hook)) continue;
-            for (; hook; hook = replaced.replaced_by(*hook)) list.add_candidate(*hook);
+            for (; hook; hook = replaced.next_older(*hook)) list.add_candidate(*hook);
             list.end_candidates();
         }
         parts_->next = list.finish();
@@ -335,7 +335,8 @@ EXTENSIBLE_FUNCTION std::string text_of(const hook_record& hook) {
 EXTENSIBLE_FUNCTION void check_name(std::string_view name) {
     if (name.empty()) raise<error>("ext: a function's name must not be empty");
     if (is_pattern(name))
-        raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take an ext::any_call&"}));
+        raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take an "
+                                 "ext::any_call&"}));
 }
 
 EXTENSIBLE_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
@@ -424,7 +425,8 @@ EXTENSIBLE_FUNCTION void check_options(std::string_view where, const hook_record
         wrong = " states .before = \"*\", which is not the id of a hook; use .priority to run before all others";
     else if (contains(options.after, "*"))
         wrong = " states .after = \"*\", which is not the id of a hook; use .priority to run after all others";
-    else if (options.replace && options.id.empty()) wrong = " has .replace = true and no .id, which names the hook to replace";
+    else if (options.replace && options.id.empty())
+        wrong = " has .replace = true and no .id, which names the hook to replace";
     else if (options.fallback && hook.when != phase::start) wrong = " has .fallback = true, which is for start hooks";
     else if (hook.stage && options.this_thread)
         wrong = " is awaited and may resume on another thread; it cannot have .this_thread = true";
@@ -577,7 +579,7 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
 }
 
 EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
-    // From now on, what the successor's hooks state takes effect.
+    // From now on, the `before`, `after` and ids of the successor's hooks take effect.
     const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
     successor.enabled = predecessor.enabled;
     EXTENSIBLE_TRY {

@@ -91,10 +91,12 @@ struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
         return *std::exchange(free, free->next_free);
     }
 
-    /// Throws error if the thread has EXTENSIBLE_MAX_NESTING slots in use. Then it must not begin a call of this function.
+    /// Throws error if a call of `called` would need more than EXTENSIBLE_MAX_NESTING slots of this thread. Handlers of
+    /// a registry are exempt. Call it before take_slot().
     void check_nesting(const site& called) const {
-        if (slots_made >= EXTENSIBLE_MAX_NESTING && !free && own_slots[0].held.load(std::memory_order_relaxed) != 0) [[unlikely]]
-            throw_if_nested_too_deeply(called);
+        if (slots_made < EXTENSIBLE_MAX_NESTING || free) [[likely]] return;
+        // Relaxed: this thread has written it.
+        if (own_slots[0].held.load(std::memory_order_relaxed) != 0) throw_if_nested_too_deeply(called);
     }
 
     /// After a call has cleared the slot. Relaxed: the flag is set for good.
@@ -310,7 +312,8 @@ public:
     class on_this_thread {
     public:
         /// May throw std::bad_alloc, as hazard_guard; or does without where there is no memory.
-        EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held) : slot_(&held.domain().this_thread().take_slot()) {
+        EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held)
+            : slot_(&held.domain().this_thread().take_slot()) {
             // Release: as in hazard_guard. That it is seen late does no harm: the count holds the list.
             slot_->held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, std::memory_order_release);
         }
@@ -346,14 +349,15 @@ constinit immortal<hazard_domain> hazards_storage{&hazards_of_this_thread};
 
 // ---- Holding --------------------------------------------------------------------------------------------------------
 
-// The thread's first call, one inside of others, or one of a function of another module's registry: the same in another slot. Or the
-// slow way.
+// Holds the list in another slot if the constructor cannot: in the thread's first call, in a nested call, or in a call
+// of a function of another module's registry. Also if the quick way fails: then it holds the list the slow way.
 EXTENSIBLE_CALL_FUNCTION hazard_slot& hazard_guard::hold_further(const site& from) {
     thread_hazards* thread = this_thread_hazards::get();
     if (thread->domain != from.registry->domain) thread = &from.registry->domain->this_thread();
     thread->check_nesting(from);
     hazard_slot& slot = thread->take_slot();
-    const bool quickly = from.quick_domain.load(std::memory_order_acquire) == thread->quick_domain;  // as in the constructor
+    // Acquire: as in the constructor.
+    const bool quickly = from.quick_domain.load(std::memory_order_acquire) == thread->quick_domain;
     if (!quickly || !hold_quickly(slot, from)) hold_slowly(slot, from);
     // A list that is not held after all may have been found here. This call looks after it when it leaves, because no foreign code
     // is to run while it begins. But nobody may wait for it that long.
@@ -361,8 +365,8 @@ EXTENSIBLE_CALL_FUNCTION hazard_slot& hazard_guard::hold_further(const site& fro
     return slot;
 }
 
-// There is no process_barrier(), or the list was replaced before it was held, or is just being replaced. With the order of sequentially
-// consistent accesses, which needs no process_barrier().
+// Needed if there is no process_barrier(), or if the list was replaced before it was held, or is just being replaced.
+// Uses sequentially consistent accesses, which need no process_barrier().
 EXTENSIBLE_FUNCTION void hazard_guard::hold_slowly(hazard_slot& slot, const site& from) noexcept {
     const hook_list* list;
     do {
@@ -432,7 +436,8 @@ EXTENSIBLE_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const site& 
 EXTENSIBLE_FUNCTION void thread_hazards::grow() {
     static_assert(EXTENSIBLE_MAX_NESTING >= first_slots, "EXTENSIBLE_MAX_NESTING must be at least 7");
     std::size_t count = further_slots;
-    if (slots_made < EXTENSIBLE_MAX_NESTING && EXTENSIBLE_MAX_NESTING - slots_made < count) count = EXTENSIBLE_MAX_NESTING - slots_made;
+    if (slots_made < EXTENSIBLE_MAX_NESTING && EXTENSIBLE_MAX_NESTING - slots_made < count)
+        count = EXTENSIBLE_MAX_NESTING - slots_made;
     adopt(new hazard_slot[count], count);
 }
 

@@ -307,7 +307,8 @@ ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_option
                       "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) { ... } "
                       "with exactly the function's signature");
     } else {
-        constexpr bool is_around_hook = is_around_hook_for<std::decay_t<Hook>, typed, R> || is_around_hook_for<std::decay_t<Hook>, any, R>;
+        using stored = std::decay_t<Hook>;
+        constexpr bool is_around_hook = is_around_hook_for<stored, typed, R> || is_around_hook_for<stored, any, R>;
         static_assert(!is_around_hook,
                       "ext: this hook takes the call and an ext::proceed, so it is an around hook: register it with around()");
         static_assert(takes_any_call || is_around_hook,

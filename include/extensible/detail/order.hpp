@@ -11,8 +11,9 @@
 // 4. Of the hooks that wait for no other, the one with the earliest turn runs next. If turns are equal, the hook whose own turn is
 //    earlier does; if those are equal too, the one registered first.
 //
-// An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and replaced hooks keep their
-// places. Until a plugin has replaced another one, the `before`, `after` and ids of its hooks have no effect.
+// An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and replaced hooks
+// keep their places. Hooks of a plugin that is being reloaded are registered before the old version's hooks are
+// removed. Until then, their `before`, `after` and ids have no effect.
 //
 // And which names does a pattern match?
 
@@ -33,7 +34,8 @@ namespace ext::inline EXTENSIBLE_ABI::detail {
 /// The hooks of a function with one more. May throw order_cycle.
 EXTENSIBLE_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
 
-/// The hooks that do not leave. If others are `coming`, what those state takes effect.
+/// The hooks that do not leave. If `coming`, the `before`, `after` and ids of hooks that were coming take effect. See
+/// hook_record::is_coming().
 EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
                                              bool coming);
 
@@ -278,7 +280,8 @@ private:
             for (const auto* ids : {&stating.hook->before, &stating.hook->after})
                 for (const std::string& id : *ids)
                     if (stating.hook->when == when && is_unknown(id, *stating.hook, hooks_))
-                        append(text, join({"; no other ", to_string(when), " hook has the id '", id, "', which "}), stating, " names");
+                        append(text, join({"; no other ", to_string(when), " hook has the id '", id, "', which "}), stating,
+                               " names");
         raise<order_cycle>(text);
     }
     EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n,

@@ -174,8 +174,8 @@ struct hook_record : hook_group {
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_FUNCTION ~hook_record();
 
-    /// Whether its plugin is about to replace another one. Until then the hook is disabled, and what it states has no
-    /// effect.
+    /// Whether its plugin is about to replace another one. Until then the hook is disabled, and its `before`, `after`
+    /// and id have no effect.
     bool is_coming() const noexcept { return plugin && plugin->predecessor; }
 
     /// Whether the two never run in one call, because one's plugin is about to take the place of the other's.
@@ -496,7 +496,8 @@ void function_table::clear() noexcept {
     for_each([this](function_record& function) { erase(function); });
 }
 
-EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates, bool is_watched) {
+EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates,
+                                              bool is_watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     void* const memory = ::operator new(sizeof(hook_list) + (entries + phase_count + candidates) * sizeof(hook_entry));
     list_ = new (memory) hook_list(of, is_watched);

@@ -274,8 +274,8 @@ private:
 #if EXTENSIBLE_BODIES
 
 void throw_not_constructed() {
-    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; call it after main() has begun, or "
-                 "make it a static variable of a function");
+    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; call it "
+                 "after main() has begun, or make it a static variable of a function");
 }
 
 #endif

@@ -74,8 +74,9 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
 }
 
 /// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text
-/// begins with `where`, and names both sides: `whose` stamp the other one is, and this module as `mine`.
-EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose, std::string_view mine);
+/// begins with `where`; it calls the other module `whose` and this one `mine`.
+EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose,
+                                     std::string_view mine);
 
 EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
     : stamp(make_stamp()), counted(initial_references), domain(&shared) {
