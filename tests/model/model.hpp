@@ -149,9 +149,8 @@ private:
             if (call.exception) in.report(nearest, call, call.exception, true);
             call.exception = std::make_exception_ptr(refusal("abandoned"));
             for (; next < all.size(); ++next) {
-                if (all[next].front()->awaited) continue;
-                const hook_ref h = in.choose(all[next], call);
-                if (!h || h->awaited) continue;
+                const hook_ref h = in.choose(all[next], call, false);
+                if (!h) continue;
                 const std::exception_ptr thrown = in.run_and_catch(h, call, nullptr).run();
                 if (thrown) in.report(*h, call, thrown, true);
             }
@@ -216,8 +215,9 @@ private:
     // ---- One hook -------------------------------------------------------------------------------------------------------
 
     // The hook that runs in a turn. Null if the call skips them all.
-    hook_ref choose(const hooks& turn, call_data& call) {
+    hook_ref choose(const hooks& turn, call_data& call, bool can_await = true) {
         for (const hook_ref& h : turn) {
+            if (h->awaited && !can_await) continue;
             if (begins(h, call)) return h;
             if (h->fallback && call.result) return nullptr;  // counts as having run, for those that it replaces
         }
