@@ -1,4 +1,4 @@
-# What differs between compilers is in detail/config.hpp, and what differs between operating systems in two headers more. Nowhere
+# What differs between compilers is in detail/platform/compiler.hpp, and what differs between operating systems in that folder and in detail/loading. Nowhere
 # else is there an attribute, a keyword or a predefined macro of one of them; and every macro is called EXTENSIBLE_...
 #
 #     cmake -DINCLUDE=<folder of headers> -P tests/one_compiler.cmake
@@ -14,15 +14,15 @@ file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/*.hpp)
 if(NOT headers)
     message(FATAL_ERROR "${INCLUDE} has no headers")
 endif()
-list(REMOVE_ITEM headers extensible/detail/config.hpp)
+list(REMOVE_ITEM headers extensible/detail/platform/compiler.hpp)
 foreach(header IN LISTS headers)
     set(unwanted "${compiler}|${macro}")
-    if(NOT header MATCHES "detail/(system|loader)[.]hpp$")
+    if(NOT header MATCHES "detail/(platform|loading)/")
         string(APPEND unwanted "|${system}")
     endif()
     file(STRINGS ${INCLUDE}/${header} found REGEX "${unwanted}")
     list(FILTER found EXCLUDE REGEX "^ *//")
     if(found)
-        message(SEND_ERROR "${header}: this belongs into detail/config.hpp:\n${found}")
+        message(SEND_ERROR "${header}: this belongs in detail/platform/compiler.hpp:\n${found}")
     endif()
 endforeach()

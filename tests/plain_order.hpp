@@ -1,6 +1,6 @@
 #pragma once
 
-// In which order do hooks run? The rules of detail/order.hpp as plainly as they can be written: from scratch, and slow.
+// In which order do hooks run? The rules of detail/registry/order.hpp as plainly as they can be written: from scratch, and slow.
 
 #include <algorithm>
 #include <cstddef>

@@ -1,6 +1,7 @@
 #include "catch.hpp"
 
-#include <extensible/detail/type_name.hpp>
+#include <extensible/detail/types/type_identity.hpp>
+#include <extensible/detail/types/type_name.hpp>
 
 #include <array>
 #include <chrono>

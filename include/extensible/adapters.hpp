@@ -4,10 +4,13 @@
 // function receives the arguments or the result, and needs to know nothing of the library.
 
 #include <extensible/call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/outcome.hpp>
-#include <extensible/detail/signature.hpp>
+#include <extensible/detail/call/failures.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/arguments.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/signature/erased_function.hpp>
+#include <extensible/detail/signature/signature.hpp>
+#include <extensible/detail/types/invoke.hpp>
 #include <extensible/result.hpp>
 
 #include <type_traits>

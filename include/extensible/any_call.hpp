@@ -3,13 +3,19 @@
 // ext::any_call: what a hook for functions of any signature receives. It checks types at run time.
 
 #include <extensible/call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/signature.hpp>
-#include <extensible/detail/type_name.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/function_record.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/signature/signature.hpp>
+#include <extensible/detail/signature/sub_task.hpp>
+#include <extensible/detail/types/private_access.hpp>
+#include <extensible/detail/types/text.hpp>
+#include <extensible/detail/types/type_identity.hpp>
+#include <extensible/detail/types/type_name.hpp>
 #include <extensible/error.hpp>
 #include <extensible/kwargs.hpp>
 #include <extensible/params.hpp>
+#include <extensible/result.hpp>
 
 #include <concepts>
 #include <cstddef>

@@ -2,7 +2,7 @@
 
 // ext::arg: one argument of a call, which hooks read and replace.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #include <concepts>
 #include <optional>

@@ -3,10 +3,11 @@
 // ext::call: what a hook receives, with the arguments, the result and the exception of one call.
 
 #include <extensible/arg.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/ends.hpp>
-#include <extensible/detail/signature.hpp>
+#include <extensible/detail/call/finishers.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/signature/signature.hpp>
+#include <extensible/detail/types/private_access.hpp>
 #include <extensible/kwargs.hpp>
 #include <extensible/params.hpp>
 #include <extensible/result.hpp>

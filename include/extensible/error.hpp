@@ -3,14 +3,13 @@
 // The exceptions that the library throws, what the error handlers of a registry receive, and
 // ext::on_error() for programs without exceptions.
 
-#include <extensible/detail/config.hpp>
-#include <extensible/options.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/types/text.hpp>
+#include <extensible/phase.hpp>
 
 #include <atomic>
-#include <cstddef>
 #include <cstdio>
 #include <exception>
-#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -143,9 +142,6 @@ namespace detail {
 template <class Error>
 [[noreturn]] EXTENSIBLE_FUNCTION void raise(const std::string& text);
 
-/// Returns the concatenation of texts, for what() of an error.
-EXTENSIBLE_FUNCTION std::string join(std::initializer_list<std::string_view> parts);
-
 /// Returns a description such as "start hook 'vault' for 'models.*' of openbao". Empty parts are
 /// left out.
 EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner);
@@ -153,11 +149,11 @@ EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::st
 /// Returns the what() of an exception, which must not be null.
 EXTENSIBLE_FUNCTION std::string text_of(const std::exception_ptr& exception);
 
-}  // namespace detail
-
 // -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_EXCEPTIONS
+
+}  // namespace detail
 
 template <class Error>
 void detail::raise(const std::string& text) {
@@ -206,16 +202,6 @@ void on_error(void (*handler)(const error&)) noexcept {
 }
 
 #endif
-
-std::string detail::join(std::initializer_list<std::string_view> parts) {
-    std::size_t size = 0;
-    for (const std::string_view part : parts) size += part.size();
-    std::string text(size, ' ');  // filled in place: growing it would be much more code
-    char* at = text.data();
-    for (const std::string_view part : parts)
-        for (const char c : part) *at++ = c;
-    return text;
-}
 
 std::string detail::text_of(phase when, std::string_view id, std::string_view pattern,
                                                 std::string_view owner) {

@@ -11,6 +11,7 @@
 #include <extensible/params.hpp>    // ext::params, "name"_kw: names for parameters and arguments
 #include <extensible/kwargs.hpp>    // ext::kwargs: named arguments beyond the parameters
 #include <extensible/proceed.hpp>   // ext::proceed: runs the rest of a call in an around hook
+#include <extensible/awaiting_proceed.hpp>  // ext::awaiting_proceed: the same, awaited
 #include <extensible/any_call.hpp>  // ext::any_call: a call of a function of any signature
 #include <extensible/adapters.hpp>  // ext::instead, filter_result, tap: hooks from plain functions
 #include <extensible/options.hpp>   // ext::hook_options: order, id and behaviour; ext::phase
@@ -18,6 +19,9 @@
 #include <extensible/registry.hpp>  // ext::registry, ext::on_start, ...: registering by name
 #include <extensible/monitor.hpp>   // ext::hook_run: what a monitor receives
 #include <extensible/describe.hpp>  // ext::describe, ext::check_pending: listing the hooks
+#include <extensible/function_info.hpp>  // ext::function_info: the hooks as data
 #include <extensible/plugin.hpp>    // ext::plugin: the hooks of one owner
+#include <extensible/phase.hpp>  // ext::phase: when in a call a hook runs
+#include <extensible/version.hpp>  // ext::version, EXTENSIBLE_VERSION
 #include <extensible/error.hpp>     // ext::error and the other exceptions; ext::on_error
 // IWYU pragma: end_exports

@@ -2,8 +2,11 @@
 
 // ext::hook and ext::scoped_hook: handles to registered hooks, to remove, disable and enable them.
 
-#include <extensible/detail/bookkeeping.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/records/ref.hpp>
+#include <extensible/detail/registry/locked_registry.hpp>
+#include <extensible/detail/types/private_access.hpp>
 
 #include <utility>
 

@@ -4,7 +4,7 @@
 // includes none of them. The breaker is left out without exceptions, because it refuses calls by
 // throwing.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 // IWYU pragma: begin_exports
 #if EXTENSIBLE_EXCEPTIONS
 #include <extensible/hooks/breaker.hpp>

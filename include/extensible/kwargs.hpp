@@ -2,7 +2,10 @@
 
 // ext::kwargs: the named arguments of a call beyond the function's parameters.
 
-#include <extensible/detail/type_name.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/types/text.hpp>
+#include <extensible/detail/types/type_identity.hpp>
+#include <extensible/detail/types/type_name.hpp>
 #include <extensible/error.hpp>
 
 #include <concepts>

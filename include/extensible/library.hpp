@@ -6,9 +6,15 @@
 // source file includes extensible.hpp, and defines its entry point with EXTENSIBLE_PLUGIN (see
 // plugin.hpp).
 
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/loader.hpp>
+#include <extensible/detail/loading/shared_library.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/records/ref.hpp>
+#include <extensible/detail/registry/locked_registry.hpp>
+#include <extensible/detail/registry/pattern.hpp>
 #include <extensible/detail/stamp.hpp>
+#include <extensible/detail/types/private_access.hpp>
+#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/plugin.hpp>
 #include <extensible/registry.hpp>

@@ -2,8 +2,8 @@
 
 // ext::hook_run: one run of one hook, as a monitor of a registry receives it.
 
-#include <extensible/detail/config.hpp>
-#include <extensible/options.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/phase.hpp>
 
 #include <cstdint>
 #include <string_view>

@@ -1,12 +1,11 @@
 #pragma once
 
-// ext::hook_options: the options with which a hook is registered. ext::phase: when in a call a hook
-// runs.
+// ext::hook_options: the options with which a hook is registered.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/platform/never_destroyed.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,30 +13,6 @@
 #include <vector>
 
 namespace ext::inline EXTENSIBLE_ABI {
-
-/// The phases of a call in which hooks run, in this order:
-/// - `start`: before the function;
-/// - `around`: around the function, after the start hooks and before the end hooks;
-/// - `end`: after the function, whether it returned or threw.
-enum class phase : std::uint8_t { start, around, end };
-
-/// Returns the name of a phase: "start", "around" or "end".
-constexpr std::string_view to_string(phase when) noexcept {
-    return when == phase::start ? "start" : when == phase::around ? "around" : "end";
-}
-
-namespace detail {
-
-inline constexpr std::size_t phase_count = 3;
-
-/// Returns the article for "start hook", "around hook" or "end hook", with a space.
-constexpr const char* article(phase when) noexcept { return when == phase::start ? "a " : "an "; }
-
-/// Does what std::to_string() does. With that, GCC makes a unique symbol, and a library that has
-/// one can never be unloaded.
-EXTENSIBLE_FUNCTION std::string text_of(int number);
-
-}  // namespace detail
 
 /// A list of ids of hooks. It is created from one id or from several: `"one"` or
 /// `{"one", "another"}`.
@@ -124,28 +99,19 @@ namespace detail {
 /// Returns the options of a hook that is registered without any. They are never destroyed.
 EXTENSIBLE_HIDDEN const hook_options& no_options();
 
-}  // namespace detail
-
-// -------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
+
+}  // namespace detail
 
 EXTENSIBLE_CALL_FUNCTION const hook_options& detail::no_options() {
     static const immortal<hook_options> none{};
     return none.value;
 }
 
-std::string detail::text_of(int number) {
-    std::string text;
-    for (int left = number; text.empty() || left != 0; left /= 10) {
-        const int digit = left % 10;
-        text.insert(text.begin(), static_cast<char>('0' + (digit < 0 ? -digit : digit)));
-    }
-    return number < 0 ? "-" + text : text;
-}
-
 EXTENSIBLE_CALL_FUNCTION hook_ids::hook_ids(std::string id) { push_back(std::move(id)); }
 
 #endif
 
-}  // namespace ext
+}  // namespace ext::inline EXTENSIBLE_ABI

@@ -2,7 +2,7 @@
 
 // ext::params and "name"_kw: names for the parameters of a function, and arguments given by name.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #include <cstddef>
 #include <string_view>

@@ -3,13 +3,17 @@
 // ext::plugin: hooks of one owner, which are disabled, enabled and unloaded together.
 // EXTENSIBLE_PLUGIN: the entry point of a plugin in a shared library.
 
-#include <extensible/detail/bookkeeping.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/make_hook.hpp>
-#include <extensible/detail/system.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/records/ref.hpp>
+#include <extensible/detail/register_hook.hpp>
+#include <extensible/detail/registry/locked_registry.hpp>
+#include <extensible/detail/stamp.hpp>
+#include <extensible/detail/types/private_access.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/options.hpp>
+#include <extensible/phase.hpp>
 #include <extensible/registry.hpp>
 #include <extensible/wrapper.hpp>
 

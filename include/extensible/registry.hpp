@@ -3,16 +3,20 @@
 // ext::registry: holds the names of wrapped functions. ext::on_start, ext::on_end, ext::around:
 // register hooks by name.
 
-#include <extensible/detail/bookkeeping.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/hazard.hpp>
-#include <extensible/detail/make_hook.hpp>
-#include <extensible/detail/records.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/platform/never_destroyed.hpp>
+#include <extensible/detail/reclaim/hazard_domain.hpp>
+#include <extensible/detail/records/ref.hpp>
+#include <extensible/detail/records/registry_record.hpp>
+#include <extensible/detail/register_hook.hpp>
+#include <extensible/detail/registry/locked_registry.hpp>
 #include <extensible/detail/stamp.hpp>
-#include <extensible/detail/system.hpp>
+#include <extensible/detail/types/private_access.hpp>
+#include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/monitor.hpp>
 #include <extensible/options.hpp>
+#include <extensible/phase.hpp>
 
 #include <cstddef>
 #include <string_view>

@@ -3,7 +3,9 @@
 // ext::result: the result of a call, which hooks read, set and replace. ext::failed: true for
 // results that denote a failed call.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/types/invoke.hpp>
+#include <extensible/detail/types/private_access.hpp>
 #include <extensible/error.hpp>
 
 #include <concepts>
@@ -15,21 +17,6 @@
 namespace ext::inline EXTENSIBLE_ABI {
 
 namespace detail {
-
-/// Calls a function, a function object, or a member function on the object or pointer that is the
-/// first argument. It is std::invoke without data members and std::reference_wrapper, because
-/// <functional> would cost every user compile time.
-template <class Function, class... A>
-constexpr decltype(auto) invoke(Function&& function, A&&... args) {
-    return std::forward<Function>(function)(std::forward<A>(args)...);
-}
-template <class Function, class C, class Object, class... A>
-constexpr decltype(auto) invoke(Function C::*member, Object&& object, A&&... args) {
-    if constexpr (std::is_base_of_v<C, std::remove_cvref_t<Object>>)
-        return (std::forward<Object>(object).*member)(std::forward<A>(args)...);
-    else
-        return ((*std::forward<Object>(object)).*member)(std::forward<A>(args)...);
-}
 
 /// Records that a result was written: set by each write to the result, including assignment, and
 /// read and cleared by access::take_mark().
@@ -52,18 +39,6 @@ template <class R>
 inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
-
-/// True if initializing a `To` from a `From` binds no reference to a temporary: `To` is not a
-/// reference, or it refers to the `From` object or to what a std::reference_wrapper refers to. Only
-/// used if a From converts to a To. It stands in for the negation of C++23's
-/// reference_converts_from_temporary.
-template <class From, class To>
-concept binds_directly =
-    !std::is_reference_v<To> ||
-    (std::is_reference_v<From> && std::is_convertible_v<std::remove_reference_t<From>*, std::remove_reference_t<To>*> &&
-     (std::is_lvalue_reference_v<From> || std::is_rvalue_reference_v<To>)) ||
-    // Such a conversion operator is that of a std::reference_wrapper.
-    requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };
 
 }  // namespace detail
 

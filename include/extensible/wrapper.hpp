@@ -5,22 +5,32 @@
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/binding.hpp>
-#include <extensible/detail/bookkeeping.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/hazard.hpp>
-#include <extensible/detail/make_hook.hpp>
-#include <extensible/detail/outcome.hpp>
-#include <extensible/detail/records.hpp>
-#include <extensible/detail/running.hpp>
-#include <extensible/detail/signature.hpp>
+#include <extensible/detail/awaited/path.hpp>
+#include <extensible/detail/call/failures.hpp>
+#include <extensible/detail/call/finishers.hpp>
+#include <extensible/detail/call/hook_run.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/reclaim/hazard_guard.hpp>
+#include <extensible/detail/records/function_record.hpp>
+#include <extensible/detail/records/hook_list.hpp>
+#include <extensible/detail/register_hook.hpp>
+#include <extensible/detail/registry/locked_registry.hpp>
+#include <extensible/detail/signature/arguments.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/signature/binding.hpp>
+#include <extensible/detail/signature/erased_function.hpp>
+#include <extensible/detail/signature/signature.hpp>
+#include <extensible/detail/types/invoke.hpp>
+#include <extensible/detail/types/private_access.hpp>
+#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/options.hpp>
 #include <extensible/params.hpp>
+#include <extensible/phase.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/registry.hpp>
+#include <extensible/result.hpp>
 
 #include <string>
 #include <string_view>
@@ -170,8 +180,10 @@ public:
         // such a change, it then finds the change in the other functions too. Pairs with the store
         // in change::publish().
         if (!site_.hooks.load(std::memory_order_acquire)) [[likely]] return detail::invoke(function_, std::forward<A>(args)...);
-        if constexpr (detail::coroutine_type<R>) return await_with_hooks(*this, std::forward<A>(args)...);
-        else return call_with_hooks(std::forward<A>(args)...);
+        if constexpr (detail::coroutine_type<R>)
+            return detail::awaited_path<signature, Function>::run(site_, function_, operations, std::forward<A>(args)...);
+        else
+            return call_with_hooks(std::forward<A>(args)...);
     }
 
     /// Calls the function with its hooks, with arguments that are given by name, left to their
@@ -249,14 +261,9 @@ public:
 private:
     friend detail::access;
 
-    // The function, as the innermost part of what around hooks proceed to. The second struct is for
-    // an awaited call.
+    // The function, as the innermost part of what around hooks proceed to.
     struct inside : detail::inside_of_call<void> {
         const extensible& self;
-    };
-    struct awaited_inside : detail::inside_of_call<detail::stage_of<R>> {
-        const extensible& self;
-        detail::function_task<R>& task;
     };
 
     // One call with hooks, step by step.
@@ -325,91 +332,6 @@ private:
         } EXTENSIBLE_CATCH(...) {
             detail::keep_exception(call);
         }
-    }
-
-    // The same as a coroutine of the function's own type, for functions that return an awaitable.
-    // It begins when the body of the function's own coroutine would. It may be suspended in each
-    // step, and continue on another thread.
-    static R await_with_hooks(const extensible& self, A... args) {
-        // The call runs these hooks, whatever is registered or removed meanwhile.
-        const detail::counting_guard held(self.site_);
-        const detail::hook_list* const hooks = held.list();
-        if (!hooks) co_return co_await detail::invoke(self.function_, std::forward<A>(args)...);
-        auto call = detail::access::make<ext::call<signature>>(hooks->name, operations, args...);
-        using stage = detail::stage_of<R>;
-        detail::function_task<R> task;
-        // The end hooks run even if the call is destroyed while it is suspended.
-        detail::awaited_end_hooks end_hooks(call, held);
-
-        // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
-        //    skipped.
-        for (const detail::hook_entry* entry = hooks->begin(); entry->run; ++entry) {
-            const detail::hook_entry* const hook = detail::hook_in_turn(*entry, call, held);
-            if (!hook) continue;
-            EXTENSIBLE_TRY {
-                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
-                else detail::run_on_this_thread(*hook, call, held);
-            } EXTENSIBLE_CATCH(...) {
-                if (!detail::keep_or_isolate(call, *hook->record, held)) break;
-            }
-        }
-
-        // 2. The function inside the around hooks, unless the start hooks have set a result or an
-        //    exception.
-        if (!call.result && !call.exception) {
-            EXTENSIBLE_TRY {
-                if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) [[unlikely]] {
-                    const awaited_inside function{{call, &await_function, &held}, self, task};
-                    co_await detail::access::run<awaiting_proceed<stage>>(function, around);
-                } else if constexpr (std::is_void_v<detail::outcome_of<R>>) {
-                    // Awaited here, because a stage of its own would be another coroutine.
-                    co_await task.begin([&] { return begin_function(call, self); }), call.result.emplace();
-                } else {
-                    call.result.emplace(co_await task.begin([&] { return begin_function(call, self); }));
-                }
-            } EXTENSIBLE_CATCH(...) {  // the function threw, or a stage cannot be allocated
-                detail::keep_exception(call);
-            }
-        }
-
-        // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
-        while (const detail::hook_entry* const hook = end_hooks.next()) {
-            EXTENSIBLE_TRY {
-                if (hook->record->stage) co_await detail::begin_hook<stage>(*hook, call, held);
-                else end_hooks.run(*hook);
-            } EXTENSIBLE_CATCH(...) {
-                detail::keep_or_isolate(call, *hook->record, held);
-            }
-        }
-        end_hooks.run_ends();
-
-        // 4. The outcome.
-        if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
-        if constexpr (std::is_void_v<detail::outcome_of<R>>) co_return;
-        else co_return detail::take(call.result);
-    }
-
-    // Awaits the function for the innermost around hook.
-    static auto await_function(const detail::inside_of_call<detail::stage_of<R>>& erased) -> detail::stage_of<R>
-        requires detail::coroutine_type<R>
-    {
-        auto& call = static_cast<ext::call<signature>&>(erased.call);
-        const auto& inside = static_cast<const awaited_inside&>(erased);
-        call.result.reset();
-        EXTENSIBLE_TRY {
-            const auto begin = [&] { return begin_function(call, inside.self); };
-            if constexpr (std::is_void_v<detail::outcome_of<R>>) co_await inside.task.begin(begin), call.result.emplace();
-            else call.result.emplace(co_await inside.task.begin(begin));
-        } EXTENSIBLE_CATCH(...) {
-            detail::keep_exception(call);
-        }
-    }
-
-    static R begin_function(ext::call<signature>& call, const extensible& self) {
-        call.original_ran = true;
-        return detail::pass_on<true>(call, [&](auto&&... passed) -> R {
-            return detail::invoke(self.function_, std::forward<decltype(passed)>(passed)...);
-        });
     }
 
     detail::site site_;

@@ -1,11 +1,11 @@
 #pragma once
 
 // What does the model of a machine give, in the place of the operating system? The library includes this through
-// EXTENSIBLE_SYSTEM_HEADER: see <extensible/detail/system.hpp>.
+// EXTENSIBLE_SYSTEM_HEADER: see <extensible/detail/platform/system.hpp>.
 
 #include "mc.hpp"
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #include <cstdint>
 
@@ -16,7 +16,6 @@ using atomic = mc::atomic<T>;
 
 inline void signal_fence(mc::place where = mc::place::here()) noexcept { mc::signal_fence(where); }
 
-using time_point = std::int64_t;
 inline time_point now() noexcept { return mc::m.time; }
 
 using mutex = mc::mutex;

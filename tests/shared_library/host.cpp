@@ -4,7 +4,7 @@
 #include "../latch.hpp"
 #include "api.hpp"
 
-#include <extensible/detail/loader.hpp>
+#include <extensible/detail/loading/shared_library.hpp>
 
 #include <atomic>
 #include <cstdio>

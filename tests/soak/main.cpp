@@ -13,7 +13,7 @@
 #include "plugins.hpp"
 #include "world.hpp"
 
-#include <extensible/detail/loader.hpp>
+#include <extensible/detail/loading/shared_library.hpp>
 #include <extensible/extensible.hpp>
 
 #include <algorithm>

@@ -4,7 +4,7 @@
 #include "../in_memory.hpp"
 #include "attempts.hpp"
 
-#include <extensible/detail/loader.hpp>
+#include <extensible/detail/loading/shared_library.hpp>
 
 #include <cstdio>
 #include <cstdlib>

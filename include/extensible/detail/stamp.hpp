@@ -6,19 +6,32 @@
 // enlarges each class of ours. For any other change of the layout, change the number in EXTENSIBLE_ABI.
 
 #include <extensible/any_call.hpp>
+#include <extensible/arg.hpp>
+#include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/ends.hpp>
-#include <extensible/detail/hazard.hpp>
-#include <extensible/detail/records.hpp>
-#include <extensible/detail/running.hpp>
-#include <extensible/detail/system.hpp>
-#include <extensible/detail/type_name.hpp>
+#include <extensible/detail/awaited/awaited_hook.hpp>
+#include <extensible/detail/awaited/counting_guard.hpp>
+#include <extensible/detail/call/finishers.hpp>
+#include <extensible/detail/call/monitoring.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/platform/system.hpp>
+#include <extensible/detail/reclaim/hazard_domain.hpp>
+#include <extensible/detail/reclaim/hazard_slots.hpp>
+#include <extensible/detail/records/function_record.hpp>
+#include <extensible/detail/records/hook_list.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/records/ref.hpp>
+#include <extensible/detail/records/registry_record.hpp>
+#include <extensible/detail/types/text.hpp>
+#include <extensible/detail/types/type_identity.hpp>
+#include <extensible/detail/types/type_name.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/kwargs.hpp>
 #include <extensible/monitor.hpp>
 #include <extensible/proceed.hpp>
+#include <extensible/result.hpp>
+#include <extensible/version.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +42,9 @@
 #include <tuple>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
 
 /// What modules share. Of a template it is a sample.
 using shared_types = type_list<
@@ -45,11 +60,6 @@ using shared_types = type_list<
     ordered_hook, plugin_record, registry_contents, registry_record, scoped_hook, site, stamp, turn,
     // Hazard pointers.
     hazard_domain, hazard_slot, thread_hazards>;
-
-constexpr void write_number(char*& at, std::size_t number) noexcept {
-    if (number >= 10) write_number(at, number / 10);
-    *at++ = static_cast<char>('0' + number % 10);
-}
 
 // One number for the sizes and alignments of all types, as 50 sizes would not fit into a stamp: FNV-1a.
 template <class... T>
@@ -104,4 +114,6 @@ EXTENSIBLE_CALL_FUNCTION registry_record& registry_record::checked() {
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}  // namespace detail
+
+}  // namespace ext::inline EXTENSIBLE_ABI

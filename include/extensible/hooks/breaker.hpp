@@ -10,17 +10,19 @@
 //     if (vault.state() == ext::hooks::breaker_state::open) use_old_secrets();
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/config.hpp>
-
-#if !EXTENSIBLE_EXCEPTIONS
-#error "ext::hooks::breaker: this is compiled without exceptions, and an open breaker throws in place of the function"
-#endif
-
+#include <extensible/awaiting_proceed.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/thrown.hpp>
 #include <extensible/proceed.hpp>
+
+#if !EXTENSIBLE_EXCEPTIONS
+#error "ext::hooks::breaker: this is compiled without exceptions, and an open breaker throws in place of the function"
+#endif
+
 
 #include <chrono>
 #include <cstddef>

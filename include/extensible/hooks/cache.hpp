@@ -10,10 +10,12 @@
 //     known.forget("oslo");
 //     std::clog << known.counts().hits << " hits\n";
 
+#include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/signature.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/arguments.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/signature/signature.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/cache_key.hpp>
 #include <extensible/hooks/detail/expect.hpp>

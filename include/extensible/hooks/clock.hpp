@@ -2,7 +2,7 @@
 
 // What do the ready-made hooks know of time? A clock that is handed to them, so that a test can make up its own.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #if !EXTENSIBLE_COROUTINES
 #error "ext::hooks: the ready-made hooks may be awaited, and this standard library has no <coroutine>"

@@ -8,8 +8,8 @@
 //     auto faults = ext::hooks::faults::from_environment();  // EXTENSIBLE_FAULTS='net.*=throw(0.01)' ./server
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/hooks/clock.hpp>

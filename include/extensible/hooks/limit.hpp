@@ -12,12 +12,14 @@
 // There is no hook that ends a call after some time: nothing can make a function return that does not look.
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/awaiting_proceed.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
-#include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/detail/call_slots.hpp>
+#include <extensible/hooks/detail/expect.hpp>
 #include <extensible/proceed.hpp>
 
 #include <algorithm>

@@ -9,8 +9,9 @@
 //     load.around(ext::hooks::retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); }));  // awaits the pause
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/awaiting_proceed.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/chance.hpp>
 #include <extensible/hooks/detail/expect.hpp>

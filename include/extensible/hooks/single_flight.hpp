@@ -2,7 +2,7 @@
 
 // How is something asked for once, however many want it at the same time? One call asks: a flight. The others wait for it to end.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #include <condition_variable>
 #include <coroutine>

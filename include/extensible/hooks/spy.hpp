@@ -11,9 +11,10 @@
 //     INFO(seen);  // is shown where a check fails: billing.charge was called once:\n  1. ("ann", 250) returned true
 //     CHECK(seen.count("ann", 250) == 1);
 
+#include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/hooks/detail/spy_record.hpp>

@@ -3,7 +3,7 @@
 // Which failures does a ready-made hook look at? For its option `.when`, where exceptions of some types count.
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #include <exception>
 

@@ -9,12 +9,14 @@
 //     const ext::hooks::trace trace{file, {.pattern = "net.*"}};  // until the end of the scope
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/detail/json.hpp>
+#include <extensible/phase.hpp>
 #include <extensible/registry.hpp>
 
 #include <atomic>

@@ -3,7 +3,8 @@
 // How are the results of a cached function told apart? By a key made of the arguments.
 
 #include <extensible/arg.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/types/invoke.hpp>
 
 #include <concepts>
 #include <cstddef>

@@ -2,7 +2,8 @@
 
 // Which calls run at once, and which wait? A number of slots, and a queue of threads and coroutines that wait for one.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/types/text.hpp>
 
 #include <condition_variable>
 #include <coroutine>

@@ -2,7 +2,7 @@
 
 // Where do the ready-made hooks have their chances from? Numbers of a fixed sequence for each seed.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #include <atomic>
 #include <cstdint>

@@ -2,7 +2,7 @@
 
 // What does a ready-made hook say of an option that cannot be meant?
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/error.hpp>
 
 #include <chrono>

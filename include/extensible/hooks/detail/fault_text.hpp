@@ -2,7 +2,7 @@
 
 // How are faults written? As `net.*=throw(0.01); store.get=delay(50ms, 0.1); seed=7`, which is read here.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
 

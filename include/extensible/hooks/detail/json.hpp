@@ -3,7 +3,7 @@
 // How are values written as JSON?
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 
 #include <algorithm>
 #include <array>

@@ -2,7 +2,7 @@
 
 // What does a cache keep, until when, and what goes where there is no more room? What was not asked for for the longest time.
 
-#include <extensible/detail/config.hpp>
+#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/hooks/clock.hpp>
 
 #include <cstddef>

@@ -3,10 +3,13 @@
 // What does a spy keep of a call, and where?
 
 #include <extensible/call.hpp>
-#include <extensible/detail/awaitable.hpp>
-#include <extensible/detail/config.hpp>
-#include <extensible/detail/signature.hpp>
-#include <extensible/detail/type_name.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/signature/arguments.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/signature/signature.hpp>
+#include <extensible/detail/types/text.hpp>
+#include <extensible/detail/types/type_identity.hpp>
+#include <extensible/detail/types/type_name.hpp>
 #include <extensible/error.hpp>
 #include <extensible/kwargs.hpp>
 

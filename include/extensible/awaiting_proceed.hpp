@@ -1,0 +1,94 @@
+#pragma once
+
+// ext::awaiting_proceed: with it, an around hook of a function that returns an awaitable runs the rest
+// of its call.
+
+#include <extensible/any_call.hpp>
+#include <extensible/call.hpp>
+#include <extensible/detail/awaited/awaited_hook.hpp>
+#include <extensible/detail/awaited/counting_guard.hpp>
+#include <extensible/detail/call/failures.hpp>
+#include <extensible/detail/call/monitoring.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/hook_list.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/types/private_access.hpp>
+#include <extensible/proceed.hpp>
+
+namespace ext::inline EXTENSIBLE_ABI {
+
+/// Runs the rest of a call, from an around hook of a function that returns an awaitable. Such a
+/// hook is a coroutine, which is awaited, and writes `co_await proceed()`. See ext::proceed.
+///
+///     read_secret.around([](auto& call, auto& proceed) -> task<void> { co_await proceed(); });
+template <class Stage>
+class awaiting_proceed {
+public:
+    /// Returns an awaitable that runs the rest of the call when it is awaited, as
+    /// ext::proceed::operator() does. Do not call it again before the awaitable is done.
+    [[nodiscard("nothing runs unless it is awaited: co_await proceed()")]] Stage operator()();
+
+    awaiting_proceed(const awaiting_proceed&) = delete;
+    awaiting_proceed& operator=(const awaiting_proceed&) = delete;
+
+private:
+    friend detail::access;
+    using shared = detail::inside_of_call<Stage>;
+    awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller), hook_(caller.record) {}
+
+    static Stage run(const shared& call, const detail::hook_entry& entry);
+    Stage go_on();
+    Stage go_on_watched();
+
+    const shared& call_;
+    const detail::hook_entry& caller_;
+    const detail::hook_record* hook_;
+    detail::hook_watch* watch_ = nullptr;  // of the hook that receives this; null without a monitor
+    bool called_ = false;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class Stage>
+Stage awaiting_proceed<Stage>::operator()() {
+    if (call_.call.exception) detail::displace_exception(call_.call, *hook_, *call_.held);
+    return watch_ ? go_on_watched() : go_on();
+}
+
+template <class Stage>
+Stage awaiting_proceed<Stage>::go_on_watched() {
+    const detail::hook_watch::inside inside(*watch_);
+    co_await go_on();
+}
+
+template <class Stage>
+Stage awaiting_proceed<Stage>::go_on() {
+    const detail::hook_entry& next = (&caller_)[1];
+    Stage begun = next.run ? run(call_, next) : call_.run_function(call_);
+    called_ = true;  // not reached if the stage cannot be allocated
+    return begun;
+}
+
+// Runs an around hook. To the hooks outside it, an around hook that throws looks like a function
+// that threw.
+template <class Stage>
+Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry& entry) {
+    const detail::call_operations& operations = detail::access::operations(call.call);
+    operations.reset_result(&call.call);
+    awaiting_proceed inside(call, entry);
+    const detail::hook_entry* const hook = detail::hook_in_turn(entry, call.call, *call.held);
+    bool skipped = !hook;
+    if (hook) {
+        inside.hook_ = hook->record;
+        EXTENSIBLE_TRY {
+            co_await detail::begin_hook<Stage>(*hook, call.call, *call.held, &inside);
+        } EXTENSIBLE_CATCH(...) {
+            if (!detail::keep_or_isolate(call.call, *hook->record, *call.held)) operations.reset_result(&call.call);
+            else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
+        }
+    }
+    inside.watch_ = nullptr;  // the hook's run is over
+    if (skipped) co_await inside();
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI

@@ -1,0 +1,154 @@
+#pragma once
+
+// What is the path of a call that is awaited? The steps are those of extensible::call_with_hooks(), in a coroutine of the
+// function's own type.
+
+#include <extensible/any_call.hpp>
+#include <extensible/awaiting_proceed.hpp>
+#include <extensible/call.hpp>
+#include <extensible/detail/awaited/awaited_hook.hpp>
+#include <extensible/detail/awaited/counting_guard.hpp>
+#include <extensible/detail/awaited/end_hooks.hpp>
+#include <extensible/detail/call/failures.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/function_record.hpp>
+#include <extensible/detail/records/hook_list.hpp>
+#include <extensible/detail/signature/arguments.hpp>
+#include <extensible/detail/signature/awaitable.hpp>
+#include <extensible/detail/signature/sub_task.hpp>
+#include <extensible/detail/types/invoke.hpp>
+#include <extensible/detail/types/private_access.hpp>
+#include <extensible/phase.hpp>
+#include <extensible/proceed.hpp>
+#include <extensible/result.hpp>
+
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+#if EXTENSIBLE_COROUTINES
+
+/// What a function returned that is awaited in a call. If awaiting it gives a reference, which may be one into the task, as with
+/// cppcoro's shared_task, then it stays until the call has ended.
+template <class R>
+class function_task {
+public:
+    /// Returns what `begin()` does, to be awaited.
+    template <class Begin>
+    decltype(auto) begin(Begin begin) {
+        if constexpr (std::is_lvalue_reference_v<outcome_of<R>>) return std::move(task_.emplace(begin()));
+        else return begin();
+    }
+
+private:
+    struct none {};
+    EXTENSIBLE_NO_UNIQUE_ADDRESS std::conditional_t<std::is_lvalue_reference_v<outcome_of<R>>, std::optional<R>, none> task_;
+};
+
+#else
+
+template <class R>
+class function_task;
+
+#endif
+
+template <class Signature, class Function>
+struct awaited_path;
+
+/// The path of a call of a function that returns an awaitable. It begins when the body of the function's own coroutine would. It
+/// may be suspended in each step, and continue on another thread. The site and the function must outlive it.
+template <class R, class... A, class Function>
+struct awaited_path<R(A...), Function> {
+    static R run(const site& called, Function& function, const call_operations& operations, A... args) {
+        // The call runs these hooks, whatever is registered or removed meanwhile.
+        const counting_guard held(called);
+        const hook_list* const hooks = held.list();
+        if (!hooks) co_return co_await detail::invoke(function, std::forward<A>(args)...);
+        auto call = access::make<ext::call<R(A...)>>(hooks->name, operations, args...);
+        using own_stage = stage_of<R>;
+        function_task<R> task;
+        // The end hooks run even if the call is destroyed while it is suspended.
+        awaited_end_hooks end_hooks(call, held);
+
+        // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
+        //    skipped.
+        for (const hook_entry* entry = hooks->begin(); entry->run; ++entry) {
+            const hook_entry* const hook = hook_in_turn(*entry, call, held);
+            if (!hook) continue;
+            EXTENSIBLE_TRY {
+                if (hook->record->stage) co_await begin_hook<own_stage>(*hook, call, held);
+                else run_on_this_thread(*hook, call, held);
+            } EXTENSIBLE_CATCH(...) {
+                if (!keep_or_isolate(call, *hook->record, held)) break;
+            }
+        }
+
+        // 2. The function inside the around hooks, unless the start hooks have set a result or an
+        //    exception.
+        if (!call.result && !call.exception) {
+            EXTENSIBLE_TRY {
+                if (const hook_entry& around = *hooks->begin(phase::around); around.run) [[unlikely]] {
+                    const rest inside{{call, &await_function, &held}, function, task};
+                    co_await access::run<awaiting_proceed<own_stage>>(inside, around);
+                } else if constexpr (std::is_void_v<outcome_of<R>>) {
+                    // Awaited here, because a stage of its own would be another coroutine.
+                    co_await task.begin([&] { return begin_function(call, function); }), call.result.emplace();
+                } else {
+                    call.result.emplace(co_await task.begin([&] { return begin_function(call, function); }));
+                }
+            } EXTENSIBLE_CATCH(...) {  // the function threw, or a stage cannot be allocated
+                keep_exception(call);
+            }
+        }
+
+        // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
+        while (const hook_entry* const hook = end_hooks.next()) {
+            EXTENSIBLE_TRY {
+                if (hook->record->stage) co_await begin_hook<own_stage>(*hook, call, held);
+                else end_hooks.run(*hook);
+            } EXTENSIBLE_CATCH(...) {
+                keep_or_isolate(call, *hook->record, held);
+            }
+        }
+        end_hooks.run_ends();
+
+        // 4. The outcome.
+        if (call.exception || is_missing(call.result)) [[unlikely]] throw_outcome(call);
+        if constexpr (std::is_void_v<outcome_of<R>>) co_return;
+        else co_return take(call.result);
+    }
+
+private:
+    // The function, as the innermost part of what around hooks proceed to.
+    struct rest : inside_of_call<stage_of<R>> {
+        Function& function;
+        function_task<R>& task;
+    };
+
+    // Awaits the function for the innermost around hook.
+    static auto await_function(const inside_of_call<stage_of<R>>& erased) -> stage_of<R>
+        requires coroutine_type<R>
+    {
+        auto& call = static_cast<ext::call<R(A...)>&>(erased.call);
+        const auto& inside = static_cast<const rest&>(erased);
+        call.result.reset();
+        EXTENSIBLE_TRY {
+            const auto begin = [&] { return begin_function(call, inside.function); };
+            if constexpr (std::is_void_v<outcome_of<R>>) co_await inside.task.begin(begin), call.result.emplace();
+            else call.result.emplace(co_await inside.task.begin(begin));
+        } EXTENSIBLE_CATCH(...) {
+            keep_exception(call);
+        }
+    }
+
+    static R begin_function(ext::call<R(A...)>& call, Function& function) {
+        call.original_ran = true;
+        return pass_on<true>(call, [&](auto&&... passed) -> R {
+            return detail::invoke(function, std::forward<decltype(passed)>(passed)...);
+        });
+    }
+};
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

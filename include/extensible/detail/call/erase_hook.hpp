@@ -1,0 +1,55 @@
+#pragma once
+
+// How does a function object become a hook? By code that knows its type and hands it the call.
+
+#include <extensible/call.hpp>
+#include <extensible/detail/call/finishers.hpp>
+#include <extensible/detail/call/hook_parameters.hpp>
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/types/invoke.hpp>
+#include <extensible/detail/types/private_access.hpp>
+#include <extensible/phase.hpp>
+#include <extensible/proceed.hpp>
+
+#include <type_traits>
+#include <utility>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+// A start hook that returns the end of its call. An empty one, as of a std::function, is none.
+template <class Call, class Hook>
+void run_start(void* object, call_fields* erased_call, void*) {
+    hook_record& record = *static_cast<hook_record*>(object);
+    call_ends& ends = access::ends(*erased_call);
+    auto&& call = Call::from(erased_call);
+    const auto& end = ends.add<Call>(record, [&]() -> decltype(auto) {
+        return detail::invoke(*static_cast<Hook*>(record.erased.object), call);
+    });
+    if (!is_null(end)) return;
+    call_end* const empty = ends.take_last();
+    empty->destroy(empty);
+}
+
+template <phase When, class Call, class Hook>
+void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] void* inside) {
+    auto&& call = Call::from(erased_call);
+    if constexpr (When == phase::around)
+        detail::invoke(*static_cast<Hook*>(object), call, *static_cast<proceed*>(inside));
+    else
+        detail::invoke(*static_cast<Hook*>(object), call);
+}
+
+// A handler or monitor, which is told Event.
+template <class Event, class Handler>
+void run_handler(void* object, call_fields*, void* event) {
+    static_cast<void>(detail::invoke(*static_cast<Handler*>(object), *static_cast<const Event*>(event)));
+}
+
+template <class Hook>
+erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
+    using stored = std::decay_t<Hook>;
+    return {new stored(std::forward<Hook>(hook)), run, guarded, [](void* object) noexcept { delete static_cast<stored*>(object); }};
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

@@ -1,0 +1,19 @@
+#pragma once
+
+// How is an object kept usable before main has begun and after it has returned?
+
+#include <extensible/detail/platform/compiler.hpp>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+/// A T in static storage that is never destroyed, for use before main and after it has returned.
+template <class T>
+union immortal {
+    T value;
+
+    template <class... A>
+    constexpr explicit immortal(A&&... from) noexcept : value(static_cast<A&&>(from)...) {}
+    ~immortal() {}
+};
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail

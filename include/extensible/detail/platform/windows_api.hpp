@@ -1,0 +1,42 @@
+#pragma once
+
+// Which functions of Windows are used?
+
+#include <extensible/detail/platform/compiler.hpp>
+
+#if defined(_WIN32)
+
+#include <cstdint>
+
+// What is used of Windows, declared as in its own headers, which are large, and define macros for names that others use.
+struct _RTL_SRWLOCK;
+struct _RTL_CONDITION_VARIABLE;
+union _LARGE_INTEGER;
+struct HINSTANCE__;
+
+namespace ext::inline EXTENSIBLE_ABI::detail::windows {
+
+extern "C" {
+__declspec(dllimport) void __stdcall AcquireSRWLockExclusive(::_RTL_SRWLOCK*);
+__declspec(dllimport) void __stdcall ReleaseSRWLockExclusive(::_RTL_SRWLOCK*);
+__declspec(dllimport) int __stdcall SleepConditionVariableSRW(::_RTL_CONDITION_VARIABLE*, ::_RTL_SRWLOCK*, unsigned long,
+                                                          unsigned long);
+__declspec(dllimport) void __stdcall WakeAllConditionVariable(::_RTL_CONDITION_VARIABLE*);
+__declspec(dllimport) int __stdcall QueryPerformanceCounter(::_LARGE_INTEGER*);
+__declspec(dllimport) int __stdcall QueryPerformanceFrequency(::_LARGE_INTEGER*);
+__declspec(dllimport) unsigned long __stdcall GetCurrentThreadId();
+__declspec(dllimport) void __stdcall FlushProcessWriteBuffers();
+__declspec(dllimport) ::HINSTANCE__* __stdcall GetModuleHandleW(const wchar_t*);
+__declspec(dllimport) std::intptr_t(__stdcall* __stdcall GetProcAddress(::HINSTANCE__*, const char*))();
+#if defined(EXTENSIBLE_EMULATED_THREAD_LOCAL)
+__declspec(dllimport) unsigned long __stdcall TlsAlloc();
+__declspec(dllimport) void* __stdcall TlsGetValue(unsigned long);
+__declspec(dllimport) int __stdcall TlsSetValue(unsigned long, void*);
+__declspec(dllimport) int __stdcall TlsFree(unsigned long);
+__declspec(dllimport) int __stdcall GetModuleHandleExW(unsigned long, const wchar_t*, ::HINSTANCE__**);
+#endif
+}
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail::windows
+
+#endif

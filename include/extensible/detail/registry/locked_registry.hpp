@@ -1,0 +1,409 @@
+#pragma once
+
+// Which operations does a registry have? The bodies are in the order of time.
+
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/platform/system.hpp>
+#include <extensible/detail/reclaim/hazard_domain.hpp>
+#include <extensible/detail/reclaim/waiting.hpp>
+#include <extensible/detail/records/array.hpp>
+#include <extensible/detail/records/function_record.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/records/ref.hpp>
+#include <extensible/detail/records/registry_record.hpp>
+#include <extensible/detail/registry/change.hpp>
+#include <extensible/detail/registry/order.hpp>
+#include <extensible/detail/registry/pattern.hpp>
+#include <extensible/detail/types/text.hpp>
+#include <extensible/detail/types/type_identity.hpp>
+#include <extensible/error.hpp>
+#include <extensible/options.hpp>
+#include <extensible/phase.hpp>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+/// A registry that is locked, which everything that follows needs. Calls are not kept from running meanwhile. When it is unlocked
+/// what nobody uses any more is destroyed, foreign code included.
+class EXTENSIBLE_HIDDEN locked_registry {
+public:
+    /// May throw incompatible_module; and std::bad_alloc, when it is locked for the first time.
+    explicit locked_registry(registry_record& registry);
+    locked_registry(const locked_registry&) = delete;
+    locked_registry& operator=(const locked_registry&) = delete;
+    ~locked_registry();
+
+    /// A wrapper of `name` appears at `place`. The hooks that wait for it are attached.
+    void attach(site& place, std::string_view name, const function_type& type);
+
+    /// The wrapper goes. The hooks that were registered on the function itself go with its last wrapper.
+    void detach(site& place);
+
+    /// Registers `hook` on a wrapped function; by name, which may not be wrapped yet; under a pattern; for errors.
+    void add(const site& place, hook_record& hook, const hook_options& options);
+    void add(std::string_view name, hook_record& hook, const hook_options& options);
+    void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
+    void add_error_handler(hook_record& hook);
+    void add_monitor(hook_record& hook);
+
+    /// Removes the hooks of the group, which can register no more.
+    void remove(hook_group& group);
+    void set_enabled(hook_group& group, bool enabled);
+
+    /// The predecessor's hooks are removed, and the successor's, which are disabled, are enabled if those were, in one step: no call
+    /// runs hooks of both, or of neither.
+    void hand_over(plugin_record& predecessor, plugin_record& successor);
+
+    /// The ext::registry goes: its hooks are removed, its functions go on without.
+    void close();
+
+    registry_record* operator->() const noexcept { return registry_.get(); }
+
+private:
+    void check_registration(std::string_view function, const hook_record& hook) const;
+    ref<function_record> find_or_make(std::string_view name);
+    void forget_if_unused(function_record& function) noexcept;
+    void add(function_record& function, hook_record& hook, const hook_options& options);
+    void add_handler(site& place, std::string_view name, hook_record& hook);
+    void prepare(std::string_view where, const hook_order& hooks, hook_record& hook, const hook_options& options) const;
+
+    static bool concerns(const function_record& function, const hook_group& group) noexcept;
+    void registered(hook_record& hook) noexcept;
+    void remove(const hook_selection& leaving, function_record* from, const hook_group* coming = nullptr);
+
+    const ref<registry_record> registry_;
+    struct reclaim_at_end {
+        hazard_domain& domain;
+        ~reclaim_at_end() { domain.reclaim(); }
+    } reclaim_;
+    mutex_lock lock_;
+};
+
+// What handles do with their hook, or a plugin with its hooks. Null: nothing. A copy of `group` is held meanwhile, because what the
+// hooks captured may own the handle.
+template <class Group>
+void remove(ref<Group> group) {  // NOLINT(performance-unnecessary-value-param)
+    if (group) locked_registry(*group->registry).remove(*group);
+}
+
+template <class Group>
+void set_enabled(const ref<Group>& group, bool enabled) {
+    if (group) locked_registry(*group->registry).set_enabled(*group, enabled);
+}
+
+/// Gives up at `until`, if that is not null; tells whether it did not have to.
+template <class Group>
+bool remove_and_wait(ref<Group> group,  // NOLINT(performance-unnecessary-value-param)
+                     const time_point* until = nullptr) {
+    if (!group) return true;
+    remove(group);
+    return group->registry->domain->wait_until_unused(*group, until);
+}
+
+inline bool is_active(const ref<hook_record>& hook) {
+    if (!hook) return false;
+    const locked_registry registry(*hook->registry);
+    return hook->registered && hook->runs();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+// ---- Errors, each raised in one place --------------------------------------------------------------------------------
+
+EXTENSIBLE_FUNCTION std::string text_of(const hook_record& hook) {
+    return text_of(hook.when, hook.id, hook.pattern, hook.plugin ? std::string_view(hook.plugin->name) : std::string_view());
+}
+
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
+                                                               std::string_view other, const type_identity& given) {
+    raise<signature_mismatch>(join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
+}
+
+[[noreturn]] EXTENSIBLE_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first) {
+    raise<duplicate_hook>(join({function, ": there is ", article(first.when), text_of(first),
+                                " already; remove it, or set .replace to run in its place"}));
+}
+
+EXTENSIBLE_FUNCTION void check_name(std::string_view name) {
+    if (name.empty()) raise<error>("ext: a function's name must not be empty");
+    if (is_pattern(name))
+        raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take an "
+                                 "ext::any_call&"}));
+}
+
+EXTENSIBLE_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
+    if (registry.closed) raise<error>(join({function, ": its registry is gone, no hook can be registered"}));
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::check_registration(std::string_view function, const hook_record& hook) const {
+    check_open(*registry_, function);
+    if (registry_->sealed) raise<ext::sealed>(join({function, ": the registry is sealed, no hook can be registered"}));
+    if (!hook.plugin) return;
+    if (hook.plugin->registry != registry_)
+        raise<error>(join({function, ": the function is in another registry than the plugin ", hook.plugin->name}));
+    if (!hook.plugin->registered)
+        raise<error>(join({function, ": the plugin ", hook.plugin->name, " is unloaded, no hook can be registered"}));
+}
+
+// ---- Functions by name ----------------------------------------------------------------------------------------------
+
+EXTENSIBLE_CALL_FUNCTION locked_registry::locked_registry(registry_record& registry)
+    : registry_(&registry.checked()), reclaim_{*registry.domain}, lock_(registry.domain->registration()) {
+    if (!registry.contents) registry.contents = new registry_contents;
+}
+
+EXTENSIBLE_CALL_FUNCTION locked_registry::~locked_registry() {}
+
+// The record of a name. A new one gets the hooks under patterns that match it.
+EXTENSIBLE_FUNCTION ref<function_record> locked_registry::find_or_make(std::string_view name) {
+    registry_contents& contents = *registry_->contents;
+    if (function_record* const known = contents.functions.find(name)) return ref(known);
+    ref made(new function_record(name, registry_));
+    matching_hooks(name, contents.patterns).swap(made->hooks);
+    contents.functions.add(made);
+    return made;
+}
+
+// Forgets a name that no code wraps, and that no hook of its own waits for.
+EXTENSIBLE_FUNCTION void locked_registry::forget_if_unused(function_record& function) noexcept {
+    function_table& functions = registry_->contents->functions;
+    if (!function.is_wanted() && functions.find(function.name) == &function) functions.erase(function);
+}
+
+// ---- Wrappers -------------------------------------------------------------------------------------------------------
+
+EXTENSIBLE_CALL_FUNCTION void locked_registry::attach(site& place, std::string_view name, const function_type& type) {
+    check_name(name);
+    check_open(*registry_, name);
+    const ref<function_record> function = find_or_make(name);
+    if (function->sites && !(*function->sites->type->signature == *type.signature))
+        throw_signature_mismatch(name, *function->sites->type->signature, "second wrapper", *type.signature);
+    for (const ordered_hook& each : function->hooks)
+        if (each.hook->signature && !(*each.hook->signature == *type.signature))
+            throw_signature_mismatch(name, *type.signature, join({text_of(*each.hook), " that waits for it"}), *each.hook->signature);
+
+    place.function = function;
+    place.type = &type;
+    place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+    place.hooks.store(function->published, std::memory_order_seq_cst);
+    place.next = std::exchange(function->sites, &place);
+    if (place.next) return;
+    EXTENSIBLE_TRY {
+        change attaching(*registry_);
+        attaching.refresh(*function);
+        attaching.make();
+    } EXTENSIBLE_CATCH(...) {
+        function->sites = nullptr;
+        forget_if_unused(*function);
+        EXTENSIBLE_RETHROW;
+    }
+}
+
+EXTENSIBLE_CALL_FUNCTION void locked_registry::detach(site& place) {
+    function_record& function = *place.function;
+    site** at = &function.sites;
+    while (*at != &place) at = &(*at)->next;
+    *at = place.next;
+    if (function.sites) return;
+    remove({nullptr, false}, &function);
+}
+
+// ---- Hooks ----------------------------------------------------------------------------------------------------------
+
+// Throws error for options that contradict each other, or that hooks of this kind cannot have.
+EXTENSIBLE_FUNCTION void check_options(std::string_view where, const hook_record& hook, const hook_options& options) {
+    const char* wrong = nullptr;
+    if (contains(options.before, "*"))
+        wrong = " states .before = \"*\", which is not the id of a hook; use .priority to run before all others";
+    else if (contains(options.after, "*"))
+        wrong = " states .after = \"*\", which is not the id of a hook; use .priority to run after all others";
+    else if (options.replace && options.id.empty())
+        wrong = " has .replace = true and no .id, which names the hook to replace";
+    else if (options.fallback && hook.when != phase::start) wrong = " has .fallback = true, which is for start hooks";
+    else if (hook.stage && options.this_thread)
+        wrong = " is awaited and may resume on another thread; it cannot have .this_thread = true";
+    else if (hook.stage && !hook.reentrant)
+        wrong = " is awaited and may resume on another thread; it cannot have .reentrant = false";
+    if (wrong) raise<error>(join({where, ": the ", text_of(hook), wrong}));
+}
+
+// Makes the hook ready to be registered among `hooks`, or throws.
+EXTENSIBLE_FUNCTION void locked_registry::prepare(std::string_view where, const hook_order& hooks, hook_record& hook,
+                                                  const hook_options& options) const {
+    check_registration(where, hook);
+    std::vector<std::string>(options.before).swap(hook.before);
+    std::vector<std::string>(options.after).swap(hook.after);
+    hook.priority = options.priority.value_or(0);
+    hook.replaces = options.replace && !hook.id.empty();
+    hook.takes_place = hook.replaces && !options.priority && hook.before.empty() && hook.after.empty();
+    hook.fallback = options.fallback;
+    hook.isolate = options.isolate.value_or(hook.plugin && hook.plugin->isolate);
+    hook.reentrant = options.reentrant.value_or(!hook.plugin || hook.plugin->reentrant);
+    hook.times = options.times;
+    check_options(where, hook, options);
+    hook.only_thread = options.this_thread ? registry_->domain->this_thread().number : 0;
+    hook.has_options = hook.isolate || !hook.reentrant || hook.fallback || options.this_thread || hook.times != 0;
+    hook.registry = registry_;
+    hook.number = registry_->registrations + 1;
+    const hook_record* const first = hook.replaces || hook.id.empty() ? nullptr : find_duplicate(hook, hooks);
+    if (first) throw_duplicate(where, *first);
+}
+
+// The hook belongs to the registry from here on.
+EXTENSIBLE_FUNCTION void locked_registry::registered(hook_record& hook) noexcept {
+    registry_->domain->keep(hook);
+    hook.registered = true;
+    ++registry_->registrations;
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::add(function_record& function, hook_record& hook, const hook_options& options) {
+    prepare(function.name, function.hooks, hook, options);
+    if (hook.signature && function.sites && !(*function.sites->type->signature == *hook.signature))
+        throw_signature_mismatch(function.name, *function.sites->type->signature, text_of(hook), *hook.signature);
+    hook.function = ref(&function);
+
+    change adding(*registry_);
+    adding.set_hooks(function, with_hook(function.name, function.hooks, hook));
+    if (function.sites == &registry_->monitors) adding.watch(true);
+    adding.make();
+    registered(hook);
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::add(const site& place, hook_record& hook, const hook_options& options) {
+    hook.on_object = true;
+    add(*place.function, hook, options);
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook, const hook_options& options) {
+    check_name(name);
+    const ref<function_record> function = find_or_make(name);
+    EXTENSIBLE_TRY {
+        add(*function, hook, options);
+    } EXTENSIBLE_CATCH(...) {
+        forget_if_unused(*function);
+        EXTENSIBLE_RETHROW;
+    }
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
+    if (pattern.empty()) raise<error>("ext: a function's name must not be empty");
+    prepare(pattern, registry_->contents->patterns, hook, options);
+    hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
+    change adding(*registry_);
+    registry_->contents->functions.for_each([&](function_record& function) {
+        if (matches(pattern, function.name)) adding.set_hooks(function, with_hook(function.name, function.hooks, hook));
+    });
+    adding.make();
+    registry_->contents->patterns.swap(patterns);
+    registered(hook);
+}
+
+// The name is of no function; it is for an error's text.
+EXTENSIBLE_FUNCTION void locked_registry::add_handler(site& place, std::string_view name, hook_record& hook) {
+    check_registration(name, hook);
+    if (!place.function) {
+        place.function = ref(new function_record(name, registry_));
+        place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+        place.function->sites = &place;
+    }
+    add(*place.function, hook, no_options());
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) { add_handler(registry_->errors, "on_hook_error", hook); }
+EXTENSIBLE_FUNCTION void locked_registry::add_monitor(hook_record& hook) { add_handler(registry_->monitors, "on_hook_run", hook); }
+
+// Whether the function has a hook of the group.
+EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& function, const hook_group& group) noexcept {
+    const hook_record* const only = group.only_hook;
+    if (!only) return hook_selection{&group, false}.has_any(function.hooks);
+    return only->function ? only->function.get() == &function : matches(only->pattern, function.name);
+}
+
+// Removes hooks from one function, or from all functions and from the patterns if that is null. In the same step those that are
+// `coming`, which have just been enabled, begin to run.
+EXTENSIBLE_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from, const hook_group* coming) {
+    registry_contents& contents = *registry_->contents;
+    change removing(*registry_);
+    hook_order patterns;
+    if (from) {
+        hook_order others = without_hooks(from->name, from->hooks, leaving, false);
+        const bool any_left = others.size() != 0;
+        removing.set_hooks(*from, std::move(others));
+        if (from->sites == &registry_->monitors) removing.watch(any_left);
+    } else {
+        contents.functions.for_each([&](function_record& function) {
+            const bool any_coming = coming && concerns(function, *coming);
+            if (any_coming || (leaving.group ? concerns(function, *leaving.group) : leaving.has_any(function.hooks)))
+                removing.set_hooks(function, without_hooks(function.name, function.hooks, leaving, any_coming));
+        });
+        patterns = without_hooks("*", contents.patterns, leaving, coming);
+    }
+    removing.make();
+    removing.let_go_of(leaving, from);
+    if (from) return forget_if_unused(*from);
+    contents.patterns.swap(patterns);
+    let_go_of(leaving, patterns, nullptr);
+    contents.functions.for_each([this](function_record& function) { forget_if_unused(function); });
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::remove(hook_group& group) {
+    if (!group.registered) return;
+    const ref<function_record> function = group.only_hook ? group.only_hook->function : ref<function_record>();
+    remove({&group, false}, function.get());
+    group.registered = false;
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool enabled) {
+    if (!group.registered || group.enabled == enabled) return;
+    group.enabled = enabled;
+    EXTENSIBLE_TRY {
+        change enabling(*registry_);
+        function_record* const only = group.only_hook ? group.only_hook->function.get() : nullptr;
+        if (only) enabling.refresh(*only);
+        else registry_->contents->functions.for_each([&](function_record& function) {
+            if (concerns(function, group)) enabling.refresh(function);
+        });
+        enabling.make();
+    } EXTENSIBLE_CATCH(...) {
+        group.enabled = !enabled;
+        EXTENSIBLE_RETHROW;
+    }
+}
+
+EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
+    // From now on, the `before`, `after` and ids of the successor's hooks take effect.
+    const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
+    successor.enabled = predecessor.enabled;
+    EXTENSIBLE_TRY {
+        remove({&predecessor, false}, nullptr, &successor);
+    } EXTENSIBLE_CATCH(...) {
+        successor.enabled = false;
+        successor.predecessor = replaced;
+        EXTENSIBLE_RETHROW;
+    }
+    predecessor.registered = false;
+}
+
+EXTENSIBLE_CALL_FUNCTION void locked_registry::close() {
+    for (site* handlers : {&registry_->errors, &registry_->monitors}) {
+        const ref<function_record> function = std::exchange(handlers->function, {});
+        if (function) remove({nullptr, true}, function.get());
+    }
+    remove({nullptr, true}, nullptr);
+    registry_->contents->functions.clear();
+    registry_->closed = true;
+}
+
+#endif
+
+}  // namespace detail
+
+}  // namespace ext::inline EXTENSIBLE_ABI

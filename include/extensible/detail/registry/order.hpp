@@ -1,0 +1,319 @@
+#pragma once
+
+// In which order do the hooks of one function run? The rules, which tests/order.cpp checks against an independent model:
+//
+// 1. A hook's turn is its priority, then the number of its registration. Earlier turns run first. A hook with `.replace` that states
+//    no `priority`, `before` or `after` has the turn, `before` and `after` of the hook that has its id and no
+//    `.replace`.
+// 2. A hook with `before` takes the earliest turn among its own and those of the hooks that it names. A named hook that has itself
+//    moved forward is treated as having the turn that it took.
+// 3. A hook waits for every hook that it names in `after`, and for every hook that names it in `before`.
+// 4. Of the hooks that wait for no other, the one with the earliest turn runs next. If turns are equal, the hook whose own turn is
+//    earlier does; if those are equal too, the one registered first.
+//
+// An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and replaced hooks
+// keep their places. Hooks of a plugin that is being reloaded are registered before the old version's hooks are
+// removed. Until then, their `before`, `after` and ids have no effect.
+
+#include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/records/array.hpp>
+#include <extensible/detail/records/function_record.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/registry/pattern.hpp>
+#include <extensible/detail/types/text.hpp>
+#include <extensible/error.hpp>
+#include <extensible/phase.hpp>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ext::inline EXTENSIBLE_ABI {
+
+namespace detail {
+
+/// The hooks of a function with one more. May throw order_cycle.
+EXTENSIBLE_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
+
+/// The hooks that do not leave. If `coming`, the `before`, `after` and ids of hooks that were coming take effect. See
+/// hook_record::is_coming().
+EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
+                                             bool coming);
+
+/// Of the hooks under patterns, those that apply to a new function. Never throws order_cycle: all hooks under patterns
+/// have an order together, so each subset of them has one.
+EXTENSIBLE_FUNCTION hook_order matching_hooks(std::string_view function, const hook_order& patterns);
+
+/// The hook that this one would duplicate: the one that has its id and no `.replace`. Null without one.
+EXTENSIBLE_FUNCTION hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) noexcept;
+
+/// Whether no other hook of the phase has the id that a hook states.
+EXTENSIBLE_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept;
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+#if EXTENSIBLE_BODIES
+
+EXTENSIBLE_FUNCTION bool contains(const std::vector<std::string>& ids, std::string_view id) noexcept {
+    for (const std::string& each : ids)
+        if (each == id) return true;
+    return false;
+}
+
+hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) noexcept {
+    for (const ordered_hook& each : hooks)
+        if (!each.hook->replaces && each.hook->is_namesake(like) && !like.excludes(*each.hook)) return each.hook;
+    return nullptr;
+}
+
+// Whether the other hooks stay where they are if this one comes or goes: it states nothing, and none of them names it.
+EXTENSIBLE_FUNCTION bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept {
+    if (hook.takes_place || !hook.before.empty() || !hook.after.empty()) return false;
+    if (hook.id.empty()) return true;
+    for (const ordered_hook& each : hooks) {
+        const hook_record& other = *each.hook;
+        if (&other == &hook || other.when != hook.when) continue;
+        if (other.is_namesake(hook) || contains(other.before, hook.id) || contains(other.after, hook.id)) return false;
+    }
+    return true;
+}
+
+bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept {
+    for (const ordered_hook& each : hooks)
+        if (each.hook != &stating && each.hook->when == stating.when && each.hook->id == id && !id.empty()) return false;
+    return true;
+}
+
+EXTENSIBLE_FUNCTION turn turn_of(const hook_record& hook) noexcept { return {hook.when, hook.priority, hook.number}; }
+
+/// Computes the order of hooks: a graph that has a node for each hook, and edges for its `before` and `after`.
+class EXTENSIBLE_HIDDEN ordering {
+public:
+    EXTENSIBLE_COLD ordering(std::string_view function, const hook_order& hooks)
+        : function_(function), hooks_(hooks), all_(hooks.size()), by_id_(hooks.size()), by_turn_(hooks.size()) {
+        for (std::size_t at = 0; at != hooks.size(); ++at) {
+            all_[at].hook = hooks[at].hook;
+            by_id_[at] = by_turn_[at] = &all_[at];
+        }
+    }
+
+    EXTENSIBLE_COLD hook_order run() {
+        detail::sort(by_id_, has_earlier_id);
+        for (std::size_t at = 1; at < by_id_.size(); ++at)
+            by_id_[at - 1]->is_last = by_id_[at - 1]->hook->id != by_id_[at]->hook->id;
+        for (node& n : all_) find_place(n);
+        make_edges();
+        take_turns();
+        detail::sort(by_turn_, runs_first);
+        for (std::size_t at = 0; at != by_turn_.size(); ++at) by_turn_[at]->place_in_line = at;
+
+        hook_order order(all_.size());
+        std::size_t count = 0;
+        for (std::size_t at = 0; at != by_turn_.size();) {  // rule 4
+            node& n = *by_turn_[at++];
+            if (n.waits_for != 0 || n.done) continue;
+            n.done = true;
+            order[count++] = {n.hook, n.taken};
+            for (const edge* e = n.edges; e != n.edges_end; ++e)
+                if (--e->later->waits_for == 0 && e->later->place_in_line < at) at = e->later->place_in_line;
+        }
+        if (count != order.size()) throw_cycle();
+        return order;
+    }
+
+private:
+    struct node;
+    struct edge {
+        node* later = nullptr;  // waits for the node that owns the edge
+        bool before = false;    // the owner states it in `before`; otherwise `later` states it in `after`
+    };
+    struct node {
+        hook_record* hook = nullptr;
+        const hook_record* place = nullptr;  // the hook whose options count: itself, or the hook whose place it takes
+        turn taken{};
+        edge *edges = nullptr, *edges_end = nullptr;
+        std::size_t edge_count = 0;
+        std::size_t waits_for = 0;  // the number of edges to it from hooks that are not in the order yet
+        std::size_t place_in_line = 0;
+        bool is_last = true;  // of those with its id
+        bool done = false;
+        const node* next_in_cycle = nullptr;
+    };
+
+    // By their ids; of hooks with one id, those without `.replace` are the first.
+    EXTENSIBLE_COLD static bool has_earlier_id(const node* a, const node* b) noexcept {
+        const int ids = a->hook->id.compare(b->hook->id);
+        return ids != 0 ? ids < 0 : a->hook->replaces < b->hook->replaces;
+    }
+
+    // The first hook that has the id, and the next one that has it: numbers in by_id_, whose size means none.
+    EXTENSIBLE_COLD std::size_t first_called(const std::string& id) const noexcept {
+        const std::size_t at = count_first(by_id_, [&](const node* n) { return n->hook->id.compare(id) < 0; });
+        return at != by_id_.size() && !id.empty() && by_id_[at]->hook->id == id ? at : by_id_.size();
+    }
+    std::size_t next_called(std::size_t at) const noexcept { return by_id_[at]->is_last ? by_id_.size() : at + 1; }
+
+    EXTENSIBLE_COLD static bool runs_first(const node* a, const node* b) noexcept {
+        if (a->taken != b->taken) return a->taken < b->taken;
+        const turn own = turn_of(*a->place), other = turn_of(*b->place);
+        return own != other ? own < other : a->hook->number < b->hook->number;
+    }
+
+    // Rule 1.
+    EXTENSIBLE_COLD void find_place(node& n) noexcept {
+        n.place = n.hook;
+        std::size_t at = n.hook->takes_place && !n.hook->is_coming() ? first_called(n.hook->id) : by_id_.size();
+        for (; at != by_id_.size() && !by_id_[at]->hook->replaces; at = next_called(at)) {
+            const hook_record& original = *by_id_[at]->hook;
+            if (original.is_namesake(*n.hook) && !original.is_coming()) n.place = &original;
+        }
+        n.taken = turn_of(*n.place);
+    }
+
+    // Rule 3. Counts the edges first: of hooks that share an id there may be very many.
+    EXTENSIBLE_COLD void make_edges() {
+        state_edges();
+        std::size_t count = 0;
+        for (const node& n : all_) count += n.edge_count;
+        edges_ = array<edge>(count);
+        for (node& n : all_) n.edges = n.edges_end = edges_.end() - std::exchange(count, count - n.edge_count);
+        state_edges();
+    }
+    EXTENSIBLE_COLD void state_edges() noexcept {
+        for (node& n : all_) {
+            if (n.hook->is_coming()) continue;
+            add_edges(n, n.place->after, false);
+            add_edges(n, n.place->before, true);
+        }
+    }
+    // Between this hook and every hook that has one of the ids.
+    EXTENSIBLE_COLD void add_edges(node& stating, const std::vector<std::string>& ids, bool before) noexcept {
+        for (const std::string& id : ids) {
+            for (std::size_t at = first_called(id); at != by_id_.size(); at = next_called(at)) {
+                node& named = *by_id_[at];
+                if (&named == &stating || named.hook->when != stating.hook->when || named.hook->is_coming()) continue;
+                node& earlier = before ? stating : named;
+                node& later = before ? named : stating;
+                if (!earlier.edges) {
+                    ++earlier.edge_count;
+                    continue;
+                }
+                *earlier.edges_end++ = {&later, before};
+                ++later.waits_for;
+            }
+        }
+    }
+
+    // Rule 2, repeated until no turn changes. It goes backward, because most hooks are already in front of those that
+    // they name.
+    EXTENSIBLE_COLD void take_turns() noexcept {
+        for (bool again = true; again;) {
+            again = false;
+            for (std::size_t at = all_.size(); at-- > 0;) {
+                for (const edge* e = all_[at].edges; e != all_[at].edges_end; ++e) {
+                    if (!e->before || !(e->later->taken < all_[at].taken)) continue;
+                    all_[at].taken = e->later->taken;
+                    again = true;
+                }
+            }
+        }
+    }
+
+    // A waiting hook that `later` waits for.
+    EXTENSIBLE_COLD node* earlier_of(const node* later) noexcept {
+        for (node& n : all_)
+            for (const edge* e = n.edges; n.waits_for != 0 && e != n.edges_end; ++e)
+                if (e->later == later) return &n;
+        return nullptr;
+    }
+
+    // One hook of a cycle, which `next_in_cycle` links. Goes backward from a waiting hook until a hook repeats.
+    EXTENSIBLE_COLD const node& find_cycle() noexcept {
+        std::size_t first = 0;
+        while (by_turn_[first]->waits_for == 0) ++first;
+        node* at = by_turn_[first];
+        while (!at->done) {
+            at->done = true;
+            node* const earlier = earlier_of(at);
+            earlier->next_in_cycle = at;
+            at = earlier;
+        }
+        return *at;
+    }
+
+    EXTENSIBLE_COLD [[noreturn]] void throw_cycle() {
+        const node& first = find_cycle();
+        const phase when = first.hook->when;
+        std::string text = join({function_, ": the ", to_string(when), " hooks cannot be put in order:"});
+        append(text, " ", first);
+        const node* n = &first;
+        do {
+            n = n->next_in_cycle;
+            append(text, " before ", *n);
+        } while (n != &first);
+        for (const node& stating : all_)
+            for (const auto* ids : {&stating.hook->before, &stating.hook->after})
+                for (const std::string& id : *ids)
+                    if (stating.hook->when == when && is_unknown(id, *stating.hook, hooks_))
+                        append(text, join({"; no other ", to_string(when), " hook has the id '", id, "', which "}), stating,
+                               " names");
+        raise<order_cycle>(text);
+    }
+    EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n,
+                                       std::string_view after = "") {
+        const bool has_id = !n.hook->id.empty();
+        text = join({text, before, has_id ? "'" : "(a hook without id)", n.hook->id, has_id ? "'" : "", after});
+    }
+
+    std::string_view function_;  // for the text of an error
+    const hook_order& hooks_;
+    array<node> all_;
+    array<node*> by_id_, by_turn_;
+    array<edge> edges_{};
+};
+
+// The hooks for which `stays(hook)` is true.
+template <class Predicate>
+EXTENSIBLE_COLD hook_order filtered(const hook_order& hooks, Predicate stays) {
+    std::size_t count = 0;
+    for (const ordered_hook& each : hooks) count += stays(*each.hook);
+    hook_order rest(count);
+    std::size_t at = 0;
+    for (const ordered_hook& each : hooks)
+        if (stays(*each.hook)) rest[at++] = each;
+    return rest;
+}
+
+hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving, bool coming) {
+    hook_order others = filtered(hooks, [&](const hook_record& hook) { return !leaving.has(hook); });
+    bool others_move = coming;
+    for (const ordered_hook& each : hooks) others_move |= leaving.has(*each.hook) && !stands_alone(*each.hook, hooks);
+    if (!others_move) return others;
+    return ordering(function, others).run();
+}
+
+hook_order matching_hooks(std::string_view function, const hook_order& patterns) {
+    const auto applies = [&](const hook_record& hook) { return matches(hook.pattern, function); };
+    const hook_order matching = filtered(patterns, applies);
+    return ordering(function, matching).run();
+}
+
+hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added) {
+    hook_order all(hooks.size() + 1);
+    const turn own = turn_of(added);
+    std::size_t at = 0;
+    // A hook that stands alone runs before the first hook that has a later turn.
+    for (; at != hooks.size() && !(own < hooks[at].taken); ++at) all[at] = hooks[at];
+    all[at] = {&added, own};
+    for (; at != hooks.size(); ++at) all[at + 1] = hooks[at];
+    if (stands_alone(added, hooks)) return all;
+    return ordering(function, all).run();
+}
+
+#endif
+
+}  // namespace detail
+
+}  // namespace ext::inline EXTENSIBLE_ABI

@@ -1,0 +1,31 @@
+#pragma once
+
+// How does the library reach the private members of its public classes?
+
+#include <extensible/detail/platform/compiler.hpp>
+
+#include <utility>
+
+namespace ext::inline EXTENSIBLE_ABI::detail {
+
+/// Reaches what public classes keep for the library's own use; each of them has this as a friend.
+struct access {
+    template <class T, class... A>
+    static constexpr T make(A&&... args) {
+        return T(std::forward<A>(args)...);
+    }
+    EXTENSIBLE_HIDDEN static constexpr auto& record(auto& owner) { return owner.record(); }
+    static constexpr auto& site(auto& wrapper) { return wrapper.site_; }
+    static constexpr auto& operations(auto& call) { return call.operations(); }
+    static constexpr auto& ends(auto& call) { return call.ends_; }
+    static constexpr auto& was_called(auto& proceed) { return proceed.called_; }
+    static constexpr auto& hook_of(auto& proceed) { return proceed.hook_; }
+    static constexpr auto& watch(auto& proceed) { return proceed.watch_; }
+    static constexpr bool take_mark(auto& result) noexcept { return std::exchange(result.mark_.written, false); }
+    template <class Proceed>
+    static auto run(const auto& call, const auto& hook) {
+        return Proceed::run(call, hook);
+    }
+};
+
+}  // namespace ext::inline EXTENSIBLE_ABI::detail
