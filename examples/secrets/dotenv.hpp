@@ -109,8 +109,8 @@ inline std::optional<std::string> environment(std::string_view name) {
     return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
-/// The number of bytes that all ${NAME} of a file together may insert. Otherwise twenty lines, each
-/// of which doubles the line above, would become a million times as long.
+/// The limit for the bytes that all ${NAME} of a file together insert. Without a limit, twenty
+/// lines that each double the line above would become a million times as long.
 inline constexpr std::size_t dotenv_expansion_limit = std::size_t{1} << 20;
 
 class dotenv_parser {
