@@ -1,4 +1,5 @@
-// Tries a coroutine again, after pauses that block no thread, by a hook that is awaited, on a function that knows of none:
+// Retries a function that returns a task. The hook is awaited, so its pauses block no thread. From
+// the project's root:
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/coroutines.cpp -o coroutines && ./coroutines
 
@@ -17,7 +18,7 @@
 
 using namespace std::chrono_literals;
 
-// ---- What a server has anyway: a task type, and an event loop with timers ----------------------------------------------
+// ---- A task type, and an event loop with timers, as a server has them -----------------------------------------------
 
 template <class T>
 struct promise_of {
@@ -31,12 +32,12 @@ struct promise_of<void> {
     void take() {}
 };
 
-/// Begins when it is awaited, or started.
+/// A coroutine that begins when it is awaited, or when start() is called.
 template <class T>
 class task {
 public:
     struct promise_type : promise_of<T> {
-        std::coroutine_handle<> next = std::noop_coroutine();  // who awaits it
+        std::coroutine_handle<> next = std::noop_coroutine();  // the coroutine that awaits this one
         std::exception_ptr failure;
 
         task get_return_object() { return task(std::coroutine_handle<promise_type>::from_promise(*this)); }
@@ -77,12 +78,12 @@ private:
     std::coroutine_handle<promise_type> coroutine_;
 };
 
-/// For one thread.
+/// Runs coroutines on one thread.
 class event_loop {
 public:
     using clock = std::chrono::steady_clock;
 
-    /// `co_await loop.pause(5ms)`: the others have their turn meanwhile.
+    /// `co_await loop.pause(5ms)` lets other coroutines run meanwhile.
     auto pause(clock::duration time) {
         struct timer {
             event_loop& loop;
@@ -94,7 +95,7 @@ public:
         return timer{*this, clock::now() + time};
     }
 
-    /// Returns when nobody waits any more.
+    /// Returns when no coroutine is waiting.
     void run() {
         while (!timers_.empty()) {
             std::this_thread::sleep_until(timers_.begin()->first);
@@ -108,7 +109,7 @@ private:
 
 event_loop loop;
 
-// ---- The function: it fails twice for each host, and knows nothing of hooks --------------------------------------------
+// ---- The function, which fails twice for each host ------------------------------------------------------------------
 
 ext::extensible fetch{"net.fetch", [](std::string host) -> task<std::string> {
     static std::map<std::string, int> attempts;
@@ -119,7 +120,7 @@ ext::extensible fetch{"net.fetch", [](std::string host) -> task<std::string> {
 
 // ---- The hooks ---------------------------------------------------------------------------------------------------------
 
-// Awaited, around the function. What it keeps from one attempt to the next lives in the coroutine.
+// An around hook that is awaited. Its local variables live from one attempt to the next.
 task<void> retry(decltype(fetch)::call_type& call, auto& proceed) {
     const auto& [host] = call.args;
     for (auto pause = 10ms; pause < 100ms; pause *= 2) {
@@ -132,14 +133,14 @@ task<void> retry(decltype(fetch)::call_type& call, auto& proceed) {
     co_await proceed();
 }
 
-// Awaited, at the start: an answer that is known, though it takes a while to look it up.
+// A start hook that is awaited. If it knows the page, the function is not called.
 task<void> look_up(decltype(fetch)::call_type& call) {
     const auto& [host] = call.args;
     co_await loop.pause(1ms);
     if (*host == "known.example") call.result = "page that was known";
 }
 
-// Plain, as on any function.
+// A plain hook, as for any function.
 void log_begin(ext::any_call& call) { std::cout << *call.arg<std::string>(0) << ": begins\n"; }
 
 task<void> show(std::string host) {
@@ -153,7 +154,7 @@ int main() {
     fetch.around([](auto& call, auto& proceed) { return retry(call, proceed); });
 
     task<void> first = show("a.example"), second = show("b.example"), third = show("known.example");
-    first.start();  // each as far as its first pause
+    first.start();  // each runs until its first pause
     second.start();
     third.start();
     loop.run();

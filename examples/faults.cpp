@@ -1,5 +1,5 @@
-// Finds out how a program does when what it depends on fails and is slow, by faults that are put into its calls. From the
-// project's root:
+// Shows how a program behaves when its dependencies fail or are slow. Faults are injected into its
+// calls. From the project's root:
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/faults.cpp -o faults && ./faults
 //     EXTENSIBLE_FAULTS='net.*=throw(0.9); seed=7' ./faults
@@ -13,7 +13,7 @@
 #include <iostream>
 #include <string>
 
-// ---- The application: pages from a network, tried three times, and from a store when that does not help ---------------
+// ---- The application: shows pages from a network, or else from a store ----------------------------------------------
 
 ext::extensible fetch{"net.fetch", [](int page) { return "page " + std::to_string(page); }};
 ext::extensible load{"store.load", [](int page) { return "old page " + std::to_string(page); }};
@@ -27,7 +27,7 @@ std::string show(int page) {
     }
 }
 
-// ---- The drill --------------------------------------------------------------------------------------------------------
+// ---- The three runs -------------------------------------------------------------------------------------------------
 
 void visit(const char* when) {
     int fresh = 0, old = 0;
@@ -39,7 +39,7 @@ void visit(const char* when) {
 int main() try {
     fetch.around(ext::hooks::retry({.attempts = 3, .first_pause = {}}));
     {
-        const auto faults = ext::hooks::faults::from_environment();  // none, where the variable is not set
+        const auto faults = ext::hooks::faults::from_environment();  // none if the variable is not set
         visit("With the faults of EXTENSIBLE_FAULTS");
     }
     {
@@ -47,7 +47,7 @@ int main() try {
         visit("With a network that fails half of the time");
     }
     visit("Without faults");
-} catch (const ext::error& error) {  // the variable cannot be read
+} catch (const ext::error& error) {  // the value of the variable is malformed
     std::cerr << "faults: " << error.what() << '\n';
     return EXIT_FAILURE;
 }

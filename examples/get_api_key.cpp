@@ -1,5 +1,6 @@
-// Shows a function that reads API keys from the environment, and hooks that supply them from elsewhere, rewrite its
-// argument and audit its calls, without a change to the function or its callers. From the project's root:
+// A function that reads API keys from the environment. Hooks take keys from files instead, rewrite
+// its argument, and write an audit log. The function and its callers do not change. From the
+// project's root:
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/get_api_key.cpp -o get_api_key &&
 //     OPENAI_API_KEY=sk-demo ./get_api_key openai
@@ -24,25 +25,27 @@
 
 // ---- The application ------------------------------------------------------------------------------------------------
 
-// The service's key from the environment, of several with commas between them the next in turn; empty without any.
-// Making this function extensible took its first line and its last, and hooks registered from anywhere now apply to it.
+// Returns the service's key from the environment, or an empty text. If the variable holds several
+// keys with commas between them, each call returns the next one. The first and the last line make
+// this function extensible: hooks that are registered anywhere in the program apply to it.
 inline ext::extensible get_api_key{"models.get_api_key", [](std::string_view service) -> std::string {
     const auto found = secrets::find_keys_in_environment(service);  // API_KEY_OPENAI, OPENAI_API_KEY or OPENAI_API_TOKEN
     return found ? secrets::next_key(service, found->list) : "";
 }};
 
-// ---- The hooks, of which the application need not know --------------------------------------------------------------
+// ---- The hooks, which the application does not know -----------------------------------------------------------------
 
 using api_key_call = decltype(get_api_key)::call_type;
 
-// A start hook that rewrites the argument: people ask for a model, keys belong to the service behind it.
+// A start hook that rewrites the argument: users name a model, but the key belongs to its service.
 void resolve_alias(api_key_call& call) {
     auto& [service] = call.args;
     if (*service == "claude") service = "anthropic";
     if (*service == "gpt") service = "openai";
 }
 
-// The files that may hold the key: with a variable's name, in upper or lower case, or the service's own.
+// The names of the files that may hold the key: the variables' names, in upper and lower case, and
+// the service's name.
 std::vector<std::string> file_names(std::string_view service) {
     std::vector<std::string> names;
     for (std::string name : secrets::variable_names(service)) {
@@ -54,8 +57,9 @@ std::vector<std::string> file_names(std::string_view service) {
     return names;
 }
 
-// The file's text without one newline at its end; empty without the file. One that cannot be read is an error: another
-// key must not take its place unnoticed.
+// Returns the file's text without one newline at its end, or an empty text if the file does not
+// exist. A file that cannot be read is an error: otherwise another key would be used without
+// notice.
 std::string read_secret(const std::filesystem::path& path) {
     if (!std::filesystem::is_regular_file(path)) return "";
     std::ifstream file(path, std::ios::binary);
@@ -65,12 +69,14 @@ std::string read_secret(const std::filesystem::path& path) {
     return secret;
 }
 
-// A start hook that supplies the result, so that the function is not called: it reads the key from a directory with one
-// file per secret, as Docker, Kubernetes and systemd provide it. Where no file has a key the function runs as ever.
+// A start hook that reads the key from a directory with one file per secret, as Docker, Kubernetes
+// and systemd provide it. If it supplies a key, the function is not called. Otherwise the function
+// runs as usual.
 auto secrets_from(std::filesystem::path directory) {
     return [directory = std::move(directory)](api_key_call& call) {
         auto& [service] = call.args;
-        // The name becomes part of a path, which must not leave the directory (":" is for drive letters).
+        // The name becomes part of a path, which must not leave the directory. (":" may follow a
+        // drive letter.)
         if (service->starts_with('.') || service->find_first_of("/\\:") != std::string_view::npos) return;
 
         for (const std::string& name : file_names(*service)) {
@@ -78,13 +84,13 @@ auto secrets_from(std::filesystem::path directory) {
             const std::string secret = read_secret(file);
             if (secret.empty()) continue;
             call.result = secret;
-            call.kwargs.set("source", file.string());  // a note to the hooks that run later
+            call.kwargs.set("source", file.string());  // a note for the hooks that run later
             return;
         }
     };
 }
 
-// How the call ended, in words that do not contain the key.
+// Describes how the call ended, without the key.
 std::string outcome(const api_key_call& call) {
     try {
         if (call.exception) std::rethrow_exception(call.exception);
@@ -97,24 +103,25 @@ std::string outcome(const api_key_call& call) {
     return "key from " + call.kwargs.value_or("source", call.original_ran ? "the environment" : "a hook");
 }
 
-// An end hook that writes one line about each call, whichever way the call ended.
+// An end hook that writes one line for each call, whether the call returned or threw.
 void audit(api_key_call& call) {
-    auto& [service] = call.args;  // as the start hooks left it
+    auto& [service] = call.args;  // as the start hooks have rewritten it
     std::string line = "audit: " + std::string(*service) + ": " + outcome(call);
     // A line break in a name must not forge a second line.
     std::replace_if(line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
     std::cerr << line + '\n';
 }
 
-// The hooks stay registered as long as what this returns.
+// Registers the hooks. They are removed when the returned vector is destroyed.
 std::vector<ext::scoped_hook> register_hooks(const std::optional<std::filesystem::path>& secrets) {
     std::vector<ext::scoped_hook> hooks;
     if (secrets) hooks.push_back(get_api_key.on_start(secrets_from(*secrets), {.id = "secrets"}));
 
-    // Registered second, it runs first: secrets are stored under the service's own name.
+    // Runs first although it is registered second: files have the names of services, not of models.
     hooks.push_back(get_api_key.on_start(resolve_alias, {.id = "alias", .before = "secrets"}));
 
-    // By name, as a plugin does that knows nothing else of the application. The priority makes it the last end hook.
+    // By name, as in a plugin that knows nothing else of the application. The priority makes it the
+    // last end hook.
     hooks.push_back(ext::on_end("models.get_api_key", audit, {.id = "audit", .priority = 100}));
     return hooks;
 }
@@ -123,17 +130,17 @@ std::vector<ext::scoped_hook> register_hooks(const std::optional<std::filesystem
 
 constexpr std::string_view help = R"(usage: get_api_key [--secrets DIR] [--no-hooks] [--reveal] SERVICE...
 
-Prints the API key of each service: the first of API_KEY_<SERVICE>, <SERVICE>_API_KEY and <SERVICE>_API_TOKEN that is
-set in the environment; of several keys with commas between them, the next in turn.
+Prints the API key of each service. The key is in the first of the variables API_KEY_<SERVICE>, <SERVICE>_API_KEY and
+<SERVICE>_API_TOKEN that is set. If the variable holds several keys with commas between them, they are used in turn.
 Hooks resolve the aliases claude (anthropic) and gpt (openai), and write an audit line for each call to stderr.
 
-  --secrets DIR  a hook takes the key from a file in DIR instead, where there is one with the name of such a variable,
-                 in upper or lower case, or of the service
-  --no-hooks     registers no hooks: the environment alone
-  --reveal       prints keys whole; otherwise three characters of them at most
-  --help         prints this text
+  --secrets DIR  take the key from a file in DIR, if there is a file with the name of such a variable, in upper or lower
+                 case, or of the service
+  --no-hooks     register no hooks: use only the environment
+  --reveal       print whole keys, instead of at most three characters of each
+  --help         print this text
 
-Exit status: 0; 1 when a service has no key; 2 when the command line is wrong.
+Exit status: 0 if each service has a key, 1 if one has none, 2 if the command line is wrong.
 )";
 
 struct options {
@@ -166,7 +173,7 @@ options parse(const std::vector<std::string_view>& arguments) {
 }
 
 std::string masked(const std::string& key) {
-    return key.size() < 8 ? "***" : key.substr(0, 3) + "***";  // three characters would be too much of a short key
+    return key.size() < 8 ? "***" : key.substr(0, 3) + "***";  // three characters would reveal too much of a short key
 }
 
 int main(int argc, char** argv) {
@@ -190,7 +197,7 @@ int main(int argc, char** argv) {
     int status = 0;
     for (const std::string_view service : chosen.services) {
         try {
-            const std::string key = get_api_key(service);  // the same call, with hooks and without
+            const std::string key = get_api_key(service);  // the same call, with or without hooks
             if (key.empty()) throw std::runtime_error("no key found");
             std::cout << service << ": " << (chosen.reveal ? key : masked(key)) << '\n';
         } catch (const std::exception& error) {

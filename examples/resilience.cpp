@@ -1,5 +1,6 @@
-// Shows a function that fails now and then, and three hooks that make up for it without a change to the function or its
-// callers: a cache, a breaker, and a retry with growing pauses. From the project's root:
+// A function that sometimes fails, and three ready-made hooks that help: a cache, a circuit
+// breaker, and a retry with growing pauses. The function and its callers do not change. From the
+// project's root:
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/resilience.cpp -o resilience && ./resilience
 
@@ -24,7 +25,8 @@ namespace hooks = ext::hooks;
 
 // ---- The application ------------------------------------------------------------------------------------------------
 
-// Passes only when told to, so that the program is soon done, and prints the same each time.
+// A clock that advances only when it is told to. So the program does not wait, and prints the same
+// each time.
 class simulated_time {
 public:
     hooks::time_point now() const { return hooks::time_point(hooks::duration(passed_)); }
@@ -40,13 +42,13 @@ namespace weather {
 inline std::atomic<int> requests{0};
 inline std::atomic<int> requests_to_oslo{0};
 
-// Asks a weather station, in place of a network, and knows nothing of caches, budgets and retries.
+// Stands in for a request to a weather station. It knows nothing of caches, budgets and retries.
 inline ext::extensible fetch{"weather.fetch", [](std::string_view city) -> std::string {
     ++requests;
     simulation.pass(city == "Nuuk" ? 150ms : 20ms);
     if (city == "Nuuk") throw std::runtime_error("Nuuk does not answer");
     if (city == "Atlantis") throw std::runtime_error("Atlantis has no station");
-    if (city == "Oslo" && ++requests_to_oslo % 3 != 0) throw std::runtime_error("Oslo is busy");  // two times of three
+    if (city == "Oslo" && ++requests_to_oslo % 3 != 0) throw std::runtime_error("Oslo is busy");  // two of three times
     return simulation.now() < hooks::time_point(10min) ? "7 degrees" : "6 degrees";
 }};
 
@@ -69,8 +71,9 @@ int main() {
     std::cout << "Without hooks:\n";
     show("Oslo");
 
-    // Which hook is around which is said by the priorities, not by the order here: they might be registered in different
-    // places. The cache is outermost, because what it knows takes no time; the breaker counts calls, and not their attempts.
+    // The priorities decide which hook is around which. The order here does not matter: hooks may
+    // be registered in different places. The cache is outermost, because a cached result takes no
+    // time. The breaker counts calls, not attempts.
     const hooks::clock clock{[] { return simulation.now(); }, [](hooks::duration pause) { simulation.pass(pause); }};
     const hooks::cache known{weather::fetch, {.ttl = 10min, .clock = clock}};
     const hooks::breaker breaker{{.minimum_calls = 3, .break_duration = 1min, .clock = clock}};
@@ -82,9 +85,9 @@ int main() {
 
     show("Oslo");      // the second attempt succeeds
     show("Oslo");      // from the cache
-    show("Atlantis");  // has its four attempts
-    show("Nuuk");      // begins its third attempt within the budget, and ends behind it; there is no fourth
-    show("Nuuk");      // two calls of three have failed: it is not called
+    show("Atlantis");  // all four attempts fail
+    show("Nuuk");      // the third attempt begins within the budget and ends after it, so it is the last
+    show("Nuuk");      // two of three calls have failed, so the breaker is open
     show("Oslo");      // still from the cache
 
     simulation.pass(10min);

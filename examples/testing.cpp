@@ -1,5 +1,5 @@
-// Tests code whose functions charge money and send mails, with spies in their place, and without an interface or a mock
-// class. From the project's root:
+// Tests code that charges money and sends mail. Spies run in place of these functions, without an
+// interface or a mock class. From the project's root:
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/testing.cpp -o testing && ./testing
 
@@ -25,7 +25,8 @@ ext::extensible send_mail{"mail.send", [](const std::string& account, const std:
     throw std::logic_error("would send a mail to " + account);
 }};
 
-// Charges the account, once more if the bank does not answer, and tells the customer. Whether it was paid.
+// Charges the account, a second time if the bank does not answer, and sends the customer a mail.
+// Returns whether the account was charged.
 bool buy(const std::string& account, int cents) {
     bool paid = false;
     try {
@@ -41,7 +42,8 @@ bool buy(const std::string& account, int cents) {
 
 // ---- The tests --------------------------------------------------------------------------------------------------------
 
-// In place of a framework. In Catch2 it is `INFO(seen); CHECK(holds);`, and in GoogleTest `EXPECT_TRUE(holds) << seen;`.
+// Stands in for a test framework. In Catch2 it would be `INFO(seen); CHECK(holds);`, in GoogleTest
+// `EXPECT_TRUE(holds) << seen;`.
 int failures = 0;
 void check(const char* claim, bool holds, const auto&... seen) {
     std::cout << (holds ? "ok      " : "FAILED  ") << claim << '\n';
@@ -50,7 +52,8 @@ void check(const char* claim, bool holds, const auto&... seen) {
     ((std::cout << seen << '\n'), ...);
 }
 
-// A spy is for the thread of its test where tests run on several, and is gone at the end of the scope.
+// `.this_thread` limits a spy to the thread of its test, if tests run on several threads. The spy
+// is removed at the end of its scope.
 void test_that_a_sale_is_charged_once() {
     spy charged{shop::charge, {.this_thread = true}};
     spy mailed{shop::send_mail, {.this_thread = true}};
@@ -74,7 +77,7 @@ void test_that_a_bank_is_asked_again() {
     check("the customer is told", mailed.count("bob", "sorry") == 1, mailed);
 }
 
-// What a spy says where a check fails; this one does, to show it.
+// A check that fails on purpose, to show what the spy prints then.
 void show_a_failure() {
     spy charged{shop::charge};
     spy mailed{shop::send_mail};

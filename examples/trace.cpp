@@ -1,5 +1,6 @@
-// Records the calls of all functions of a program, on all its threads: when each began, how long it took and whether it
-// threw, in a file that https://ui.perfetto.dev and chrome://tracing draw. From the project's root:
+// Records all calls of a program, on all its threads: when each call began, how long it took, and
+// whether it threw. You can view the file with https://ui.perfetto.dev or chrome://tracing. From
+// the project's root:
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/trace.cpp -o trace && ./trace trace.json
 
@@ -28,7 +29,7 @@ void work() {
     std::this_thread::sleep_for(300us);  // so that there is something to see
 }
 
-// Functions may have names for their parameters. Callers need not use them; the trace does.
+// Parameters may have names. Callers need not use them; the trace does.
 inline ext::extensible price{"shop.price", ext::params("item"_kw), [](std::string_view item) -> double {
     work();
     return item == "espresso" ? 2.5 : 4.25;
@@ -47,13 +48,13 @@ inline ext::extensible sell{"shop.sell", ext::params("item"_kw, "count"_kw, "car
         return total;
     }};
 
-// Serves the customers of one till; tells whether all of them could pay.
+// Serves the customers of one till. Returns whether all of them could pay.
 inline ext::extensible serve{"shop.serve", [](int till) -> bool {
     const std::string card = "4929-1318-0000-000" + std::to_string(till);
     bool all_paid = true;
     for (const int count : {1, till, 2 * till}) {
         try {
-            // Text as customers type it: with quotes, a line break, and a byte that is no UTF-8.
+            // Text as customers type it: with quotes, a line break, and a byte that is not UTF-8.
             sell(till % 2 ? "espresso" : "\"large\" tea\nto go \xE9", count, card);
         } catch (const std::exception&) {
             all_paid = false;
@@ -80,8 +81,8 @@ int main(int argc, char** argv) {
             with_values = true;
         } else if (argument.starts_with('-')) {
             std::cerr << "usage: trace [--args] [FILE]\n\n"
-                         "Writes a trace of a small program's calls to FILE, trace.json if none is given.\n\n"
-                         "  --args  with arguments, results and the texts of exceptions\n";
+                         "Writes a trace of a small program's calls to FILE, by default trace.json.\n\n"
+                         "  --args  include arguments, results and the texts of exceptions\n";
             return 2;
         } else {
             file = argument;
@@ -91,9 +92,9 @@ int main(int argc, char** argv) {
     std::ofstream out(file, std::ios::binary);
     std::atomic<int> calls{0}, threw{0};
     if (out) {
-        // Of all functions, also of those that are wrapped later, until the end of the scope. Values are what a program works
-        // with: keys, names, card numbers. They are recorded only when asked for, and so is the text of an exception, which
-        // often quotes them.
+        // Traces all functions, including functions that are wrapped later, until the end of the
+        // scope. Arguments, results and exception texts may contain keys, names or card numbers. So
+        // they are recorded only if the user asks for them.
         const ext::hooks::trace trace{out, {.values = with_values}};
         const ext::scoped_hook count = ext::on_end("*", [&](ext::any_call& call) {
             ++calls;

@@ -16,7 +16,8 @@
 #include <thread>
 #include <vector>
 
-// The host's own, which it hands to its plugins. (The default registry is not on every platform one for all modules.)
+// The host's own registry, which it passes to its plugins. (On some platforms, each module has a
+// default registry of its own.)
 inline ext::registry registry;
 
 inline ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view service) -> std::string {
@@ -24,7 +25,8 @@ inline ext::extensible get_api_key{registry, "models.get_api_key", [](std::strin
     return key ? key : "";
 }};
 
-// Threads that ask for the key until this is destroyed, and count where it came from.
+// Threads that ask for the key again and again, and count where it came from. The destructor stops
+// them.
 class callers {
 public:
     explicit callers(const std::string& environment_key) {
@@ -41,7 +43,7 @@ public:
         for (std::thread& thread : threads_) thread.join();
     }
 
-    // Returns when the threads have had a thousand more of these.
+    // Returns when the threads have received a thousand more of these answers.
     static void wait_for_more(const std::atomic<long>& answers) {
         for (const long enough = answers + 1000; answers < enough;) std::this_thread::yield();
     }
@@ -64,7 +66,7 @@ void run(const std::string& file, const std::string& environment_key) {
         std::cout << ext::describe(registry);
         show("Loaded");
         callers::wait_for_more(threads.from_plugin);
-        vault.reload();  // the file may be a newer one
+        vault.reload();  // the file may be a newer version
         show("Reloaded");
         callers::wait_for_more(threads.from_plugin);
     }

@@ -1,7 +1,7 @@
 #pragma once
 
-// A start hook that takes keys from AWS Secrets Manager. Needs libcurl (7.86 or newer when the program runs, which signs the
-// requests) and nlohmann-json.
+// A start hook that takes keys from AWS Secrets Manager. Needs nlohmann-json and libcurl. At run
+// time, libcurl has to be 7.86 or newer, because it signs the requests.
 //
 //     ext::plugin plugin{"secrets"};
 //     if (auto aws = secrets::aws_from_environment()) secrets::add_aws(plugin, "models.get_api_key", *aws);
@@ -21,28 +21,35 @@
 
 namespace secrets {
 
-// ---- What an application says ---------------------------------------------------------------------------------------
+// ---- Options --------------------------------------------------------------------------------------------------------
 
 struct aws_options {
     std::string region{};                         ///< "eu-central-1"
-    std::string endpoint{};                       ///< empty: the region's, of AWS
-    std::string secret = "api-keys/{service}";    ///< name or ARN; has to contain {service}, or all would get one key
-    std::string field{};                          ///< of a secret that is a JSON object; empty: the key is the whole text
+    std::string endpoint{};                       ///< empty: AWS's, for the region
+    std::string secret = "api-keys/{service}";    ///< name or ARN; has to contain {service}: one key per service
+    std::string field{};                          ///< field of a JSON object; empty: the key is the whole text
     aws_credential_options credentials{};
 
-    http_options http{};  ///< without `plain_http`, a key comes through the net encrypted only
+    http_options http{};  ///< without `plain_http`, keys travel only over TLS
 
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
 };
 
-/// The options from AWS's variables and files: a region, and a key, a profile that has one or is chosen, a container, or the
-/// role of the instance. Nothing where one of both is missing, unless the role is asked, too: there is no store to ask. It
-/// looks at files, and asks nobody.
+/// The options from AWS's variables and files. They need a region, and a source of an access key:
+/// the variables, a profile that has a key or that AWS_PROFILE names, a container, or the role of
+/// the instance. Returns std::nullopt if either is missing, unless `role` is `asked`. Reads files,
+/// but sends no request.
 ///
-/// The variables are AWS_REGION, AWS_DEFAULT_REGION; AWS_ENDPOINT_URL_SECRETS_MANAGER, AWS_ENDPOINT_URL; AWS_ACCESS_KEY_ID,
-/// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE;
-/// AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE or _TOKEN;
-/// AWS_EC2_METADATA_SERVICE_ENDPOINT (the role is asked), AWS_EC2_METADATA_DISABLED=true (it is not).
+/// The variables are:
+///
+///     AWS_REGION or AWS_DEFAULT_REGION
+///     AWS_ENDPOINT_URL_SECRETS_MANAGER or AWS_ENDPOINT_URL
+///     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or AWS_SECURITY_TOKEN
+///     AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE
+///     AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_CONTAINER_CREDENTIALS_FULL_URI
+///     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE or AWS_CONTAINER_AUTHORIZATION_TOKEN
+///     AWS_EC2_METADATA_SERVICE_ENDPOINT (turns the role of the instance on)
+///     AWS_EC2_METADATA_DISABLED=true (turns it off)
 std::optional<aws_options> aws_from_environment(instance_role role = instance_role::not_asked);
 
 // ---- The store ------------------------------------------------------------------------------------------------------
@@ -51,10 +58,10 @@ class aws_store {
 public:
     static constexpr std::string_view name = "aws";
 
-    /// Throws store_error when the options are no good. Asks nobody yet.
+    /// Throws store_error if the options are invalid. Sends no request.
     explicit aws_store(aws_options options);
 
-    /// The service's key, nothing when there is no such secret. Throws store_error.
+    /// The service's key, or std::nullopt if the secret does not exist. Throws store_error.
     std::optional<std::string> read(std::string_view service) const;
 
     /// The name of the secret: "api-keys/openai".
@@ -70,7 +77,7 @@ private:
     mutable credential<aws_key> key_{[this] { return credentials_.fetch(); }, {.clock = options_.http.clock}};
 };
 
-/// Registers its hook so that a failure goes where the options say.
+/// Registers the store's hook. `options.on_failure` says what happens on a failure.
 inline ext::hook add_aws(ext::plugin& owner, std::string_view function, aws_options options,
                          ext::hook_options how = {.id = "aws"}) {
     return add_store<aws_store>(owner, function, std::move(options), std::move(how));
@@ -96,13 +103,18 @@ namespace aws_detail {
 
 constexpr std::string_view letters_and_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-// Nothing else is in names of secrets, so there is no such secret; and nothing of it has to be escaped in JSON.
+// Whether all characters may occur in names of secrets. A secret with another name cannot exist,
+// and a valid name needs no escapes in JSON.
 inline bool is_aws_name(std::string_view name, std::string_view more = "/_+=.@-") {
     return name.find_first_not_of(std::string(letters_and_digits).append(more)) == std::string_view::npos;
 }
 
-// What AWS calls the error: {"__type": "com.amazonaws.secretsmanager#ResourceNotFoundException", "message": "..."}, without the
-// part before #, or in a header, where a URL may follow. The status is 400 for most.
+// AWS's name of the error. It is in the body, after the #:
+//
+//     {"__type": "com.amazonaws.secretsmanager#ResourceNotFoundException", "message": "..."}
+//
+// or in a header, where a URL may follow. "Exception" at its end is removed. Most errors have the
+// status 400.
 inline std::string aws_error(const http_answer& answer, const json& body) {
     std::string_view type = text(member(&body, "__type")).value_or("");
     if (type.empty()) type = answer.headers.find("x-amzn-ErrorType").value_or("");
@@ -117,7 +129,7 @@ struct aws_failure {
     std::string_view text;
 };
 
-// Nothing for errors that the status tells as well.
+// The failure for an error of this name, or std::nullopt if the status says the same.
 inline std::optional<aws_failure> failure_of(std::string_view error, std::string_view message) {
     const auto is = [&](auto... names) { return ((error == names) || ...); };
     const auto says = [&](auto... parts) { return ((message.find(parts) != std::string_view::npos) || ...); };
@@ -148,7 +160,7 @@ inline std::optional<aws_failure> failure_of(const http_answer& answer, const js
 
 }  // namespace aws_detail
 
-// The key in this answer; nothing when there is no such secret.
+// The key in the answer, or std::nullopt if the secret does not exist.
 inline std::optional<std::string> aws_store::key_in(const http_answer& answer, const std::string& about) const {
     const json body = parse_json(answer.body);
     if (answer.status != 200) {
@@ -168,13 +180,13 @@ inline std::optional<std::string> aws_store::key_in(const http_answer& answer, c
     return http_.key_in(field, about);
 }
 
-// ---- Asking ---------------------------------------------------------------------------------------------------------
+// ---- Requests -------------------------------------------------------------------------------------------------------
 
 inline aws_store::aws_store(aws_options options)
     : options_(std::move(options)), http_(std::string(name), options_.http), credentials_(options_.credentials) {
     const auto refuse = [](const std::string& text) { throw store_error(name, reason::misconfigured, text); };
     if (options_.region.empty()) refuse("there is no region, as in AWS_REGION");
-    if (!aws_detail::is_aws_name(options_.region, "-")) refuse("the region is none");  // it would be in a host's name
+    if (!aws_detail::is_aws_name(options_.region, "-")) refuse("the region is none");  // it is part of a host's name
     const char* const domain = options_.region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com";
     if (options_.endpoint.empty()) options_.endpoint = "https://secretsmanager." + options_.region + domain;
     options_.endpoint = checked_address(name, options_.endpoint);

@@ -1,10 +1,11 @@
 #pragma once
 
-// With which key does a program ask AWS? The first of these has it: the program's environment, its profile, its container's
-// endpoint, the metadata service (version 2) of its instance.
+// Finds the access key for requests to AWS, in the first of these sources that has one: the
+// environment, the profile, the container's endpoint, the metadata service (version 2) of the
+// instance.
 //
-// A profile that logs in by SSO, by another program or with another role is refused, and so is a web identity: passed over,
-// the key of another would be found.
+// Profiles that log in by SSO, by another program or with another role are refused, and so are web
+// identities. If they were skipped, a later source would supply the key of another identity.
 
 #include "aws_profile.hpp"
 #include "credential.hpp"
@@ -22,45 +23,47 @@
 
 namespace secrets {
 
-/// What requests are signed with. Without a token it has no end.
+/// An access key, with which requests are signed. Without a token it does not expire.
 struct aws_key {
     secret_text id{}, secret{}, token{};
 };
 
 struct aws_credential_options {
-    aws_key key{};  ///< with an id in it: nothing else is asked
+    aws_key key{};  ///< if it has an id, no other source is used
 
-    aws_files files{};  ///< are read each time
+    aws_files files{};  ///< read each time
     std::string profile = "default";
-    bool profile_is_chosen = false;  ///< there has to be one of this name
+    bool profile_is_chosen = false;  ///< if true, the profile has to exist
 
-    std::string container_address{};               ///< of its credentials; empty: it has none
-    secret_text container_token{};                 ///< is sent there
-    std::filesystem::path container_token_file{};  ///< the same, read each time; goes before the token
+    std::string container_address{};               ///< address of its credentials; empty: none
+    secret_text container_token{};                 ///< sent to that address
+    std::filesystem::path container_token_file{};  ///< file with that token, which is read each time; wins
 
-    std::string instance_address{};  ///< "http://169.254.169.254"; empty: the metadata service is not asked
+    std::string instance_address{};  ///< "http://169.254.169.254"; empty: none
 
-    std::string refused{};  ///< why there is no key, where what goes before the profile is not supported; empty: it goes on
+    std::string refused{};  ///< if not empty: the error, unless `key` has an id; no other source is used
 
-    /// For each request to a container's endpoint or a metadata service, which are near.
+    /// For requests to a container's endpoint or a metadata service. They are on a local network,
+    /// so the time limits are short.
     http_options http{.connect_timeout = std::chrono::seconds(1), .timeout = std::chrono::seconds(2), .plain_http = true};
 };
 
-/// Whether the role of the EC2 instance that the program runs on is asked for a key. Elsewhere nobody answers, and a call waits
-/// for that, a second or two.
+/// Whether to ask for a key of the role of the EC2 instance. Outside of EC2 nothing answers, and a
+/// call waits for a second or two.
 enum class instance_role { not_asked, asked };
 
 /// The options from AWS's variables, which aws.hpp lists.
 aws_credential_options aws_credentials_from_environment(instance_role role);
 
-/// Whether there is anything that may give a key, as far as can be told without asking anybody.
+/// Whether any source may have a key, as far as one can tell without a request.
 bool may_have_key(const aws_credential_options& options);
 
-/// Whether a container's credentials may be asked for there: over https, on this machine, or at the addresses that ECS and EKS
-/// have for it. A request has the container's token.
+/// Whether credentials of a container may be requested from this URL. The request contains the
+/// container's token, so the URL has to be https, on this machine, or one of the addresses that ECS
+/// and EKS use.
 bool is_container_address(const std::string& url);
 
-/// Finds the key. Any thread may call it.
+/// Finds the access key. Thread-safe.
 class aws_credentials {
 public:
     explicit aws_credentials(aws_credential_options options) : options_(std::move(options)), http_("aws", options_.http) {}
@@ -97,7 +100,7 @@ namespace aws_detail {
 inline std::string container_address() {
     const std::string path(variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"));
     if (path.empty()) return std::string(variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"));
-    return "http://169.254.170.2" + (path.starts_with('/') ? path : '/' + path);  // or it would belong to the host's name
+    return "http://169.254.170.2" + (path.starts_with('/') ? path : '/' + path);  // or it would extend the host's name
 }
 
 inline std::string instance_address(instance_role role) {
@@ -117,7 +120,7 @@ inline aws_credential_options aws_credentials_from_environment(instance_role rol
         options.key = {};
         options.refused = "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY";
     } else if (options.key.id.empty() && !variable("AWS_WEB_IDENTITY_TOKEN_FILE").empty()) {
-        options.refused = "AWS_WEB_IDENTITY_TOKEN_FILE is set: to log in with a web identity is not supported";
+        options.refused = "AWS_WEB_IDENTITY_TOKEN_FILE is set: logins with a web identity are not supported";
     }
     options.profile_is_chosen = !variable("AWS_PROFILE").empty();
     if (options.profile_is_chosen) options.profile = variable("AWS_PROFILE");
@@ -140,7 +143,8 @@ inline bool may_have_key(const aws_credential_options& options) {
 
 // ---- The profile ----------------------------------------------------------------------------------------------------
 
-// In the order of AWS's own clients: the key of a profile that takes a role is not the one that it asks with.
+// In the order of AWS's own clients. If the profile takes a role, its own key is not the key for
+// requests.
 inline std::optional<aws_key> aws_credentials::key_of_profile() const {
     const std::string about = "profile '" + options_.profile + "'";
     const auto refuse = [&](const char* why) { throw http_.error(reason::no_credential, about, why); };
@@ -168,15 +172,15 @@ inline std::optional<aws_key> aws_credentials::key_of_profile() const {
 
 // ---- Endpoints ------------------------------------------------------------------------------------------------------
 
-// For error texts. The path to a container's credentials is for the container alone.
+// The source and its host, for error texts. The path to a container's credentials is secret.
 inline std::string aws_credentials::about(const char* whose, const std::string& url) const {
     const std::string about = std::string(whose) + " credentials";
     const std::optional<url_parts> parts = parts_of_url(url);
-    if (!parts) throw http_.error(reason::misconfigured, about, "the address is none");
+    if (!parts) throw http_.error(reason::misconfigured, about, "the address is not a URL");
     return about + " at " + parts->scheme + "://" + parts->host + ':' + parts->port;
 }
 
-// An answer of status 200.
+// Sends the request. Returns an answer of status 200, or throws.
 inline http_answer aws_credentials::ask(const http_request& request) const {
     http_answer answer = http_.send(request);
     if (answer.status == 200) return answer;
@@ -201,7 +205,7 @@ inline fetched<aws_key> aws_credentials::key_in(const http_answer& answer, const
 inline fetched<aws_key> aws_credentials::fetch_from_container() const {
     http_request request{.url = options_.container_address, .about = about("the container's", options_.container_address)};
     if (!is_container_address(request.url))
-        throw http_.error(reason::misconfigured, request.about, "the address is not one that containers have");
+        throw http_.error(reason::misconfigured, request.about, "this is not an address of container credentials");
     secret_text token = options_.container_token;
     if (!options_.container_token_file.empty()) {
         const std::optional<secret_text> line = token_in_file(options_.container_token_file);
@@ -213,13 +217,13 @@ inline fetched<aws_key> aws_credentials::fetch_from_container() const {
     return key_in(ask(request), request.about);
 }
 
-// The token is used at once, and not kept.
+// The token is used at once, and not stored.
 inline fetched<aws_key> aws_credentials::fetch_from_instance() const {
     const std::string address = checked_address("aws", options_.instance_address), whose = about("the instance's", address);
     http_request login{.method = "PUT", .url = address + "/latest/api/token", .about = whose, .repeatable = true};
     login.headers.add("X-aws-ec2-metadata-token-ttl-seconds", "60");
     const http_answer token = ask(login);
-    if (token.body.empty() || !is_one_line(token.body)) throw http_.error(reason::malformed, whose, "the answer is no token");
+    if (token.body.empty() || !is_one_line(token.body)) throw http_.error(reason::malformed, whose, "it sent no token");
     const auto get = [&](const std::string& role) {
         http_request request{.url = address + "/latest/meta-data/iam/security-credentials/" + role, .about = whose};
         request.headers.add("X-aws-ec2-metadata-token", token.body);

@@ -1,6 +1,6 @@
 #pragma once
 
-// What do AWS's files, ~/.aws/credentials and ~/.aws/config, say of a profile?
+// Reads a profile from AWS's files, ~/.aws/credentials and ~/.aws/config.
 
 #include "environment.hpp"
 #include "wipe.hpp"
@@ -16,21 +16,21 @@
 
 namespace secrets {
 
-/// Where they are; empty: there is none.
+/// The paths of the files. An empty path is not read.
 struct aws_files {
     std::filesystem::path credentials{}, config{};
 };
 
-/// Where AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE say, or else in HOME.
+/// The paths in AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE; by default the files in HOME.
 aws_files aws_files_of_environment();
 
-/// What they say of a profile, by names in lower case.
+/// The values of a profile in both files. Names are in lower case.
 struct aws_profile {
     using lines = std::map<std::string, secret_text, std::less<>>;
     bool is_there = false;
     lines credentials{}, config{};
 
-    /// The first file goes before the second. Empty without a value.
+    /// The value in `credentials`, or else in `config`, or else an empty text.
     std::string_view value(std::string_view name) const;
 };
 
@@ -40,7 +40,7 @@ aws_profile read_aws_profile(const aws_files& files, std::string_view name);
 
 namespace aws_detail {
 
-// The first of these variables that is set, and not to nothing.
+// The value of the first of these variables that is set and not empty.
 template <class... Names>
 std::string_view variable(const char* name, Names... more) {
     const std::string_view value = environment_variable(name);
@@ -60,7 +60,8 @@ inline std::string_view trimmed(std::string_view text) {
     return text.substr(0, text.find_last_not_of(space) + 1);
 }
 
-// The profile of a section's header, "[default]" or in the config file "[profile dev]"; nothing for other sections.
+// The profile in a section's header, "[default]" or "[dev]", in the config file "[profile dev]";
+// std::nullopt for other sections.
 inline std::optional<std::string_view> profile_of_header(std::string_view header, bool is_config) {
     const std::size_t end = header.rfind(']');
     if (end == std::string_view::npos) return std::nullopt;
@@ -73,8 +74,9 @@ inline std::optional<std::string_view> profile_of_header(std::string_view header
     return is_quoted ? profile.substr(1, profile.size() - 2) : profile;
 }
 
-// Adds what a file says of the profile; tells whether it says anything. A line that is further in than the name before it goes
-// on with that name's value, which is then one of several, and none that is asked for here.
+// Adds the values that the file has for the profile. Returns whether the file has the profile. A
+// line that is indented further than the name before it continues that name's value, with nested
+// values. Nothing here needs these, so they are skipped.
 inline bool read_profile(std::string_view file, std::string_view profile, bool is_config, aws_profile::lines& to) {
     bool is_there = false, is_inside = false, has_name = false;
     std::size_t indent = 0;

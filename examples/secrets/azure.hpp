@@ -21,31 +21,33 @@
 
 namespace secrets {
 
-// ---- What an application says ---------------------------------------------------------------------------------------
+// ---- Options --------------------------------------------------------------------------------------------------------
 
-/// The identity is the first of these that is there: a client with its secret, one with a federated token, App Service's
-/// managed identity, and the virtual machine's.
+/// The identity is the first of these that is configured: a client with a secret, a client with a
+/// federated token, the managed identity of App Service, the managed identity of the virtual
+/// machine.
 struct azure_options {
     std::string vault{};   ///< "https://my-vault.vault.azure.net"
-    std::string prefix{};  ///< of the secrets' names, before the service: "api-keys-"
+    std::string prefix{};  ///< start of all names, before the service: "api-keys-"
 
-    std::string tenant{};  ///< of the client
-    std::string client{};  ///< or whose managed identity it is, where there are several
+    std::string tenant{};  ///< tenant of the client
+    std::string client{};  ///< id of the client, or of a managed identity if there are several
     std::string client_secret{};
-    std::string federated_token_file{};  ///< is read for each login: its owner replaces it from time to time
+    std::string federated_token_file{};  ///< read for each login, because it is replaced from time to time
     std::string authority = "https://login.microsoftonline.com";
 
     std::string identity_endpoint{};  ///< of App Service
-    std::string identity_header{};    ///< what App Service wants to be shown
+    std::string identity_header{};    ///< sent to App Service, which requires it
     std::string metadata = "http://169.254.169.254";
 
     http_options http{};
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
 };
 
-/// AZURE_KEYVAULT_URL, and the variables of Azure's own clients: AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET,
-/// AZURE_FEDERATED_TOKEN_FILE, AZURE_AUTHORITY_HOST, IDENTITY_ENDPOINT, IDENTITY_HEADER, AZURE_POD_IDENTITY_AUTHORITY_HOST,
-/// REQUESTS_CA_BUNDLE (a file). Nothing without the first: there is no vault to ask.
+/// The options from AZURE_KEYVAULT_URL, and from the variables of Azure's own clients:
+/// AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE,
+/// AZURE_AUTHORITY_HOST, IDENTITY_ENDPOINT, IDENTITY_HEADER, AZURE_POD_IDENTITY_AUTHORITY_HOST,
+/// REQUESTS_CA_BUNDLE (a file). Returns std::nullopt without AZURE_KEYVAULT_URL.
 std::optional<azure_options> azure_from_environment();
 
 // ---- The store ------------------------------------------------------------------------------------------------------
@@ -54,10 +56,11 @@ class azure_store {
 public:
     static constexpr std::string_view name = "azure";
 
-    /// Throws store_error when the options are no good. Asks nobody yet.
+    /// Throws store_error if the options are invalid. Sends no request.
     explicit azure_store(azure_options options);
 
-    /// The service's key, nothing when the vault has none, or there cannot be a secret of that name. Throws store_error.
+    /// The service's key, or std::nullopt if the vault has none, or if no secret can have this
+    /// name. Throws store_error.
     std::optional<std::string> read(std::string_view service) const;
 
     /// Where read() looks: "secrets/openai".
@@ -80,7 +83,7 @@ private:
     mutable credential<secret_text> token_;
 };
 
-/// Registers its hook so that a failure goes where the options say.
+/// Registers the store's hook. `options.on_failure` says what happens on a failure.
 inline ext::hook add_azure(ext::plugin& owner, std::string_view function, azure_options options,
                            ext::hook_options how = {.id = "azure"}) {
     return add_store<azure_store>(owner, function, std::move(options), std::move(how));
@@ -106,7 +109,9 @@ inline std::optional<azure_options> azure_from_environment() {
     return options;
 }
 
-// The value of one of the parameters in `Bearer authorization="https://...", resource="https://vault.azure.net"`.
+// The value of a parameter in a challenge:
+//
+//     Bearer authorization="https://...", resource="https://vault.azure.net"
 inline std::string azure_store::parameter(std::string_view challenge, std::string_view wanted) {
     const std::string before = std::string(wanted) + "=\"";
     for (std::size_t at = 0; (at = challenge.find(before, at)) != std::string_view::npos; at += before.size()) {
@@ -129,13 +134,14 @@ inline azure_store::azure_store(azure_options options)
     if (!is_one_line(options_.identity_header)) refuse("the identity header is not one line of text");
     if (is_client() && (options_.tenant.empty() || options_.client.empty()))
         refuse("a client secret or a federated token needs the tenant's and the client's id");
-    if (!is_askable(options_.prefix + "service")) refuse("the prefix is none of a secret's name");
+    if (!is_askable(options_.prefix + "service")) refuse("the prefix cannot begin the name of a secret");
 }
 
 // ---- The token ------------------------------------------------------------------------------------------------------
 
-// A token is good for all vaults that its identity may read. So there is one only where the vault's challenge names a resource
-// that the vault is a host of: any other server might name Azure's resource, and collect tokens.
+// A token is valid for all vaults that its identity may read. So one is requested only if the
+// vault's challenge names a resource to which the vault's host belongs. Otherwise any server could
+// name Azure's resource, and collect tokens.
 inline fetched<secret_text> azure_store::log_in() const {
     const std::string wanted = resource();
     return is_client() ? token_of_client(wanted) : managed_token(wanted);
@@ -186,7 +192,7 @@ inline fetched<secret_text> azure_store::managed_token(const std::string& resour
     if (!options_.client.empty()) ask.url += "&client_id=" + percent_encoded(options_.client);
     if (is_app_service) ask.headers.add("X-IDENTITY-HEADER", options_.identity_header);
     else ask.headers.add("Metadata", "true");
-    // It is not yet there, or about to be updated: Azure's documentation says to ask again.
+    // The server is not ready yet, or about to be updated: Azure's documentation says to ask again.
     ask.passing = [](const http_answer& came) {
         return came.status == 404 || came.status == 410 || came.status == 429 || came.status >= 500;
     };
@@ -214,8 +220,11 @@ inline std::optional<std::string> azure_store::read(std::string_view service) co
     });
 }
 
-// An error is {"error": {"code": "Forbidden", "message": "...", "innererror": {"code": "SecretDisabled"}}}. A secret that was
-// deleted, and might be recovered, is not found.
+// An error is
+//
+//     {"error": {"code": "Forbidden", "message": "...", "innererror": {"code": "SecretDisabled"}}}
+//
+// A secret that was deleted, but can be recovered, is reported as not found.
 inline std::optional<std::string> azure_store::key_in(const http_answer& answer, const std::string& about) const {
     const json body = parse_json(answer.body);
     if (answer.status == 200) return http_.key_in(text(member(&body, "value")), about);
@@ -234,12 +243,12 @@ inline store_error azure_store::refusal(const http_answer& answer, const json& b
         {409, "ObjectIsDeletedButRecoverable", reason::deleted, "the secret is deleted"},
         {409, "ObjectIsBeingDeleted", reason::deleted, "the secret is being deleted"},
     };
-    for (const auto& [status, code, why, said] : known)  // the services do not agree on the letters of "innererror"
+    for (const auto& [status, code, why, said] : known)  // services differ in the spelling of "innererror"
         if (answer.status == status && (text(member(&body, "error", "innererror", "code")) == code ||
                                         text(member(&body, "error", "innerError", "code")) == code))
             return http_.error(why, answer, about, said);
     if (answer.status == 401)
-        return http_.error(reason::expired_token, answer, about, "the vault does not take the token, or no longer");
+        return http_.error(reason::expired_token, answer, about, "the vault does not take the token");
     if (answer.status == 404 || answer.status == 200)
         return http_.error(reason::malformed, answer, about, "the answer is not one of a Key Vault");
     return http_.error(answer, about);

@@ -5,8 +5,9 @@
 //     ext::plugin plugin{"secrets"};
 //     if (auto barbican = secrets::barbican_from_environment()) secrets::add_barbican(plugin, "models.get_api_key", *barbican);
 //
-// Barbican never changes a secret, so a key is renewed by a new secret of the same name: of several, the newest counts. Thus
-// whoever may store secrets in the project can replace a key. A UUID names one secret for ever, and needs no search.
+// Barbican never changes a secret. To replace a key, store a new secret with the same name: the
+// newest secret is used. So every user who may store secrets in the project can replace a key. A
+// UUID always names the same secret, and needs no search.
 
 #include "credential.hpp"
 #include "environment.hpp"
@@ -29,20 +30,21 @@
 
 namespace secrets {
 
-// ---- What an application says ---------------------------------------------------------------------------------------
+// ---- Options --------------------------------------------------------------------------------------------------------
 
 struct barbican_options {
     keystone_options keystone{};
 
-    std::string secret = "api-keys/{service}";             ///< its name; has to contain {service}, or all would get one key
-    std::map<std::string, std::string, std::less<>> ids{};  ///< the UUIDs of services' secrets, where they are known
+    std::string secret = "api-keys/{service}";             ///< its name; has to contain {service}: one key per service
+    std::map<std::string, std::string, std::less<>> ids{};  ///< UUIDs of secrets, by service, if they are known
 
     http_options http{};
 
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
 };
 
-/// What keystone_from_environment() reads, OS_CACERT, OS_CERT and OS_KEY. Nothing without OS_AUTH_URL: there is nobody to ask.
+/// The options from the variables of keystone_from_environment(), and from OS_CACERT, OS_CERT and
+/// OS_KEY. Returns std::nullopt without OS_AUTH_URL.
 std::optional<barbican_options> barbican_from_environment();
 
 // ---- The store ------------------------------------------------------------------------------------------------------
@@ -51,13 +53,15 @@ class barbican_store {
 public:
     static constexpr std::string_view name = "barbican";
 
-    /// Throws store_error when the options are no good. Asks nobody yet.
+    /// Throws store_error if the options are invalid. Sends no request.
     explicit barbican_store(barbican_options options);
 
-    /// The service's key, nothing when there is none, or it has expired. Throws store_error.
+    /// The service's key, or std::nullopt if the secret does not exist or has expired. Throws
+    /// store_error.
     std::optional<std::string> read(std::string_view service) const;
 
-    /// The name of the secret, "api-keys/openai", or its UUID: one of the options, or the service itself where it is one.
+    /// The name of the secret, "api-keys/openai", or its UUID, which is in the options or is the
+    /// name of the service.
     std::string place_of(std::string_view service) const;
 
 private:
@@ -75,7 +79,7 @@ private:
     mutable credential<keystone_session> session_;
 };
 
-/// Registers its hook so that a failure goes where the options say.
+/// Registers the store's hook. `options.on_failure` says what happens on a failure.
 inline ext::hook add_barbican(ext::plugin& owner, std::string_view function, barbican_options options,
                               ext::hook_options how = {.id = "barbican"}) {
     return add_store<barbican_store>(owner, function, std::move(options), std::move(how));
@@ -114,14 +118,14 @@ inline std::optional<std::string> barbican_store::read(std::string_view service)
     if (!is_askable(service)) return std::nullopt;
     const std::string place = place_of(service);
     return session_.use([&](const keystone_session& session) {
-        const url_parts at = parts_of_url(session.endpoint).value();  // without its path, which is a text of the server
+        const url_parts at = parts_of_url(session.endpoint).value();  // without its path, which the server chooses
         const std::string about = at.scheme + "://" + at.host + ':' + at.port + ", " + place;
         const std::optional<std::string> id = is_uuid(place) ? place : find(session, place, about);
         return id ? payload(session, *id, about) : std::nullopt;
     });
 }
 
-// The answer, of status 200 or 404.
+// Sends a request. Returns an answer of status 200 or 404, or throws.
 inline http_answer barbican_store::ask(const keystone_session& session, const std::string& path, std::string_view type,
                                        const std::string& about) const {
     const std::string version = session.endpoint.ends_with("/v1") ? "" : "/v1";
@@ -137,8 +141,9 @@ inline http_answer barbican_store::ask(const keystone_session& session, const st
     throw http_.error(answer, request);
 }
 
-// The UUID of the newest secret with exactly this name. Barbican takes the name for a pattern with "%" and "_", ignores case,
-// and decodes it twice. Its link to the next page lacks the name, so the pages are counted here.
+// The UUID of the newest secret with exactly this name. Barbican treats the name in a search as a
+// pattern with "%" and "_", ignores case, and decodes it twice. Its link to the next page lacks the
+// name, so the next offset is computed here.
 inline std::optional<std::string> barbican_store::find(const keystone_session& session, std::string_view wanted,
                                                        const std::string& about) const {
     constexpr int most_pages = 100;
@@ -153,7 +158,8 @@ inline std::optional<std::string> barbican_store::find(const keystone_session& s
         if (!secrets || !secrets->is_array() || !total) throw no_barbican(reason::malformed, about);
         for (const json& secret : *secrets) {
             if (text(member(&secret, "name")) != wanted) continue;
-            // The host in it is what the server believes to be its own, often wrongly. It must not get the token.
+            // The reference contains the host that the server believes to be its own, often
+            // wrongly. That host must not get the token.
             std::string_view id = text(member(&secret, "secret_ref")).value_or("");
             id.remove_prefix(id.rfind('/') + 1);  // npos + 1 is 0
             if (!is_uuid(id)) throw no_barbican(reason::malformed, about);
@@ -165,17 +171,18 @@ inline std::optional<std::string> barbican_store::find(const keystone_session& s
     throw http_.error(reason::rejected, about, "too many secrets have a name that is like this one");
 }
 
-// As it was stored, byte for byte. Barbican takes no other type for what is no text, and no list of types.
+// The payload exactly as it was stored. For a payload that is not text, Barbican accepts only this
+// type, and not in a list of types.
 inline std::optional<std::string> barbican_store::payload(const keystone_session& session, const std::string& id,
                                                           const std::string& about) const {
     const http_answer answer = ask(session, '/' + id + "/payload", "application/octet-stream", about);
     if (answer.status == 404) {
         const json body = parse_json(answer.body);
-        if (number(member(&body, "code")) == 404) return std::nullopt;  // no such secret, or one without a payload
+        if (number(member(&body, "code")) == 404) return std::nullopt;  // no such secret, or a secret without a payload
         throw no_barbican(reason::no_engine, about);
     }
     const std::string_view type = answer.headers.find("Content-Type").value_or("");
-    if (type.starts_with("text/html")) throw no_barbican(reason::malformed, about);  // a proxy's page is no key
+    if (type.starts_with("text/html")) throw no_barbican(reason::malformed, about);  // a proxy's page is not a key
     return http_.key_in(answer.body.view(), about);
 }
 

@@ -1,20 +1,26 @@
 #pragma once
 
-// How is a slow secrets store asked once for a key, however many threads need it, and then not again for a while?
+// A cache for keys from a slow store. Many threads that need a key cause one request.
 //
-//  1. A key is given from the cache for `ttl`. That there is none (the result is empty) is remembered for
-//     `negative_ttl`.
-//  2. Otherwise the call goes on and asks: the hooks behind this one, and the function. The threads that want the same
-//     key meanwhile wait, and get what it gets: the key, or the same exception.
-//  3. A failure is not remembered: the next call asks again. With `serve_stale` the key that has expired is given
-//     instead, for `stale_for`, and the store is left in peace for `retry_after` before it is asked again. A store that
-//     leaves a note "failure" in the call's kwargs has failed, too, though another has supplied a key in its place. That
-//     key, where there is no expired one to be given, is remembered for `retry_after`. A store that leaves a note "retry_after"
-//     is not asked before that time has passed: whatever there is instead, a failure too, is remembered until then.
-//  4. A call does not wait for what waits for itself: asking for a key may need that key, or two threads may each need
-//     the key that the other is asking for. It then asks, too, and leaves the cache as it is.
-//  5. Keys are overwritten before their memory is given back: those that are replaced, expired (when the next key is
-//     asked for), forgotten, and all of them with the cache. What callers were given is a copy, and theirs.
+//  1. The cache supplies a key for `ttl`. An empty result, which means that no source has the key,
+//     is remembered for `negative_ttl`.
+//  2. If the cache has no valid entry, the call continues to the hooks after the cache, and to the
+//     function. Other threads that need the same key wait for this call, and get the same key or
+//     the same exception.
+//  3. A failure is not remembered: the next call asks again. There are three exceptions:
+//     - With `serve_stale`, the cache supplies the expired key instead, for `stale_for`. The store
+//       is not asked for `retry_after`.
+//     - A store that leaves a note "failure" in the call's kwargs has failed, too, even if another
+//       source supplied a key. That key is remembered for `retry_after`, unless there is an expired
+//       key to supply.
+//     - A store that leaves a note "retry_after" is not asked before that time has passed. Until
+//       then the outcome is remembered, even if it is an exception.
+//  4. A call never waits for itself: asking for a key may need the same key, or two threads may
+//     each need the key that the other asks for. Such a call asks, too, and does not change the
+//     cache.
+//  5. Keys are overwritten before their memory is freed: when they are replaced, forgotten, or
+//     expired and the next key is asked for, and when the cache is destroyed. Callers get copies,
+//     which are not overwritten.
 
 #include "store.hpp"
 #include "wipe.hpp"
@@ -47,22 +53,23 @@ struct cache_options {
     duration negative_ttl = std::chrono::seconds(10);
 
     bool serve_stale = false;
-    duration stale_for = std::chrono::hours(1);  ///< counted from when the key expired
+    duration stale_for = std::chrono::hours(1);  ///< from the time when the key expired
     duration retry_after = std::chrono::seconds(5);
 
-    /// Is told, by the thread that asked, when a stale key takes the place of an exception, which nobody else will see, or
-    /// of a key from elsewhere.
+    /// Gets a line when a stale key replaces an exception, which no other code will see, or a key
+    /// from elsewhere. It is called on the thread that asked the store.
     std::function<void(std::string_view message)> report = [](std::string_view message) {
         std::clog << std::string(message) + '\n';
     };
 
-    /// Any thread may call it; for tests.
+    /// The clock, for tests. Has to be thread-safe.
     std::function<time_point()> now = [] { return std::chrono::steady_clock::now(); };
 };
 
-/// Two hooks, one that answers and one that remembers. `Allocator` is for the memory that keys are kept in, which might
-/// be locked, so that it is never written to a disk. Any thread may use it at any time. The hooks share what is in it,
-/// and do not need this object to live.
+/// A cache, as two hooks: the start hook supplies known keys, the end hook remembers new ones.
+/// `Allocator` is for the memory of the keys. It may lock the memory, so that keys are never
+/// written to a disk. Thread-safe. The hooks share the keys and keep them alive, so this object may
+/// be destroyed.
 template <class Allocator = std::allocator<char>>
 class basic_cache {
 public:
@@ -70,12 +77,14 @@ public:
 
     explicit basic_cache(cache_options options = {}) : state_(std::make_shared<state>(std::move(options))) {}
 
-    /// Registers the hooks, so that they run before those whose work they spare, whether or not these are there yet. A
-    /// hook that is isolated does not fail: what the call comes to without it is remembered as any other key.
+    /// Registers both hooks. The start hook runs before the hooks of stores, even if these are
+    /// registered later. If an isolated hook throws, the call does not fail: its result is
+    /// remembered like any other key.
     void add_to(ext::plugin& plugin, std::string_view function = "models.get_api_key") const {
-        // Not isolated, even if the plugin's hooks are: those who wait for a call that fails have to fail as well. The
-        // end hook first, since a call between the two registrations would begin to ask, and nobody would end that. It
-        // runs last, and so remembers what the other end hooks made of the key.
+        // Not isolated, even if the plugin's hooks are: if a call fails, the calls that wait for it
+        // have to fail, too. The end hook is registered first: otherwise a call between the two
+        // registrations would begin a fetch that no end hook ends. The end hook runs last, so the
+        // cache keeps the key as the other end hooks leave it.
         ext::scoped_hook end = plugin.on_end(function, end_hook(), {.id = "cache", .priority = last, .isolate = false});
         plugin.on_start(function, start_hook(), {.id = "cache",
                                                  .before = {"kv2", "aws", "azure", "google", "barbican", "dotenv"},
@@ -83,7 +92,7 @@ public:
         end.release();
     }
 
-    /// The hooks themselves, for who wants to register them otherwise: always both, and the end hook first.
+    /// The hooks, if you want to register them yourself: always both, the end hook first.
     auto start_hook() const {
         return [state = state_](call_type& call) { state->start(call); };
     }
@@ -91,7 +100,8 @@ public:
         return [state = state_](call_type& call) { state->end(call); };
     }
 
-    /// Asks again the next time: the key was withdrawn, say. What is being asked for now does not get into the cache.
+    /// Removes a key, for example because it was withdrawn. The next call asks again. If a call is
+    /// asking for the key now, its result does not get into the cache.
     void forget(std::string_view service) {
         const auto lock = state_->fetches.lock();
         const auto known = state_->entries.find(service);
@@ -106,7 +116,7 @@ public:
         state_->fetches.clear();
     }
 
-    /// How many threads are waiting for a key that another has asked for.
+    /// The number of threads that wait for a key for which another thread has asked.
     std::size_t waiting() const {
         const auto lock = state_->fetches.lock();
         return state_->fetches.waiting();
@@ -117,9 +127,10 @@ private:
     using time_point = cache_options::time_point;
 
     static constexpr int last = std::numeric_limits<int>::max();
-    static constexpr std::string_view mark = "cache.fetch";  // in the call that asks for others, too
+    static constexpr std::string_view mark = "cache.fetch";  // in the kwargs of the call that asks
 
-    // Text that is wiped. Not in a std::string, which keeps short texts within itself, where no allocator sees them.
+    // A text that is wiped. Not a std::string: it stores short texts in itself, not in memory of
+    // the allocator.
     class secret {
     public:
         explicit secret(std::string_view text) : text_(text.begin(), text.end()) {}
@@ -132,19 +143,19 @@ private:
     private:
         std::vector<char, Allocator> text_;
     };
-    using shared_secret = std::shared_ptr<const secret>;  // an expired one may still be on its way to those who waited
+    using shared_secret = std::shared_ptr<const secret>;  // threads that waited may copy it after it has expired
 
     struct entry {
         shared_secret value;
-        time_point given_until;  // without asking
+        time_point given_until;  // without asking the store
         time_point kept_until;   // not less than given_until; between the two it is stale
-        bool is_stale = false;   // it has expired, and is given because asking failed
-        std::exception_ptr failure{};  // where there is no value
+        bool is_stale = false;   // it has expired, and is used because asking failed
+        std::exception_ptr failure{};  // if `value` is null
     };
 
-    // What a call that asks for all came to.
+    // The outcome of a call that asks, for itself and for the threads that wait.
     struct outcome {
-        shared_secret value{};  // null when it failed
+        shared_secret value{};  // null if it failed
         bool is_stale = false;
         std::exception_ptr failure{};
     };
@@ -159,7 +170,7 @@ private:
         std::map<std::string, entry, std::less<>> entries;
 
         void start(call_type& call) {
-            if (call.result) return;  // a hook before this one had the key
+            if (call.result) return;  // an earlier hook had the key
             auto& [service] = call.args;
             const time_point now = options.now();
 
@@ -191,7 +202,7 @@ private:
                 now = options.now();
                 if (call.result && !failure) value = std::make_shared<const secret>(*call.result);
             } catch (...) {
-                failure = std::current_exception();  // those who wait have to be woken all the same
+                failure = std::current_exception();  // the waiting threads have to be woken even so
             }
 
             const std::string* const told = call.kwargs.get<std::string>(note::failure);
@@ -202,12 +213,13 @@ private:
                 const auto lock = fetches.lock();
                 const bool is_wanted = fetches.close(*asked);  // not forgotten meanwhile
                 const auto known = entries.find(asked->key);
-                // What is still there has expired, and is kept for this: the others were dropped when this call began.
+                // An entry that still exists has expired, and was kept for this. The others were
+                // dropped when this call began.
                 const bool is_stale = has_failed && is_wanted && known != entries.end() && known->second.value &&
                                       now < known->second.kept_until;
                 fetches.end(*asked, {is_stale ? known->second.value : value, is_stale, is_stale ? nullptr : failure});
 
-                // What throws from here on (there may be no memory) is this call's own trouble.
+                // If the code below throws (memory may be short), only this call fails.
                 if (is_stale) {
                     known->second.given_until = std::min(known->second.kept_until, later(now, pause));
                     known->second.is_stale = true;
@@ -220,7 +232,7 @@ private:
                 }
                 if (!is_stale) return;
             }
-            // Not under the lock: who is told may ask for a key.
+            // Not under the lock: report() may ask for a key.
             const std::exception_ptr failed = std::exchange(call.exception, nullptr);
             options.report(asked->key + ": its expired key is used, because asking failed: " +
                            (failed ? text_of(failed) : *told));
@@ -230,14 +242,15 @@ private:
             std::erase_if(entries, [now](const auto& known) { return now >= known.second.kept_until; });
             auto& [service] = call.args;
             const shared_fetch asked = fetches.make(std::string(*service));
-            // The mark first: should the other throw, nobody waits for what nobody ends.
+            // The mark first: if setting it throws, no thread waits yet. A fetch without a mark
+            // would never end.
             call.kwargs.set(mark, asked);
             fetches.begin(asked);
         }
 
         entry remember(shared_secret value, bool is_negative, bool has_failed, time_point now) const {
             duration kept = is_negative ? options.negative_ttl : options.ttl;
-            if (has_failed) kept = std::min(kept, options.retry_after);  // a key from elsewhere, until the store is up again
+            if (has_failed) kept = std::min(kept, options.retry_after);  // a key from elsewhere: ask again soon
             const time_point expires = later(now, kept);
             const bool may_be_stale = options.serve_stale && !is_negative && !has_failed;
             return {std::move(value), expires, may_be_stale ? later(expires, options.stale_for) : expires, false, nullptr};
@@ -250,7 +263,7 @@ private:
     }
 
     static time_point later(time_point from, duration by) {
-        return by > time_point::max() - from ? time_point::max() : from + by;  // "for ever" may be given as the maximum
+        return by > time_point::max() - from ? time_point::max() : from + by;  // the maximum means "for ever"
     }
 
     static std::string text_of(const std::exception_ptr& exception) {

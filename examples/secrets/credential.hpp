@@ -1,9 +1,9 @@
 #pragma once
 
-// How is a credential fetched once by however many threads ask, kept, and renewed before it ends?
+// A credential, such as a token: fetched once for all threads, kept, and renewed before it ends.
 //
 //     secrets::credential<secrets::secret_text> token{[] { return log_in(); }};  // {value, lifetime}
-//     token.use([&](const secrets::secret_text& value) { return ask_with(value); });  // once more where it has expired
+//     token.use([&](const secrets::secret_text& value) { return ask_with(value); });  // again if it has expired
 
 #include "store.hpp"
 #include "wipe.hpp"
@@ -26,25 +26,27 @@
 
 namespace secrets {
 
-/// What a login gives.
+/// The result of a login.
 template <class Value>
 struct fetched {
     Value value{};
-    std::optional<std::chrono::seconds> lifetime{};  ///< from now on; nothing: it ends when the server says so
+    std::optional<std::chrono::seconds> lifetime{};  ///< from now on; std::nullopt: until the server refuses it
 };
 
 struct credential_options {
-    /// It is renewed so long before its end, or when three quarters of its time have passed, whichever is later.
+    /// It is renewed this long before its end, or when three quarters of its time have passed,
+    /// whichever is later.
     std::chrono::seconds renew_before{60};
-    /// After a failure to renew one that is still good.
+    /// The pause before the next attempt, if a renewal fails and the old credential is still valid.
     std::chrono::seconds pause{5};
     ext::hooks::clock clock{};
 };
 
-/// A credential that is fetched when it is first needed. Any thread may use it at any time. The threads that need it while
-/// another fetches it wait for that, and share its failure, which is not remembered, except until the Retry-After of a
-/// store_error has passed. While a new one is fetched before the end of the old one, the others get the old one. The function
-/// has to come to an end, by a time limit of its own.
+/// A credential that is fetched when it is first needed. Thread-safe. If several threads need it,
+/// one of them fetches it. The others wait, and get the same credential or the same exception. An
+/// exception is not remembered, except a store_error with a Retry-After, until that time has
+/// passed. While a valid credential is renewed, other threads get the old one. The function that
+/// fetches it needs a time limit of its own.
 template <class Value>
 class credential {
 public:
@@ -53,19 +55,20 @@ public:
     explicit credential(std::function<fetched<Value>()> fetch, credential_options options = {})
         : fetch_(std::move(fetch)), options_(std::move(options)) {}
 
-    /// The one that is good now. Throws what the function throws.
+    /// The valid credential. Throws what the function throws.
     shared_value get();
 
-    /// Fetches another one the next time, because the server did not take this one; no effect where it is not the one that is
-    /// kept.
+    /// Drops a credential that the server refused, so that the next get() fetches another one. Does
+    /// nothing if `refused` is not the current credential.
     void drop(const shared_value& refused);
 
-    /// Calls the function with the credential, and where it throws the store_error `why`, once more with a new one. Not where
-    /// the first one was fetched just for this: another would be no better.
+    /// Calls the function with the credential. If it throws the store_error `why`, calls it a
+    /// second time with a new credential. There is only one call if the credential was fetched just
+    /// for it: another credential would be no better.
     template <class Function>
     auto use(Function function, reason why = reason::expired_token) -> std::invoke_result_t<Function&, const Value&>;
 
-    /// How many threads are waiting.
+    /// The number of threads that wait for a credential.
     std::size_t waiting() const {
         const auto lock = fetches_.lock();
         return fetches_.waiting();
@@ -87,21 +90,22 @@ private:
 
     const std::function<fetched<Value>()> fetch_;
     const credential_options options_;
-    flights fetches_{};  // its lock guards the rest
+    flights fetches_{};  // its lock guards the members below
     shared_value value_{};
     time_point renew_at_{}, ends_at_{};
-    std::exception_ptr failure_{};  // until then it is thrown again
+    std::exception_ptr failure_{};  // thrown again until failed_until_
     time_point failed_until_{};
 };
 
-/// The one line of text in a file that has a token; nothing where there is none.
+/// The token in a file, which is one line of text; std::nullopt if there is none.
 std::optional<secret_text> token_in_file(const std::filesystem::path& file);
 
-/// How long from now until that time of the clock on the wall, for a lifetime; none for a time that has passed.
+/// The time from now until `end`, by the system clock; zero if it has passed.
 std::chrono::seconds until(std::chrono::sys_seconds end);
 
-/// "2025-01-31T09:00:29Z", with or without a fraction of a second and the Z, as UTC; nothing for other texts.
-/// In seconds: the clock's own unit may end before the year 2263.
+/// Reads "2025-01-31T09:00:29Z" as UTC, with or without the Z and a fraction of a second. Returns
+/// std::nullopt for other texts. The unit is seconds, because the clock's own unit may overflow in
+/// the year 2262.
 std::optional<std::chrono::sys_seconds> utc_time(std::string_view text);
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ auto credential<Value>::fetch(const typename flights::shared_flight& flight, std
     return came.value;
 }
 
-// Its time counts from before it was asked for: the server's began in between.
+// Its lifetime is counted from before the request, because the server's begins during the request.
 template <class Value>
 void credential<Value>::keep(shared_value value, std::optional<std::chrono::seconds> lifetime, time_point begun) {
     constexpr std::chrono::seconds longest = std::chrono::hours(24 * 365);

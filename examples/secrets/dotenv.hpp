@@ -1,48 +1,53 @@
 #pragma once
 
-// How does a key come out of a .env file? By a start hook on get_api_key, and by the parser here, which anyone may use.
+// Keys from a .env file: a start hook for get_api_key, and a parser that also works without the
+// hook.
 //
-// Dotenv files have no standard. These rules are what python-dotenv, motdotla/dotenv with dotenv-expand, and godotenv
-// agree on, or two of the three:
+// .env files have no standard. At least two of python-dotenv, motdotla/dotenv with dotenv-expand,
+// and godotenv agree on each of these rules:
 //
-//  1. A line holds NAME=value, with blanks around each of the three, and `export ` before the name if one likes. Empty
-//     lines, and those that begin with `#`, hold nothing. Of two values for one name the later counts. Blanks are white
-//     space of any kind, also what a web page puts around a key that is copied from it, such as the no-break space.
-//  2. A name has letters, digits, `_`, `.` and `-`, and may be in single quotes.
-//  3. An unquoted value ends with its line, or before a `#` that has a blank in front. Blanks at its ends are not part
-//     of it. A backslash is just that, but for `\$`, which is a `$`.
-//  4. A value in single quotes may span lines. In it \' and \\ are replaced, and other backslashes are left alone.
-//  5. A value in double quotes may span lines, too. In it \n, \r, \t, \a, \b, \f, \v, \", \', \\ and \$ are replaced, and
-//     other backslashes are left alone. Behind a closing quote, of either kind, there may be blanks and a comment. Where
-//     no quote closes the value so, one with a backslash in front does: "C:\dir\" is C:\dir\.
-//  6. In values without quotes and in double quotes ${NAME} is replaced with the value that the file has given that
-//     name above, otherwise with that from the environment, otherwise with nothing; ${NAME:-text} with the text where
-//     the value would be nothing. The text may hold further ${...}; the values that are put in are not looked through
-//     again. A $ without such braces is a $, because keys may contain one.
-//  7. Lines end with \n, \r\n or \r; within quotes each of these is \n. A byte order mark at the beginning is passed
-//     over.
-//  8. Where a line is none of this, that line alone is skipped. So a quote that nobody closed costs one variable, and not
-//     the rest of the file.
+//  1. A line contains NAME=value. There may be blanks around the name and the value, and `export `
+//     before the name. Empty lines, and lines that begin with `#`, are ignored. If a name occurs
+//     twice, the later value is used. Blanks are white space of any kind, also the no-break space,
+//     which may surround a key that is copied from a web page.
+//  2. A name consists of letters, digits, `_`, `.` and `-`, and may be in single quotes.
+//  3. An unquoted value ends with its line, or before a `#` that follows a blank. Blanks at its
+//     ends are not part of it. A backslash is an ordinary character, but `\$` is a `$`.
+//  4. A value in single quotes may span lines. \' and \\ in it are replaced. Other backslashes
+//     remain.
+//  5. A value in double quotes may span lines, too. \n, \r, \t, \a, \b, \f, \v, \", \', \\ and \$
+//     in it are replaced. Other backslashes remain. After the closing quote, of either kind, only
+//     blanks and a comment are allowed. If no quote closes the value in this way, a quote after a
+//     backslash does: "C:\dir\" is C:\dir\.
+//  6. In values without quotes and in double quotes, ${NAME} is replaced: by the value that the
+//     file gave this name above, or else by the value in the environment, or else by nothing.
+//     ${NAME:-text} is replaced by the text if the value would be empty. The text may contain
+//     further ${...}. Inserted values are not searched for ${...} again. A $ without such braces is
+//     a $, because keys may contain one.
+//  7. Lines end with \n, \r\n or \r; within quotes each of these is \n. A byte order mark at the
+//     beginning is ignored.
+//  8. A line that breaks these rules is skipped, and no other line. So an unclosed quote costs one
+//     variable, not the rest of the file.
 //
-// What differs from python-dotenv (P), or from motdotla/dotenv with dotenv-expand (M), on purpose:
+// Intended differences from python-dotenv (P), and from motdotla/dotenv with dotenv-expand (M):
 //
 //     in the file         here         there                   because
 //     ------------------  -----------  ----------------------  --------------------------------------------------
-//     ${E:-d}, E empty    d            P: nothing              it is so in a shell, and M
-//     ${N:-<${E}>}        as a shell   P: the text to the }    it is so in M
-//     \$x                 $x           P: \$x                  it is so in a shell, and M
-//     A= # note           A is empty   P: `# note`, formerly   no key begins so
-//     '${B}'              ${B}         P, M: B's value         single quotes keep what they hold, as in a shell
-//     ${B C}              ${B C}       P, M: nothing           that is no name, and may be part of a key
+//     ${E:-d}, E empty    d            P: nothing              as in a shell, and in M
+//     ${N:-<${E}>}        as a shell   P: the text to the }    as in M
+//     \$x                 $x           P: \$x                  as in a shell, and in M
+//     A= # note           A is empty   P: `# note`, formerly   keys do not begin like this
+//     '${B}'              ${B}         P, M: B's value         as in a shell: single quotes prevent replacement
+//     ${B C}              ${B C}       P, M: nothing           not a name, and may be part of a key
 //     $B                  $B           M: B's value            keys may contain a $
-//     B=1, A=${B}         A is 1       M: the environment's B  what is set last, and by whom, is seen in the file
+//     B=1, A=${B}         A is 1       M: the environment's B  the file alone shows the value
 //     sk#7                sk#7         M: sk                   keys may contain a #
-//     `a`, A: b           neither      M: as quotes, as =      nobody else has them
-//     NAME without =      reported     P: a name, M: nothing   it is likely to be a key that lost its name
-//     (x=1                reported     P: a name               it cannot be a variable of the environment
+//     `a`, A: b           neither      M: as quotes, as =      only M has them
+//     NAME without =      reported     P: a name, M: nothing   probably a key without its name
+//     (x=1                reported     P: a name               not a possible variable of the environment
 //     A='a\' then B='b'   both are     P: neither              see rule 5
-//     "\t", "\"", '\''    replaced     M: the backslash stays  it is so in P, and P's own tool writes quotes so
-//     A="x, A="x" y       reported     M: with the quotes      a key with a quote in it is worth nothing
+//     "\t", "\"", '\''    replaced     M: the backslash stays  as in P, whose own tool writes quotes like this
+//     A="x, A="x" y       reported     M: with the quotes      a key with a quote in it is useless
 
 #include "names.hpp"
 #include "wipe.hpp"
@@ -80,15 +85,15 @@ struct dotenv_variable {
 
 struct dotenv_problem {
     std::size_t line;          ///< where the malformed variable begins, counted from 1
-    std::string_view message;  ///< a literal, so that nothing of the file, which is secret, can be in it
+    std::string_view message;  ///< a literal, so that it contains nothing of the file, which is secret
 };
 
-/// What a .env file holds.
+/// The contents of a .env file.
 struct dotenv_file {
     std::vector<dotenv_variable> variables;  ///< in the file's order, each name once
     std::vector<dotenv_problem> problems;    ///< in the file's order
 
-    /// The value of `name`, a view of what is in here; nothing without one.
+    /// The value of `name`, a view into this object; std::nullopt if there is none.
     std::optional<std::string_view> find(std::string_view name) const {
         const auto is_it = [name](const dotenv_variable& variable) { return variable.name == name; };
         const auto found = std::find_if(variables.begin(), variables.end(), is_it);
@@ -96,7 +101,7 @@ struct dotenv_file {
     }
 };
 
-/// Where ${NAME} finds what the file does not define.
+/// Looks up ${NAME} if the file does not define NAME.
 using dotenv_lookup = std::function<std::optional<std::string>(std::string_view name)>;
 
 inline std::optional<std::string> environment(std::string_view name) {
@@ -104,8 +109,8 @@ inline std::optional<std::string> environment(std::string_view name) {
     return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
-/// How many bytes all ${NAME} of a file together may put in. Twenty lines, each of which doubles the one above, would
-/// otherwise make a million times their size.
+/// The limit for the bytes that all ${NAME} of a file together insert. Without a limit, twenty
+/// lines that each double the line above would become a million times as long.
 inline constexpr std::size_t dotenv_expansion_limit = std::size_t{1} << 20;
 
 class dotenv_parser {
@@ -118,7 +123,7 @@ public:
             const std::size_t begin = at_, line = line_;
             if (const std::string_view problem = read_variable(); !problem.empty()) {
                 file_.problems.push_back({line, problem});
-                at_ = begin;  // behind this line, not behind a quoted value: it might be a quote that nobody closed
+                at_ = begin;  // continue after this line, not after a quoted value: the quote may be unclosed
                 line_ = line;
             }
             skip_line();
@@ -129,8 +134,8 @@ public:
 private:
     static constexpr std::string_view line_ends = "\r\n";
 
-    // Of how many bytes the white space at the beginning of `text` is that does not end a line; 0 without any. As Python and
-    // JavaScript both have it: Unicode's spaces too, which are in UTF-8.
+    // The size in bytes of a blank at the beginning of `text`; 0 if there is none. Blanks are the
+    // white space of both Python and JavaScript, including Unicode's in UTF-8, except line ends.
     static std::size_t blank_size(std::string_view text) {
         constexpr std::string_view short_ones = " \t\v\f";
         constexpr std::string_view behind_e2_80 = "\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\xA8\xA9\xAF";
@@ -143,14 +148,14 @@ private:
         return 0;
     }
 
-    // The same, at the end.
+    // The size in bytes of a blank at the end of `text`; 0 if there is none.
     static std::size_t last_blank_size(std::string_view text) {
         for (std::size_t size = 1; size <= std::min<std::size_t>(text.size(), 3); ++size)
             if (blank_size(text.substr(text.size() - size)) == size) return size;
         return 0;
     }
 
-    // The name at the beginning of `text`, empty without one.
+    // The name at the beginning of `text`; empty if there is none.
     static std::string_view name_at(std::string_view text) {
         constexpr std::string_view in_names = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
         return text.substr(0, text.find_first_not_of(in_names));
@@ -177,10 +182,11 @@ private:
         const std::size_t begin = at_, behind = at_ + word.size();
         at_ = behind;
         skip_blanks();
-        if (at_ == behind || at_ == text_.size() || is_at('=')) at_ = begin;  // it is a variable's name
+        if (at_ == behind || at_ == text_.size() || is_at('=')) at_ = begin;  // "export" is the variable's name
     }
 
-    // Reads the variable of this line, if it has one, up to the value's last line. Tells what is wrong with it.
+    // Reads the variable of this line, if there is one, up to the last line of its value. Returns
+    // what is wrong with it, or an empty text.
     std::string_view read_variable() {
         skip_blanks();
         if (at_line_end() || is_at('#')) return {};
@@ -235,8 +241,10 @@ private:
         return {};
     }
 
-    // Moves to the quote that ends the value: the first without a backslash in front. If that is followed by more than a value
-    // may be, or is not there, it is one with a backslash: the last such quote that could be it, in the first line with any.
+    // Moves to the quote that closes the value: the first without a backslash in front. If there is
+    // none, or if it is followed by anything but blanks and a comment, a quote after a backslash
+    // closes the value. In the first line that has such a quote in a possible position, it is the
+    // last one.
     std::string_view find_closing_quote(char quote) {
         std::size_t other = std::string_view::npos, other_line_end = text_.size();
         for (; at_ < text_.size() && text_[at_] != quote; ++at_) {
@@ -253,14 +261,14 @@ private:
         return is_closed ? "expected nothing but a comment behind the closing quote" : "the quote is not closed";
     }
 
-    // Whether behind the quote there is nothing but blanks and a comment.
+    // Whether only blanks and a comment follow the quote in its line.
     bool may_end_value(std::size_t quote) const {
         std::string_view behind = text_.substr(quote + 1);
         while (const std::size_t size = blank_size(behind)) behind.remove_prefix(size);
         return behind.empty() || behind[0] == '#' || line_ends.find(behind[0]) != std::string_view::npos;
     }
 
-    // Whether a line ends with this character; of \r\n the second does it.
+    // Whether this character ends a line. Of \r\n, only the second does.
     static bool is_line_end(std::string_view text, std::size_t i) {
         return text[i] == '\n' || (text[i] == '\r' && text.substr(i + 1, 1) != "\n");
     }
@@ -272,9 +280,10 @@ private:
 
     // Appends `text` to `value`, with escapes and variables replaced.
     std::string_view expand(std::string_view text, bool quoted, secret_text& value) {
-        // Two counters do for nested defaults, because within one that is not needed nothing is.
-        std::size_t taken = 0;   // of how many ${NAME:- that are open the text is needed
-        std::size_t unused = 0;  // inside those: of how many it is not
+        // Two counters are enough for nested defaults: inside a default that is not used, nothing
+        // is.
+        std::size_t taken = 0;   // the number of open ${NAME:- whose text is used
+        std::size_t unused = 0;  // inside them: the number of those whose text is not used
         for (std::size_t i = 0; i < text.size(); ++i) {
             if (const char c = escaped(text.substr(i, 2), quoted)) {
                 if (unused == 0) value += c;
@@ -302,7 +311,7 @@ private:
         return taken + unused > 0 ? "expected '}' behind a '${NAME:-'" : "";
     }
 
-    // What the two characters stand for, null when they are no escape.
+    // The character for which the two stand; null if they are not an escape.
     static char escaped(std::string_view two, bool quoted) {
         constexpr std::string_view letters = "$nrtabfv\"'\\", meanings = "$\n\r\t\a\b\f\v\"'\\";
         if (two.size() < 2 || two[0] != '\\') return '\0';
@@ -310,8 +319,9 @@ private:
         return which == std::string_view::npos ? '\0' : meanings[which];
     }
 
-    // False when the limit is reached, and from then on: were failures free, a file could have any number of them.
-    // `found` is set when there was something to append.
+    // Returns false if the limit is reached, and from then on. (An insertion that fails adds
+    // nothing to the sum, so a file could otherwise have any number of them.) Sets `found` to
+    // whether there was something to append.
     bool append_variable(std::string_view name, secret_text& value, bool& found) {
         if (exhausted_) return false;
         const auto known = places_.find(name);
@@ -331,13 +341,13 @@ private:
     const dotenv_lookup& lookup_;
     std::size_t at_ = 0;
     std::size_t line_ = 1;
-    std::size_t expanded_ = 0;  // bytes, also those of values that came to nothing
+    std::size_t expanded_ = 0;  // bytes inserted so far, also into malformed values
     bool exhausted_ = false;
-    std::unordered_map<std::string_view, std::size_t> places_;  // of names, in the file's variables
+    std::unordered_map<std::string_view, std::size_t> places_;  // of each name in file_.variables
     dotenv_file file_;
 };
 
-/// Reads the text of a .env file, which may hold any bytes. The time it takes grows with their number and no faster.
+/// Parses the text of a .env file, which may contain any bytes. The time is linear in its length.
 inline dotenv_file parse_dotenv(std::string_view text, const dotenv_lookup& lookup = environment) {
     return dotenv_parser(text, lookup).parse();
 }
@@ -345,7 +355,8 @@ inline dotenv_file parse_dotenv(std::string_view text, const dotenv_lookup& look
 // ---- The hook -------------------------------------------------------------------------------------------------------
 
 struct dotenv_options {
-    /// Is told of each malformed line, once for each time that the file changes, by the thread that asks for a key.
+    /// Gets a line for each malformed line, each time that a changed file is read. It is called on
+    /// the thread that asks for a key.
     std::function<void(std::string_view message)> report = [](std::string_view message) {
         std::clog << std::string(message) + '\n';
     };
@@ -361,7 +372,7 @@ public:
 
     std::string name() const { return path_.string(); }
 
-    // What the file has for the service, one key or several; nothing without any. Any thread may ask.
+    // The service's keys in the file, one or a list; std::nullopt if there are none. Thread-safe.
     std::optional<std::string> keys_of(std::string_view service) {
         std::vector<dotenv_problem> problems;
         std::optional<std::string> keys;
@@ -371,23 +382,24 @@ public:
             const auto value_of = [this](std::string_view name) { return file_.find(name).value_or(""); };
             if (const auto found = find_keys(service, value_of)) keys = std::string(found->list);
         }
-        // Not under the lock: who is told may ask for a key.
+        // Not under the lock: report() may ask for a key.
         for (const dotenv_problem& problem : problems)
             options_.report(name() + ":" + std::to_string(problem.line) + ": " + std::string(problem.message));
         return keys;
     }
 
 private:
-    // What shows that a file has changed.
+    // The file is read again if these have changed.
     struct state {
         std::filesystem::file_time_type time;
         std::uintmax_t size;
         bool operator==(const state&) const = default;
     };
 
-    // Nothing where there is no file, also when it goes away between the questions.
+    // std::nullopt if the file does not exist, or disappears between these checks.
     std::optional<state> look() const {
-        // It seems unchanged for ever, and is read once: its writer may be gone then, and a second reader would wait in vain.
+        // A FIFO never seems to change, so it is read once. Its writer may be gone then, and a
+        // second reader would wait in vain.
         if (std::filesystem::is_fifo(path_)) return state{std::filesystem::file_time_type::min(), 0};
         if (!std::filesystem::is_regular_file(path_)) return std::nullopt;
         std::error_code error;
@@ -395,10 +407,10 @@ private:
         return error ? std::nullopt : std::optional<state>(now);
     }
 
-    // Tells whether the file was read. Throws when it is there and cannot be read: another key must not take its place
-    // unnoticed.
+    // Returns whether the file was read. Throws if the file exists and cannot be read: otherwise
+    // another key would be used without notice.
     bool refresh() {
-        // Before it is read, so that a change meanwhile is seen the next time.
+        // Look before the file is read, so that the next call notices a change meanwhile.
         const std::optional<state> now = look();
         if (now == read_) return false;
         const secret_text text = now ? read() : secret_text();
@@ -415,18 +427,19 @@ private:
     const std::filesystem::path path_;
     const dotenv_options options_;
     std::mutex mutex_;
-    std::optional<state> read_;  // guarded by the mutex, as the file's contents are
+    std::optional<state> read_;  // guarded by the mutex, as is file_
     dotenv_file file_;
 };
 
-/// A start hook for get_api_key: the key is what the file gives to the first of variable_names(service) that has one there,
-/// several with commas between them as they are (see in_turn.hpp). Without the file, or without a key, the call goes on as if
-/// the hook were not there. The file may be a FIFO, from which a password manager hands keys over: it is read once, and whoever
-/// asks for a key waits for that.
+/// A start hook for get_api_key. It supplies the first of the variables variable_names(service)
+/// that has a key in the file. If that holds several keys, it supplies the whole list (see
+/// in_turn.hpp). Without the file, or without a key in it, the hook does nothing. The file may be a
+/// FIFO, through which a password manager passes keys: it is read once, and callers wait until it
+/// has been read.
 inline auto dotenv_hook(std::filesystem::path path = ".env", dotenv_options options = {}) {
     return [source = std::make_shared<dotenv_source>(std::move(path), std::move(options))](
                ext::call<std::string(std::string_view)>& call) {
-        if (call.result) return;  // a hook before this one had the key
+        if (call.result) return;  // an earlier hook had the key
         auto& [service] = call.args;
         std::optional<std::string> keys = source->keys_of(*service);
         if (!keys) return;

@@ -1,6 +1,6 @@
 #pragma once
 
-// How are bytes written as base64, and checked with CRC-32C?
+// Base64 and CRC-32C.
 
 #include "wipe.hpp"
 
@@ -13,7 +13,7 @@
 
 namespace secrets {
 
-/// For URLs, without padding (RFC 4648, section 5).
+/// The bytes as base64 for URLs, without padding (RFC 4648, section 5).
 inline std::string base64url(std::string_view bytes) {
     constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     std::string text;
@@ -27,7 +27,7 @@ inline std::string base64url(std::string_view bytes) {
     return text;
 }
 
-/// The bytes of a base64 text (RFC 4648, section 4); nothing for what is none.
+/// The bytes of a base64 text (RFC 4648, section 4); std::nullopt if the text is not base64.
 inline std::optional<secret_text> base64_decoded(std::string_view text) {
     constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (text.size() % 4 != 0) return std::nullopt;

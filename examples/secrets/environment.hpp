@@ -1,14 +1,14 @@
 #pragma once
 
-// What does the environment say?
+// Reads variables of the environment.
 
 #include <cstdlib>
 #include <string_view>
 
 namespace secrets {
 
-/// The variable's value; empty without the variable. A view of the environment, which must not change meanwhile: a copy of a
-/// secret would have to be wiped.
+/// The variable's value, empty if the variable is not set. It is a view of the environment, which
+/// must not change meanwhile. (A copy of a secret would have to be wiped.)
 inline std::string_view environment_variable(const char* name) {
     const char* const value = std::getenv(name);
     return value ? value : "";

@@ -1,6 +1,6 @@
 #pragma once
 
-// The application's function, as it would be without any plugin: it knows the environment and nothing of hooks.
+// The application's function, as it is without plugins. It reads only the environment.
 
 #include "names.hpp"
 
@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
-/// The service's key from the environment, of several with commas between them the next in turn; empty without any. Any thread
-/// may ask.
+/// Returns the service's key from the environment, or an empty text. If the variable holds several
+/// keys with commas between them, each call returns the next one. Thread-safe.
 inline ext::extensible get_api_key{"models.get_api_key", [](std::string_view service) -> std::string {
     const auto found = secrets::find_keys_in_environment(service);
     return found ? secrets::next_key(service, found->list) : "";

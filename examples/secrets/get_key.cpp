@@ -1,5 +1,6 @@
-// Shows keys that come from a store of secrets, cached, or else from a .env file, or else from the environment, by hooks on a
-// function that knows of the last only. From the project's root (BAO_ADDR and BAO_TOKEN would name an engine):
+// Prints API keys from secrets stores, a .env file or the environment, with a cache. Hooks do this
+// for a function that reads only the environment. From the project's root (to ask an engine, set
+// BAO_ADDR and BAO_TOKEN, too):
 //
 //     c++ -std=c++20 -pthread -Iinclude examples/secrets/get_key.cpp -o get_key $(pkg-config --cflags --libs libcurl) &&
 //     OPENAI_API_KEY=sk-demo ./get_key --explain openai
@@ -34,7 +35,7 @@ using api_key_call = decltype(get_api_key)::call_type;
 struct options {
     std::vector<std::string_view> services;
     std::vector<std::string_view> from{"vault", "aws", "azure", "google", "barbican", "env-file"};  // in this order
-    bool from_all = true;  // of these, where they are configured
+    bool from_all = true;  // all of these that are configured
     std::filesystem::path env_file = ".env";
     std::chrono::seconds ttl = std::chrono::minutes(5);
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
@@ -48,7 +49,7 @@ std::string id_of(std::string_view source) {
     return source == "vault" ? "kv2" : source == "env-file" ? "dotenv" : std::string(source);
 }
 
-// Registers a store's hook; tells whether there is anything to ask.
+// Registers a store's hook. Returns false if the environment does not configure the store.
 bool add_source(ext::plugin& plugin, const options& chosen, std::string_view source, ext::hook_options how) {
     const auto add = [&](auto configured, auto add_hook) {
         if (!configured) return false;
@@ -57,7 +58,8 @@ bool add_source(ext::plugin& plugin, const options& chosen, std::string_view sou
         return true;
     };
     if (source == "vault") return add(secrets::kv2_from_environment(), secrets::add_kv2);
-    // The role of the instance is asked for only where AWS is named: who is elsewhere would wait for a time-out.
+    // The role of the instance is used only if --from names AWS: outside of EC2, the call would
+    // wait for a time-out.
     const auto role = chosen.from_all ? secrets::instance_role::not_asked : secrets::instance_role::asked;
     if (source == "aws") return add(secrets::aws_from_environment(role), secrets::add_aws);
     if (source == "azure") return add(secrets::azure_from_environment(), secrets::add_azure);
@@ -90,18 +92,19 @@ std::string one_line(std::string text) {
     return text;
 }
 
-// Writes the way of the call: "openai: not from cache, not from kv2 (permission denied), from dotenv (.env)". Of the key it
-// looks only at whether there is one.
+// Prints which hooks were asked: "openai: not from cache, not from kv2 (permission denied), from
+// dotenv (.env)". It does not read the key itself.
 void explain(api_key_call& call) {
     auto& [service] = call.args;
     std::string line = std::string(*service) + ": " + call.kwargs.value_or("way", "");
     if (call.exception) line += "failed";
-    else if (call.original_ran) line += "from nowhere";  // it would have what the hook "environment" has
+    else if (call.original_ran) line += "from nowhere";  // the hook "environment" has looked there before
     else if (const auto* source = call.kwargs.get<std::string>("source")) line += " (" + *source + ')';
     std::cout << one_line(line) << '\n';
 }
 
-// Puts a witness behind each start hook that is in place, whichever these are, and the one above at the end.
+// Registers a hook after each start hook, which notes what that hook did. Registers explain() as
+// the last hook.
 void register_witnesses(ext::plugin& plugin) {
     std::vector<std::string> ids;
     for (const ext::function_info& function : ext::default_registry().functions())
@@ -110,7 +113,7 @@ void register_witnesses(ext::plugin& plugin) {
 
     for (auto id = ids.begin(); id != ids.end(); ++id) {
         const auto witness = [id = *id](api_key_call& call) {
-            if (call.kwargs.contains("supplied")) return;  // the hooks that follow leave the result alone
+            if (call.kwargs.contains("supplied")) return;  // the later hooks do not change the result
             const std::string way = call.kwargs.value_or("way", "");
             const std::string said = call.kwargs.value_or(secrets::note::said, "");
             call.kwargs.set(secrets::note::said, "");
@@ -129,24 +132,23 @@ void register_witnesses(ext::plugin& plugin) {
 constexpr std::string_view help =
     R"(usage: get_key [--from SOURCES] [--explain | --reveal] [--env-file FILE] [--ttl SECONDS] [--fail] SERVICE...
 
-Prints the API key of each service, from the first of these that has it:
-  vault     a KV engine of OpenBao or Vault, where BAO_ADDR or VAULT_ADDR names one: the field "key" of secret/api-keys/SERVICE
-  aws       AWS Secrets Manager, where there are a region and a credential: the secret api-keys/SERVICE
-  azure     Azure Key Vault, where AZURE_KEYVAULT_URL names one: the secret SERVICE
-  google    Google Secret Manager, where GOOGLE_CLOUD_PROJECT or a key file names a project: the secret SERVICE
-  barbican  OpenStack, where OS_AUTH_URL names its Keystone: the secret api-keys/SERVICE
-  env-file  the .env file: the first variable of API_KEY_SERVICE, SERVICE_API_KEY and SERVICE_API_TOKEN that is set in it
-and at last from the environment: the same variables. Of several keys with commas between them, wherever they are from, it is
-the next in turn.
+Prints the API key of each service, from the first of these sources that has it:
+  vault     a KV engine of OpenBao or Vault, if BAO_ADDR or VAULT_ADDR is set: field "key" of secret/api-keys/SERVICE
+  aws       AWS Secrets Manager, if a region and a credential are set: the secret api-keys/SERVICE
+  azure     Azure Key Vault, if AZURE_KEYVAULT_URL is set: the secret SERVICE
+  google    Google Secret Manager, if GOOGLE_CLOUD_PROJECT or a key file names a project: the secret SERVICE
+  barbican  OpenStack, if OS_AUTH_URL is set: the secret api-keys/SERVICE
+  env-file  the .env file: the first of the variables API_KEY_SERVICE, SERVICE_API_KEY and SERVICE_API_TOKEN with a key
+The last source is the environment, with the same variables. From any source, several keys with commas between them are
+used in turn.
 
-  --from SOURCES   only these, in this order: --from aws,env-file; each has to be configured
-  --explain        prints no key, but the hooks in place, and for each service which of them supplied the key, and what the
-                   others said
-  --env-file FILE  another file than .env, which has to be there
-  --ttl SECONDS    how long a key is kept, instead of 300
-  --fail           when a store cannot be asked there is no key; otherwise that is reported, and the next is asked
-  --reveal         prints keys whole; otherwise three characters of them at most
-  --help           prints this text
+  --from SOURCES   ask only these, in this order: --from aws,env-file; each has to be configured
+  --explain        print which hooks are in place, and which of them supplied each key, but no key
+  --env-file FILE  read this file instead of .env; it has to exist
+  --ttl SECONDS    cache keys for this time instead of 300 seconds
+  --fail           if a store cannot be asked, fail instead of asking the next one
+  --reveal         print whole keys, instead of at most three characters of each
+  --help           print this text
 
 The variables that configure the stores:
   vault     BAO_... or else VAULT_...: ADDR, NAMESPACE, KV_VERSION, TOKEN or TOKEN_PATH, ROLE_ID, SECRET_ID or SECRET_ID_FILE,
@@ -164,7 +166,7 @@ The variables that configure the stores:
             OS_PASSWORD, OS_USER_DOMAIN_NAME or OS_USER_DOMAIN_ID, OS_PROJECT_NAME or OS_PROJECT_ID, OS_PROJECT_DOMAIN_NAME
             or OS_PROJECT_DOMAIN_ID, OS_REGION_NAME, OS_INTERFACE, OS_CACERT, OS_CERT, OS_KEY
 
-Exit status: 0; 1 when a service has no key; 2 when the command line, or what is said of a store, is wrong.
+Exit status: 0 if each service has a key, 1 if one has none, 2 if the command line or the configuration is wrong.
 )";
 
 std::chrono::seconds seconds_from(std::string_view text) {
@@ -210,10 +212,10 @@ options parse(const std::vector<std::string_view>& arguments) {
 }
 
 std::string masked(const std::string& key) {
-    return key.size() < 8 ? "***" : key.substr(0, 3) + "***";  // three characters would be too much of a short key
+    return key.size() < 8 ? "***" : key.substr(0, 3) + "***";  // three characters would reveal too much of a short key
 }
 
-// Asks for each service's key, and tells whether all have one, as the program's exit status.
+// Prints each service's key. Returns the program's exit status: 0 if each service has a key.
 int show_keys(const options& chosen) {
     int status = 0;
     for (const std::string_view service : chosen.services) {
@@ -231,10 +233,10 @@ int show_keys(const options& chosen) {
 }
 
 int main(int argc, char** argv) {
-#ifdef SIGPIPE  // which Windows does not have
+#ifdef SIGPIPE  // Windows does not have it
     std::signal(SIGPIPE, SIG_IGN);  // a TLS connection that the server closes may raise it
 #endif
-    std::cout << std::unitbuf;  // in order with what is written to std::cerr, where both go to one file
+    std::cout << std::unitbuf;  // keeps the order of lines if std::cerr goes to the same file
     const std::vector<std::string_view> arguments(argv + 1, argv + argc);
     if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
         std::cout << help;
@@ -254,7 +256,7 @@ int main(int argc, char** argv) {
         std::cout << ext::describe(ext::default_registry()) << '\n';  // without the witnesses
         register_witnesses(plugin);
     }
-    ext::default_registry().seal();  // who comes later cannot listen in
+    ext::default_registry().seal();  // no later code can add a hook that reads the keys
 
     return show_keys(chosen);
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// A start hook that takes keys from Google's Secret Manager. Needs libcurl and nlohmann-json, and OpenSSL's libcrypto for a
-// service account's key.
+// A start hook that takes keys from Google's Secret Manager. Needs libcurl and nlohmann-json. Key
+// files of service accounts also need OpenSSL's libcrypto.
 //
 //     ext::plugin plugin{"secrets"};
 //     if (auto cloud = secrets::google_from_environment()) secrets::add_google(plugin, "models.get_api_key", *cloud);
@@ -26,12 +26,12 @@
 
 namespace secrets {
 
-// ---- What an application says ---------------------------------------------------------------------------------------
+// ---- Options --------------------------------------------------------------------------------------------------------
 
 struct google_options {
     std::string project{};   ///< empty: the key file's, or the machine's
-    std::string prefix{};    ///< of the secrets' names, before the service: "api-keys-"
-    std::string key_file{};  ///< of a service account; empty: the machine's account, which the metadata server knows
+    std::string prefix{};    ///< start of all names, before the service: "api-keys-"
+    std::string key_file{};  ///< of a service account; empty: the machine's account, from the metadata server
     std::string metadata = "http://metadata.google.internal";
     std::string address = "https://secretmanager.googleapis.com";
 
@@ -39,9 +39,10 @@ struct google_options {
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
 };
 
-/// GOOGLE_CLOUD_PROJECT, GOOGLE_APPLICATION_CREDENTIALS and GCE_METADATA_HOST, as Google's own clients read them, and
-/// CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER, as gcloud does, for another `address`. Nothing where none of the first three
-/// is set, on Google's machines, too: whether it is one is not asked here.
+/// The options from GOOGLE_CLOUD_PROJECT, GOOGLE_APPLICATION_CREDENTIALS and GCE_METADATA_HOST,
+/// which Google's own clients read, and from CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER, which
+/// gcloud reads. Returns std::nullopt if none of the first three is set, even on Google's machines:
+/// this does not detect them.
 std::optional<google_options> google_from_environment();
 
 // ---- The store ------------------------------------------------------------------------------------------------------
@@ -50,11 +51,11 @@ class google_store {
 public:
     static constexpr std::string_view name = "google";
 
-    /// Throws store_error when the options are no good. Asks nobody yet, and reads no file.
+    /// Throws store_error if the options are invalid. Sends no request, and reads no file.
     explicit google_store(google_options options);
 
-    /// The service's key, of the secret's latest version; nothing when there is none, or cannot be one of that name. Throws
-    /// store_error.
+    /// The service's key, from the latest version of the secret; std::nullopt if there is none, or
+    /// if no secret can have this name. Throws store_error.
     std::optional<std::string> read(std::string_view service) const;
 
     /// Where read() looks: "secrets/openai".
@@ -78,7 +79,7 @@ private:
     mutable credential<login> login_;
 };
 
-/// Registers its hook so that a failure goes where the options say.
+/// Registers the store's hook. `options.on_failure` says what happens on a failure.
 inline ext::hook add_google(ext::plugin& owner, std::string_view function, google_options options,
                             ext::hook_options how = {.id = "google"}) {
     return add_store<google_store>(owner, function, std::move(options), std::move(how));
@@ -107,13 +108,13 @@ inline google_store::google_store(google_options options)
     options_.metadata = checked_address(name, options_.metadata);
     if (!has_rs256 && !options_.key_file.empty())
         refuse("the key of a service account takes OpenSSL's libcrypto, which this program is built without");
-    if (!is_askable(options_.prefix + "service")) refuse("the prefix is none of a secret's name");
+    if (!is_askable(options_.prefix + "service")) refuse("the prefix cannot begin the name of a secret");
 }
 
 // ---- The token ------------------------------------------------------------------------------------------------------
 
-// A key file that is named goes before the metadata server, which would let a program on one of Google's machines silently be
-// another account than it was told to be.
+// A key file has precedence over the metadata server. Otherwise a program on one of Google's
+// machines would silently use another account than the configured one.
 inline auto google_store::log_in() const -> fetched<login> {
     std::string project = options_.project;
     fetched<secret_text> token;
@@ -140,7 +141,7 @@ inline http_answer google_store::metadata(const std::string& path) const {
     http_request ask{.url = options_.metadata + "/computeMetadata/v1/" + path, .about = options_.metadata + ", " + path};
     ask.headers.add("Metadata-Flavor", "Google");
     http_answer answer = ask_metadata(metadata_, ask);
-    if (answer.headers.find("Metadata-Flavor") != "Google")  // a router, or a portal that wants a user to log in
+    if (answer.headers.find("Metadata-Flavor") != "Google")  // it is a router, or the login page of a network
         throw http_.error(reason::no_credential, ask.about, "this is not Google's metadata server");
     return answer;
 }
@@ -218,7 +219,7 @@ inline std::optional<std::string> google_store::key_in(const http_answer& answer
         const std::optional<secret_text> data = base64_decoded(text(member(&body, "payload", "data")).value_or("?"));
         const std::optional<std::int64_t> sum = number(member(&body, "payload", "dataCrc32c"));
         if (!data || !sum) throw http_.error(reason::malformed, about, "the answer has no data with a checksum in it");
-        if (*sum != crc32c(*data)) throw http_.error(reason::malformed, about, "the data do not have their checksum");
+        if (*sum != crc32c(*data)) throw http_.error(reason::malformed, about, "the data does not match its checksum");
         return http_.key_in(*data, about);
     }
     const std::string_view status = text(member(&body, "error", "status")).value_or("");

@@ -1,11 +1,12 @@
 #pragma once
 
-// How is a store asked over HTTP? With libcurl, within a time limit, with TLS always verified, no redirect unless it is asked
-// for, pauses between tries that chance makes unequal, and texts of errors that have nothing of the request's secrets.
+// Requests to a store over HTTP, with libcurl. There is a time limit, TLS is verified, redirects
+// are followed only on request, the pauses between tries are random, and error texts contain no
+// secrets of the request.
 //
-// libcurl copies what it sends into buffers of its own, and a user's name and password, which are not wiped. It is told to
-// leave signals alone, because other threads have them too: a program that asks over TLS ignores SIGPIPE, which a connection
-// that breaks may raise.
+// libcurl copies the request, and the name and password of a user, into buffers of its own, which
+// are not wiped. It is told not to change signal handlers, because these belong to all threads. So
+// a program that asks over TLS should ignore SIGPIPE: a connection that breaks may raise it.
 
 #include "store.hpp"
 #include "wipe.hpp"
@@ -30,23 +31,24 @@
 
 namespace secrets {
 
-// ---- What is asked, and answered ------------------------------------------------------------------------------------
+// ---- Requests and answers -------------------------------------------------------------------------------------------
 
-/// Header lines, which are wiped, as one may be a token.
+/// Header lines. They are wiped, because one may contain a token.
 class http_headers {
 public:
-    /// Adds nothing where there is no value: a header without one says nothing, and would be signed. The parts are joined.
-    /// Throws std::invalid_argument, without the value, where it is not one line.
+    /// Adds a header with the joined parts as its value. Adds nothing if the value is empty: a
+    /// header without a value would be signed, too. Throws std::invalid_argument, without the value
+    /// in its text, if the header is not one line.
     template <class... Parts>
     http_headers& add(std::string_view name, const Parts&... parts);
 
-    /// The value; nothing where there is none. Names are compared without regard to case, and the first counts.
+    /// The value of the first header of this name, ignoring case; std::nullopt if there is none.
     std::optional<std::string_view> find(std::string_view name) const;
 
     std::vector<secret_text> lines;  ///< "Name: value"
 };
 
-/// Has libcurl sign the request. It needs libcurl 7.86 or newer when the program runs.
+/// Makes libcurl sign the request. Needs libcurl 7.86 or newer at run time.
 struct aws_signature {
     std::string scope{};  ///< "aws:amz:eu-central-1:secretsmanager"
     secret_text key_id{}, secret_key{};
@@ -54,14 +56,14 @@ struct aws_signature {
 
 struct http_request {
     std::string method = "GET";
-    std::string url{};    ///< without a secret in it
-    std::string about{};  ///< for error texts: what is asked of whom, "https://bao.example:8200, secret/api-keys/openai"
+    std::string url{};    ///< must not contain a secret
+    std::string about{};  ///< server and secret, for error texts: "https://bao.example:8200, secret/api-keys/openai"
     http_headers headers{};
     secret_text body{};
     std::optional<aws_signature> sign{};
 
-    bool repeatable = false;  ///< may be sent again, as a GET always may: it changes nothing
-    /// Whether an answer is worth another try; where this is empty, 408, 429, 500, 502, 503 and 504 are.
+    bool repeatable = false;  ///< changes nothing, so it may be sent again; a GET always may
+    /// Whether to try again after this answer. Empty: after 408, 429, 500, 502, 503 and 504.
     std::function<bool(const struct http_answer&)> passing{};
 };
 
@@ -69,67 +71,67 @@ struct http_answer {
     long status = 0;
     http_headers headers{};
     secret_text body{};
-    std::optional<std::chrono::seconds> retry_after{};  ///< an hour at most, whatever the server says
-    std::string redirect{};  ///< the URL that a redirect leads to
+    std::optional<std::chrono::seconds> retry_after{};  ///< at most an hour, even if the server says more
+    std::string redirect{};  ///< the URL to which a redirect leads
 };
 
-// ---- How ------------------------------------------------------------------------------------------------------------
+// ---- Options --------------------------------------------------------------------------------------------------------
 
-/// Whether one redirect is followed, of a request that is not signed. Never from https to http.
+/// Whether one redirect is followed. A signed request follows none, and https never leads to http.
 enum class redirects {
     none,
     same_host,  ///< scheme, host and port
-    any_host    ///< which gets the headers, and so the token
+    any_host    ///< the other host gets the headers, and so the token
 };
 
 struct http_options {
     std::chrono::milliseconds connect_timeout{2000};
-    std::chrono::milliseconds timeout{5000};  ///< for all of it, from the host's name to the end of the last try's answer
+    std::chrono::milliseconds timeout{5000};  ///< for one request, with all its tries and pauses
 
-    int tries = 3;                                ///< so many at most, within the time-out
-    std::chrono::milliseconds first_pause{100};  ///< the longest one before the second try; then twice as long each time
+    int tries = 3;                                ///< maximum number of tries, within the time-out
+    std::chrono::milliseconds first_pause{100};  ///< longest pause before the second try; doubles for each further try
 
-    std::string ca_file{};             ///< with certificates to trust, in place of the system's
+    std::string ca_file{};             ///< trusted certificates, instead of the system's
     std::string ca_path{};             ///< the same, a directory
     std::string client_certificate{};  ///< a file
     std::string client_key{};          ///< a file
-    std::string tls_server_name{};     ///< whom the certificate has to be for, where it is not the address's host
-    bool tls_verify = true;            ///< false: whoever answers gets the token
+    std::string tls_server_name{};     ///< name in the server's certificate, if it is not the host in the address
+    bool tls_verify = true;            ///< if false, any server that answers gets the token
 
-    bool plain_http = false;  ///< whether http:// may leave this machine; on the loopback it always may
+    bool plain_http = false;  ///< allow http:// to other machines; to this machine it is always allowed
     secrets::redirects redirects = secrets::redirects::none;
     std::string proxy{};                ///< empty: none
-    bool proxy_of_environment = false;  ///< where `proxy` is empty: whichever the environment names gets to see the request
-    std::string unix_socket{};          ///< a file, which is connected to in place of the address's host
+    bool proxy_of_environment = false;  ///< use the proxy that the environment names; `proxy` is then ignored
+    std::string unix_socket{};          ///< connect to this socket instead of the host in the address
 
-    std::size_t largest_body = std::size_t{1} << 20;  ///< a server that sends more is no store
+    std::size_t largest_body = std::size_t{1} << 20;  ///< a longer answer is an error
 
-    ext::hooks::clock clock{};  ///< for tests, as the next
-    /// A number from 0 to 1, by which a pause is multiplied. Any thread may call it.
+    ext::hooks::clock clock{};  ///< for tests, as is `chance`
+    /// A random number from 0 to 1, by which each pause is multiplied. Has to be thread-safe.
     std::function<double()> chance = [] {
         std::random_device device;
         return std::uniform_real_distribution<double>()(device);
     };
 };
 
-/// Asks the servers of one store. Any thread may call it, several at once. Each request has a connection of its own: behind a
-/// cache there are few.
+/// Sends requests to the servers of one store. Thread-safe. Each request opens a connection of its
+/// own: with a cache, there are few requests.
 class http_client {
 public:
-    /// Throws store_error when the options are no good.
+    /// Throws store_error if the options are invalid.
     http_client(std::string store, http_options options);
 
-    /// The answer, whatever its status. Throws store_error where there is none.
+    /// Returns the answer, of any status. Throws store_error if there is none.
     http_answer send(const http_request& request) const;
 
-    /// "kv2: <about>: <text>". The author of a store throws it.
+    /// Makes an error with the text "kv2: <about>: <text>", for a store to throw.
     store_error error(reason why, const std::string& about, const std::string& text) const;
-    /// The same for an answer that a read should not have, by its status, with its Retry-After.
+    /// The same for an answer with an unexpected status, with its Retry-After.
     store_error error(const http_answer& answer, const std::string& about) const;
-    /// The same, where the store says in its own words why.
+    /// The same, with a reason and a text from the store.
     store_error error(reason why, const http_answer& answer, const std::string& about, const std::string& text) const;
 
-    /// The key; throws for a text that is not there (`malformed`), or empty (`missing_field`).
+    /// Returns the key. Throws if it is missing (`malformed`) or empty (`missing_field`).
     std::string key_in(std::optional<std::string_view> found, const std::string& about) const;
 
     const http_options& options() const noexcept { return options_; }
@@ -147,24 +149,27 @@ private:
 
 // ---- Text -----------------------------------------------------------------------------------------------------------
 
-/// A text as part of a URL: letters, digits, `-`, `.`, `_`, `~` and the characters of `plain` are themselves.
+/// The text as part of a URL. Letters, digits, `-`, `.`, `_`, `~` and the characters in `plain` are
+/// not encoded.
 std::string percent_encoded(std::string_view text, std::string_view plain = "");
 
 /// The body of a form, such as a login: "grant_type=client_credentials&client_secret=...".
 secret_text form_encoded(std::initializer_list<std::pair<std::string_view, std::string_view>> fields);
 
-/// What is to be known of an address before a token is sent there.
+/// What one has to know of an address before sending a token there.
 struct url_parts {
-    std::string scheme{}, host{}, port{};  ///< in lower case; the port also where it is the scheme's
+    std::string scheme{}, host{}, port{};  ///< in lower case; the port is also set if it is the scheme's default
     bool encrypted = false;
     bool local = false;  ///< on this machine's loopback
 };
 
-/// Nothing for what is not a URL that begins with http:// or https://, or has a user in it.
+/// Returns std::nullopt if the text is not a URL that begins with http:// or https://, or if it
+/// contains a user.
 std::optional<url_parts> parts_of_url(const std::string& url);
 
-/// The address of a store without slashes at its end. Throws store_error, without the address, which may be a token or have a
-/// password in it, for what is none, or has a user, a query or a fragment in it.
+/// The address of a store, without slashes at its end. Throws store_error if it is not a URL, or
+/// contains a user, a query or a fragment. The error does not contain the address, which may
+/// contain a password or be a token.
 std::string checked_address(std::string_view store, std::string address);
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -176,7 +181,7 @@ inline bool equals_ignoring_case(std::string_view one, std::string_view other) {
     return std::equal(one.begin(), one.end(), other.begin(), other.end(), [&](char a, char b) { return lower(a) == lower(b); });
 }
 
-// What libcurl, which is C, writes to: no exception may pass through it.
+// Receives an answer from libcurl. No exception may pass through libcurl, which is C.
 struct receiver {
     http_answer answer{};
     std::size_t largest_body = 0;
@@ -264,7 +269,7 @@ inline std::size_t detail::receiver::header(char* data, std::size_t, std::size_t
     auto& self = *static_cast<receiver*>(to);
     const std::string_view line(data, size);
     try {
-        if (line.starts_with("HTTP/")) self.answer.headers.lines.clear();  // those before were of a "100 Continue"
+        if (line.starts_with("HTTP/")) self.answer.headers.lines.clear();  // the earlier lines are of a "100 Continue"
         self.too_large = self.answer.headers.lines.size() == most_headers;
         if (self.too_large) return 0;
         self.answer.headers.lines.emplace_back(line);
@@ -278,11 +283,12 @@ inline std::size_t detail::receiver::header(char* data, std::size_t, std::size_t
 
 inline http_client::http_client(std::string store, http_options options)
     : store_(std::move(store)), options_(std::move(options)) {
-    // Once, and never undone: others in the process may use it. (Before libcurl 7.84 this must not run beside another's.)
+    // Once, and never undone, because other code may use libcurl. (Before libcurl 7.84, no other
+    // thread may initialise libcurl meanwhile.)
     static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     const auto refuse = [&](const char* text) { throw store_error(store_, reason::misconfigured, text); };
     if (ready != CURLE_OK) refuse("libcurl cannot be initialised");
-    // libcurl takes 0 for "no limit", and fewer for an error.
+    // For libcurl, 0 means "no limit", and a negative number is an error.
     if (options_.connect_timeout.count() <= 0 || options_.timeout.count() <= 0)
         refuse("a time-out has to be longer than nothing");
     if (options_.tries < 1 || options_.first_pause.count() < 0) refuse("there has to be one try at least");
@@ -322,7 +328,8 @@ inline http_answer http_client::send(const http_request& request) const {
     }
 }
 
-// What a request says to libcurl. It lives as long as the transfer: libcurl keeps pointers to most of it.
+// The libcurl options of one request. It lives as long as the transfer, because libcurl keeps
+// pointers to most of it.
 class http_client::transfer {
 public:
     transfer(const http_client& client, const http_request& request, const std::string& url)
@@ -331,7 +338,7 @@ public:
     }
 
     http_answer run(std::chrono::milliseconds left) {
-        if (left.count() <= 0) throw client_.error(reason::timed_out, request_.about, "there is no time left");
+        if (left.count() <= 0) throw client_.error(reason::timed_out, request_.about, "no time is left");
         set_request();
         set_limits(left);
         set_tls();
@@ -345,7 +352,7 @@ public:
 
         http_answer& answer = received_.answer;
         curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &answer.status);
-        curl_off_t seconds = 0;  // of a date as well
+        curl_off_t seconds = 0;  // also if the header is a date
         if (curl_easy_getinfo(handle_.get(), CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0)
             answer.retry_after = std::min(std::chrono::seconds(seconds), detail::longest_retry_after);
         const char* redirect = nullptr;
@@ -355,7 +362,7 @@ public:
     }
 
 private:
-    // Each is checked: an option that libcurl was built without must not be passed over.
+    // Each option is checked: this libcurl may be built without it, which must not go unnoticed.
     template <class Value>
     void set(CURLoption option, Value value) {
         if (curl_easy_setopt(handle_.get(), option, value) != CURLE_OK)
@@ -382,10 +389,10 @@ private:
     }
 
     void set_limits(std::chrono::milliseconds left) {
-        set(CURLOPT_NOSIGNAL, 1L);  // a time-out by signal would be another thread's as well
+        set(CURLOPT_NOSIGNAL, 1L);  // a time-out by signal would affect other threads, too
         set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min(options_.connect_timeout, left).count()));
         set(CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
-        set(CURLOPT_FOLLOWLOCATION, 0L);  // or the token would go wherever an answer says
+        set(CURLOPT_FOLLOWLOCATION, 0L);  // otherwise an answer could send the token anywhere
 #if LIBCURL_VERSION_NUM >= 0x075500       // 7.85
         set(CURLOPT_PROTOCOLS_STR, "http,https");
 #else
@@ -397,7 +404,7 @@ private:
         set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
         set(CURLOPT_SSL_VERIFYPEER, options_.tls_verify ? 1L : 0L);
         set(CURLOPT_SSL_VERIFYHOST, options_.tls_verify ? 2L : 0L);
-        if (!options_.ca_file.empty() || !options_.ca_path.empty()) {  // both, or the system's would count beside the one given
+        if (!options_.ca_file.empty() || !options_.ca_path.empty()) {  // both, or the system's would be trusted, too
             set(CURLOPT_CAINFO, options_.ca_file.empty() ? nullptr : options_.ca_file.c_str());
             set(CURLOPT_CAPATH, options_.ca_path.empty() ? nullptr : options_.ca_path.c_str());
         }
@@ -406,14 +413,15 @@ private:
         if (!options_.tls_server_name.empty()) set_server_name();
     }
 
-    // libcurl takes the name in the certificate from the URL. So that name is in the URL, and the connection goes elsewhere.
+    // libcurl reads the certificate's name from the URL. So the URL gets that name, and
+    // CURLOPT_CONNECT_TO gets the host.
     void set_server_name() {
         const std::optional<url_parts> parts = parts_of_url(url_);
         const detail::url_handle url(curl_url(), curl_url_cleanup);
         if (!url) throw std::bad_alloc();
         if (!parts || curl_url_set(url.get(), CURLUPART_URL, url_.c_str(), 0) != CURLUE_OK ||
             curl_url_set(url.get(), CURLUPART_HOST, options_.tls_server_name.c_str(), 0) != CURLUE_OK)
-            throw client_.error(reason::misconfigured, request_.about, "the TLS server name is no host's name");
+            throw client_.error(reason::misconfigured, request_.about, "the TLS server name is not a host's name");
         connect_to_.add("::" + parts->host + ':' + parts->port);
         headers_.add("Host: " + parts->host + ':' + parts->port);
         set(CURLOPT_CONNECT_TO, connect_to_.get());
@@ -421,14 +429,14 @@ private:
     }
 
     void set_way() {
-        if (!options_.proxy_of_environment) {  // or one that the environment happens to name would see the token
+        if (!options_.proxy_of_environment) {  // otherwise a proxy that the environment names would see the token
             set(CURLOPT_PROXY, options_.proxy.c_str());
             set(CURLOPT_NOPROXY, "");
         }
         set_file(CURLOPT_UNIX_SOCKET_PATH, options_.unix_socket);
     }
 
-    // Before 7.86 libcurl signs other headers than it sends.
+    // Before 7.86, libcurl signs other headers than it sends.
     void set_signature() {
 #if LIBCURL_VERSION_NUM >= 0x074b00  // 7.75
         if (curl_version_info(CURLVERSION_NOW)->version_num >= 0x075600) {
@@ -439,7 +447,7 @@ private:
             return;
         }
 #endif
-        throw client_.error(reason::misconfigured, request_.about, "to sign requests takes libcurl 7.86 or newer");
+        throw client_.error(reason::misconfigured, request_.about, "signing requests needs libcurl 7.86 or newer");
     }
 
     const http_client& client_;
@@ -461,7 +469,8 @@ inline http_answer http_client::send_once(const http_request& request, const std
     return transfer(*this, request, url).run(left);
 }
 
-// Where to ask instead; nothing where the answer is no redirect, or one that is not followed.
+// The URL to ask instead; std::nullopt if the answer is not a redirect, or if the redirect is not
+// followed.
 inline std::optional<std::string> http_client::redirect_of(const http_request& request, const http_answer& answer) const {
     const bool keeps_method = answer.status == 307 || answer.status == 308 || request.method == "GET";
     if (options_.redirects == redirects::none || answer.redirect.empty() || request.sign || !keeps_method) return std::nullopt;
@@ -489,7 +498,7 @@ inline store_error http_client::error(const http_answer& answer, const std::stri
     if (answer.status == 429) return error(reason::rate_limited, answer, about, "too many requests");
     if (answer.status >= 500) return error(reason::server_error, answer, about, status);
     if (answer.status >= 300 && answer.status < 400)
-        return error(reason::redirected, answer, about, status + ", a redirect, which the token does not follow");
+        return error(reason::redirected, answer, about, status + ", a redirect, which is not followed");
     return error(reason::rejected, answer, about, status);
 }
 
@@ -499,7 +508,8 @@ inline std::string http_client::key_in(std::optional<std::string_view> found, co
     return std::string(*found);
 }
 
-// What went wrong before there was an answer, in libcurl's own words, which know nothing of the request.
+// Throws the error for a request without an answer. The text is libcurl's, which contains nothing
+// of the request.
 inline void http_client::throw_transport_error(CURLcode code, const std::string& about) const {
     const char* const text = curl_easy_strerror(code);
     switch (code) {

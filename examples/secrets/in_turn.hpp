@@ -1,6 +1,6 @@
 #pragma once
 
-// How are several keys of one service used in turn, whichever store they come from, and although they are cached?
+// Uses several keys of one service in turn, from any store, and with a cache, too:
 //
 //     secrets::use_keys_in_turn(plugin);
 
@@ -16,15 +16,18 @@
 
 namespace secrets {
 
-/// Registers an end hook, "in-turn": where the result is a list with commas, the caller gets the key whose turn it is. A result
-/// without a comma is left as it is. Also a start hook behind all others, "environment", which supplies what the function would
-/// read, but the whole list: a cache would otherwise remember one of its keys, and the others would not have their turn.
+/// Registers two hooks:
+///
+/// - "in-turn", an end hook. If the result is a list with commas, the caller gets the next key of
+///   the list. A result without a comma is not changed.
+/// - "environment", a start hook that runs last. It supplies the whole list that the function would
+///   read. Otherwise a cache would remember only one of its keys.
 inline void use_keys_in_turn(ext::plugin& plugin, std::string_view function = "models.get_api_key") {
     using call_type = ext::call<std::string(std::string_view)>;
     constexpr int last = std::numeric_limits<int>::max();
 
-    // After the cache's end hook, which has the same priority, so that the cache remembers the list. Not isolated: should this
-    // fail, the caller must not take a list for a key.
+    // After the cache's end hook, which has the same priority, so that the cache remembers the
+    // list. Not isolated: if this hook fails, the caller must not take a list for a key.
     const auto choose = [](call_type& call) {
         if (!call.result || call.result->find(',') == std::string::npos) return;
         auto& [service] = call.args;
@@ -36,7 +39,7 @@ inline void use_keys_in_turn(ext::plugin& plugin, std::string_view function = "m
         plugin.on_end(function, choose, {.id = "in-turn", .priority = last, .after = "cache", .isolate = false});
 
     const auto supply = [](call_type& call) {
-        if (call.result) return;  // a hook before this one had the key
+        if (call.result) return;  // an earlier hook had the key
         auto& [service] = call.args;
         const auto found = find_keys_in_environment(*service);
         if (!found) return;

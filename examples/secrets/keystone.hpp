@@ -1,7 +1,7 @@
 #pragma once
 
-// How does one log in to OpenStack, and where is a service then? Keystone's version 3 API gives a token, and with it a
-// catalogue of the services' addresses.
+// Logs in to OpenStack with Keystone's version 3 API. The answer contains a token, and a catalogue
+// with the addresses of the services.
 
 #include "credential.hpp"
 #include "environment.hpp"
@@ -20,38 +20,43 @@
 
 namespace secrets {
 
-/// Who logs in, for what. Of a name and an id, the id counts: a name needs its domain as well.
+/// The user and the project of a login. If both a name and an id are set, the id is used. A name
+/// also needs its domain.
 struct keystone_options {
     std::string auth_url{};  ///< "https://keystone.example:5000/v3", with or without the /v3
 
-    std::string application_credential_id{};  ///< where both parts are there, the user and the project do not count
+    std::string application_credential_id{};  ///< if id and secret are set, user and project are not used
     secret_text application_credential_secret{};
 
     std::string user_id{}, user_name{}, user_domain_id{}, user_domain_name{};
     secret_text password{};
     std::string project_id{}, project_name{}, project_domain_id{}, project_domain_name{};
 
-    std::string region{};  ///< of the catalogue; empty: the first counts
+    std::string region{};  ///< region of the service; empty: the first in the catalogue
     std::string interface = "public";
 };
 
-/// OS_AUTH_URL, OS_APPLICATION_CREDENTIAL_ID and _SECRET, OS_USERNAME or OS_USER_ID, OS_PASSWORD, OS_PROJECT_NAME or _ID,
-/// OS_USER_DOMAIN_NAME or _ID, OS_PROJECT_DOMAIN_NAME or _ID, OS_REGION_NAME and OS_INTERFACE. Nothing without the first.
+/// The options from OS_AUTH_URL, OS_APPLICATION_CREDENTIAL_ID and _SECRET, OS_USERNAME or
+/// OS_USER_ID, OS_PASSWORD, OS_PROJECT_NAME or _ID, OS_USER_DOMAIN_NAME or _ID,
+/// OS_PROJECT_DOMAIN_NAME or _ID, OS_REGION_NAME and OS_INTERFACE. Returns std::nullopt without
+/// OS_AUTH_URL.
 std::optional<keystone_options> keystone_from_environment();
 
-/// What a login gives.
+/// The result of a login.
 struct keystone_session {
     secret_text token{};
-    std::string endpoint{};  ///< of the service that was asked for, without slashes at its end
+    std::string endpoint{};  ///< address of the service, without slashes at its end
 };
 
-/// Logs in on behalf of a store. Any thread may call it.
+/// Logs in for a store. Thread-safe.
 class keystone {
 public:
-    /// The client has to outlive it. Throws store_error, which names the missing variable, for options that are no good.
+    /// The client has to outlive this object. Throws store_error if the options are invalid; if one
+    /// is missing, the error names its variable.
     keystone(std::string_view store, const http_client& http, keystone_options options);
 
-    /// A token for the service of that type, such as "key-manager". Throws store_error.
+    /// Returns a token, and the address of the service of this type, such as "key-manager". Throws
+    /// store_error.
     fetched<keystone_session> log_in(std::string_view service) const;
 
     const std::string& address() const noexcept { return options_.auth_url; }
@@ -70,11 +75,12 @@ private:
     std::string about_;
 };
 
-/// ", request req-<UUID>" for an error's text: by it an operator finds the request in the server's log. Empty where the answer
-/// has none of this form: another text could be anything, such as a token.
+/// ", request req-<UUID>" for an error text, with which an operator finds the request in the
+/// server's log. Empty if the answer has no id of this form. Other texts are not used: they could
+/// be anything, such as a token.
 std::string request_of(const http_answer& answer);
 
-/// Whether it is one, as OpenStack writes it: 8-4-4-4-12 hexadecimal digits.
+/// Whether the text is a UUID as OpenStack writes it: 8-4-4-4-12 hexadecimal digits.
 bool is_uuid(std::string_view text) noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -103,7 +109,7 @@ inline std::optional<keystone_options> keystone_from_environment() {
 inline keystone::keystone(std::string_view store, const http_client& http, keystone_options options)
     : http_(http), options_(std::move(options)) {
     options_.auth_url = checked_address(store, std::move(options_.auth_url));
-    if (!options_.auth_url.ends_with("/v3")) options_.auth_url += "/v3";  // elsewhere Keystone has no logins: 404
+    if (!options_.auth_url.ends_with("/v3")) options_.auth_url += "/v3";  // at other paths Keystone has no logins: 404
     about_ = options_.auth_url + ", login";
     if (const char* const missing = missing_variable())
         throw http_.error(reason::misconfigured, about_,
@@ -111,7 +117,8 @@ inline keystone::keystone(std::string_view store, const http_client& http, keyst
                                                  "(OS_APPLICATION_CREDENTIAL_ID with OS_APPLICATION_CREDENTIAL_SECRET)");
 }
 
-// Without a project Keystone would give a token that no service takes, and no catalogue.
+// The variable that is missing, or null. A project is required: without it Keystone returns no
+// catalogue, and a token that no service accepts.
 inline const char* keystone::missing_variable() const {
     const keystone_options& o = options_;
     if (has_application_credential()) return nullptr;
@@ -145,7 +152,8 @@ inline void append_identity(secret_text& to, const std::string& id, const std::s
 
 }  // namespace detail
 
-// An application credential has its project: Keystone refuses one that asks for it.
+// The body of a login. An application credential belongs to a project, and Keystone refuses a
+// request that names one, too.
 inline secret_text keystone::question() const {
     const keystone_options& o = options_;
     if (has_application_credential()) {
@@ -164,7 +172,7 @@ inline secret_text keystone::question() const {
 
 inline fetched<keystone_session> keystone::log_in(std::string_view service) const {
     http_request ask{.method = "POST", .url = options_.auth_url + "/auth/tokens", .about = about_, .body = question(),
-                     .repeatable = true};  // a token more than was needed does no harm
+                     .repeatable = true};  // a token that is not needed does no harm
     ask.headers.add("Content-Type", "application/json").add("Accept", "application/json");
     const http_answer answer = http_.send(ask);
     if (answer.status != 201) throw refusal(answer);
@@ -176,7 +184,7 @@ inline fetched<keystone_session> keystone::log_in(std::string_view service) cons
         throw http_.error(reason::malformed, about_, "the answer is not one of Keystone");
 
     fetched<keystone_session> session{{secret_text(*subject), endpoint_in(token, service)}, std::nullopt};
-    // Both times are Keystone's, so that it does not matter what time it is here.
+    // Both times are Keystone's, so this machine's clock does not matter.
     const auto issued = utc_time(text(member(token, "issued_at")).value_or(""));
     const auto expires = utc_time(text(member(token, "expires_at")).value_or(""));
     if (issued && expires && *issued < *expires)
@@ -184,7 +192,8 @@ inline fetched<keystone_session> keystone::log_in(std::string_view service) cons
     return session;
 }
 
-// Keystone does not tell a wrong password from a user or project that is not there, or has no role.
+// Keystone does not distinguish a wrong password from an unknown user or project, or from a missing
+// role.
 inline store_error keystone::refusal(const http_answer& answer) const {
     const std::string about = about_ + request_of(answer);
     const json body = parse_json(answer.body);

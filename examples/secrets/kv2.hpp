@@ -25,10 +25,10 @@ class kv2_store {
 public:
     static constexpr std::string_view name = "kv2";
 
-    /// Throws store_error when the options are no good. Asks nobody yet.
+    /// Throws store_error if the options are invalid. Sends no request.
     explicit kv2_store(kv2_options options);
 
-    /// The service's key, nothing when the engine has none. Throws store_error.
+    /// The service's key, or std::nullopt if the engine has none. Throws store_error.
     std::optional<std::string> read(std::string_view service) const;
 
     /// Where read() looks: "secret/api-keys/openai".
@@ -44,17 +44,17 @@ private:
     std::string wrong_mount(std::string_view token) const;
 
     kv2_options options_;
-    std::string address_;  // as in a URL, as the next
+    std::string address_;  // as in a URL, like mount_
     std::string mount_;
     http_client http_;
     http_headers headers_;
     vault_token token_;
 
     mutable std::mutex mutex_;
-    mutable std::optional<std::string> wrong_mount_;  // guarded by it: what is wrong, or empty; nothing before it was asked
+    mutable std::optional<std::string> wrong_mount_;  // guarded by mutex_; empty: correct; std::nullopt: unknown
 };
 
-/// Registers its hook so that a failure goes where the options say.
+/// Registers the store's hook. `options.on_failure` says what happens on a failure.
 inline ext::hook add_kv2(ext::plugin& owner, std::string_view function, kv2_options options,
                          ext::hook_options how = {.id = "kv2"}) {
     return add_store<kv2_store>(owner, function, std::move(options), std::move(how));
@@ -64,7 +64,7 @@ inline ext::hook add_kv2(ext::plugin& owner, std::string_view function, kv2_opti
 
 namespace detail {
 
-// An error list, {"errors": [...]}, one of which has this in it: "Vault is sealed".
+// Whether one of the errors in {"errors": [...]} contains this text, such as "Vault is sealed".
 inline bool says(const json& body, std::string_view what) {
     const json* const errors = member(&body, "errors");
     if (!errors || !errors->is_array()) return false;
@@ -73,8 +73,11 @@ inline bool says(const json& body, std::string_view what) {
     return false;
 }
 
-// {"data": {"data": null, "metadata": {"deletion_time": "2018-...", "destroyed": false, ...}}}. Where the data is there, a
-// deletion time is one to come, and means nothing yet.
+// Whether this is a deleted or destroyed version:
+//
+//     {"data": {"data": null, "metadata": {"deletion_time": "2018-...", "destroyed": false, ...}}}
+//
+// If there is data, the deletion time is in the future, and does not matter yet.
 inline bool is_deleted(const json& body) {
     const json* const secret = member(&body, "data", "data");
     if (!secret || !secret->is_null()) return false;
@@ -83,12 +86,12 @@ inline bool is_deleted(const json& body) {
            (destroyed && destroyed->is_boolean() && destroyed->get<bool>());
 }
 
-// Its data is on its way: to another server of the cluster, or from version 1 to 2.
+// Whether the data is still being copied to another server of the cluster, or from version 1 to 2.
 inline bool is_not_ready(const http_answer& answer, const json& body) {
     return answer.status == 412 || (answer.status == 400 && says(body, "Upgrading from non-versioned"));
 }
 
-// One that is sealed stays so until somebody unseals it.
+// Whether to try again. A sealed engine stays sealed until an operator unseals it.
 inline bool is_passing_answer(const http_answer& answer) {
     const json body = parse_json(answer.body);
     return is_not_ready(answer, body) || answer.status == 429 ||
@@ -101,7 +104,7 @@ inline std::string without_slashes(std::string_view mount) {
     return std::string(mount);
 }
 
-// As libcurl takes it. A socket is told to it apart from the address.
+// The address for libcurl. A socket is a separate option.
 inline std::string http_address(kv2_options& options) {
     constexpr std::string_view socket = "unix://";
     if (!options.address.starts_with(socket)) return options.address = checked_address("kv2", options.address);
@@ -111,7 +114,7 @@ inline std::string http_address(kv2_options& options) {
 
 }  // namespace detail
 
-// The field of the secret in this answer; nothing when there is no such secret, or no longer.
+// The key in the answer; std::nullopt if the secret does not exist, or not any more.
 inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, const std::string& about,
                                                     std::string_view token) const {
     if (answer.status == 204) return std::nullopt;  // "success, no data"
@@ -126,11 +129,11 @@ inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, c
     if (answer.status == 404 && errors && errors->is_array()) {
         if (errors->empty()) return check_mount(about, token), std::nullopt;
         if (detail::says(body, "namespace not found"))
-            throw http_.error(reason::no_namespace, about, "there is no such namespace");
+            throw http_.error(reason::no_namespace, about, "the namespace does not exist");
         throw http_.error(reason::no_engine, about, "no KV engine is mounted there");
     }
 
-    // An error page of something else must not pass for "no such secret".
+    // An error page of another program must not be mistaken for "no such secret".
     const json* const data = answer.status == 200 ? member(&body, "data") : nullptr;
     const json* const secret = options_.version == 1 ? data : member(data, "data");
     if (!secret || !secret->is_object())
@@ -143,7 +146,8 @@ inline std::optional<std::string> kv2_store::key_in(const http_answer& answer, c
     return std::string(*text(value));
 }
 
-// An engine of the other version answers as if it had no such secret. It is asked once which version it is of.
+// An engine of the other version answers as if the secret did not exist. So the engine is asked
+// once which version it has.
 inline void kv2_store::check_mount(const std::string& about, std::string_view token) const {
     const std::lock_guard lock(mutex_);
     if (!wrong_mount_) wrong_mount_ = wrong_mount(token);
@@ -152,7 +156,7 @@ inline void kv2_store::check_mount(const std::string& about, std::string_view to
 
 inline std::string kv2_store::wrong_mount(std::string_view token) const {
     const http_answer answer = http_.send(request("sys/internal/ui/mounts/" + mount_, options_.address + ", the mount", token));
-    if (answer.status != 200) return "";  // the token may not ask
+    if (answer.status != 200) return "";  // this token may not ask
     const json body = parse_json(answer.body);
     const json* const data = member(&body, "data");
     const std::optional<std::string_view> type = text(member(data, "type"));
@@ -169,7 +173,7 @@ inline kv2_store::kv2_store(kv2_options options)
       http_(std::string(name), options_.http), token_(options_.login, address_, headers_, http_) {
     check_options();
     mount_ = percent_encoded(mount_, "/");
-    headers_.add("X-Vault-Request", "true");  // an agent may insist on it, so that a browser cannot be tricked into asking
+    headers_.add("X-Vault-Request", "true");  // agents may require it, so that a browser cannot be tricked into asking
     headers_.add("X-Vault-Namespace", options_.name_space);
     if (options_.warn) warn();
 }
@@ -188,10 +192,10 @@ inline void kv2_store::check_options() {
 inline void kv2_store::warn() const {
     const url_parts parts = parts_of_url(address_).value();
     if (parts.encrypted && !options_.http.tls_verify)
-        options_.warn("kv2: WARNING: certificates are not verified, so whoever answers for " + options_.address +
+        options_.warn("kv2: WARNING: certificates are not verified: any server that answers for " + options_.address +
                       " gets the token and chooses the keys");
     if (!parts.encrypted && !parts.local)
-        options_.warn("kv2: WARNING: " + options_.address + " is not encrypted, so whoever is on the way gets token and keys");
+        options_.warn("kv2: WARNING: " + options_.address + " is not encrypted: the network can read token and keys");
 }
 
 inline http_request kv2_store::request(const std::string& path, const std::string& about, std::string_view token) const {

@@ -1,6 +1,7 @@
 #pragma once
 
-// What is said of a KV engine of OpenBao or HashiCorp Vault, by an application or by the environment?
+// The options of a KV engine of OpenBao or HashiCorp Vault, from the application or the
+// environment.
 
 #include "environment.hpp"
 #include "http.hpp"
@@ -23,31 +24,39 @@ namespace secrets {
 
 struct kv2_options {
     std::string address{};     ///< "https://bao.example:8200", or "unix:///run/agent.socket"
-    vault_login login{};       ///< nothing in it: no token is sent, as it suits an agent that adds its own
+    vault_login login{};       ///< empty: no token is sent, for an agent that adds its own
     std::string name_space{};  ///< empty: the root namespace
     std::string mount = "secret";
-    int version = 2;  ///< of the engine; 1 is read as well
-    std::string path = "api-keys/{service}";  ///< below the mount; has to contain {service}, or all would get one key
-    std::string field = "key";                ///< of the secret; a text
+    int version = 2;  ///< of the engine, 1 or 2
+    std::string path = "api-keys/{service}";  ///< below the mount; has to contain {service}: one key per service
+    std::string field = "key";                ///< of the secret; has to be a text
 
-    http_options http{.plain_http = true};  ///< it is warned of, as is a certificate that is not verified
+    http_options http{.plain_http = true};  ///< with a warning, as for certificates that are not verified
 
     secrets::on_failure on_failure = secrets::on_failure::fall_through;
 
-    /// Gets a line, once for each hook, where the token is not safe on its way.
+    /// Gets one line per hook if the token is not protected on its way.
     std::function<void(std::string_view)> warn = [](std::string_view line) { std::cerr << line << '\n'; };
 };
 
-/// From these variables with BAO_ before them, or where one is not set, with VAULT_. Nothing without an address: there is no
-/// engine to ask. Throws store_error for a time-out or a version that is none.
+/// The options from these variables with the prefix BAO_. If one of them is not set, the variable
+/// with the prefix VAULT_ is read. Returns std::nullopt without an address. Throws store_error for
+/// an invalid time-out or version.
 ///
-///     ADDR, NAMESPACE, CACERT (goes before CAPATH), CLIENT_CERT, CLIENT_KEY, TLS_SERVER_NAME, CLIENT_TIMEOUT, PROXY_ADDR
-///     TOKEN, or else by a login ROLE_ID with SECRET_ID or SECRET_ID_FILE (AppRole), K8S_ROLE (Kubernetes), AUTH_MOUNT, or
-///     else TOKEN_PATH, or else ~/.vault-token where it is there
-///     KV_VERSION
+///     ADDR, NAMESPACE, CACERT or CAPATH, CLIENT_CERT, CLIENT_KEY, TLS_SERVER_NAME, CLIENT_TIMEOUT,
+///     PROXY_ADDR, KV_VERSION
 ///
-/// OpenBao knows all but those of logins and versions, for which there are no names of its own. SKIP_VERIFY is not heeded: what
-/// a forgotten variable turns off is off silently.
+/// The login is the first of these that is set. AUTH_MOUNT is the mount of the second and the
+/// third.
+///
+///     TOKEN
+///     ROLE_ID with SECRET_ID or SECRET_ID_FILE (AppRole)
+///     K8S_ROLE (Kubernetes)
+///     TOKEN_PATH, by default ~/.vault-token, if that file exists
+///
+/// OpenBao's own programs know all of these except KV_VERSION, AUTH_MOUNT, and the variables of
+/// AppRole and Kubernetes. SKIP_VERIFY is ignored, because a forgotten variable would turn off the
+/// verification without notice.
 std::optional<kv2_options> kv2_from_environment();
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -60,7 +69,8 @@ inline std::string vault_variable(const std::string& name) {
     return value ? value : "";
 }
 
-// "90", "90s" or "1m30s", as Vault's own programs read it; nothing for what is none, or no time at all.
+// Reads "90", "90s" or "1m30s" as Vault's own programs do; std::nullopt for other texts and for
+// zero.
 inline std::optional<std::chrono::milliseconds> vault_duration(std::string_view text) {
     using namespace std::chrono;
     milliseconds sum{0};
@@ -80,7 +90,7 @@ inline std::optional<std::chrono::milliseconds> vault_duration(std::string_view 
     return sum.count() > 0 ? std::optional(sum) : std::nullopt;
 }
 
-// The file of `vault login`, where nobody has said how else to log in.
+// The file that `vault login` writes, if it exists.
 inline std::string default_token_file() {
     const std::string_view home = environment_variable("HOME");
     if (home.empty()) return "";

@@ -1,7 +1,7 @@
 #pragma once
 
-// What do the logins of clouds have in common? Servers that give tokens to the machines in a cloud, and the answers of OAuth
-// 2.0 token endpoints.
+// Shared by the logins of clouds: metadata servers, which give tokens to the machines of a cloud,
+// and the answers of OAuth 2.0 token endpoints.
 
 #include "credential.hpp"
 #include "http.hpp"
@@ -17,8 +17,8 @@
 
 namespace secrets {
 
-/// The token in the answer of a token endpoint, and how long it is good. Throws store_error: `no_credential` where the login is
-/// refused.
+/// The token in the answer of a token endpoint, and its lifetime. Throws store_error, with the
+/// reason `no_credential` if the login is refused.
 inline fetched<secret_text> token_in(const http_client& http, const http_answer& answer, const std::string& about) {
     if (answer.status == 400 || answer.status == 401 || answer.status == 403)
         throw http.error(reason::no_credential, answer, about, "the login is refused, status " + std::to_string(answer.status));
@@ -37,8 +37,8 @@ inline fetched<secret_text> token_in(const http_client& http, const http_answer&
     return got;
 }
 
-/// For the servers in a cloud that give tokens to the machines in it: on a network of their own, without TLS. Outside of the
-/// cloud nobody is there, and that has to be known soon.
+/// Options for the metadata server of a cloud. It is on a local network, without TLS. Outside of
+/// the cloud nothing answers, so the time limit for a connection is short.
 inline http_options metadata_options(const http_options& http) {
     return {.connect_timeout = std::min(http.connect_timeout, std::chrono::milliseconds(500)),
             .timeout = http.timeout,
@@ -49,15 +49,15 @@ inline http_options metadata_options(const http_options& http) {
             .chance = http.chance};
 }
 
-/// Asks such a server. Throws `no_credential` where nobody is there.
+/// Sends a request to a metadata server. Throws `no_credential` if nothing answers.
 inline http_answer ask_metadata(const http_client& http, const http_request& request) {
     try {
         return http.send(request);
     } catch (const store_error& error) {
         if (error.why() != reason::unreachable && error.why() != reason::timed_out) throw;
         http_answer none;
-        none.retry_after = std::chrono::seconds(30);  // to find that out takes time, which not every call should pay
-        throw http.error(reason::no_credential, none, request.about, "nobody answers, and there is no other credential");
+        none.retry_after = std::chrono::seconds(30);  // the attempt takes time: do not repeat it in every call
+        throw http.error(reason::no_credential, none, request.about, "nobody answers, and no other credential is set");
     }
 }
 

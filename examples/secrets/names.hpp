@@ -1,6 +1,7 @@
 #pragma once
 
-// Which variables may hold a service's keys, how does a variable hold several, and whose turn is it? Only this header knows.
+// The names of variables that may hold a service's keys, lists of keys, and the use of keys in
+// turn.
 
 #include "environment.hpp"
 
@@ -17,18 +18,18 @@
 
 namespace secrets {
 
-/// The variables that may hold the service's keys, first choice first: API_KEY_MY_CLOUD, MY_CLOUD_API_KEY and
-/// MY_CLOUD_API_TOKEN for "my-cloud".
+/// The variables that may hold the service's keys, in order of preference: API_KEY_MY_CLOUD,
+/// MY_CLOUD_API_KEY and MY_CLOUD_API_TOKEN for "my-cloud".
 inline std::array<std::string, 3> variable_names(std::string_view service) {
     std::string name(service);
-    for (char& c : name) {  // not with <cctype>, for which some locales have more letters than a variable may have
+    for (char& c : name) {  // not <cctype>: some locales have letters that a variable cannot have
         if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
         else if (!(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9')) c = '_';
     }
     return {"API_KEY_" + name, name + "_API_KEY", name + "_API_TOKEN"};
 }
 
-/// The keys of a list, as views of it: "a, b,,c" has a, b and c.
+/// The keys in a list, as views into it: "a, b,,c" has a, b and c.
 inline std::vector<std::string_view> keys_in(std::string_view list) {
     constexpr std::string_view blanks = " \t\r\n";
     std::vector<std::string_view> keys;
@@ -47,8 +48,8 @@ struct key_variable {
     std::string_view list;  ///< its value: one key, or several with commas between them
 };
 
-/// The first of the service's variables that has a key; nothing without one. `value_of(name)` returns a view of the variable's
-/// value, which is empty without the variable.
+/// The first of the service's variables that has a key; std::nullopt if none has. `value_of(name)`
+/// returns a view of the variable's value, which is empty if the variable is not set.
 template <class Lookup>
 std::optional<key_variable> find_keys(std::string_view service, const Lookup& value_of) {
     for (std::string& name : variable_names(service))
@@ -56,17 +57,17 @@ std::optional<key_variable> find_keys(std::string_view service, const Lookup& va
     return std::nullopt;
 }
 
-/// The same, in the environment, which must not change meanwhile.
+/// The same, in the environment, which must not change while the views are used.
 inline std::optional<key_variable> find_keys_in_environment(std::string_view service) {
     return find_keys(service, [](const std::string& name) { return environment_variable(name.c_str()); });
 }
 
-/// Of the service's keys in the list the one whose turn it is; empty for a list without keys. Each list of each service has
-/// turns of its own. Any thread may ask.
+/// The next key of the list, in turn; empty if the list has no keys. Each list of each service has
+/// turns of its own. Thread-safe.
 inline std::string next_key(std::string_view service, std::string_view list) {
-    constexpr std::size_t most_turns = 1000;  // lists come and go
+    constexpr std::size_t most_turns = 1000;  // keys are renewed, so lists change
     static std::mutex mutex;
-    static std::unordered_map<std::size_t, std::size_t> turns;  // by a hash, because keys must not be kept here
+    static std::unordered_map<std::size_t, std::size_t> turns;  // by a hash: no copies of keys are kept here
 
     const std::vector<std::string_view> keys = keys_in(list);
     if (keys.size() < 2) return std::string(keys.empty() ? "" : keys.front());

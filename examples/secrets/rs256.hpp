@@ -1,7 +1,7 @@
 #pragma once
 
-// How is a JSON Web Token signed with an RSA key? With OpenSSL's libcrypto. A program that is built with
-// SECRETS_WITH_LIBCRYPTO, and linked with it, can; another one says so.
+// Signs a JSON Web Token with an RSA key. Needs OpenSSL's libcrypto: build with
+// SECRETS_WITH_LIBCRYPTO, and link libcrypto. Otherwise `has_rs256` is false.
 
 #include "encoding.hpp"
 #include "wipe.hpp"
@@ -25,9 +25,10 @@ namespace secrets {
 #ifdef SECRETS_WITH_LIBCRYPTO
 inline constexpr bool has_rs256 = true;
 
-/// The signature, RS256, of the text by a private key (PEM); nothing where that is no RSA key, or has a password.
+/// The RS256 signature of the text with a private key (PEM); std::nullopt if that is not an RSA
+/// key, or has a password.
 inline std::optional<std::string> rs256(std::string_view text, std::string_view pem) {
-    const auto no_password = [](char*, int, int, void*) { return -1; };  // in place of a question on the terminal
+    const auto no_password = [](char*, int, int, void*) { return -1; };  // instead of a prompt on the terminal
     const std::unique_ptr<BIO, int (*)(BIO*)> file(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
     if (!file) throw std::bad_alloc();
     const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(PEM_read_bio_PrivateKey(file.get(), nullptr, no_password, nullptr),
@@ -43,7 +44,7 @@ inline std::optional<std::string> rs256(std::string_view text, std::string_view 
     signature.resize(size);
     is_signed = is_signed && EVP_DigestSign(signer.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes,
                                             text.size()) == 1;
-    ERR_clear_error();  // the thread's list of them is everybody's
+    ERR_clear_error();  // the thread's list of errors is shared with other code
     if (!is_signed) return std::nullopt;
     signature.resize(size);
     return signature;
@@ -53,7 +54,7 @@ inline constexpr bool has_rs256 = false;
 inline std::optional<std::string> rs256(std::string_view, std::string_view) { return std::nullopt; }
 #endif
 
-/// "header.claims.signature"; nothing where rs256() gives none.
+/// "header.claims.signature"; std::nullopt if rs256() returns none.
 inline std::optional<std::string> signed_token(std::string_view header, std::string_view claims, std::string_view pem) {
     const std::string text = base64url(header) + '.' + base64url(claims);
     const std::optional<std::string> signature = rs256(text, pem);

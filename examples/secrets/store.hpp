@@ -1,8 +1,10 @@
 #pragma once
 
-// What do the hooks of all stores have in common? What they throw, and how a lookup becomes a start hook.
+// Shared by the hooks of all stores: the exception that they throw, and the start hook that looks
+// up a key.
 //
-// The author of a store writes a class, and the rest is here, in http.hpp, in json.hpp and in credential.hpp:
+// To support another store, write a class like this one. http.hpp, json.hpp and credential.hpp have
+// the rest:
 //
 //     class my_store {
 //     public:
@@ -24,7 +26,7 @@
 //     private:
 //         std::string address_;
 //         http_client http_{std::string(name), {}};
-//         mutable credential<secret_text> token_{[this] { return log_in(); }};  // {token, how long it is good}
+//         mutable credential<secret_text> token_{[this] { return log_in(); }};  // {token, lifetime}
 //     };
 //
 //     secrets::add_store(plugin, "models.get_api_key", std::make_shared<const my_store>(), on_failure::fall_through);
@@ -42,47 +44,48 @@
 
 namespace secrets {
 
-/// What a call does when a store cannot be asked. A secret that is not there is no failure.
+/// What a call does if a store cannot be asked. A secret that does not exist is not a failure.
 enum class on_failure {
-    fall_through,  ///< tells the registry's error handler, and leaves the key to the hooks that follow and the function
-    fail           ///< throws store_error to the caller: better no key than one from elsewhere
+    fall_through,  ///< reports to the registry's error handlers, and asks the next hook or the function
+    fail           ///< throws store_error to the caller: no key is better than one from elsewhere
 };
 
-/// Why there is no answer.
+/// The reason for a failure.
 enum class reason {
     permission_denied,  ///< the credential is wrong, or not for this secret
     wrong_network,      ///< the store takes no requests from this address, whatever the credential
-    expired_token,      ///< the credential was good once: another one may help
-    bad_signature,      ///< of a request that is signed
-    clock_skew,         ///< the server's clock and ours differ by too much
-    sealed,             ///< the engine waits for somebody to unseal it
+    expired_token,      ///< the credential was valid once: a new one may help
+    bad_signature,      ///< for example a wrong secret access key
+    clock_skew,         ///< this machine's clock and the server's differ too much
+    sealed,             ///< an operator has to unseal the engine
     rate_limited,
     server_error,  ///< 5xx
-    passing,       ///< what the server says is over soon
+    passing,       ///< the server is not ready yet
     rejected,      ///< another status that a read should not have
     redirected,    ///< not followed: the credential is for this address
-    unreachable,   ///< nobody is listening, or the connection broke
+    unreachable,   ///< nothing listens there, or the connection broke
     timed_out,
     untrusted,      ///< no TLS connection, or the certificate is not trusted
     malformed,      ///< not the answer of such a store, or not all of it
-    missing_field,  ///< the secret is there, and has no text in the field
-    deleted,        ///< the secret was there, and waits for its end
-    disabled,       ///< the secret is there, and switched off
-    undecryptable,  ///< the store cannot decrypt it
-    no_engine,      ///< nothing of that kind is there
+    missing_field,  ///< the secret has no text in the field
+    deleted,        ///< the secret waits for its deletion, or its latest version is destroyed
+    disabled,       ///< the secret is switched off
+    undecryptable,  ///< the store cannot decrypt the secret
+    no_engine,      ///< the address or mount is not such a store
     no_namespace,
     no_credential,  ///< there is nothing to log in with, or the login failed
-    misconfigured   ///< the options
+    misconfigured   ///< the options cannot work
 };
 
-/// "permission denied", and so on.
+/// The reason in words, such as "permission denied".
 std::string_view text_of(reason why) noexcept;
 
-/// Whether asking again may help, without anybody doing anything.
+/// Whether it may help to ask again, with nothing changed.
 bool is_passing(reason why) noexcept;
 
-/// What all stores throw. Its text names the store, the address and the place, and has nothing that the server sent: a server
-/// that repeats what it was asked would put a token into a log.
+/// The exception of all stores. Its text names the store, the address and the place of the secret.
+/// It contains nothing that the server sent, except Barbican's host and OpenStack's ids of
+/// requests: a server that repeats the request would put a token into a log.
 class store_error : public std::runtime_error {
 public:
     store_error(std::string_view store, secrets::reason why, const std::string& text,
@@ -91,7 +94,7 @@ public:
 
     secrets::reason why() const noexcept { return why_; }
 
-    /// How long the server wants not to be asked.
+    /// How long the server does not want to be asked.
     std::optional<std::chrono::seconds> retry_after() const noexcept { return retry_after_; }
 
 private:
@@ -99,27 +102,30 @@ private:
     std::optional<std::chrono::seconds> retry_after_;
 };
 
-/// Whether there may be a secret of this name at all: it has text in it, no control character, and no segment that is empty,
-/// `.` or `..`, by which a path would lead elsewhere. Others are not asked for.
+/// Whether a secret can have this name: it is not empty, and has no control characters and no
+/// segments that are empty, `.` or `..`, which could change a path. Stores are not asked for other
+/// names.
 bool is_askable(std::string_view service) noexcept;
 
-/// Whether it is free of control characters: a line break would begin another header, or another line of a log.
+/// Whether the text has no control characters: a line break would begin another header, or another
+/// line of a log.
 bool is_one_line(std::string_view text) noexcept;
 
-/// A pattern such as "api-keys/{service}" with the service in place of each `{service}`, and nothing that is in the service's
-/// name replaced again.
+/// A pattern such as "api-keys/{service}", with `{service}` replaced by the service. The inserted
+/// name is not searched for `{service}`.
 std::string with_service(std::string pattern, std::string_view service);
 
-/// Notes that a store's hook leaves in a call's kwargs.
+/// Notes that a store's hook leaves in the call's kwargs.
 namespace note {
 inline constexpr std::string_view source = "source";            ///< where the key came from: "kv2 secret/api-keys/openai"
-inline constexpr std::string_view failure = "failure";          ///< what() of the exception, although the call goes on
-inline constexpr std::string_view retry_after = "retry_after";  ///< std::chrono::seconds: how long not to ask again
+inline constexpr std::string_view failure = "failure";          ///< what() of the exception; the call continues
+inline constexpr std::string_view retry_after = "retry_after";  ///< std::chrono::seconds: do not ask for this time
 inline constexpr std::string_view said = "said";                ///< what the last store said: "not found", "permission denied"
 }  // namespace note
 
-/// A start hook for a function from a service's name to its key. `Store` has `name`, `place_of(service)` for the notes, and
-/// `read(service)`: the key, nothing where there is none, or a store_error. Any thread may call it, several at once.
+/// A start hook for a function that takes a service's name and returns its key. `Store` has `name`,
+/// `place_of(service)` for the notes, and a thread-safe `read(service)`, which returns the key, or
+/// std::nullopt if there is none, or throws a store_error.
 template <class Store>
 class store_hook {
 public:
@@ -127,7 +133,8 @@ public:
 
     explicit store_hook(std::shared_ptr<const Store> store) : store_(std::move(store)) {}
 
-    /// Supplies the key, unless a hook before this one did, with the note "source"; or throws, with the note "failure".
+    /// Supplies the key, unless an earlier hook did, and leaves the note "source". If it throws, it
+    /// leaves the note "failure".
     void operator()(call_type& call) const {
         if (call.result) return;
         const std::string_view service = *std::get<0>(call.args);
@@ -149,7 +156,8 @@ private:
     std::shared_ptr<const Store> store_;
 };
 
-/// Registers the store's hook, with the store's name as its id, so that a failure goes where `choice` says.
+/// Registers the store's hook. Its id is the store's name by default. `choice` says what happens on
+/// a failure.
 template <class Store>
 ext::hook add_store(ext::plugin& owner, std::string_view function, std::shared_ptr<const Store> store, on_failure choice,
                     ext::hook_options how = {.id = std::string(Store::name)}) {
@@ -157,8 +165,8 @@ ext::hook add_store(ext::plugin& owner, std::string_view function, std::shared_p
     return owner.on_start(function, store_hook<Store>(std::move(store)), std::move(how));
 }
 
-/// The same for a store that is made of its options, whose `on_failure` is the choice. Throws store_error where they are no
-/// good.
+/// The same for a store that is made from its options, which have the choice in `on_failure`.
+/// Throws store_error if the options are invalid.
 template <class Store, class Options>
 ext::hook add_store(ext::plugin& owner, std::string_view function, Options options, ext::hook_options how) {
     const on_failure choice = options.on_failure;

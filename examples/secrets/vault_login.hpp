@@ -1,6 +1,6 @@
 #pragma once
 
-// How does a program get a token of OpenBao or Vault? From what it was given, from a file, or by a login.
+// The token for OpenBao or Vault: it is given, or in a file, or comes from a login.
 
 #include "credential.hpp"
 #include "http.hpp"
@@ -18,30 +18,32 @@
 
 namespace secrets {
 
-/// The first of these that is given counts; where none is, no token is sent, as it suits an agent that adds its own. Those of
-/// files are read anew for each login.
+/// Of `token`, `role_id`, `kubernetes_role` and `token_file`, the first that is set is used. If
+/// none is set, no token is sent: use this with an agent that adds its own. Files are read again
+/// for each login.
 struct vault_login {
-    std::string token{};  ///< as it is; it is never renewed
+    std::string token{};  ///< sent as it is, and never renewed
 
-    std::string role_id{};         ///< AppRole; an id of a secret that may be used but once is good for one login
-    std::string secret_id{};       ///< or else
+    std::string role_id{};         ///< AppRole; a secret id that may be used only once allows one login
+    std::string secret_id{};       ///< empty: in secret_id_file
     std::string secret_id_file{};
 
-    std::string kubernetes_role{};  ///< Kubernetes, with the token of the pod's service account
+    std::string kubernetes_role{};  ///< login by Kubernetes, with the token of the pod's service account
     std::string kubernetes_token_file = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-    std::string token_file{};  ///< one that an agent, or `vault login`, keeps; read again where its token is refused
+    std::string token_file{};  ///< written by an agent or `vault login`; read again if its token is refused
 
     std::string mount{};  ///< of the login; empty: "approle" or "kubernetes"
 };
 
-/// The token that is good now. Any thread may use it. Threads that need one at the same time log in once.
+/// The token. Thread-safe. If several threads need one at the same time, one of them logs in.
 class vault_token {
 public:
-    /// `headers` are those of every request. Both have to outlive this.
+    /// Each login sends `headers`. `headers` and `http` have to outlive this object.
     vault_token(vault_login login, std::string address, const http_headers& headers, const http_client& http);
 
-    /// Calls the function with the token, and where it throws `permission_denied`, once more with another one.
+    /// Calls the function with the token. If it throws `permission_denied`, and the token came from
+    /// a login or a file, calls it a second time with a new token.
     template <class Function>
     auto use(Function function) const {
         if (!login_.token.empty() || is_none()) return function(std::string_view(login_.token));

@@ -1,6 +1,6 @@
 #pragma once
 
-// How is memory that held a secret given back? Overwritten.
+// Memory that held a secret is overwritten before it is freed.
 
 #include <cstddef>
 #include <filesystem>
@@ -12,14 +12,15 @@
 
 namespace secrets {
 
-/// Overwrites memory that held a secret. The compiler cannot leave it out, as it may where nobody reads the memory again.
+/// Overwrites memory that held a secret. The compiler cannot remove this, although the memory is
+/// not read again.
 inline void wipe(char* memory, std::size_t size) noexcept {
     volatile char* const bytes = memory;
     for (std::size_t i = 0; i < size; ++i) bytes[i] = 0;
 }
 
-/// Overwrites memory before it gives it back. A std::string keeps short texts within itself, which no allocator sees: for a
-/// secret take secret_text.
+/// Overwrites memory before it is freed. A std::string stores short texts in itself, which no
+/// allocator can overwrite: use secret_text for a secret.
 template <class T>
 struct wiping_allocator : std::allocator<T> {
     template <class U>
@@ -35,7 +36,8 @@ struct wiping_allocator : std::allocator<T> {
     }
 };
 
-/// A text that is wiped, however short it is. It converts to std::string_view, and a copy of that is not wiped.
+/// A text that is wiped, even a short one. It converts to std::string_view. A copy made from that
+/// is not wiped.
 class secret_text {
 public:
     secret_text() = default;
@@ -52,7 +54,7 @@ public:
     std::size_t size() const noexcept { return text_.size(); }
     bool empty() const noexcept { return text_.empty(); }
 
-    /// For C functions; the text is as it was.
+    /// For C functions. The text does not change.
     const char* c_str() {
         text_.push_back('\0');
         text_.pop_back();
@@ -65,11 +67,11 @@ private:
     std::vector<char, wiping_allocator<char>> text_;
 };
 
-/// What is in the file; nothing where it cannot be read.
+/// The contents of the file; std::nullopt if it cannot be read.
 inline std::optional<secret_text> text_of_file(const std::filesystem::path& file) {
     std::vector<char, wiping_allocator<char>> buffer(4096);
     std::ifstream stream;
-    stream.rdbuf()->pubsetbuf(nullptr, 0);  // or it would have a buffer of its own, which nobody wipes
+    stream.rdbuf()->pubsetbuf(nullptr, 0);  // otherwise its own buffer would not be wiped
     stream.open(file, std::ios::binary);
     if (!stream) return std::nullopt;
     secret_text text;
