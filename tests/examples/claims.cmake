@@ -1,9 +1,10 @@
-# What the scripts that test examples have in common. They are run with -DPROGRAM=<built example>, and claim something
-# about what it does.
+# Functions that the tests of the examples share. Each test is a script that runs with
+# -DPROGRAM=<built example>, and makes claims about what that program does.
 
 # run([ENV <variable=value>...] [ARGS <argument>...] [IN <directory>])
 #
-# Runs the program, in EMULATOR where one is needed. `status`, `out` and `err` are then what came of it, and `run` is the command, for claim().
+# Runs the program, under EMULATOR if that is set. Sets `status`, `out` and `err` to its exit status
+# and output, and `run` to the command, which claim() prints.
 macro(run)
     cmake_parse_arguments(run "" "IN" "ENV;ARGS" ${ARGN})
     if(NOT DEFINED run_IN)
@@ -18,15 +19,16 @@ endmacro()
 
 # claim(<sentence> <condition>...)
 #
-# Fails with the sentence unless the condition holds, which is as for if(), and tells `about`, if that is set. A text in
-# the condition that is empty or has a semicolon in it has to be given by the name of a variable.
+# Fails with the sentence unless the condition holds. The condition is written as for if(). The
+# message includes `about`, which a caller may set. If a text in the condition is empty or contains
+# a semicolon, pass the name of a variable that holds the text.
 function(claim sentence)
     if(NOT (${ARGN}))
         string(REPLACE ";" " " condition "${ARGN}")
         message(FATAL_ERROR "${sentence}: this does not hold.\n  condition: ${condition}\n  about: ${about}\n"
             "  run: ${run}\n  status: ${status}\n  stdout: ${out}\n  stderr: ${err}")
     endif()
-    # Once, though it may be claimed of many things.
+    # Printed once, even if it is claimed several times.
     get_property(claimed GLOBAL PROPERTY claimed)
     if(NOT sentence IN_LIST claimed)
         message(STATUS "${sentence}")

@@ -1,4 +1,4 @@
-# Claims about examples/get_api_key.cpp, each a sentence and one run of the program:
+# Claims about examples/get_api_key.cpp. Each claim is a sentence and one run of the program:
 #
 #     cmake -DPROGRAM=<built example> -DWORK=<scratch directory> -P tests/examples/get_api_key.cmake
 
@@ -10,12 +10,12 @@ foreach(needed PROGRAM WORK)
     endif()
 endforeach()
 
-# Only this folder is emptied: WORK may hold what is not ours.
+# Only this folder is emptied: WORK may contain other files.
 set(secrets "${WORK}/get_api_key_secrets")
 file(REMOVE_RECURSE "${secrets}")
 file(MAKE_DIRECTORY "${secrets}/none")
 
-# Variables of the machine must not decide a claim.
+# Variables that are set on this machine must not affect the claims.
 set(clean)
 foreach(service OPENAI ANTHROPIC CLAUDE GPT NOBODY MY_CO X)
     list(APPEND clean --unset=API_KEY_${service} --unset=${service}_API_KEY --unset=${service}_API_TOKEN)
@@ -24,12 +24,13 @@ endforeach()
 # check(CLAIM [ENV <variable=value>...] [ARGS <argument>...] [STATUS <0>] [OUT <exact text>] [ERR <exact text>]
 #       [OUT_MATCHES <regex>] [ERR_MATCHES <regex>] [HIDES <key>])
 #
-# Runs the program and fails with the claim unless exit status, stdout and stderr are as told. Without OUT and
-# OUT_MATCHES stdout must be empty. HIDES: no four characters in a row of this key are on stdout or stderr.
+# Runs the program, and fails with the claim unless exit status, stdout and stderr are as given.
+# Without OUT and OUT_MATCHES, stdout must be empty. HIDES: no four consecutive characters of this
+# key may appear on stdout or stderr.
 function(check claim)
     cmake_parse_arguments(PARSE_ARGV 1 expected "" "STATUS;OUT;ERR;OUT_MATCHES;ERR_MATCHES;HIDES" "ENV;ARGS")
     if(DEFINED expected_UNPARSED_ARGUMENTS)
-        message(FATAL_ERROR "${claim}: what is ${expected_UNPARSED_ARGUMENTS}?")
+        message(FATAL_ERROR "${claim}: unknown arguments: ${expected_UNPARSED_ARGUMENTS}")
     endif()
     if(NOT DEFINED expected_STATUS)
         set(expected_STATUS 0)
@@ -45,20 +46,20 @@ function(check claim)
 
     set(wrong)
     if(NOT status STREQUAL expected_STATUS)
-        string(APPEND wrong "  the exit status is to be ${expected_STATUS}\n")
+        string(APPEND wrong "  expected exit status: ${expected_STATUS}\n")
     endif()
     if(DEFINED expected_OUT_MATCHES)
         if(NOT out MATCHES "${expected_OUT_MATCHES}")
-            string(APPEND wrong "  stdout is to match: ${expected_OUT_MATCHES}\n")
+            string(APPEND wrong "  stdout must match: ${expected_OUT_MATCHES}\n")
         endif()
     elseif(NOT out STREQUAL expected_OUT)
-        string(APPEND wrong "  stdout is to be: ${expected_OUT}\n")
+        string(APPEND wrong "  expected stdout: ${expected_OUT}\n")
     endif()
     if(DEFINED expected_ERR AND NOT err STREQUAL expected_ERR)
-        string(APPEND wrong "  stderr is to be: ${expected_ERR}\n")
+        string(APPEND wrong "  expected stderr: ${expected_ERR}\n")
     endif()
     if(DEFINED expected_ERR_MATCHES AND NOT err MATCHES "${expected_ERR_MATCHES}")
-        string(APPEND wrong "  stderr is to match: ${expected_ERR_MATCHES}\n")
+        string(APPEND wrong "  stderr must match: ${expected_ERR_MATCHES}\n")
     endif()
     if(DEFINED expected_HIDES)
         string(LENGTH "${expected_HIDES}" length)
@@ -67,7 +68,7 @@ function(check claim)
             string(SUBSTRING "${expected_HIDES}" ${begin} 4 part)
             string(FIND "${out}${err}" "${part}" found)
             if(NOT found EQUAL -1)
-                string(APPEND wrong "  '${part}', a part of the key, is not to appear\n")
+                string(APPEND wrong "  '${part}', a part of the key, must not appear\n")
             endif()
         endforeach()
     endif()
@@ -94,21 +95,21 @@ check("API_KEY_<SERVICE> is preferred to the other two"
 check("<SERVICE>_API_KEY is preferred to <SERVICE>_API_TOKEN"
     ENV OPENAI_API_TOKEN=sk-third-choice OPENAI_API_KEY=sk-second-choice
     ARGS --reveal openai OUT "openai: sk-second-choice\n")
-check("a variable that is empty counts as not set"
+check("an empty variable is treated as not set"
     ENV API_KEY_OPENAI= OPENAI_API_KEY=sk-second-choice ARGS --reveal openai OUT "openai: sk-second-choice\n")
-check("a variable of nothing but commas and spaces counts as not set"
+check("a variable that contains only commas and spaces is treated as not set"
     ENV "API_KEY_OPENAI= , ,," OPENAI_API_KEY=sk-second-choice ARGS --reveal openai OUT "openai: sk-second-choice\n")
-check("a service's letters are upper-cased, and what is neither letter nor digit becomes an underscore"
+check("a service's letters become upper case, and all characters but letters and digits become underscores"
     ENV MY_CO_API_KEY=sk-of-my-co ARGS --reveal my.co my-Co OUT "my.co: sk-of-my-co\nmy-Co: sk-of-my-co\n")
 
 check("several keys take turns"
     ENV OPENAI_API_KEY=a-long-key-1,b-long-key-2 ARGS --reveal openai openai openai
     OUT "openai: a-long-key-1\nopenai: b-long-key-2\nopenai: a-long-key-1\n")
-check("each service has its own turns"
+check("the keys of each service take turns separately"
     ENV OPENAI_API_KEY=a-long-key-1,b-long-key-2 ANTHROPIC_API_KEY=c-long-key-3,d-long-key-4
     ARGS --reveal openai anthropic openai anthropic
     OUT "openai: a-long-key-1\nanthropic: c-long-key-3\nopenai: b-long-key-2\nanthropic: d-long-key-4\n")
-check("spaces around keys are dropped, and empty entries are passed over"
+check("spaces around keys are removed, and empty entries are skipped"
     ENV "OPENAI_API_KEY= a-long-key-1 ,, , b-long-key-2," ARGS --reveal openai openai openai
     OUT "openai: a-long-key-1\nopenai: b-long-key-2\nopenai: a-long-key-1\n")
 
@@ -119,7 +120,7 @@ file(WRITE "${secrets}/lower/openai_api_key" "sk-from-lower-case\n")
 file(WRITE "${secrets}/upper/OPENAI_API_KEY" "sk-from-upper-case\n")
 file(WRITE "${secrets}/token/OPENAI_API_TOKEN" "sk-from-token-name\n")
 
-check("a secrets file beats the environment"
+check("a secrets file is preferred to the environment"
     ENV API_KEY_OPENAI=sk-from-environment ARGS --secrets "${secrets}/upper" --reveal openai
     OUT "openai: sk-from-upper-case\n")
 check("a secrets file may have a variable's name in lower case"
@@ -128,7 +129,7 @@ check("a secrets file may have the service's plain name"
     ARGS --secrets "${secrets}/plain" --reveal openai OUT "openai: sk-from-plain-name\n")
 check("a secrets file may have the name of the last variable"
     ARGS --secrets "${secrets}/token" --reveal openai OUT "openai: sk-from-token-name\n")
-check("a directory without the service's file leaves the key to the environment"
+check("without a file for the service, the key comes from the environment"
     ENV OPENAI_API_KEY=sk-from-environment ARGS --secrets "${secrets}/none" --reveal openai
     OUT "openai: sk-from-environment\n" ERR "audit: openai: key from the environment\n")
 check("one service's file does not supply another's key"
@@ -137,7 +138,7 @@ check("one service's file does not supply another's key"
 file(WRITE "${secrets}/order/API_KEY_OPENAI" "sk-from-first-name\n")
 file(WRITE "${secrets}/order/OPENAI_API_KEY" "sk-from-second-name\n")
 file(WRITE "${secrets}/order/openai" "sk-from-plain-name\n")
-check("of several files the first in the order of the variables counts"
+check("of several files, the first in the order of the variables is used"
     ARGS --secrets "${secrets}/order" --reveal openai OUT "openai: sk-from-first-name\n")
 file(REMOVE "${secrets}/order/API_KEY_OPENAI")
 check("a variable's name is preferred to the service's plain name"
@@ -145,14 +146,14 @@ check("a variable's name is preferred to the service's plain name"
 
 file(WRITE "${secrets}/empty/OPENAI_API_KEY" "\n")
 file(MAKE_DIRECTORY "${secrets}/empty/openai")
-check("an empty secrets file and a directory count as none"
+check("an empty secrets file and a directory are ignored"
     ENV OPENAI_API_KEY=sk-from-environment ARGS --secrets "${secrets}/empty" --reveal openai
     OUT "openai: sk-from-environment\n")
 file(WRITE "${secrets}/lines/openai" "sk-of-two-\nlines\n\n")
-check("one newline at a secrets file's end is dropped, and no other"
+check("exactly one newline at the end of a secrets file is removed"
     ARGS --secrets "${secrets}/lines" --reveal openai OUT "openai: sk-of-two-\nlines\n\n")
 
-# Each of these would be found, were the service's name put behind the directory's as it stands.
+# Each of these would be found if the service's name were appended to the directory unchanged.
 file(WRITE "${secrets}/outer/x" "sk-out-of-bounds")
 file(WRITE "${secrets}/outer/inner/.x" "sk-out-of-bounds")
 file(WRITE "${secrets}/outer/inner/sub/x" "sk-out-of-bounds")
@@ -163,7 +164,7 @@ foreach(trick ../x sub/x "sub\\x" .x "${secrets}/outer/x")
         ERR "audit: ${trick}: no key\nget_api_key: ${trick}: no key found\n")
 endforeach()
 file(WRITE "${secrets}/outer/inner/X_API_KEY" "sk-out-of-bounds")
-check("a path trick finds no file by the variables' names either"
+check("a path in the service's name does not find a file that is named like a variable either"
     ARGS --secrets "${secrets}/outer/inner" --reveal ./x /x STATUS 1)
 
 # ---- The hook that resolves aliases ----------------------------------------------------------------------------------
@@ -180,42 +181,42 @@ check("without hooks there are no aliases, no secrets files and no audit"
 
 # ---- The hook that audits --------------------------------------------------------------------------------------------
 
-check("the audit names the service behind an alias, and the environment"
+check("the audit names the service that an alias stands for, and the environment"
     ENV OPENAI_API_KEY=jq-7351-xvzk-9482 ARGS gpt
     OUT "gpt: jq-***\n" ERR "audit: openai: key from the environment\n" HIDES jq-7351-xvzk-9482)
 file(WRITE "${secrets}/hidden/openai" "jq-7351-xvzk-9482\n")
 check("the audit names the secrets file"
     ARGS --secrets "${secrets}/hidden" openai
     OUT "openai: jq-***\n" ERR_MATCHES "^audit: openai: key from [^\n]*hidden[/\\]openai\n$" HIDES jq-7351-xvzk-9482)
-check("the audit has one line for each call, also for one without a key"
+check("the audit has one line for each call, even for a call without a key"
     ENV OPENAI_API_KEY=jq-7351-xvzk-9482 ARGS nobody openai STATUS 1 OUT "openai: jq-***\n"
     ERR "audit: nobody: no key\nget_api_key: nobody: no key found\naudit: openai: key from the environment\n"
     HIDES jq-7351-xvzk-9482)
-check("the audit has no part of a key that is revealed"
+check("the audit contains no part of a key that is revealed"
     ENV OPENAI_API_KEY=jq-7351-xvzk-9482 ARGS --reveal openai
     OUT "openai: jq-7351-xvzk-9482\n" ERR "audit: openai: key from the environment\n")
-check("a line break in a service's name forges no line of the audit"
+check("a line break in a service's name does not forge a line of the audit"
     ARGS "nobody\naudit: openai" STATUS 1 ERR_MATCHES "^audit: nobody[?]audit: openai: no key\n")
 
-# Root may read every file, so the claim needs another user.
+# Root can read every file. So this is checked only for other users.
 file(WRITE "${secrets}/locked/openai" "jq-7351-xvzk-9482\n")
 file(CHMOD "${secrets}/locked/openai" PERMISSIONS OWNER_WRITE)
 execute_process(COMMAND "${CMAKE_COMMAND}" -E cat "${secrets}/locked/openai"
     RESULT_VARIABLE unreadable OUTPUT_QUIET ERROR_QUIET)
 if(unreadable)
     set(file "${secrets}/locked/openai")
-    check("a secrets file that cannot be read is an error, which the audit tells, and not another key"
+    check("a secrets file that cannot be read is an error, which the audit reports, and no other key is used"
         ENV OPENAI_API_KEY=sk-from-environment ARGS --secrets "${secrets}/locked" openai STATUS 1
         ERR "audit: openai: failed: cannot read ${file}\nget_api_key: openai: cannot read ${file}\n")
 endif()
 
 # ---- The command line ------------------------------------------------------------------------------------------------
 
-check("a key is masked but for three characters"
+check("a key is masked except for three characters"
     ENV OPENAI_API_KEY=jq-7351-xvzk-9482 ARGS --no-hooks openai OUT "openai: jq-***\n" ERR "" HIDES jq-7351-xvzk-9482)
-check("of a key of eight characters three are shown"
+check("three characters of an eight-character key are shown"
     ENV OPENAI_API_KEY=12345678 ARGS openai OUT "openai: 123***\n")
-check("of a key of seven characters none is shown"
+check("no characters of a seven-character key are shown"
     ENV OPENAI_API_KEY=sk-demo ARGS openai OUT "openai: ***\n")
 check("options may come after services"
     ENV OPENAI_API_KEY=sk-demo ARGS openai --reveal OUT "openai: sk-demo\n")
@@ -223,9 +224,9 @@ check("a missing key is reported, and the other services are still printed"
     ENV OPENAI_API_KEY=sk-demo ARGS --no-hooks nobody openai STATUS 1 OUT "openai: ***\n"
     ERR "get_api_key: nobody: no key found\n")
 
-check("--help explains"
+check("--help prints the usage"
     ARGS --help OUT_MATCHES "^usage: .*--secrets DIR.*--no-hooks.*--reveal.*Exit status" ERR "")
-check("--help explains beside other arguments, and does nothing else"
+check("--help prints the usage even with other arguments, and does nothing else"
     ENV OPENAI_API_KEY=sk-demo ARGS openai --help OUT_MATCHES "^usage: .*\nExit status[^\n]+\n$" ERR "")
 check("no argument is a usage error"
     STATUS 2 ERR "get_api_key: no service given (try --help)\n")
@@ -238,6 +239,6 @@ check("--secrets without a directory is a usage error"
 check("a directory that does not exist is a usage error"
     ARGS --secrets "${secrets}/nowhere" openai STATUS 2
     ERR "get_api_key: --secrets: no such directory: ${secrets}/nowhere (try --help)\n")
-check("a file is no directory"
+check("a file in place of the directory is a usage error"
     ARGS --secrets "${secrets}/plain/openai" openai STATUS 2
     ERR "get_api_key: --secrets: no such directory: ${secrets}/plain/openai (try --help)\n")

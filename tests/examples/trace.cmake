@@ -11,12 +11,12 @@ foreach(needed PROGRAM WORK)
 endforeach()
 include("${CMAKE_CURRENT_LIST_DIR}/claims.cmake")
 
-# Only this folder is emptied: WORK may hold what is not ours.
+# Only this folder is emptied: WORK may contain other files.
 set(files "${WORK}/trace_files")
 file(REMOVE_RECURSE "${files}")
 file(MAKE_DIRECTORY "${files}")
 
-# get(<variable> <JSON> <member>...): the variable is not defined where there is no such member.
+# get(<variable> <JSON> <member>...): unsets the variable if there is no such member.
 function(get variable json)
     string(JSON value ERROR_VARIABLE missing GET "${json}" ${ARGN})
     if(missing)
@@ -31,19 +31,19 @@ endfunction()
 run(IN "${files}")
 claim("the program succeeds" status EQUAL 0)
 claim("nothing goes to stderr" err STREQUAL nothing)
-claim("a summary tells how many calls there were, and how many threw"
+claim("the summary gives the number of calls, and the number of calls that threw"
     out STREQUAL "trace.json: 40 calls, of which 2 threw\n")
-claim("without a name the file is trace.json" EXISTS "${files}/trace.json")
+claim("the default name of the file is trace.json" EXISTS "${files}/trace.json")
 
 file(READ "${files}/trace.json" trace)
 string(JSON length ERROR_VARIABLE error LENGTH "${trace}")
 claim("the file is JSON" error STREQUAL "NOTFOUND")
-claim("the file holds an event for each call and one for the name of each thread" length EQUAL 44)
+claim("the file holds an event for each call and an event for each thread's name" length EQUAL 44)
 
 foreach(secret 4929- espresso large tea declined item count card amount arguments result)
     string(FIND "${trace}" "${secret}" found)
     set(about "${secret}")
-    claim("without --args there is nothing of arguments, results and exceptions" found EQUAL -1)
+    claim("without --args the file contains no arguments, results or texts of exceptions" found EQUAL -1)
 endforeach()
 
 set(names)
@@ -79,10 +79,10 @@ foreach(i RANGE ${last})
     endforeach()
     get(exception "${args}" threw)
     if(DEFINED exception)
-        claim("of an exception nothing is told but that there was one" args MATCHES "^{[ \n]*\"threw\" : true[ \n]*}$")
+        claim("an exception is marked, and its text is not written" args MATCHES "^{[ \n]*\"threw\" : true[ \n]*}$")
         list(APPEND threw ${name})
     endif()
-    # The last call to end on a thread is the one that all others are made by.
+    # The last call to end on a thread is the outermost one. All other calls are nested in it.
     set(outermost_of_${tid} ${name})
     set(begin_of_${tid} ${ts})
     set(time_of_${tid} ${dur})
@@ -107,35 +107,35 @@ claim("the calls were on four threads" threads STREQUAL expected)
 claim("each thread is named once" named_threads STREQUAL threads)
 foreach(tid IN LISTS threads)
     claim("the call that ends last on a thread is the outermost" outermost_of_${tid} STREQUAL "shop.serve")
-    # It sleeps nine times for 300 microseconds; with MinGW for whole milliseconds, which are none.
+    # It sleeps nine times for 300 microseconds. MinGW sleeps for whole milliseconds, here for none.
     set(least 2700)
     if(EMULATOR MATCHES "wine")
         set(least 1)
     endif()
     claim("times are in microseconds" time_of_${tid} GREATER_EQUAL ${least} AND time_of_${tid} LESS 2700000)
     foreach(ts IN LISTS ts_of_${tid})
-        claim("on its thread no call begins before the outermost" ts GREATER_EQUAL begin_of_${tid})
+        claim("no call of a thread begins before the thread's outermost call" ts GREATER_EQUAL begin_of_${tid})
     endforeach()
     foreach(dur IN LISTS dur_of_${tid})
-        claim("on its thread no call is longer than the outermost" dur LESS_EQUAL time_of_${tid})
+        claim("no call of a thread is longer than the thread's outermost call" dur LESS_EQUAL time_of_${tid})
     endforeach()
 endforeach()
 list(SORT threw)
 set(expected shop.pay shop.sell)
-claim("an exception is marked in each call that it came out of" threw STREQUAL expected)
+claim("an exception is marked in each call that it left" threw STREQUAL expected)
 
-# ---- Arguments, results and exceptions, when they are asked for ------------------------------------------------------
+# ---- Arguments, results and exceptions, with --args ------------------------------------------------------------------
 
 run(IN "${files}" ARGS --args named.json)
 claim("the file is named on the command line"
     status EQUAL 0 AND out STREQUAL "named.json: 40 calls, of which 2 threw\n")
 file(READ "${files}/named.json" trace)
 string(JSON length ERROR_VARIABLE error LENGTH "${trace}")
-claim("the file is JSON with values of whatever bytes, too" error STREQUAL "NOTFOUND" AND length EQUAL 44)
+claim("the file is JSON even if values contain arbitrary bytes" error STREQUAL "NOTFOUND" AND length EQUAL 44)
 
 set(escaped [["item": "\"large\" tea\u000ato go \ufffd"]])
 string(FIND "${trace}" "${escaped}" found)
-claim("quotes, control characters and what is no UTF-8 are escaped" NOT found EQUAL -1)
+claim("quotes, control characters and invalid UTF-8 are escaped" NOT found EQUAL -1)
 
 string(ASCII 239 191 189 replacement_character)
 set(seen)
@@ -162,22 +162,22 @@ foreach(i RANGE ${last})
         claim("a call that returned has no exception" result EQUAL 15 AND NOT DEFINED threw)
     elseif(name STREQUAL "shop.pay" AND argument_amount EQUAL 7.5)
         list(APPEND seen pay)
-        claim("a double is written, and nothing where a function returns nothing" NOT DEFINED result)
+        claim("a double is written, and a void function has no result" NOT DEFINED result)
     elseif(name STREQUAL "shop.serve" AND argument_0 EQUAL 4)
         list(APPEND seen serve)
-        claim("a parameter without a name has a number, and a bool is written" result STREQUAL "OFF")
+        claim("an unnamed parameter has a number, and a bool is written" result STREQUAL "OFF")
     endif()
 endforeach()
 unset(about)
 list(SORT seen)
 set(expected pay result sell serve)
-claim("all these calls are there" seen STREQUAL expected)
+claim("all these calls were found" seen STREQUAL expected)
 
 # ---- The command line ------------------------------------------------------------------------------------------------
 
 run(IN "${files}" ARGS --arsg unwanted.json)
 claim("an unknown option is a usage error" status EQUAL 2 AND err MATCHES "^usage: trace " AND out STREQUAL nothing)
-claim("and writes no file" NOT EXISTS "${files}/unwanted.json")
+claim("an unknown option writes no file" NOT EXISTS "${files}/unwanted.json")
 run(IN "${files}" ARGS nowhere/trace.json)
 claim("a file that cannot be written is an error"
     status EQUAL 1 AND err STREQUAL "trace: cannot write nowhere/trace.json\n")

@@ -1,6 +1,9 @@
-# One step of testing the package: cmake -DSTEP= -DSOURCE= -DBUILD= -DWORK= -DGENERATOR= -DCOMPILER= -DFLAGS=
-# -DPKG_CONFIG= -P run.cmake. The step `install` comes first; each of the others builds the project in this folder in
-# its own way, and runs it.
+# One step of testing the package:
+#
+#     cmake -DSTEP= -DSOURCE= -DBUILD= -DWORK= -DGENERATOR= -DCOMPILER= -DFLAGS= -DPKG_CONFIG= -P run.cmake
+#
+# The step `install` comes first. Each of the other steps builds and runs the projects in this
+# folder in its own way.
 
 set(ENV{DESTDIR} "")
 set(prefix ${WORK}/moved)
@@ -31,12 +34,12 @@ endfunction()
 if(STEP STREQUAL "install")
     file(REMOVE_RECURSE ${WORK})
     run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)
-    file(RENAME ${WORK}/installed ${prefix})  # what uses it must not depend on where it was installed
+    file(RENAME ${WORK}/installed ${prefix})  # programs must not depend on the original location
 
     file(GLOB_RECURSE expected RELATIVE ${SOURCE}/include ${SOURCE}/include/*)
     file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*)
     if(NOT expected STREQUAL installed)
-        message(FATAL_ERROR "the source tree has the headers\n${expected}\ninstalled are\n${installed}")
+        message(FATAL_ERROR "the source tree has the headers\n${expected}\nbut these are installed:\n${installed}")
     endif()
     if(NOT EXISTS ${prefix}/share/doc/extensible/LICENSE)
         message(FATAL_ERROR "the license is not installed")
@@ -53,7 +56,7 @@ elseif(STEP STREQUAL "export_after_find_package")
     export_and_run()
 
 elseif(STEP STREQUAL "export_after_fetch_content")
-    export_and_run(-DEXTENSIBLE_SOURCE=${SOURCE})  # which is installed with the library
+    export_and_run(-DEXTENSIBLE_SOURCE=${SOURCE})  # extensible is then installed with the library
 
 elseif(STEP STREQUAL "pkg_config")
     if(NOT PKG_CONFIG)

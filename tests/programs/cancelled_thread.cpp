@@ -1,5 +1,6 @@
-// A thread that is cancelled inside a hooked call leaves it, and the hooks can be removed afterwards. Only with glibc and
-// libstdc++: other run-time libraries do not let a cancellation pass through any catch-all block.
+// A thread is cancelled inside a hooked call. The call ends, and its hooks can be removed
+// afterwards. Only with glibc and libstdc++: with other runtime libraries a cancellation cannot
+// pass through a catch-all block.
 #include <extensible/extensible.hpp>
 
 #if defined(__GLIBC__) && defined(__GLIBCXX__)

@@ -1,4 +1,5 @@
-// The program ends by std::exit inside a hook, while another thread goes on calling: statics are destroyed under it.
+// A hook ends the program by std::exit while another thread keeps calling a function. Statics are
+// destroyed during those calls.
 #include <extensible/extensible.hpp>
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// Calls of one thread that end in any order, as they do with stackful coroutines that stay on their thread. Exits 0 when all is well.
+// The calls of one thread end in any order, as with stackful coroutines that stay on their thread.
+// Exits with 0 if all checks hold.
 #include "expect.hpp"
 
 #include <extensible/extensible.hpp>
@@ -48,8 +49,8 @@ private:
     ucontext_t inside_{}, outside_{};
 };
 
-// More calls than a thread has slots at first, each of a function of its own, with hooks of every phase. They all begin, and then they
-// end in a random order. Meanwhile every other one loses its hooks.
+// Begins more calls than a thread has slots at first. Each calls a function of its own, with hooks
+// of every phase. Then every second function loses its hooks, and the calls end in a random order.
 void end_in_any_order(unsigned seed) {
     constexpr int count = 40;
     std::minstd_rand random(seed);
@@ -71,7 +72,7 @@ void end_in_any_order(unsigned seed) {
         o.hooks.push_back(o.function->on_start([state = o.state](auto&) { ++*state; }, {.reentrant = false}));
         o.hooks.push_back(o.function->around([state = o.state](auto&, auto& proceed) { proceed(), ++*state; }, {.reentrant = false}));
         o.hooks.push_back(o.function->on_end([state = o.state](auto&) { ++*state; }));
-        o.runs = std::make_unique<fiber>([&o, i](fiber&) { expect((*o.function)(i) == i, "a call returns what its function does"); });
+        o.runs = std::make_unique<fiber>([&o, i](fiber&) { expect((*o.function)(i) == i, "a call returns its function's result"); });
     }
     for (const auto& o : all) o->runs->resume();
     for (int i = 0; i < count; i += 2)
@@ -80,14 +81,14 @@ void end_in_any_order(unsigned seed) {
     for (const auto& o : all) order.push_back(o.get());
     std::shuffle(order.begin(), order.end(), random);
     for (one* o : order) {
-        expect(o->state.use_count() == 4, "what the hooks captured lives while the call does");
+        expect(o->state.use_count() == 4, "the hooks' captures live as long as the call");
         o->runs->resume();
         expect(*o->state == 3, "each hook of the call has run");
         o->runs.reset();
     }
     for (int i = 0; i < count; ++i) {
         one& o = *all[static_cast<std::size_t>(i)];
-        if (i % 2 == 0) expect(o.state.use_count() == 1, "what a removed hook captured is destroyed when its call has ended");
+        if (i % 2 == 0) expect(o.state.use_count() == 1, "a removed hook's captures are destroyed when its call has ended");
         o.runs = std::make_unique<fiber>([&o, i](fiber&) { expect((*o.function)(i) == i, "a function can be called again"); });
         o.runs->resume();
         o.runs->resume();

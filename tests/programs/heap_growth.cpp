@@ -1,5 +1,6 @@
-// Does the heap grow? Threads call and register for a while; what they leave behind is compared with what it was after the first
-// rounds. The first argument says how many calls, the second how many registrations: 10000000 1000000 in .ci/memory.
+// Does the heap grow? Threads call functions and register hooks in rounds. After each round the
+// heap is compared with the heap after the first rounds. The arguments are the number of calls and
+// the number of registrations: 10000000 1000000 in .ci/memory.
 #include "../heap.hpp"
 #include "../tasks.hpp"
 
@@ -82,7 +83,8 @@ void register_and_remove(shared& with, long registrations) {
     }
 }
 
-// Threads that end with the round. Each has slots before one ends, so every round needs the same.
+// Starts threads that end with the round. Every thread has slots before the first thread ends, so
+// every round needs the same number of slots.
 void run_round(shared& with, long calls, long registrations) {
     constexpr int pairs = 2;
     std::latch begun(2 * pairs);
@@ -120,7 +122,7 @@ int main(int count, char** arguments) {
             if (most < most_now) most = most_now;
             continue;
         }
-        // malloc() gives up to a block's header more than was asked for, as it comes.
+        // A block of malloc() may be larger than requested, by up to the size of a block's header.
         grew |= heap::blocks() > blocks || heap::bytes() > bytes + blocks * 16 || most_now > 2 * most;
     }
     if (grew) std::puts("the heap grew");

@@ -1,4 +1,5 @@
-// What happens if calls are nested without end: an error with a text, instead of a stack overflow. Exits 0 when all is well.
+// Calls that are nested without end throw an error with a helpful text. They do not overflow the
+// stack. Exits with 0 if all checks hold.
 #include "expect.hpp"
 
 #include <extensible/extensible.hpp>
@@ -32,18 +33,18 @@ void* nest(void*) {
     const std::string text = "math.sum: calls with hooks are nested " + std::to_string(limit) + " deep on this thread. Does a hook call its own function? "
                              "Then register it with .reentrant = false. For a function that calls itself this often, define EXTENSIBLE_MAX_NESTING";
 
-    expect(sum(limit - 1) == (limit - 1) * limit / 2, "calls may be nested as deeply as the limit says");
+    expect(sum(limit - 1) == (limit - 1) * limit / 2, "calls can be nested up to the limit");
     expect(starts == limit && ends == limit, "each nested call runs its hooks");
-    expect(error_of(sum, limit) == text, "one more throws, and the text names the function, the likely reason and the cure");
-    expect(starts == 2 * limit && ends == 2 * limit, "nothing of that call has begun, and all others have ended");
+    expect(error_of(sum, limit) == text, "one more level throws a text with the function, the likely cause and the fix");
+    expect(starts == 2 * limit && ends == 2 * limit, "no hook of that call has run, and all other calls have ended");
     expect(sum(10) == 55, "the function can be called again");
 
     starts = ends = 0;
     try {
         sum(limit);
-        expect(false, "a hook's exception is what the caller gets");
+        expect(false, "the caller gets the hook's exception");
     } catch (int thrown) {
-        expect(thrown == 7 && reports == 1, "a handler is called at the limit, too");
+        expect(thrown == 7 && reports == 1, "the error handler is called even at the limit");
     }
 
     ext::extensible<int(int)> get{registry, "get", [](int x) { return x; }};

@@ -1,5 +1,6 @@
-// Threads call while hooks come and go, on a system that refuses membarrier(): calls then take a fence each. Where it is refused
-// only later, when calls have gone without fences, the program ends. Linux only.
+// Threads call a function while hooks are registered and removed, on a system that refuses
+// membarrier(). Each call then needs a fence. If membarrier() is refused only later, after calls
+// without fences, the program terminates. Linux only.
 #include <extensible/extensible.hpp>
 
 #if defined(__linux__)
@@ -34,7 +35,8 @@ bool forbid_membarrier() {
            syscall(__NR_membarrier, 0, 0, 0) == -1 && errno == ENOSYS;
 }
 
-// What a process comes to that registers a hook, calls, is refused membarrier(), and removes the hook.
+// The exit status of a process that registers a hook, calls the function, loses membarrier(), and
+// then removes the hook.
 int status_where_refused_later() {
     const pid_t child = fork();
     if (child == 0) {

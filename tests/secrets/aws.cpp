@@ -1,4 +1,5 @@
-// Keys from AWS Secrets Manager, asked over HTTP on loopback. aws_botocore.py has the signatures checked by AWS's own client.
+// Keys from AWS Secrets Manager, over HTTP on loopback. In aws_botocore.py AWS's own client checks
+// the signatures.
 #include "catch.hpp"
 #include "secrets/aws.hpp"
 #include "secrets/cache.hpp"
@@ -42,7 +43,7 @@ fake::answer found(const std::string& value) {
                      R"(,"VersionStages":["AWSCURRENT"],"CreatedDate":1.5E9})", "application/x-amz-json-1.1"};
 }
 
-// Repeats what it should not, as a server may.
+// The answer repeats secrets, as a real server might.
 fake::answer refused(const std::string& type, const std::string& message = "", int status = 400) {
     return {status, R"({"__type":")" + type + R"(","message":")" + message + " " + key + " " + secret_key + "\"}",
             "application/x-amz-json-1.1"};
@@ -53,12 +54,12 @@ fake::answer key_pair(const std::string& id, const std::string& end = "2999-01-0
                      session_token + R"(","Expiration":")" + end + "\"}"};
 }
 
-// The credentials are limited to this machine.
+// Options without a source of credentials: the test adds one.
 secrets::aws_options options_without_key(const std::string& endpoint) {
     secrets::aws_options options;
     options.region = "eu-central-1";
     options.endpoint = endpoint;
-    options.http.timeout = 60s;  // no test waits for it
+    options.http.timeout = 60s;  // no test waits that long
     options.http.tries = 1;
     options.credentials.http.timeout = 60s;
     options.credentials.http.tries = 1;
@@ -86,7 +87,7 @@ std::string signer_of(const fake::request& request) {
     return authorization.substr(begin, authorization.find('/', begin) - begin);
 }
 
-// No variable of AWS is set, and the home directory is empty.
+// While it lives, no variable of AWS is set, and the home directory is empty.
 class environment {
 public:
     environment() {
@@ -108,14 +109,14 @@ public:
 
 private:
     fake::temporary_directory home_;
-    std::list<helpers::variable> variables_;  // the last that was set is undone first
+    std::list<helpers::variable> variables_;  // the newest first, so that the last change is undone first
 };
 
 }  // namespace
 
-// ---- What is asked --------------------------------------------------------------------------------------------------
+// ---- Requests -------------------------------------------------------------------------------------------------------
 
-TEST_CASE("aws: the key is the whole text of the secret, asked for by POST with a signature") {
+TEST_CASE("aws: the key is the whole text of the secret, requested by a signed POST") {
     fake::server server;
     server.always(found('"' + key + '"'));
     CHECK(read(options_for(server.address() + "/")) == key);
@@ -132,7 +133,7 @@ TEST_CASE("aws: the key is the whole text of the secret, asked for by POST with 
                         "SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="));
 }
 
-TEST_CASE("aws: the token of a temporary key is sent, and signed") {
+TEST_CASE("aws: the session token of a temporary key is sent and signed") {
     fake::server server;
     server.always(found('"' + key + '"'));
     secrets::aws_options options = options_for(server.address());
@@ -142,8 +143,9 @@ TEST_CASE("aws: the token of a temporary key is sent, and signed") {
     CHECK_THAT(server.last().header("authorization").value_or(""), ContainsSubstring(";x-amz-date;x-amz-security-token;x-amz-target,"));
 }
 
-// Of aws-c-auth, tests/aws-signing-test-suite/v4/post-*. Given a date, libcurl signs with it.
-TEST_CASE("aws: libcurl signs as AWS's test vectors for POST requests want it") {
+// From aws-c-auth, tests/aws-signing-test-suite/v4/post-*. If a request has a date, libcurl signs
+// with that date.
+TEST_CASE("aws: libcurl's signatures match AWS's test vectors for POST requests") {
     struct vector {
         std::string name, path, more_headers, body, signature;
     };
@@ -184,7 +186,7 @@ TEST_CASE("aws: libcurl signs as AWS's test vectors for POST requests want it") 
     CHECK_THAT(server.last().header("authorization").value_or(""), Catch::EndsWith("Signature=" + with.signature));
 }
 
-TEST_CASE("aws: the name of the secret is the application's to choose, an ARN as well") {
+TEST_CASE("aws: the application chooses the name of the secret, which may be an ARN") {
     const auto [secret, body] = GENERATE(table<std::string, std::string>({
         {"{service}", R"({"SecretId":"openai"})"},
         {"prod/{service}/x-{service}", R"({"SecretId":"prod/openai/x-openai"})"},
@@ -199,7 +201,7 @@ TEST_CASE("aws: the name of the secret is the application's to choose, an ARN as
     CHECK(server.last().body == body);
 }
 
-TEST_CASE("aws: a service that cannot be in the name of a secret is not asked for") {
+TEST_CASE("aws: a service that cannot be part of a secret's name is not requested") {
     const std::string service =
         GENERATE("", "..", "a//b", "a b", "a\"b", "a\\b", "a:b", "gr\xc3\xbc\xc3\x9f", "a\nb", "{service}");
     fake::server server;
@@ -221,9 +223,9 @@ TEST_CASE("aws: a note says where the key came from") {
     CHECK(app.runs == 0);
 }
 
-// ---- What is answered -----------------------------------------------------------------------------------------------
+// ---- Answers --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("aws: with a field the secret is a JSON object, and the key a text in it") {
+TEST_CASE("aws: with a field, the secret is a JSON object, and the key is a string in it") {
     fake::server server;
     secrets::aws_options options = options_for(server.address());
     options.field = "key";
@@ -236,7 +238,7 @@ TEST_CASE("aws: with a field the secret is a JSON object, and the key a text in 
     CHECK(failure_with(options).why == reason::missing_field);
 }
 
-TEST_CASE("aws: a secret without a text has its reason") {
+TEST_CASE("aws: a secret without a text fails with its reason") {
     fake::server server;
     const auto [body, why] = GENERATE(table<std::string, reason>({
         {R"({"SecretBinary":"c2stYmluYXJ5"})", reason::missing_field},
@@ -252,7 +254,7 @@ TEST_CASE("aws: a secret without a text has its reason") {
     CHECK(failure_with(options_for(server.address())).why == why);
 }
 
-TEST_CASE("aws: errors are told apart by their type, and no text has what the server said") {
+TEST_CASE("aws: errors are distinguished by their type, and no error text repeats the server's message") {
     const auto [type, message, why] = GENERATE(table<std::string, std::string, std::optional<reason>>({
         {"ResourceNotFoundException", "Secrets Manager can't find the specified secret.", std::nullopt},
         {"InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.",
@@ -292,7 +294,7 @@ TEST_CASE("aws: errors are told apart by their type, and no text has what the se
     }
 }
 
-TEST_CASE("aws: an answer of something else is told apart by its status") {
+TEST_CASE("aws: answers that are not from AWS are distinguished by their status") {
     const auto [answer, why] = GENERATE(table<fake::answer, reason>({
         {{400, "<html>"}, reason::rejected},
         {{403, ""}, reason::permission_denied},
@@ -309,7 +311,7 @@ TEST_CASE("aws: an answer of something else is told apart by its status") {
     CHECK(failure_with(options_for(server.address())).why == why);
 }
 
-TEST_CASE("aws: a store that is not there, or does not answer in time, is given up") {
+TEST_CASE("aws: a store that is unreachable or does not answer in time is given up") {
     const fake::closed_port nobody;
     CHECK(failure_with(options_for(nobody.address())).why == reason::unreachable);
     fake::server server;
@@ -322,7 +324,7 @@ TEST_CASE("aws: a store that is not there, or does not answer in time, is given 
     CHECK(failure_with(options).why == reason::timed_out);
 }
 
-TEST_CASE("aws: a failure is reported, and the call goes on, unless the application wants it to fail") {
+TEST_CASE("aws: a failure is reported and the call proceeds, unless the application wants it to fail") {
     fake::server server;
     server.always(refused("AccessDeniedException"));
     secrets::aws_options options = options_for(server.address());
@@ -340,7 +342,7 @@ TEST_CASE("aws: a failure is reported, and the call goes on, unless the applicat
     CHECK(app.runs == 0);
 }
 
-TEST_CASE("aws: who is told to come slower does, within the time-out, and otherwise says when") {
+TEST_CASE("aws: Retry-After is waited for if it fits in the time-out, and otherwise is in the error") {
     fake::server server;
     std::atomic<int> asked = 0;
     fake::answer slower = refused("ThrottlingException");
@@ -361,7 +363,7 @@ TEST_CASE("aws: who is told to come slower does, within the time-out, and otherw
     CHECK(asked == 1);
 }
 
-TEST_CASE("aws: what no other try would change is not tried again") {
+TEST_CASE("aws: permanent errors are not retried") {
     fake::server server;
     server.always(refused(GENERATE("AccessDeniedException", "InvalidSignatureException", "DecryptionFailure"), "", 400));
     secrets::aws_options options = options_for(server.address());
@@ -370,9 +372,9 @@ TEST_CASE("aws: what no other try would change is not tried again") {
     CHECK(server.requests() == 1);
 }
 
-// ---- Keys that end --------------------------------------------------------------------------------------------------
+// ---- Expiry ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("aws: for a token that has expired another one is fetched, once") {
+TEST_CASE("aws: an expired token is replaced once") {
     fake::server store, container;
     std::atomic<int> fetched = 0;
     container.always([&](const fake::request&) { return key_pair("ASIA-" + std::to_string(++fetched)); });
@@ -398,7 +400,7 @@ TEST_CASE("aws: for a token that has expired another one is fetched, once") {
     CHECK(store.requests() == 6);
 }
 
-TEST_CASE("aws: a key is renewed before its end") {
+TEST_CASE("aws: a key is renewed before it expires") {
     fake::server store, container;
     std::atomic<int> fetched = 0;
     container.always([&](const fake::request&) { return key_pair("ASIA-" + std::to_string(++fetched)); });
@@ -409,13 +411,13 @@ TEST_CASE("aws: a key is renewed before its end") {
     options.http.clock = clock.clock();
     const secrets::aws_store aws(options);
     CHECK(aws.read("openai") == key);
-    clock.pass(std::chrono::hours(24 * 365) - 30s);  // it ends in many years, and is kept for one
+    clock.pass(std::chrono::hours(24 * 365) - 30s);  // it expires in 2999, but is kept for only a year
     CHECK(aws.read("openai") == key);
     CHECK(fetched == 2);
     CHECK(signer_of(store.last()) == "ASIA-2");
 }
 
-TEST_CASE("aws: two thousand that ask for one key at once reach the store once, and the credentials once") {
+TEST_CASE("aws: two thousand threads that ask for one key fetch it once, and the credentials once") {
     constexpr std::size_t count = 2000;
     fake::server store, container;
     secrets::cache cache;
@@ -435,7 +437,7 @@ TEST_CASE("aws: two thousand that ask for one key at once reach the store once, 
     CHECK(container.requests() == 1);
 }
 
-TEST_CASE("aws: threads that ask for different keys fetch the credential once") {
+TEST_CASE("aws: threads that ask for different keys fetch the credentials once") {
     constexpr std::size_t count = 32;
     fake::server store, container;
     container.always(key_pair("ASIA-1"));
@@ -452,7 +454,7 @@ TEST_CASE("aws: threads that ask for different keys fetch the credential once") 
 
 // ---- The container's and the instance's credentials ------------------------------------------------------------------
 
-TEST_CASE("aws: a container's credentials are asked for with its token, which is read anew from its file") {
+TEST_CASE("aws: a container's credentials are requested with its token, which is read from its file each time") {
     fake::server store, container;
     store.always(refused("ExpiredTokenException"));
     container.always(key_pair("ASIA-1"));
@@ -480,7 +482,7 @@ TEST_CASE("aws: a container's credentials are asked for with its token, which is
     CHECK(failure_with(options).why == reason::misconfigured);
 }
 
-TEST_CASE("aws: a container's credentials are asked for at the documented hosts only") {
+TEST_CASE("aws: a container's credentials are requested only from the documented hosts") {
     const auto [address, is_allowed] = GENERATE(table<std::string, bool>({
         {"https://example.com/creds", true},
         {"http://127.0.0.1/creds", true},
@@ -527,7 +529,7 @@ fake::answer metadata(const fake::request& request) {
 
 }  // namespace
 
-TEST_CASE("aws: an instance's role has a key, by version 2 of the metadata service") {
+TEST_CASE("aws: the key of an instance's role comes from version 2 of the metadata service") {
     fake::server store, service;
     store.always(found('"' + key + '"'));
     service.always(metadata);
@@ -539,7 +541,7 @@ TEST_CASE("aws: an instance's role has a key, by version 2 of the metadata servi
     CHECK(service.requests() == 3);
 }
 
-TEST_CASE("aws: endpoints of credentials have their faults, each with a reason, and nothing is asked without a key") {
+TEST_CASE("aws: each fault of a credentials endpoint has its reason, and no secret is requested without a key") {
     const auto [answer, why] = GENERATE(table<fake::answer, reason>({
         {{403, key}, reason::no_credential},
         {{404, key}, reason::no_credential},
@@ -569,7 +571,7 @@ TEST_CASE("aws: endpoints of credentials have their faults, each with a reason, 
     CHECK(store.requests() == 0);
 }
 
-TEST_CASE("aws: a metadata service without a token, or a role, gives no key") {
+TEST_CASE("aws: a metadata service without a token or a role supplies no key") {
     const auto [path, answer, why] = GENERATE(table<std::string, fake::answer, reason>({
         {"token", {403, key}, reason::no_credential},
         {"token", {503, key}, reason::server_error},
@@ -587,7 +589,7 @@ TEST_CASE("aws: a metadata service without a token, or a role, gives no key") {
     CHECK(failure_with(options).why == why);
 }
 
-TEST_CASE("aws: an endpoint of credentials that hangs, or is not there, is given up in time") {
+TEST_CASE("aws: a credentials endpoint that hangs or is unreachable is given up in time") {
     fake::server store, service;
     service.always(fake::answer{.until_given_up = true});
     const fake::closed_port nobody;
@@ -606,7 +608,7 @@ TEST_CASE("aws: an endpoint of credentials that hangs, or is not there, is given
 
 // ---- Profiles -------------------------------------------------------------------------------------------------------
 
-TEST_CASE("aws: a profile's key is found where AWS's files have it, and a profile of another kind is refused by name") {
+TEST_CASE("aws: a profile's key comes from AWS's files, and the error for an unsupported profile names its kind") {
     const auto [credentials, config, expected] = GENERATE(table<std::string, std::string, std::string>({
         {"[default]\naws_access_key_id = ONE\naws_secret_access_key = s\n", "", "ONE"},
         {"[default]\naws_access_key_id=ONE\naws_secret_access_key=s",
@@ -638,7 +640,7 @@ TEST_CASE("aws: a profile's key is found where AWS's files have it, and a profil
     if (failed.why) CHECK(failed.why == reason::no_credential);
 }
 
-TEST_CASE("aws: a profile of another name is found in both files, and has to be there") {
+TEST_CASE("aws: a named profile is found in either file, and a missing profile is an error") {
     environment clean;
     clean.write("keys", "[dev]\naws_access_key_id=DEV\naws_secret_access_key=s\naws_session_token=t\n[default]\n");
     clean.write("conf", "[profile dev]\nregion=eu-west-1\n[profile 'my own']\naws_access_key_id=OWN\n"
@@ -660,7 +662,7 @@ TEST_CASE("aws: a profile of another name is found in both files, and has to be 
     }
 }
 
-TEST_CASE("aws: files are read again when a token in them has expired") {
+TEST_CASE("aws: files are read again if a token from them has expired") {
     environment clean;
     const std::string rest = "\naws_secret_access_key=s\n";
     clean.write(".aws/credentials", "[default]\naws_access_key_id=OLD" + rest);
@@ -701,7 +703,7 @@ TEST_CASE("aws: the options come from AWS's variables") {
     CHECK(options.credentials.key.token == session_token);
 }
 
-TEST_CASE("aws: where AWS is not configured there are no options, unless the instance's role is asked") {
+TEST_CASE("aws: without AWS's configuration there are no options, unless the instance's role is asked for") {
     environment clean;
     CHECK(!secrets::aws_from_environment());
     const auto instance_address = [] {
@@ -751,12 +753,12 @@ TEST_CASE("aws: where AWS is not configured there are no options, unless the ins
     }
 }
 
-TEST_CASE("aws: variables that are half there, or not supported, do not let another key take their place") {
+TEST_CASE("aws: incomplete or unsupported variables are an error, and no other key is used instead") {
     environment clean;
     clean.set("AWS_REGION", "eu-central-1");
     clean.write(".aws/credentials", "[default]\naws_access_key_id=ONE\naws_secret_access_key=s\n");
     std::string text;
-    SECTION("half") {
+    SECTION("an id without its secret") {
         clean.set("AWS_ACCESS_KEY_ID", "AKID");
         text = "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY";
     }
@@ -770,7 +772,7 @@ TEST_CASE("aws: variables that are half there, or not supported, do not let anot
     CHECK_THAT(failed.text, ContainsSubstring(text));
 }
 
-TEST_CASE("aws: options that are no good are refused when the hook is made") {
+TEST_CASE("aws: invalid options are rejected when the hook is created") {
     using change = std::function<void(secrets::aws_options&)>;
     const auto [about, spoil] = GENERATE(table<std::string, change>({
         {"there is no region", [](auto& options) { options.region = ""; }},
@@ -793,14 +795,14 @@ TEST_CASE("aws: options that are no good are refused when the hook is made") {
     CHECK(app.registry.functions().at(0).hooks.empty());
 }
 
-TEST_CASE("aws: a key does not come through the net in the clear, unless the application says so") {
+TEST_CASE("aws: no key is requested without encryption, unless the application allows it") {
     secrets::aws_options options = options_for("http://aws.invalid");
     CHECK_THAT(failure_with(options).text, ContainsSubstring("the address is not encrypted"));
     options.http.plain_http = true;
     CHECK(failure_with(options).why == reason::unreachable);
 }
 
-TEST_CASE("aws: without an endpoint the region's is asked") {
+TEST_CASE("aws: the default endpoint is that of the region") {
     const auto [region, address] = GENERATE(table<std::string, std::string>({
         {"eu-central-1", "https://secretsmanager.eu-central-1.amazonaws.com, "},
         {"cn-north-1", "https://secretsmanager.cn-north-1.amazonaws.com.cn, "},
@@ -808,7 +810,7 @@ TEST_CASE("aws: without an endpoint the region's is asked") {
     const fake::closed_port nobody;
     secrets::aws_options options = options_for("");
     options.region = region;
-    options.http.proxy = nobody.address();  // it goes no further than that
+    options.http.proxy = nobody.address();  // no request gets further
     CHECK_THAT(failure_with(options).text, ContainsSubstring("aws: " + address));
 }
 

@@ -1,11 +1,11 @@
-"""Do AWS's own clients for Python agree with the hook? aws_botocore.py PROGRAM, which is aws_probe. Needs boto3 and botocore.
+"""Do AWS's own Python clients agree with the hook? Use: aws_botocore.py AWS_PROBE. Needs boto3 and botocore.
 
 A server stands in for Secrets Manager, a container's endpoint and an instance's metadata service.
-1. The server has botocore compute the signature of each request again, and refuses one that differs. Altered requests, and the
-   signatures of a table of AWS, show that it would.
-2. boto3 reads from it, and takes its answers for what they are. So the server is like AWS.
-3. The program reads the same secrets from it, and says the same of them.
-4. For a table of variables and files botocore and the program choose the same access key.
+1. For each request the server lets botocore compute the signature again, and refuses a request whose signature differs.
+   Altered requests and AWS's own test signatures show that this check works.
+2. boto3 reads from the server and understands its answers. So the server behaves like AWS.
+3. The program reads the same secrets from the server, with the same outcomes.
+4. For a table of variables and files, botocore and the program choose the same access key.
 """
 
 import datetime
@@ -44,7 +44,7 @@ SECRETS = {
     "api-keys/binary": {"SecretBinary": "c2stYmluYXJ5"},
     "api-keys/empty": {"SecretString": ""},
 }
-FAILURES = {  # name: error, message, what the program says; nothing where it takes the secret for missing
+FAILURES = {  # name: error, message, what the program prints (None: that the secret is missing)
     "api-keys/nobody": ("ResourceNotFoundException", "Secrets Manager can't find the specified secret.", None),
     "f/deleted": ("InvalidRequestException",
                   "You can't perform this operation on the secret because it was marked for deletion.",
@@ -59,7 +59,7 @@ FAILURES = {  # name: error, message, what the program says; nothing where it ta
 
 
 def signature_of(method, url, headers, body, key_id, secret, token, scope, date):
-    """What botocore makes of a request of which these are the headers to be signed."""
+    """The signature that botocore computes for a request with these signed headers."""
     request = AWSRequest(method=method, url=url, headers=headers, data=body)
     request.context["timestamp"] = date
     region, service = scope.split("/")[1:3]
@@ -68,7 +68,7 @@ def signature_of(method, url, headers, body, key_id, secret, token, scope, date)
 
 
 def refusal(method, path, headers, body):
-    """Why AWS would not take the request: error and message; None where it would. Names of headers are in lower case."""
+    """The error and the message with which AWS refuses the request, or None. Header names are in lower case."""
     given = re.fullmatch(
         r"AWS4-HMAC-SHA256 Credential=([^/]+)/([^,]+), ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})",
         headers.get("authorization", ""))
@@ -106,7 +106,7 @@ def key_pair(key_id):
 
 
 class StandIn(http.server.BaseHTTPRequestHandler):
-    received = []  # of Secrets Manager: method, path, headers, body
+    received = []  # requests to Secrets Manager: method, path, headers, body
 
     def log_message(self, *_):
         pass
@@ -173,7 +173,7 @@ def run(program, home, variables, *arguments):
     said = ran.stdout + ran.stderr
     for secret, token in KEYS.values():
         for hidden in (secret, token, CONTAINER_TOKEN, METADATA_TOKEN):
-            claim("no output has a secret access key or a token", hidden is None or hidden not in said)
+            claim("no output contains a secret access key or a token", hidden is None or hidden not in said)
     return ran.stdout
 
 
@@ -184,9 +184,9 @@ def environment_of(key_id):
 
 
 def check_verifier(address):
-    """The verifier computes what AWS says, and refuses what was altered."""
+    """The verifier computes the same signatures as AWS, and refuses altered requests."""
     empty = hashlib.sha256(b"").hexdigest()
-    claim("the hash of nothing is known", empty.startswith("e3b0c442"))
+    claim("the hash of an empty text is right", empty.startswith("e3b0c442"))
     for extra, expected in (  # aws-c-auth, tests/aws-signing-test-suite/v4: post-vanilla, post-header-key-sort
             ({}, "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
             ({"My-Header1": "value1"}, "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c")):
@@ -197,7 +197,7 @@ def check_verifier(address):
         claim("the verifier computes AWS's own signatures", computed == expected, computed)
     claim("requests were received", len(StandIn.received) > 0)
     method, path, headers, body = StandIn.received[-1]
-    claim("the request is good as it is", refusal(method, path, headers, body) is None)
+    claim("the unaltered request is accepted", refusal(method, path, headers, body) is None)
     for what, altered in (("body", (method, path, headers, body + b" ")), ("path", (method, path + "x", headers, body)),
                           ("method", ("PUT", path, headers, body)),
                           ("target", (method, path, {**headers, "x-amz-target": "secretsmanager.DeleteSecret"}, body)),
@@ -206,7 +206,7 @@ def check_verifier(address):
                           ("date", (method, path, {**headers, "x-amz-date": "20150830T123600Z"}, body))):
         refused = refusal(*altered)
         claim(f"a request with another {what} is refused", refused and refused[0] == "InvalidSignatureException", refused)
-    claim("the address is the one asked", headers["host"] == address.split("//")[1], headers["host"])
+    claim("the host header is the server's address", headers["host"] == address.split("//")[1], headers["host"])
 
 
 def check_boto3(address):
@@ -223,7 +223,7 @@ def check_boto3(address):
                 claim(f"boto3 fails to read {name}", False)
             except botocore.exceptions.ClientError as raised:
                 told = raised.response["Error"]
-                claim(f"boto3 takes the failure of {name} for what it is",
+                claim(f"boto3 recognizes the failure of {name}",
                       (told["Code"], told["Message"]) == (error, message), told)
 
 
@@ -239,16 +239,16 @@ def check_program(program, home, address):
             elif name in SECRETS:
                 claim(f"the program finds no text in {name}", said.startswith("failed aws: "), said)
             elif FAILURES[name][2] is None:
-                claim(f"the program takes {name} for missing", said == "not found\n", said)
+                claim(f"the program reports {name} as missing", said == "not found\n", said)
             else:
-                claim(f"the program tells why {name} fails", FAILURES[name][2] in said, said)
-        claim("each of the program's requests was signed as botocore signs",
+                claim(f"the program says why {name} fails", FAILURES[name][2] in said, said)
+        claim("botocore computes the same signatures as the program",
               all(refusal(*request) is None for request in StandIn.received) and len(StandIn.received) >= len(names))
     wrong = {**environment_of("AKIDENVIRONMENT"), "AWS_SECRET_ACCESS_KEY": "another", "AWS_ENDPOINT_URL": address}
     said = run(program, home, wrong, "read", "api-keys/openai")
-    claim("a wrong secret access key is told of", "the signature is wrong" in said, said)
+    claim("a wrong secret access key is reported", "the signature is wrong" in said, said)
     wrong = {**environment_of("ASIATEMPORARY"), "AWS_SESSION_TOKEN": "another", "AWS_ENDPOINT_URL": address}
-    claim("a wrong token is told of", "access key is not taken" in run(program, home, wrong, "read", "api-keys/openai"))
+    claim("a wrong token is reported", "access key is not taken" in run(program, home, wrong, "read", "api-keys/openai"))
     for variables in ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": address + "/container"},
                       {"AWS_EC2_METADATA_SERVICE_ENDPOINT": address}):
         said = run(program, home, {**variables, "AWS_ENDPOINT_URL": address}, "read", "api-keys/openai")
@@ -260,7 +260,7 @@ ONE, TWO = KEY.format("FILEONE"), KEY.format("FILETWO")
 
 
 def chains(address):
-    """Variables, the two files, and whether botocore would do what the program does not support."""
+    """Variables, the two files, and whether they need a method that only botocore supports."""
     environment, container = environment_of("AKIDENVIRONMENT"), {"AWS_CONTAINER_CREDENTIALS_FULL_URI": address + "/container"}
     instance = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": address}
     dev = {"AWS_PROFILE": "dev"}
@@ -299,14 +299,14 @@ def chains(address):
 
 
 def choice_of_botocore(variables):
-    """The id of the key that it finds, and where; or nothing, and the error."""
+    """The id of the key that botocore finds, and the method, or None and the error."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables, AWS_METADATA_SERVICE_TIMEOUT="20")
     try:
         found = botocore.session.Session().get_credentials()
         if found and found.method in ("assume-role", "assume-role-with-web-identity", "sso"):
-            return None, found.method  # to look at the key would be to ask AWS for it
+            return None, found.method  # reading the key would send a request to AWS
         return (found.access_key, found.method) if found else (None, "")
     except botocore.exceptions.BotoCoreError as error:
         return None, type(error).__name__
@@ -336,7 +336,7 @@ def check_chain(program, address):
             else:
                 claim(what, said == their_id, said)
                 ids.add(said)
-    claim("each place had its turn", ids >= {"AKIDENVIRONMENT", "FILEONE", "FILETWO", "ASIACONTAINER", "ASIAINSTANCE"}, ids)
+    claim("each source was chosen", ids >= {"AKIDENVIRONMENT", "FILEONE", "FILETWO", "ASIACONTAINER", "ASIAINSTANCE"}, ids)
 
 
 def main(program):

@@ -1,7 +1,7 @@
-// What do the hook's own classes make of AWS's variables and files? The program prints it, for aws_botocore.py.
+// Prints how the hook's own classes interpret AWS's variables and files, for aws_botocore.py.
 //
 //     aws_probe id             the id of the access key that is found, or why there is none
-//     aws_probe read NAME...   a line for each secret: its text, or nothing, or the error
+//     aws_probe read NAME...   a line for each secret: its text, "not found", or the error
 #include "secrets/aws.hpp"
 
 #include <iostream>

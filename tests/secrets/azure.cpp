@@ -1,4 +1,5 @@
-// Keys from an Azure Key Vault, asked over HTTP on loopback, from a stand-in that Azure's own clients read from as well.
+// Keys from an Azure Key Vault, over HTTP on loopback. The vault is a stand-in, and Azure's own
+// clients read from it as well.
 #include "catch.hpp"
 #include "secrets/azure.hpp"
 #include "secrets/cache.hpp"
@@ -39,13 +40,13 @@ const std::string identity_header = helpers::secret("identity-header-of-the-azur
 const std::string token_begin = helpers::secret("eyJ.token-of-the-azure-test-5");
 
 const std::string vault = "my-vault.vault.azure.net", login = "login.microsoftonline.com";
-const std::string other_vault = "my-vault.evil.example";  // asks for Azure's tokens, too
+const std::string other_vault = "my-vault.evil.example";  // also asks for Azure's tokens
 const std::string tenant = "72f988bf-0000-0000-0000-2d7cd011db47", client = "0a1b2c3d-0000-0000-0000-111213141516";
 
 // The vault, the login and the metadata server, as their documentation describes them. Any thread may call it.
 class azure {
 public:
-    std::map<std::string, std::string> secrets{{"openai", key}};  // these are not changed while it is called
+    std::map<std::string, std::string> secrets{{"openai", key}};  // not changed while requests are answered
     std::string challenge = R"(Bearer authorization="https://login.microsoftonline.com/)" + tenant +
                             R"(", resource="https://vault.azure.net")";
     fake::replacement<const std::string&, const fake::request&> instead{};  // by host and request
@@ -99,7 +100,7 @@ private:
             return {200, R"({"token_endpoint":"https://)" + login + '/' + tenant + R"(/oauth2/v2.0/token",)"
                          R"("authorization_endpoint":"https://)" + login + '/' + tenant + R"(/oauth2/v2.0/authorize",)"
                          R"("issuer":"https://)" + login + '/' + tenant + R"(/v2.0"})"};
-        if (path == "/common/discovery/instance")  // and for the names that the login has
+        if (path == "/common/discovery/instance")  // and then for the login's names
             return {200, R"({"metadata":[{"preferred_network":")" + login + R"(","preferred_cache":")" + login +
                              R"(","aliases":[")" + login + R"("]}]})"};
         ++logins;
@@ -130,7 +131,7 @@ private:
     }
 };
 
-// A program with a client's secret, for which the stand-in is the whole network: its proxy.
+// A program that logs in with a client secret. The stand-in is its proxy, and so its whole network.
 struct setting {
     azure cloud;
     fake::server server;
@@ -152,13 +153,13 @@ struct setting {
     helpers::failure failure(std::string_view service = "openai") const {
         return failure_of([&] { read(service); });
     }
-    // The vault answers this to who has a token.
+    // The vault gives this answer to requests with a token.
     void answer(fake::answer with) {
         cloud.instead = [with = std::move(with)](const std::string& host, const fake::request& asked) {
             return host == vault && asked.header("authorization") ? std::optional(with) : std::nullopt;
         };
     }
-    // The login answers this.
+    // The login gives this answer.
     void answer_login(fake::answer with) {
         cloud.instead = [with = std::move(with)](const std::string& host, const fake::request&) {
             return host == login ? std::optional(with) : std::nullopt;
@@ -207,7 +208,7 @@ TEST_CASE("azure: A machine with an identity asks its metadata server, without a
                             (with.options.client.empty() ? "" : "&client_id=" + client));
 }
 
-TEST_CASE("azure: An app of App Service asks its endpoint, and says when the token ends though it gives a time of the day") {
+TEST_CASE("azure: An App Service app asks its endpoint, which gives the token's expiry as a point in time") {
     setting with;
     helpers::hand_clock time;
     with.options.http.clock = time.clock();
@@ -225,7 +226,7 @@ TEST_CASE("azure: An app of App Service asks its endpoint, and says when the tok
     CHECK(with.cloud.logins == 2);
 }
 
-TEST_CASE("azure: A metadata server that is not ready is asked again, and one without an identity is not") {
+TEST_CASE("azure: A metadata server that is not ready is asked again, and a server without an identity is not") {
     setting with;
     helpers::hand_clock time;
     with.options.client_secret.clear();
@@ -247,7 +248,7 @@ TEST_CASE("azure: A metadata server that is not ready is asked again, and one wi
     CHECK(left == 1);
 }
 
-TEST_CASE("azure: Outside of Azure there is no credential, which is found out once in a while only") {
+TEST_CASE("azure: Outside of Azure there is no credential, and the metadata server is asked again only after a while") {
     setting with;
     const fake::closed_port nobody;
     with.options.client_secret.clear();
@@ -262,9 +263,9 @@ TEST_CASE("azure: Outside of Azure there is no credential, which is found out on
     CHECK(with.cloud.challenges == 1);
 }
 
-// ---- Where a token goes ---------------------------------------------------------------------------------------------
+// ---- Where tokens are sent ------------------------------------------------------------------------------------------
 
-TEST_CASE("azure: A vault that asks for a token that is not for its host gets none") {
+TEST_CASE("azure: A vault that asks for a token for another host receives none") {
     const auto [challenge, why] = GENERATE(table<std::string, std::optional<reason>>({
         {R"(Bearer authorization="https://a/b", resource="https://vault.azure.net")", std::nullopt},
         {R"(Bearer authorization="https://a/b",resource="https://VAULT.azure.net/")", std::nullopt},
@@ -293,28 +294,28 @@ TEST_CASE("azure: A vault that asks for a token that is not for its host gets no
         CHECK((why ? !asked.header("authorization") && asked.body.empty() : true));
 }
 
-TEST_CASE("azure: A server elsewhere that asks for Azure's tokens gets none") {
+TEST_CASE("azure: A server outside of Azure that asks for Azure's tokens receives none") {
     setting with;
     with.options.vault = "http://" + other_vault;
     CHECK(with.failure().why == reason::untrusted);
     CHECK(with.cloud.logins == 0);
 }
 
-TEST_CASE("azure: The secret goes to the login of the options, wherever the vault would send it") {
+TEST_CASE("azure: The secret is sent only to the login in the options, whatever the vault says") {
     setting with;
     with.cloud.challenge = R"(Bearer authorization="http://evil.example/x", resource="https://vault.azure.net")";
     CHECK(with.read() == key);
     for (const fake::request& asked : with.server.received()) CHECK_THAT(asked.path, !ContainsSubstring("evil.example"));
 }
 
-TEST_CASE("azure: Neither token nor secret goes to an address without TLS") {
+TEST_CASE("azure: Neither token nor secret is sent to an address without TLS") {
     setting with;
     with.options.http.plain_http = false;
     CHECK(with.failure().why == reason::misconfigured);
     CHECK(with.server.requests() == 0);
 }
 
-TEST_CASE("azure: Over TLS the way is the same, and a certificate for another host ends it") {
+TEST_CASE("azure: TLS works the same way, and a certificate for another host is not trusted") {
     const fake::certificate certificate("DNS:" + vault + ",DNS:" + login), of_another("DNS:" + login);
     if (!certificate.is_usable()) return;
     const bool is_right = GENERATE(true, false);
@@ -333,7 +334,7 @@ TEST_CASE("azure: Over TLS the way is the same, and a certificate for another ho
 
 // ---- Names ----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("azure: A name that no secret can have is not asked for, and the others are mapped") {
+TEST_CASE("azure: A name that no secret can have is not requested, and other names are mapped") {
     setting with;
     with.options.prefix = "api_keys-";
     const secrets::azure_store store(with.options);
@@ -349,7 +350,7 @@ TEST_CASE("azure: A name that no secret can have is not asked for, and the other
     CHECK(with.cloud.reads == 2);
 }
 
-TEST_CASE("azure: A note says where the key came from, and one that is missing falls through silently") {
+TEST_CASE("azure: A note says where the key came from, and a missing key falls through silently") {
     setting with;
     application app;
     with.options.on_failure = GENERATE(secrets::on_failure::fall_through, secrets::on_failure::fail);
@@ -365,7 +366,7 @@ TEST_CASE("azure: A note says where the key came from, and one that is missing f
 
 // ---- Failures -------------------------------------------------------------------------------------------------------
 
-TEST_CASE("azure: Each way to fail has its reason, and no text has anything that the vault sent") {
+TEST_CASE("azure: Each failure has its reason, and no error text contains anything that the vault sent") {
     fake::answer throttled = azure::error(429, "Throttled"), html{404, "<html>" + key};
     fake::answer cut_off{200, R"({"value":")" + key + "\"}"};
     throttled.more_headers = "Retry-After: 7\r\n";
@@ -409,7 +410,7 @@ TEST_CASE("azure: Each way to fail has its reason, and no text has anything that
     }
 }
 
-TEST_CASE("azure: A vault whose firewall answers before it asks for a token says so") {
+TEST_CASE("azure: If the firewall refuses a request before the vault asks for a token, the error says so") {
     setting with;
     with.cloud.instead = [](const std::string& host, const fake::request&) {
         return host == vault ? std::optional(azure::error(403, "Forbidden", "ForbiddenByConnection")) : std::nullopt;
@@ -418,7 +419,7 @@ TEST_CASE("azure: A vault whose firewall answers before it asks for a token says
     CHECK(with.cloud.logins == 0);
 }
 
-TEST_CASE("azure: A login that fails says so, without the secret") {
+TEST_CASE("azure: A failed login is reported, and the error does not contain the secret") {
     fake::answer slow_down{429, "{}", "application/json", "Retry-After: 9\r\n"};
     const auto [answer, why] = GENERATE_COPY(table<fake::answer, reason>({
         {fake::answer{401, R"({"error":"invalid_client","say":")" + client_secret + "\"}"}, reason::no_credential},
@@ -450,7 +451,7 @@ TEST_CASE("azure: A login that hangs is given up, and the next call tries again"
     CHECK(helpers::eventually([&] { return !failure_of([&] { store.read("openai"); }).why; }));
 }
 
-TEST_CASE("azure: A vault that is not there is unreachable, and one that is slow is given up") {
+TEST_CASE("azure: A missing vault is unreachable, and a slow vault is given up") {
     setting with;
     const fake::closed_port nobody;
     with.options.http.proxy = nobody.address();
@@ -463,7 +464,7 @@ TEST_CASE("azure: A vault that is not there is unreachable, and one that is slow
     CHECK(with.failure().why == reason::timed_out);
 }
 
-TEST_CASE("azure: Failures go where the options say") {
+TEST_CASE("azure: A failure is reported or thrown, as the options say") {
     setting with;
     with.answer(azure::error(403, "Forbidden", "SecretDisabled"));
     {
@@ -482,12 +483,12 @@ TEST_CASE("azure: Failures go where the options say") {
 
 // ---- Time and threads -----------------------------------------------------------------------------------------------
 
-TEST_CASE("azure: A token that has expired in the middle is renewed, once") {
+TEST_CASE("azure: A token that expires early is renewed once") {
     setting with;
     cloud::check_renewal<secrets::azure_store>(with, key, azure::error(401, "Unauthorized"));
 }
 
-TEST_CASE("azure: A token is kept, and renewed before its end") {
+TEST_CASE("azure: A token is kept, and renewed before it expires") {
     setting with;
     helpers::hand_clock time;
     with.options.http.clock = time.clock();
@@ -502,7 +503,7 @@ TEST_CASE("azure: A token is kept, and renewed before its end") {
     CHECK(with.cloud.logins == 2);
 }
 
-TEST_CASE("azure: However many threads ask at once, the vault and the login are asked once") {
+TEST_CASE("azure: If many threads ask at once, the vault and the login are asked once") {
     constexpr std::size_t count = 500;
     setting with;
     secrets::cache cache;
@@ -565,7 +566,7 @@ TEST_CASE("azure: The options come from the variables of Azure's own clients") {
     CHECK_FALSE(secrets::azure_from_environment());
 }
 
-TEST_CASE("azure: Options that are no good are refused when the store is made, without a word of the secret") {
+TEST_CASE("azure: Invalid options are rejected when the store is created, and the error does not contain the secret") {
     using change = std::function<void(secrets::azure_options&)>;
     const auto [about, spoil] = GENERATE(table<std::string, change>({
         {"http:// or https://", [](auto& options) { options.vault = client_secret; }},
@@ -588,7 +589,7 @@ TEST_CASE("azure: Options that are no good are refused when the store is made, w
 
 // ---- The program ----------------------------------------------------------------------------------------------------
 
-// Without a proxy, so by names that lead to this machine, and with TLS.
+// Without a proxy: the names resolve to this machine, and the connections use TLS.
 TEST_CASE("azure: The program prints what the README shows") {
     const std::string local_vault = "my-vault.vault.localhost", local_login = "login.localhost";
     const fake::certificate certificate("DNS:" + local_vault + ",DNS:" + local_login);
@@ -597,7 +598,7 @@ TEST_CASE("azure: The program prints what the README shows") {
     with.cloud.secrets["payments"] = "disabled";
     with.cloud.challenge = R"(Bearer authorization="https://login.localhost", resource="https://vault.localhost")";
     fake::server over_tls({.tls = &certificate});
-    over_tls.always([&](fake::request asked) {  // as if it had Azure's names
+    over_tls.always([&](fake::request asked) {  // the stand-in sees Azure's names
         asked.headers["host"] = asked.headers["host"].starts_with(local_login) ? login : vault;
         readme::example::replace(asked.body, "vault.localhost", "vault.azure.net");
         return with.cloud(asked);
@@ -613,7 +614,7 @@ TEST_CASE("azure: The program prints what the README shows") {
 // ---- Azure's own clients --------------------------------------------------------------------------------------------
 
 #ifdef AZURE_PYTHON
-TEST_CASE("azure: Azure's own clients read the same from the same stand-in, with each identity") {
+TEST_CASE("azure: With each identity, Azure's own clients read the same from the stand-in") {
     const fake::certificate certificate("DNS:" + vault + ",DNS:" + login + ",DNS:" + other_vault);
     if (!certificate.is_usable()) return;
     setting with;

@@ -1,4 +1,5 @@
-# Azure's own clients read from a stand-in: its names lead to this machine, and nothing else is changed.
+# Azure's own clients read from a stand-in. Azure's host names resolve to this machine. Nothing else
+# is changed.
 import os
 import socket
 import sys
@@ -50,7 +51,7 @@ def managed_identity(**variables):
 
 read("client secret", ClientSecretCredential(tenant, client, os.environ["TEST_CLIENT_SECRET"]))
 read("federated token", TokenExchangeCredential(tenant, client, token_file))
-os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = metadata  # is read when a token is asked for
+os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = metadata  # read when a token is requested
 read("metadata", ManagedIdentityCredential())
 header = os.environ["TEST_IDENTITY_HEADER"]
 read("app service", managed_identity(IDENTITY_ENDPOINT=metadata + "/msi/token", IDENTITY_HEADER=header))

@@ -1,5 +1,6 @@
-// Keys from a stand-in for Keystone and Barbican, asked over HTTP on loopback. It answers what the real servers were seen to
-// answer, and tests/secrets/barbican has the test that asks these.
+// Keys from a stand-in for Keystone and Barbican, over HTTP on loopback. It gives the answers that
+// the real servers were observed to give. tests/secrets/barbican has the test with the real
+// servers.
 #include "catch.hpp"
 #include "secrets/barbican.hpp"
 #include "secrets/cache.hpp"
@@ -34,7 +35,7 @@ namespace {
 
 const std::string password = helpers::secret("pw-\"of\\the\"-test-5512");
 const std::string key = helpers::secret("sk-key-of-the-test-9482");
-const std::string token = "gAAAAABm-token-of-the-test-";  // and a number
+const std::string token = "gAAAAABm-token-of-the-test-";  // followed by a number
 const std::string searched_token = helpers::secret(token);
 const std::string uuid = "0dc34e09-35a2-4a6e-a5e2-824c576eda65";
 const std::string place = "api-keys/openai";
@@ -45,7 +46,7 @@ struct stored {
     std::string name, payload, id = uuid;
 };
 
-// As SQL's LIKE does.
+// Compares like SQL's LIKE.
 bool is_like(std::string_view name, std::string_view pattern) {
     if (pattern.empty()) return name.empty();
     if (pattern[0] == '%') return is_like(name, pattern.substr(1)) || (!name.empty() && is_like(name.substr(1), pattern));
@@ -61,7 +62,7 @@ std::string parameter(const std::string& path, const std::string& name) {
     return fake::decoded(path.substr(begin, path.find('&', begin) - begin));
 }
 
-// The three forms that errors have.
+// The three forms of errors.
 fake::answer keystone_error(int status) {
     return {status, R"({"error":{"code":)" + std::to_string(status) + R"(,"title":"Title","message":"Message"}})"};
 }
@@ -93,7 +94,7 @@ public:
     std::size_t finds() const { return count("/v1/secrets?"); }
     std::size_t payloads() const { return count("/v1/secrets/"); }
 
-    // Tokens that were given are not taken any longer.
+    // Invalidates all tokens.
     void withdraw() {
         const std::lock_guard lock(mutex);
         good.clear();
@@ -136,7 +137,7 @@ private:
     }
 
     fake::answer list(const std::string& path) const {
-        const std::string pattern = fake::decoded(parameter(path, "name"));  // a second time
+        const std::string pattern = fake::decoded(parameter(path, "name"));  // again: it is encoded twice
         const auto offset = std::stoul("0" + parameter(path, "offset")), limit = std::stoul("0" + parameter(path, "limit"));
         std::string entries;
         std::size_t total = 0;
@@ -160,7 +161,7 @@ secrets::barbican_options options_for(const std::string& address) {
     options.keystone.password = secret_text(password);
     options.keystone.project_name = "demo";
     options.keystone.project_domain_name = "Default";
-    options.http.timeout = 60s;  // no test waits for it
+    options.http.timeout = 60s;  // no test waits that long
     options.http.first_pause = 0ms;
     return options;
 }
@@ -203,7 +204,7 @@ TEST_CASE("A key comes from Barbican, by a login at Keystone, a search and a rea
     CHECK(cloud.payloads() == 1);
 }
 
-TEST_CASE("Keystone is asked at its address with /v3, however that is written") {
+TEST_CASE("Keystone is asked under /v3, whether its address in the options has the /v3 or not") {
     const std::string end = GENERATE("", "/", "/v3", "/v3/", "/v3//");
     cloud cloud;
     secrets::barbican_options options = options_for(cloud);
@@ -216,7 +217,7 @@ TEST_CASE("Keystone is asked at its address with /v3, however that is written") 
     CHECK(!login.header("x-auth-token"));
 }
 
-TEST_CASE("A password is sent with the project, by names with domains or by ids") {
+TEST_CASE("A password is sent with the user and the project, by names with domains or by ids") {
     cloud cloud;
     secrets::barbican_options options = options_for(cloud);
     CHECK(key_with(options) == key);
@@ -238,7 +239,7 @@ TEST_CASE("A password is sent with the project, by names with domains or by ids"
           R"("password":"pw-\"of\\the\"-test-5512"}}},"scope":{"project":{"id":"p1"}}}})");
 }
 
-TEST_CASE("An application credential is sent alone, and goes before a password") {
+TEST_CASE("An application credential is sent alone, and is preferred to a password") {
     cloud cloud;
     CHECK(key_with(with_application_credential(options_for(cloud))) == key);
     CHECK(cloud.server.received().at(0).body ==
@@ -251,14 +252,14 @@ TEST_CASE("An application credential is sent alone, and goes before a password")
     CHECK_THAT(cloud.server.received().at(3).body, ContainsSubstring(R"("methods":["password"])"));
 }
 
-TEST_CASE("The token is in a header whose name has any case") {
+TEST_CASE("The header with the token may be in any case") {
     cloud cloud;
     cloud.token_header = GENERATE("X-Subject-Token", "x-subject-token", "X-SUBJECT-TOKEN");
     CHECK(key_with(options_for(cloud)) == key);
     CHECK(cloud.server.last().header("x-auth-token") == token + "1");
 }
 
-TEST_CASE("A login that is refused says what may be wrong, and is not tried again") {
+TEST_CASE("The error of a refused login says what may be wrong, and the login is not retried") {
     const auto [is_password, status, why, text] = GENERATE(table<bool, int, reason, std::string>({
         {true, 401, reason::no_credential, "refused: a wrong user, password or project, or no role in it"},
         {true, 404, reason::no_engine, "there is no Keystone at this address"},
@@ -279,18 +280,18 @@ TEST_CASE("A login that is refused says what may be wrong, and is not tried agai
     CHECK(cloud.server.requests() == 1);
 }
 
-TEST_CASE("What is no Keystone is told from an application credential that is not there") {
+TEST_CASE("A server that is not Keystone is distinguished from a missing application credential") {
     cloud cloud;
     cloud.instead = [](const fake::request&) { return html(404); };
     CHECK(failure_with(with_application_credential(options_for(cloud))).why == reason::no_engine);
 }
 
-TEST_CASE("A token is renewed half a minute before its end, by the server's clock, whichever way that writes it") {
+TEST_CASE("A token is renewed half a minute before it expires by the server's clock, in any format of that time") {
     const auto [issued, expires, lifetime] = GENERATE(table<std::string, std::string, std::chrono::seconds>({
         {"2026-11-24T08:00:29.000000Z", "2026-11-24T09:00:29.000000Z", 3600s},
         {"2026-11-24T08:00:29.000000Z", "2026-11-24T08:11:49", 680s},
         {"2006-12-31T23:30:00Z", "2007-01-01T00:30:00Z", 3600s},
-        {"2026-11-24T08:00:29.000000Z", "2026-11-24T08:00:39.000000Z", 37s},  // three quarters of the time have to pass
+        {"2026-11-24T08:00:29.000000Z", "2026-11-24T08:00:39.000000Z", 37s},  // 10 s: renewed after 7.5 s
     }));
     CAPTURE(expires);
     cloud cloud;
@@ -309,7 +310,7 @@ TEST_CASE("A token is renewed half a minute before its end, by the server's cloc
     CHECK(cloud.logins() == 2);
 }
 
-TEST_CASE("A token whose end cannot be read is good until it is refused") {
+TEST_CASE("A token whose expiry cannot be parsed is used until it is refused") {
     cloud cloud;
     cloud.expires = GENERATE("", "soon", "2026-11-24", "2026-11-24T07:00:00Z");
     helpers::hand_clock clock;
@@ -327,7 +328,7 @@ TEST_CASE("A token whose end cannot be read is good until it is refused") {
 
 // ---- The catalogue --------------------------------------------------------------------------------------------------
 
-TEST_CASE("Barbican's address is the catalogue's, of the interface and the region") {
+TEST_CASE("Barbican's address comes from the catalogue, by interface and region") {
     cloud cloud;
     const std::string good = cloud.server.address();
     const auto endpoint = [](const std::string& interface, const std::string& where, const std::string& url) {
@@ -361,7 +362,7 @@ TEST_CASE("Barbican's address is the catalogue's, of the interface and the regio
     CHECK_THAT(failure_with(options).text, ContainsSubstring("interface internal, region any"));
 }
 
-TEST_CASE("An address that the catalogue should not have gets no token") {
+TEST_CASE("An invalid address in the catalogue receives no token") {
     const auto [url, why] = GENERATE(table<std::string, reason>({
         {"", reason::malformed},
         {"ftp://127.0.0.1", reason::malformed},
@@ -376,7 +377,7 @@ TEST_CASE("An address that the catalogue should not have gets no token") {
 
 // ---- The search -----------------------------------------------------------------------------------------------------
 
-TEST_CASE("A secret is searched by its name, encoded twice, the newest first") {
+TEST_CASE("A secret is searched by its name, encoded twice, with the newest first") {
     const auto [service, name] = GENERATE(table<std::string, std::string>({
         {"openai", "api-keys%252Fopenai"},
         {"a+b", "api-keys%252Fa%252Bb"},
@@ -396,7 +397,7 @@ TEST_CASE("A secret is searched by its name, encoded twice, the newest first") {
     CHECK(!asked.header("x-project-id"));
 }
 
-TEST_CASE("Only a secret with exactly the name counts, though Barbican finds others") {
+TEST_CASE("Only a secret with exactly the name is used, although Barbican finds others") {
     const auto [service, other] = GENERATE(table<std::string, std::string>({
         {"%", place}, {"o_enai", place}, {"OpenAI", place}, {"openai", "API-KEYS/openai"}}));
     cloud cloud;
@@ -407,7 +408,7 @@ TEST_CASE("Only a secret with exactly the name counts, though Barbican finds oth
     CHECK(key_with(options_for(cloud), service) == key);
 }
 
-TEST_CASE("All pages are looked through, and not more than there are") {
+TEST_CASE("All pages of a search are read, and no more than there are") {
     cloud cloud;
     cloud.kept.assign(230, {"api-keys/Openai", "sk-of-another"});
     cloud.kept.push_back({place, key, "11111111-35a2-4a6e-a5e2-824c576eda65"});
@@ -420,12 +421,12 @@ TEST_CASE("All pages are looked through, and not more than there are") {
     CHECK(cloud.finds() == 5);
 
     cloud.kept.push_back({place, key, "11111111-35a2-4a6e-a5e2-824c576eda65"});
-    cloud.largest_page = 50;  // whatever was asked for
+    cloud.largest_page = 50;  // although more are requested
     CHECK(key_with(options_for(cloud)) == key);
     CHECK(cloud.finds() == 10);
 }
 
-TEST_CASE("Pages that do not end are given up, and one that is empty is the last") {
+TEST_CASE("A search with endless pages is given up, and an empty page is the last one") {
     cloud cloud;
     cloud.instead = [](const fake::request& asked) -> std::optional<fake::answer> {
         if (!asked.path.starts_with("/v1/secrets?")) return std::nullopt;
@@ -444,14 +445,14 @@ TEST_CASE("Pages that do not end are given up, and one that is empty is the last
     CHECK(cloud.finds() == 101);
 }
 
-TEST_CASE("Of several secrets of one name the newest counts") {
+TEST_CASE("Of several secrets with one name, the newest is used") {
     cloud cloud;
     cloud.kept = {{place, key, "11111111-35a2-4a6e-a5e2-824c576eda65"}, {place, "sk-older"}};
     CHECK(key_with(options_for(cloud)) == key);
     CHECK(cloud.payloads() == 1);
 }
 
-TEST_CASE("A UUID needs no search, whether the service is one or the options know it") {
+TEST_CASE("A UUID needs no search, whether it is the service's name or is in the options") {
     cloud cloud;
     secrets::barbican_options options = options_for(cloud);
     CHECK(key_with(options, uuid) == key);
@@ -463,7 +464,7 @@ TEST_CASE("A UUID needs no search, whether the service is one or the options kno
     CHECK(!key_with(options, "11111111-35a2-4a6e-a5e2-824c576eda65"));
 }
 
-TEST_CASE("The host of a secret's reference gets nothing, only the UUID counts") {
+TEST_CASE("Only the UUID of a secret's reference is used, and its host receives nothing") {
     cloud cloud;
     fake::server other;
     cloud.host = other.address();
@@ -474,7 +475,7 @@ TEST_CASE("The host of a secret's reference gets nothing, only the UUID counts")
     CHECK(failure_with(options_for(cloud)).why == reason::malformed);
 }
 
-TEST_CASE("A name that has control characters, or empty parts, is not asked for") {
+TEST_CASE("A name with control characters or empty parts is not requested") {
     cloud cloud;
     CHECK(!key_with(options_for(cloud), GENERATE(as<std::string>{}, "", "a\nb", "a//b", "..", std::string("a\0b", 3))));
     CHECK(cloud.server.requests() == 0);
@@ -493,7 +494,7 @@ TEST_CASE("A payload is read as bytes, and arrives as it was stored") {
     CHECK(cloud.server.last().header("x-auth-token") == token + "1");
 }
 
-TEST_CASE("A secret that is gone, or has no payload, is no failure") {
+TEST_CASE("A secret that is deleted or has no payload is not a failure") {
     cloud cloud;
     cloud.instead = [text = GENERATE("Secret not found.", "Not Found. Sorry but your secret has no payload.")](
                         const fake::request& asked) -> std::optional<fake::answer> {
@@ -511,7 +512,7 @@ TEST_CASE("A secret that is gone, or has no payload, is no failure") {
 
 // ---- Failures -------------------------------------------------------------------------------------------------------
 
-TEST_CASE("What Barbican refuses for the role is not asked again, nor with another token") {
+TEST_CASE("A request that Barbican refuses because of the role is not retried, not even with another token") {
     cloud cloud;
     const std::string where = GENERATE("?name", "/payload");
     cloud.instead = [where](const fake::request& asked) -> std::optional<fake::answer> {
@@ -529,7 +530,7 @@ TEST_CASE("What Barbican refuses for the role is not asked again, nor with anoth
     }
 }
 
-TEST_CASE("A token that expires in the middle is replaced, once") {
+TEST_CASE("A token that expires early is replaced once") {
     cloud cloud;
     std::atomic<bool> refused = false;
     cloud.instead = [&](const fake::request& asked) -> std::optional<fake::answer> {
@@ -552,10 +553,10 @@ TEST_CASE("A token that expires in the middle is replaced, once") {
     CHECK(cloud.logins() == 3);
     const secrets::barbican_store fresh(options_for(cloud));
     CHECK(failure_of([&] { fresh.read("openai"); }).why == reason::expired_token);
-    CHECK(cloud.logins() == 4);  // another token just as new would be no better
+    CHECK(cloud.logins() == 4);  // a second new token would not help
 }
 
-TEST_CASE("What is passing is tried again, as often as the options say, at the login, the search and the read") {
+TEST_CASE("Temporary failures of the login, the search and the read are retried as often as the options say") {
     cloud cloud;
     const std::string where = GENERATE("/auth/tokens", "?name", "/payload");
     const int status = GENERATE(429, 500, 502, 503);
@@ -572,7 +573,7 @@ TEST_CASE("What is passing is tried again, as often as the options say, at the l
     CHECK(bad == 0);
 }
 
-TEST_CASE("Retry-After is in the failure, whoever said it, and is waited for where there is time") {
+TEST_CASE("Retry-After of either server is in the error, and is waited for if there is time") {
     cloud cloud;
     const std::string where = GENERATE("/auth/tokens", "?name");
     const int status = GENERATE(429, 503);
@@ -597,7 +598,7 @@ TEST_CASE("Retry-After is in the failure, whoever said it, and is waited for whe
     CHECK(failed.retry_after == 7s);
 }
 
-TEST_CASE("An error tells the request's id, where the server's text is one, and nothing else of the server's") {
+TEST_CASE("An error contains the request's id if it looks like one, and nothing else from the server") {
     const auto [id, told] = GENERATE(table<std::string, std::string>({
         {"req-" + uuid, ", request req-" + uuid + ": "}, {"req-" + token, "openai: "}, {token, "openai: "}, {"", "openai: "}}));
     for (const int status : {400, 403, 406, 500}) {
@@ -612,7 +613,7 @@ TEST_CASE("An error tells the request's id, where the server's text is one, and 
     }
 }
 
-TEST_CASE("What is not the answer of these servers is told from a secret that is not there") {
+TEST_CASE("An answer from another server is distinguished from a missing secret") {
     const auto leak = '"' + token + password + key + '"';
     fake::answer cut_off{200, R"({"secrets":[],"total":0})"}, half{200, R"({"secrets":[],"total":0})"};
     cut_off.cut_off = 10;
@@ -640,7 +641,7 @@ TEST_CASE("What is not the answer of these servers is told from a secret that is
     }
 }
 
-TEST_CASE("A list that is none is malformed") {
+TEST_CASE("An invalid list is malformed") {
     cloud cloud;
     const std::string body = GENERATE(R"([])", R"({"secrets":{},"total":0})", R"({"secrets":[]})", R"({"total":0})", "{",
                                       "\xff", R"({"secrets":[{"name":"api-keys/openai"}],"total":1})",
@@ -652,7 +653,7 @@ TEST_CASE("A list that is none is malformed") {
     CHECK(failure_with(options_for(cloud)).why == reason::malformed);
 }
 
-TEST_CASE("A login's answer without a token, or with one that is no header, is malformed") {
+TEST_CASE("A login's answer is malformed if its token is missing or is not a valid header") {
     cloud cloud;
     const auto [header, body] = GENERATE(table<std::string, std::string>({
         {"", R"({"token":{"catalog":[]}})"}, {"X-Subject-Token: \r\n", R"({"token":{"catalog":[]}})"},
@@ -663,7 +664,7 @@ TEST_CASE("A login's answer without a token, or with one that is no header, is m
     };
     CHECK(failure_with(options_for(cloud)).why == reason::malformed);
 
-    cloud.instead = [&](const fake::request&) {  // all is there, but not the status
+    cloud.instead = [&](const fake::request&) {  // all is right except for the status
         return fake::answer{200, R"({"token":{"catalog":)" + cloud.catalogue() + "}}", "application/json",
                             "X-Subject-Token: a\r\n"};
     };
@@ -671,7 +672,7 @@ TEST_CASE("A login's answer without a token, or with one that is no header, is m
     CHECK(cloud.server.requests() == 2);
 }
 
-TEST_CASE("Servers that are not there, or do not answer, are given up in time") {
+TEST_CASE("Servers that are unreachable or do not answer are given up in time") {
     const fake::closed_port nobody;
     secrets::barbican_options options = options_for(nobody.address());
     CHECK(failure_with(options).why == reason::unreachable);
@@ -682,7 +683,7 @@ TEST_CASE("Servers that are not there, or do not answer, are given up in time") 
     const failure failed = failure_with(options);
     CHECK(failed.why == reason::unreachable);
     CHECK_THAT(failed.text, ContainsSubstring("barbican: " + nobody.address() + ", api-keys/openai: "));
-    cloud.offered =  // a path is not told
+    cloud.offered =  // the error does not contain the path
         R"([{"type":"key-manager","endpoints":[{"interface":"public","url":")" + nobody.address() + '/' + token + "\"}]}]";
     CHECK(failure_with(options).text == failed.text);
 
@@ -701,7 +702,7 @@ TEST_CASE("Servers that are not there, or do not answer, are given up in time") 
     }
 }
 
-TEST_CASE("Neither token nor password follows a redirect") {
+TEST_CASE("Neither token nor password is sent to the target of a redirect") {
     cloud cloud;
     fake::server other;
     const std::string where = GENERATE("/auth/tokens", "?name", "/payload");
@@ -713,7 +714,7 @@ TEST_CASE("Neither token nor password follows a redirect") {
     CHECK(other.requests() == 0);
 }
 
-TEST_CASE("Nothing goes over the net in the clear, and a certificate has to be one of the options'") {
+TEST_CASE("Nothing is sent over the network without encryption, and only the options' certificates are trusted") {
     CHECK(failure_with(options_for("http://keystone.example:5000")).why == reason::misconfigured);
 
     const fake::certificate certificate, other;
@@ -730,7 +731,7 @@ TEST_CASE("Nothing goes over the net in the clear, and a certificate has to be o
 
 // ---- Options --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("The environment says who logs in where") {
+TEST_CASE("The environment configures the login") {
     cloud cloud;
     std::vector<std::pair<const char*, const char*>> values = {
         {"OS_AUTH_URL", nullptr}, {"OS_USERNAME", "loader"}, {"OS_PASSWORD", password.c_str()}, {"OS_PROJECT_NAME", "demo"},
@@ -772,7 +773,7 @@ TEST_CASE("The environment says who logs in where") {
     CHECK(login.application_credential_secret == password);
 }
 
-TEST_CASE("Options that are no good are refused when the hook is made, with the name of what is missing") {
+TEST_CASE("Invalid options are rejected when the store is created, and the error names what is missing") {
     using change = std::function<void(secrets::barbican_options&)>;
     const auto [about, spoil] = GENERATE(table<std::string, change>({
         {"OS_USERNAME or OS_USER_ID is not set", [](auto& options) { options.keystone.user_name = ""; }},
@@ -810,7 +811,7 @@ TEST_CASE("Two thousand threads that ask for one key log in once, search once an
     cloud cloud;
     secrets::cache cache;
     cloud.instead = [&](const fake::request&) -> std::optional<fake::answer> {
-        helpers::eventually([&] { return cache.waiting() == count - 1; });  // nothing is answered before all the others wait
+        helpers::eventually([&] { return cache.waiting() == count - 1; });  // no answer before all other threads wait
         return std::nullopt;
     };
     helpers::application app;
@@ -823,7 +824,7 @@ TEST_CASE("Two thousand threads that ask for one key log in once, search once an
     CHECK(cloud.payloads() == 1);
 }
 
-TEST_CASE("Threads without a cache log in once, and once more where their token is withdrawn") {
+TEST_CASE("Threads without a cache log in once, and again once after their token is withdrawn") {
     constexpr std::size_t count = 50;
     cloud cloud;
     const secrets::barbican_store store(options_for(cloud));

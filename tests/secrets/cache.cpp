@@ -27,7 +27,7 @@ using namespace std::string_literals;
 
 namespace {
 
-// A function as get_api_key in a registry of its own, with a cache before it and a clock that is set by hand.
+// A function like get_api_key in a registry of its own, with a cache and a manual clock.
 template <class Cache = secrets::cache>
 struct cached {
     using answer = std::function<std::string(std::string_view service)>;
@@ -60,15 +60,16 @@ struct cached {
 
 std::string fail(std::string_view) { throw std::runtime_error("the store is down"); }
 
-// For failures that threads share. It outlives the threads, because ThreadSanitizer does not see how the C++ runtime
-// counts those who refer to an exception, and takes the end of it for a race.
+// For failures that threads share. It outlives the threads, because ThreadSanitizer does not see
+// how the C++ runtime counts references to an exception, and would report its destruction as a
+// race.
 const std::exception_ptr down = std::make_exception_ptr(std::runtime_error("the store is down"));
 
 }  // namespace
 
 // ---- Time -----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("The cache asks for a key once, and again when its time is over") {
+TEST_CASE("The cache asks for a key once, and again after its time to live") {
     cached c([](std::string_view service) { return "key of " + std::string(service); }, {.ttl = 10s});
     CHECK(c.get_key("openai") == "key of openai");
     CHECK(c.get_key("other") == "key of other");
@@ -82,7 +83,7 @@ TEST_CASE("The cache asks for a key once, and again when its time is over") {
     CHECK(c.asked == 3);
 }
 
-TEST_CASE("The cache may keep a key for ever") {
+TEST_CASE("The cache can keep a key forever") {
     cached c([](std::string_view) { return "sk"; },
              {.ttl = secrets::cache_options::duration::max(), .serve_stale = true});
     CHECK(c.get_key("openai") == "sk");
@@ -91,7 +92,7 @@ TEST_CASE("The cache may keep a key for ever") {
     CHECK(c.asked == 1);
 }
 
-TEST_CASE("The cache remembers for a time of its own that there is no key") {
+TEST_CASE("The cache remembers a missing key for a separate time") {
     cached c([](std::string_view) { return ""; }, {.ttl = 100s, .negative_ttl = 2s, .serve_stale = true});
     CHECK(c.get_key("openai").empty());
     c.pass(1999ms);
@@ -115,7 +116,7 @@ TEST_CASE("The cache does not remember failures") {
 
 // ---- With other hooks -----------------------------------------------------------------------------------------------
 
-TEST_CASE("The cache runs before the hooks whose work it spares, and remembers what they supply") {
+TEST_CASE("The cache runs before the hooks that supply keys, and remembers these keys") {
     cached c(fail);
     int asked = 0;
     c.registry.on_start(
@@ -147,7 +148,7 @@ TEST_CASE("The cache says that a key came from it") {
     CHECK(source == "cache");
 }
 
-TEST_CASE("The cache leaves a key alone that a hook before it has supplied") {
+TEST_CASE("The cache does not replace a key that an earlier hook has supplied") {
     cached c([](std::string_view) { return "sk"; });
     c.get_key("openai");
     ext::scoped_hook other = c.get_key.on_start([](auto& call) { call.result = "other"; }, {.before = "cache"});
@@ -157,7 +158,7 @@ TEST_CASE("The cache leaves a key alone that a hook before it has supplied") {
     CHECK(c.asked == 1);
 }
 
-TEST_CASE("The cache remembers a key by what was asked for, also when a later hook asks for something else") {
+TEST_CASE("The cache remembers a key under the requested service, even if a later hook changes the service") {
     cached c([](std::string_view service) { return "key of " + std::string(service); });
     c.get_key.on_start([](auto& call) { std::get<0>(call.args) = "anthropic"s; }, {.after = "cache"});
     CHECK(c.get_key("claude") == "key of anthropic");
@@ -165,7 +166,7 @@ TEST_CASE("The cache remembers a key by what was asked for, also when a later ho
     CHECK(c.asked == 1);
 }
 
-TEST_CASE("Without its plugin the cache is gone") {
+TEST_CASE("Unloading the plugin removes the cache") {
     cached c([](std::string_view) { return "sk"; });
     c.get_key("openai");
     c.plugin.unload();
@@ -175,7 +176,7 @@ TEST_CASE("Without its plugin the cache is gone") {
 
 // ---- Threads --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("Two thousand asks for a key at the same time are one fetch") {
+TEST_CASE("Two thousand concurrent calls for a key fetch it once") {
     std::atomic<bool> all_waited{false};
     cached<>* self = nullptr;
     cached c([&](std::string_view) {
@@ -195,8 +196,8 @@ TEST_CASE("Two thousand asks for a key at the same time are one fetch") {
     CHECK(c.cache.waiting() == 0);
 }
 
-TEST_CASE("All threads that wait for a key get the failure, and the next asks again") {
-    const bool isolate = GENERATE(false, true);  // hooks of the plugin; those of the cache are not
+TEST_CASE("All threads that wait for a key get the failure, and the next call asks again") {
+    const bool isolate = GENERATE(false, true);  // the plugin's hooks; the cache's own hooks are not isolated
     cached<>* self = nullptr;
     cached c(
         [&](std::string_view) -> std::string {
@@ -249,7 +250,7 @@ TEST_CASE("A thread that wants another key does not wait") {
     CHECK(c.asked == 2);
 }
 
-TEST_CASE("Who asks for a key in order to get that key does not wait for itself") {
+TEST_CASE("A call that asks for its own key does not wait for itself") {
     cached<>* self = nullptr;
     cached c([&](std::string_view) { return self->asked == 1 ? "outer, " + self->get_key("openai") : "inner"s; });
     self = &c;
@@ -287,7 +288,7 @@ TEST_CASE("Two threads that each need the key the other is asking for do not wai
 
 // ---- Stale keys -----------------------------------------------------------------------------------------------------
 
-TEST_CASE("A key that has expired is given while the store is down, when told to, and for so long") {
+TEST_CASE("With serve_stale, an expired key is used while the store is down, for a limited time") {
     cached c([](std::string_view) { return "sk-1"; },
              {.ttl = 10s, .serve_stale = true, .stale_for = 60s, .retry_after = 5s});
     std::string source;
@@ -301,7 +302,7 @@ TEST_CASE("A key that has expired is given while the store is down, when told to
     CHECK_THAT(c.reports,
                Equals(std::vector{"openai: its expired key is used, because asking failed: the store is down"s}));
 
-    // The store is left in peace for a while, then asked again.
+    // The store is not asked for a while, and then asked again.
     c.pass(4999ms);
     CHECK(c.get_key("openai") == "sk-1");
     CHECK(source == "cache, stale");
@@ -310,7 +311,7 @@ TEST_CASE("A key that has expired is given while the store is down, when told to
     CHECK(c.get_key("openai") == "sk-1");
     CHECK(c.asked == 3);
 
-    c.pass(54s);  // 69 s after the key was asked for, and the last for which it is given
+    c.pass(54s);  // 69 s after the key was fetched: the last second in which it is used
     CHECK(c.get_key("openai") == "sk-1");
     CHECK(c.asked == 4);
     c.pass(1s);
@@ -318,7 +319,7 @@ TEST_CASE("A key that has expired is given while the store is down, when told to
     CHECK(c.asked == 5);
 }
 
-TEST_CASE("A key may become too old to be given while the store is asked in vain") {
+TEST_CASE("A key can become too old for use while the store is asked in vain") {
     cached c([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .serve_stale = true, .stale_for = 60s});
     c.get_key("openai");
     c.pass(69s);
@@ -329,7 +330,7 @@ TEST_CASE("A key may become too old to be given while the store is asked in vain
     CHECK_THROWS_WITH(c.get_key("openai"), "the store is down");
 }
 
-TEST_CASE("A store that is up again supplies a new key in the place of a stale one") {
+TEST_CASE("When the store is up again, it supplies a new key, which replaces the stale one") {
     cached c([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .serve_stale = true, .retry_after = 5s});
     c.get_key("openai");
     c.function = fail;
@@ -343,7 +344,7 @@ TEST_CASE("A store that is up again supplies a new key in the place of a stale o
     CHECK(c.asked == 3);
 }
 
-TEST_CASE("A key that has expired is not given unless told to, nor where the store says that there is none") {
+TEST_CASE("An expired key is not used without serve_stale, nor if the store says that there is no key") {
     cached strict([](std::string_view) { return "sk-1"; }, {.ttl = 10s});
     strict.get_key("openai");
     strict.function = fail;
@@ -374,7 +375,8 @@ TEST_CASE("All threads that wait for a key get the stale one") {
     CHECK(c.reports.size() == 1);
 }
 
-// A store that takes itself out of the way when it is down: it leaves its note, and the function supplies another key.
+// A store that does not fail the call while it is down: it leaves a note, and the function supplies
+// another key.
 void add_store(cached<>& c, const bool& is_down, int& asked) {
     c.plugin.on_start(c.get_key, [&](auto& call) {
         if (call.result) return;
@@ -384,7 +386,7 @@ void add_store(cached<>& c, const bool& is_down, int& asked) {
     }, {.id = "kv2"});
 }
 
-TEST_CASE("A key from elsewhere, while the store is down, is remembered until the store is to be asked again") {
+TEST_CASE("While the store is down, a key from elsewhere is remembered until the store is asked again") {
     cached c([](std::string_view) { return "sk-from-elsewhere"; }, {.ttl = 60s, .retry_after = 5s});
     bool is_down = true;
     int asked = 0;
@@ -402,7 +404,7 @@ TEST_CASE("A key from elsewhere, while the store is down, is remembered until th
     CHECK(asked == 2);
 }
 
-TEST_CASE("A key that has expired is preferred, when told to, to one from elsewhere while the store is down") {
+TEST_CASE("With serve_stale, an expired key is preferred to a key from elsewhere while the store is down") {
     cached c([](std::string_view) { return "sk-from-elsewhere"; }, {.ttl = 10s, .serve_stale = true, .retry_after = 5s});
     bool is_down = false;
     int asked = 0;
@@ -415,7 +417,7 @@ TEST_CASE("A key that has expired is preferred, when told to, to one from elsewh
     CHECK(asked == 2);
     CHECK_THAT(c.reports,
                Equals(std::vector{"openai: its expired key is used, because asking failed: the store is down"s}));
-    CHECK(c.get_key("mistral") == "sk-from-elsewhere");  // of which there is no key that could have expired
+    CHECK(c.get_key("mistral") == "sk-from-elsewhere");  // it has no expired key
 }
 
 // ---- Forgetting and wiping ------------------------------------------------------------------------------------------
@@ -435,7 +437,7 @@ TEST_CASE("The cache forgets one key, or all of them") {
     CHECK(c.asked == 5);
 }
 
-TEST_CASE("A key that is forgotten while it is asked for reaches those who wait, and not the cache") {
+TEST_CASE("A key that is forgotten while it is fetched reaches the waiting threads, but not the cache") {
     cached<>* self = nullptr;
     cached c([&](std::string_view) {
         eventually([&] { return self->cache.waiting() == 3; });
@@ -449,7 +451,7 @@ TEST_CASE("A key that is forgotten while it is asked for reaches those who wait,
     CHECK(c.get_key("openai") == "new");
 }
 
-TEST_CASE("Who asked before a key was forgotten fails, when asking fails, whatever came into the cache meanwhile") {
+TEST_CASE("A call from before a key was forgotten fails if its fetch fails, even if the cache has a new key") {
     cached<>* self = nullptr;
     cached c([&](std::string_view) -> std::string {
         if (self->asked > 1) return "new";
@@ -467,8 +469,8 @@ TEST_CASE("Who asked before a key was forgotten fails, when asking fails, whatev
 namespace {
 
 std::atomic<int> kept{0};      // blocks of memory that hold keys
-std::atomic<int> wiped{0};     // blocks that were given back, all zeros
-std::atomic<int> readable{0};  // blocks that were given back as they were
+std::atomic<int> wiped{0};     // freed blocks that contained only zeros
+std::atomic<int> readable{0};  // freed blocks that were not wiped
 
 template <class T>
 struct watching_allocator {
@@ -507,7 +509,7 @@ TEST_CASE("The cache wipes the keys that it drops") {
         c.get_key("e");
         CHECK_THAT(counts(), Equals(std::vector{4, 1, 0}));
 
-        c.pass(1s);  // a, c and d have expired, which shows when any key is asked for
+        c.pass(1s);  // a, c and d have expired, and are dropped when any key is requested
         c.get_key("a");
         CHECK_THAT(counts(), Equals(std::vector{2, 4, 0}));
 
@@ -520,7 +522,7 @@ TEST_CASE("The cache wipes the keys that it drops") {
     CHECK(readable == 0);
 }
 
-TEST_CASE("The cache wipes a key that another replaces, when the last who waited for it has it") {
+TEST_CASE("The cache wipes a replaced key after the last waiting thread has received a key") {
     kept = wiped = readable = 0;
     using watched = cached<secrets::basic_cache<watching_allocator<char>>>;
     watched c([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .serve_stale = true});

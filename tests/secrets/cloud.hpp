@@ -1,6 +1,6 @@
 #pragma once
 
-// What do the stand-ins of clouds need beside a server? To read URLs and forms, the time, and the programs of others.
+// Helpers for the stand-ins of clouds: URLs and forms, the time, and the output of other programs.
 
 #include "catch.hpp"
 #include "secrets/helpers.hpp"
@@ -21,7 +21,7 @@
 
 namespace cloud {
 
-// Of a form or a query: "a=1&b=2".
+// The fields of a form or a query such as "a=1&b=2".
 inline std::map<std::string, std::string> fields(std::string_view form) {
     std::map<std::string, std::string> read;
     while (!form.empty()) {
@@ -33,7 +33,7 @@ inline std::map<std::string, std::string> fields(std::string_view form) {
     return read;
 }
 
-// Whom a request is for, without a port: a proxy is asked for a whole URL.
+// The target of a request, without a port. A request to a proxy has the whole URL in its path.
 struct target {
     std::string host, path, query;
 };
@@ -49,13 +49,13 @@ inline target target_of(const fake::request& asked) {
     return {host.substr(0, host.find(':')), rest.substr(0, question), rest.substr(std::min(question + 1, rest.size()))};
 }
 
-// The tokens that a cloud gives. Any thread may use it.
+// The tokens of a cloud. Any thread may use this class.
 class tokens {
 public:
     explicit tokens(std::string begin) : begin_(std::move(begin)) {}
     std::string good() const { return begin_ + '-' + std::to_string(generation_); }
 
-    // No token that was given before is good any more.
+    // Invalidates all tokens that were issued before.
     void expire() { ++generation_; }
 
 private:
@@ -63,7 +63,8 @@ private:
     std::atomic<int> generation_ = 0;
 };
 
-// A token that expires in the middle is replaced, once: `refused` is what the cloud answers to one that is not good.
+// Checks that a token that expires early is replaced once. `refused` is the cloud's answer to an
+// invalid token.
 template <class Store, class Setting>
 void check_renewal(Setting& with, const std::string& key, const fake::answer& refused) {
     const Store store(with.options);
@@ -81,7 +82,7 @@ inline std::int64_t unix_time() {
     return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// What the command prints, on stdout and stderr.
+// Runs the command, and returns its output on stdout and stderr.
 inline std::string output_of(const std::string& command) {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen((command + " 2>&1").c_str(), "r"), pclose);
     if (!pipe) throw std::runtime_error("no pipe");
@@ -91,7 +92,7 @@ inline std::string output_of(const std::string& command) {
     return text;
 }
 
-// FNV-1a, by which the programs of others name a key that they must not print.
+// FNV-1a. Other programs print this hash of a key, because they must not print the key.
 inline std::string digest(std::string_view text) {
     std::uint64_t hash = 14695981039346656037u;
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;

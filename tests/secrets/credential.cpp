@@ -1,4 +1,5 @@
-// A credential that is fetched, kept, renewed before it ends, and fetched once by however many threads ask.
+// A credential is fetched, kept, and renewed before it expires. Threads that need it at the same
+// time fetch it once.
 #include "catch.hpp"
 #include "secrets/credential.hpp"
 #include "secrets/helpers.hpp"
@@ -20,7 +21,7 @@ using secrets::reason;
 
 namespace {
 
-// Tokens that are numbered, with a clock that is set by hand.
+// Numbered tokens, with a manual clock.
 struct numbered {
     std::atomic<int> fetches = 0;
     std::optional<std::chrono::seconds> lifetime = 1000s;
@@ -50,7 +51,7 @@ TEST_CASE("A credential is fetched when it is first needed, and kept") {
     CHECK(c.fetches == 1);
 }
 
-TEST_CASE("A credential is renewed before it ends") {
+TEST_CASE("A credential is renewed before it expires") {
     numbered c;
     c.get();
     c.time.pass(900s);
@@ -59,7 +60,7 @@ TEST_CASE("A credential is renewed before it ends") {
     CHECK(c.get() == 2);
 }
 
-TEST_CASE("A credential of a short life is kept for three quarters of it") {
+TEST_CASE("A short-lived credential is kept for three quarters of its life") {
     numbered c;
     c.lifetime = 20s;
     c.get();
@@ -69,7 +70,7 @@ TEST_CASE("A credential of a short life is kept for three quarters of it") {
     CHECK(c.get() == 2);
 }
 
-TEST_CASE("A credential without an end is kept until the server refuses it") {
+TEST_CASE("A credential that does not expire is kept until the server refuses it") {
     numbered c;
     c.lifetime = std::nullopt;
     const auto first = c.token.get();
@@ -78,11 +79,11 @@ TEST_CASE("A credential without an end is kept until the server refuses it") {
     c.token.drop(first);
     const auto second = c.token.get();
     CHECK(*second == 2);
-    c.token.drop(first);  // by another thread that had it
+    c.token.drop(first);  // as another thread with the old credential would do
     CHECK(c.get() == 2);
 }
 
-TEST_CASE("The life of a credential counts from before it was asked for") {
+TEST_CASE("The life of a credential begins with the request for it") {
     numbered c;
     c.first = [&] { c.time.pass(300s); };
     c.get();
@@ -90,7 +91,7 @@ TEST_CASE("The life of a credential counts from before it was asked for") {
     CHECK(c.get() == 2);
 }
 
-TEST_CASE("A credential that is still good is used where it cannot be renewed, and that is not tried all the time") {
+TEST_CASE("A valid credential is used if it cannot be renewed, and renewal is tried again after a pause") {
     numbered c;
     c.get();
     c.first = [] { fail(); };
@@ -101,7 +102,7 @@ TEST_CASE("A credential that is still good is used where it cannot be renewed, a
     c.time.pass(5s);
     CHECK(c.get() == 1);
     CHECK(c.fetches == 3);
-    c.time.pass(95s);  // its end
+    c.time.pass(95s);  // it expires
     CHECK(failure_of([&] { c.get(); }).why == reason::rate_limited);
 }
 
@@ -125,7 +126,7 @@ TEST_CASE("A failure with a Retry-After is remembered until then") {
     CHECK(c.get() == 2);
 }
 
-TEST_CASE("A call that the server refuses is made once more, with another credential") {
+TEST_CASE("A call that the server refuses is repeated once, with another credential") {
     numbered c;
     c.get();
     std::vector<int> tried;
@@ -140,7 +141,7 @@ TEST_CASE("A call that the server refuses is made once more, with another creden
     CHECK(c.fetches == 2);
 }
 
-TEST_CASE("A call that is refused twice fails, and one with a fresh credential at once") {
+TEST_CASE("A call that is refused twice fails, and a call with a fresh credential fails at the first refusal") {
     numbered c;
     int tried = 0;
     const auto call = [&](int) -> int {
@@ -148,7 +149,7 @@ TEST_CASE("A call that is refused twice fails, and one with a fresh credential a
         throw secrets::store_error("store", reason::expired_token, "expired");
     };
     CHECK(failure_of([&] { c.token.use(call); }).why == reason::expired_token);
-    CHECK(tried == 1);  // it was fetched for this
+    CHECK(tried == 1);  // the credential was fetched for this call
     c.get();
     tried = 0;
     CHECK(failure_of([&] { c.token.use(call); }).why == reason::expired_token);
@@ -156,7 +157,7 @@ TEST_CASE("A call that is refused twice fails, and one with a fresh credential a
     CHECK(c.fetches == 3);
 }
 
-TEST_CASE("A call that fails otherwise is not made again") {
+TEST_CASE("A call that fails for another reason is not repeated") {
     numbered c;
     c.get();
     int tried = 0;
@@ -170,7 +171,7 @@ TEST_CASE("A call that fails otherwise is not made again") {
     CHECK(c.get() == 1);
 }
 
-TEST_CASE("A credential that is needed to fetch itself fails, and does not wait for ever") {
+TEST_CASE("A credential that is needed for its own fetch fails, and does not wait forever") {
     numbered c;
     c.first = [&] { c.get(); };
     CHECK_THROWS_AS(c.get(), std::logic_error);
@@ -178,7 +179,7 @@ TEST_CASE("A credential that is needed to fetch itself fails, and does not wait 
 
 // ---- Threads --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("Two thousand that need a credential fetch it once") {
+TEST_CASE("Two thousand threads that need a credential fetch it once") {
     constexpr std::size_t count = 2000;
     numbered c;
     bool all_waited = false;
@@ -190,7 +191,7 @@ TEST_CASE("Two thousand that need a credential fetch it once") {
     CHECK(c.token.waiting() == 0);
 }
 
-TEST_CASE("Those who wait for a credential share its failure") {
+TEST_CASE("Threads that wait for a credential share its failure") {
     static const auto failure = std::make_exception_ptr(secrets::store_error("login", reason::timed_out, "Timeout"));
     numbered c;
     c.first = [&] {
@@ -202,7 +203,7 @@ TEST_CASE("Those who wait for a credential share its failure") {
     CHECK(c.fetches == 1);
 }
 
-TEST_CASE("While a credential is renewed the others go on with the old one") {
+TEST_CASE("While a thread renews a credential, other threads use the old one") {
     numbered c;
     c.get();
     c.time.pass(900s);
@@ -221,7 +222,7 @@ TEST_CASE("While a credential is renewed the others go on with the old one") {
     CHECK(c.get() == 2);
 }
 
-TEST_CASE("Threads that are refused at once fetch another credential once") {
+TEST_CASE("Threads that are refused at the same time fetch another credential once") {
     numbered c;
     c.get();
     std::latch all_refused(16);
@@ -238,7 +239,7 @@ TEST_CASE("Threads that are refused at once fetch another credential once") {
 
 // ---- Time -----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("Times are read as UTC, with or without a fraction and a Z, and other texts are none") {
+TEST_CASE("Times are read as UTC, with or without a fraction and a Z, and other texts are rejected") {
     using namespace std::chrono;
     const auto expected = sys_days(2025y / January / 31) + 9h + 5min + 29s;
     for (const char* const text :
@@ -250,7 +251,7 @@ TEST_CASE("Times are read as UTC, with or without a fraction and a Z, and other 
         CHECK_FALSE(secrets::utc_time(text));
 }
 
-TEST_CASE("A time that has passed leaves no life") {
+TEST_CASE("A time in the past leaves no life") {
     const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     CHECK(secrets::until(now - 1h) == 0s);
     CHECK(secrets::until(secrets::utc_time("9999-12-31T23:59:59Z").value()) > std::chrono::years(1000));

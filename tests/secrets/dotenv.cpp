@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-#if !defined(_WIN32)  // where there are no FIFOs
+#if !defined(_WIN32)  // Windows has no FIFOs
 #include <sys/stat.h>
 #endif
 
@@ -45,7 +45,7 @@ std::string value_of_a(std::string_view text, const secrets::dotenv_lookup& look
     return std::string(file.find("A").value_or("none"));
 }
 
-// All of it in one line: "A=1, B=2".
+// All variables in one line: "A=1, B=2".
 std::string variables(std::string_view text) {
     std::string all;
     for (const auto& variable : parse(text).variables)
@@ -64,7 +64,7 @@ std::string problems(const secrets::dotenv_file& file) {
 
 // ---- Lines and names ------------------------------------------------------------------------------------------------
 
-TEST_CASE("A .env file holds variables in its order, each in a line") {
+TEST_CASE("A .env file has one variable per line, and their order is kept") {
     CHECK(variables("B=2\nA=1\nC=3") == "B=2, A=1, C=3");
     CHECK(variables("").empty());
     CHECK(value_of_a("A=") == "");
@@ -72,7 +72,7 @@ TEST_CASE("A .env file holds variables in its order, each in a line") {
     CHECK(value_of_a("A=a=b=c==") == "a=b=c==");
 }
 
-TEST_CASE("Empty lines and comments in a .env file hold nothing") {
+TEST_CASE("Empty lines and comments in a .env file are ignored") {
     CHECK(variables("\n\n# A=1\n \t \n   # more\nB=2\n#") == "B=2");
     CHECK(parse("\n# A=1 \"\n \t \n").problems.empty());
 }
@@ -98,17 +98,17 @@ TEST_CASE("The name of a .env variable may be in single quotes") {
     CHECK(file.problems.size() == 7);
 }
 
-TEST_CASE("Of two values for a .env variable the later counts, in the place of the first") {
+TEST_CASE("Of two values for a .env variable the later is used, in the place of the first") {
     CHECK(variables("A=1\nB=${A}\nA=2\nC=${A}") == "A=2, B=1, C=2");
 }
 
-TEST_CASE("A .env file may begin with a byte order mark, and its lines end as on any system") {
+TEST_CASE("A .env file may begin with a byte order mark, and its lines may end as on any system") {
     CHECK(variables("\xEF\xBB\xBF" "A=1\r\nB=2\rC=3\n\r\nD=4\r\n") == "A=1, B=2, C=3, D=4");
     CHECK(problems(parse("A=1\r\nx\rx\n\nx")) ==
           "2: expected '=' behind the name, 3: expected '=' behind the name, 5: expected '=' behind the name");
 }
 
-TEST_CASE("What .env files hold is what the table of cases says") {
+TEST_CASE("The .env parser agrees with the table of cases") {
     const auto decoded = [](std::string_view text) {
         std::string all;
         for (std::size_t i = 0; i < text.size(); ++i) {
@@ -140,7 +140,7 @@ TEST_CASE("What .env files hold is what the table of cases says") {
 
 // ---- Values ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("An unquoted .env value ends before a comment that has a blank in front") {
+TEST_CASE("An unquoted .env value ends before a comment that follows a blank") {
     CHECK(value_of_a("A=1 # one") == "1");
     CHECK(value_of_a("A=1\t# one") == "1");
     CHECK(value_of_a("A=some text # and # more") == "some text");
@@ -150,12 +150,12 @@ TEST_CASE("An unquoted .env value ends before a comment that has a blank in fron
     CHECK(value_of_a("A=it's 5\" # x") == "it's 5\"");
 }
 
-TEST_CASE("An unquoted .env value has no escapes but that of the dollar") {
+TEST_CASE("In an unquoted .env value only a dollar can be escaped") {
     CHECK(value_of_a(R"(A=a\nb\\c\"\t)") == R"(a\nb\\c\"\t)");
     CHECK(value_of_a(R"(A=\$1 \${B}\)") == R"($1 ${B}\)");
 }
 
-TEST_CASE("A .env value in single quotes has no escapes but those of quote and backslash") {
+TEST_CASE("In a .env value in single quotes only a quote and a backslash can be escaped") {
     CHECK(value_of_a(R"(A=' a\n"\$1 ${B} # '# comment)") == R"( a\n"\$1 ${B} # )");
     CHECK(value_of_a("A=''") == "");
     CHECK(value_of_a(R"(A='it\'s \\ it')") == R"(it's \ it)");
@@ -166,16 +166,16 @@ TEST_CASE("A .env value in quotes may end with a backslash") {
         CHECK(value_of_a("A=" + q + "C:\\dir\\" + q) == "C:\\dir\\");
         CHECK(value_of_a("A=" + q + "C:\\dir\\\\" + q) == "C:\\dir\\");
         CHECK(variables("A=" + q + "a\\" + q + " # it's \"so\"\nB=" + q + "b\\" + q + "\nC=3") == "A=a\\, B=b\\, C=3");
-        CHECK(value_of_a("A=" + q + "a\\" + q + " # b\\" + q) == "a" + q + " # b\\");  // the last of the line
-        CHECK(value_of_a("A=" + q + "a\\" + q + "\nb" + q) == "a" + q + "\nb");  // it escapes the quote: another closes
+        CHECK(value_of_a("A=" + q + "a\\" + q + " # b\\" + q) == "a" + q + " # b\\");  // the line's last quote closes
+        CHECK(value_of_a("A=" + q + "a\\" + q + "\nb" + q) == "a" + q + "\nb");  // escaped, since another quote closes
         const auto file = parse("A=" + q + "a\\" + q + "\nx\\" + q + "\nB=" + q + "b" + q);
-        CHECK(file.find("A") == "a\\");  // not what is in the next line as well
+        CHECK(file.find("A") == "a\\");  // and not the next line as well
         CHECK(problems(file) == "2: expected '=' behind the name");
         CHECK(problems(parse("A=" + q + "a\\" + q + "b")) == "1: the quote is not closed");
     }
 }
 
-TEST_CASE("White space around a .env value is not part of it, whichever Unicode has") {
+TEST_CASE("White space around a .env value is not part of it, and neither is Unicode's white space") {
     for (const std::string blank : {" ", "\t", "\v", "\f", "\u00A0", "\u1680", "\u2000", "\u200A", "\u2028", "\u2029", "\u202F",
                                     "\u205F", "\u3000"}) {
         const std::string value = "sk" + blank + "7";
@@ -184,12 +184,12 @@ TEST_CASE("White space around a .env value is not part of it, whichever Unicode 
         CHECK(value_of_a("A='sk '" + blank) == "sk ");
         CHECK(value_of_a("A=\"sk \"" + blank + "#") == "sk ");
     }
-    // Their bytes in other characters, and what only looks like white space.
+    // Bytes of white space in other characters, and characters that only look like white space.
     for (const std::string value : {"\u00E0", "\u20A0", "\u200B", "\u2030", "\xA0", "\xC2", "\xE2\x80"})
         CHECK(value_of_a("A=" + value) == value);
 }
 
-TEST_CASE("A .env value in double quotes has escapes") {
+TEST_CASE("A .env value in double quotes can have escapes") {
     CHECK(value_of_a(R"(A="a\nb\rc\td\"e\\f\$g")") == "a\nb\rc\td\"e\\f$g");
     CHECK(value_of_a(R"(A="\\n\\" # a comment)") == "\\n\\");
     CHECK(value_of_a(R"(A="\a\b\f\v\'")") == "\a\b\f\v'");
@@ -207,7 +207,7 @@ TEST_CASE("A quoted .env value may span lines, and line numbers count them") {
 
 // ---- Expansion ------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A .env value takes in variables from above, then from the environment, then nothing") {
+TEST_CASE("A variable in a .env value comes from the lines above, or else the environment, or else is empty") {
     const auto outside = [](std::string_view name) -> std::optional<std::string> {
         if (name == "HOST") return "outside";
         if (name == "B") return "not this one";
@@ -221,7 +221,7 @@ TEST_CASE("A .env value takes in variables from above, then from the environment
     CHECK(value_of_a("A=1\nA=${A}2", outside) == "12");
 }
 
-TEST_CASE("A .env value may name a text in place of a variable that has none") {
+TEST_CASE("A .env value may have a default for a variable that is not set or is empty") {
     CHECK(value_of_a("B=1\nA=${B:-2}") == "1");
     CHECK(value_of_a("B=\nA=${B:-2}") == "2");
     CHECK(value_of_a("A=\"<${B:-a b # c}>\" # d") == "<a b # c>");
@@ -231,17 +231,17 @@ TEST_CASE("A .env value may name a text in place of a variable that has none") {
     CHECK(value_of_a("A=\"${B:-\\\"\\n}\"") == "\"\n");
 }
 
-TEST_CASE("What a .env value takes in is not looked through again") {
+TEST_CASE("The value of a variable in a .env value is not expanded again") {
     CHECK(value_of_a("C=3\nB='${C}\\n'\nA=\"${B}\"") == "${C}\\n");
 }
 
-TEST_CASE("A dollar that is not of a .env variable stays, as do braces") {
+TEST_CASE("Dollars and braces in a .env value that do not belong to a variable stay") {
     const std::string value = "$B$1$$ ${ ${} ${\u00E4} ${B C} ${B-C ${B:+x} } {}";
     CHECK(value_of_a("A=" + value) == value);
     CHECK(value_of_a("A=\"${\"") == "${");
 }
 
-TEST_CASE("A .env file whose values double from line to line is stopped") {
+TEST_CASE("A .env file whose values double from line to line is limited in size") {
     std::string text = "A0=0123456789\n";
     for (int i = 1; i <= 60; ++i) {
         const std::string last = "${A" + std::to_string(i - 1) + "}";
@@ -257,7 +257,7 @@ TEST_CASE("A .env file whose values double from line to line is stopped") {
     CHECK(size <= secrets::dotenv_expansion_limit + text.size());
 }
 
-TEST_CASE("A .env file in which many values are too long costs no more than one of them") {
+TEST_CASE("Many values of a .env file that are too long cost no more than one of them") {
     const std::string half(secrets::dotenv_expansion_limit / 2, 'x');
     std::string text;
     for (int i = 0; i < 20000; ++i) text += "A=${B}${B}${B}\n";
@@ -284,7 +284,7 @@ TEST_CASE("A malformed line of a .env file is reported with its number, and the 
           "3: expected the name of a variable");
 }
 
-TEST_CASE("A quote that is not closed costs one variable of a .env file") {
+TEST_CASE("An unclosed quote in a .env file costs only one variable") {
     for (const char quote : {'"', '\''}) {
         const std::string q(1, quote);
         const auto alone = parse("A=" + q + "1\nB=2\nC=3");
@@ -301,7 +301,7 @@ TEST_CASE("A quote that is not closed costs one variable of a .env file") {
     CHECK(problems(parse("A='\\")) == "1: the quote is not closed");
 }
 
-TEST_CASE("A .env file of nothing but open quotes and braces is read in time") {
+TEST_CASE("A .env file of only open quotes and braces is parsed fast") {
     std::string quotes, ends, braces = "A=", mixed;
     for (int i = 0; i < 100000; ++i) {
         quotes += i % 2 ? "A=\"\\\"x\n" : "A='\\'x\n";
@@ -320,7 +320,8 @@ TEST_CASE("A .env file of nothing but open quotes and braces is read in time") {
 
 namespace {
 
-// A function as get_api_key in a registry of its own, with the hook on a file in a directory of its own.
+// A function like get_api_key in a registry of its own. Its hook reads a file in a directory of its
+// own.
 struct with_file {
     ext::registry registry;
     ext::extensible<std::string(std::string_view)> get_key{registry, "models.get_api_key",
@@ -338,7 +339,8 @@ struct with_file {
     }
     ~with_file() { std::filesystem::remove_all(directory); }
 
-    // Each time a second later than the last, whatever the file system's clock can tell apart.
+    // Each write sets a time that is a second later, so that the file system's resolution does not
+    // matter.
     void write(std::string_view text) {
         std::ofstream(path, std::ios::binary) << text;
         std::filesystem::last_write_time(path, time += std::chrono::seconds(1));
@@ -370,7 +372,7 @@ TEST_CASE("The .env hook supplies the key of the service's variable, and says wh
     CHECK(f.reports.empty());
 }
 
-TEST_CASE("The .env hook takes the first of the service's variables that has a key, and all its keys") {
+TEST_CASE("The .env hook uses the first of the service's variables that has a key, with all its keys") {
     with_file f;
     f.write("OPENAI_API_TOKEN=sk-3\nOPENAI_API_KEY=sk-2\nAPI_KEY_OPENAI=' , '\nAPI_KEY_AI=sk-4,sk-5\nAI_API_KEY=sk-6");
     CHECK(f.get_key("openai") == "sk-2");
@@ -381,7 +383,7 @@ TEST_CASE("The .env hook takes the first of the service's variables that has a k
     CHECK(f.get_key("openai") == "sk-3");
 }
 
-TEST_CASE("The .env hook leaves a key alone that another hook has supplied") {
+TEST_CASE("The .env hook does not replace a key that another hook has supplied") {
     with_file f;
     f.write("OPENAI_API_KEY=sk-1");
     f.get_key.on_start([](auto& call) { call.result = "from a hook"; }, {.before = "dotenv"});
@@ -390,7 +392,7 @@ TEST_CASE("The .env hook leaves a key alone that another hook has supplied") {
 
 TEST_CASE("The .env hook reads the file again when its time or its size changes") {
     with_file f;
-    CHECK(f.get_key("openai") == "from the function");  // there is none yet
+    CHECK(f.get_key("openai") == "from the function");  // there is no file yet
     f.write("OPENAI_API_KEY=sk-1");
     CHECK(f.get_key("openai") == "sk-1");
     f.write("OPENAI_API_KEY=sk-2");
@@ -419,7 +421,7 @@ TEST_CASE("The .env hook reports malformed lines without their text, once for ea
     CHECK(f.reports.size() == 3);
 }
 
-TEST_CASE("Who is told of a malformed line of a .env file may ask for a key") {
+TEST_CASE("The .env hook's report function may ask for a key") {
     with_file f;
     f.write("OPENAI_API_KEY=sk-1\n?");
     std::string key;
@@ -430,14 +432,14 @@ TEST_CASE("Who is told of a malformed line of a .env file may ask for a key") {
     CHECK(key == "sk-1");
 }
 
-TEST_CASE("What is read of a .env file is wiped before its memory is given back") {
+TEST_CASE("The contents of a .env file are wiped before their memory is freed") {
     auto f = std::make_unique<with_file>();
     const auto freed_by = [](const auto& function) {
         heap::search_freed("sk-wiped");
         function();
         return heap::search_freed("");
     };
-    // Asked for a service that it has no key for: what it supplies is the caller's.
+    // Asks for a service that has no key in the file, because the caller owns a key that is found.
     const auto read = [&] { f->get_key("other"); };
     f->write("A_API_KEY=sk-wiped-1\nB='sk-wiped-2 \nin two lines'\nC=\"<${A_API_KEY}${B}>\"\nB=sk-wiped-3\n"
              "D=sk-wiped-4'\nE='sk-wiped");
@@ -449,8 +451,8 @@ TEST_CASE("What is read of a .env file is wiped before its memory is given back"
     CHECK(freed_by([] { std::ostringstream() << "not by itself: sk-wiped"; }) > 0);
 }
 
-#if !defined(_WIN32)  // where there are no FIFOs
-TEST_CASE("A FIFO in the place of the .env file is read once") {
+#if !defined(_WIN32)  // Windows has no FIFOs
+TEST_CASE("A FIFO in place of the .env file is read once") {
     with_file f;
     REQUIRE(mkfifo(f.path.c_str(), 0600) == 0);
     std::thread writer([&] { std::ofstream(f.path) << "OPENAI_API_KEY=sk-1\nOTHER_API_KEY=sk-2\n?"; });
@@ -467,7 +469,7 @@ TEST_CASE("A FIFO in the place of the .env file is read once") {
 }
 #endif
 
-TEST_CASE("A directory in the place of the .env file is no file") {
+TEST_CASE("A directory in place of the .env file is ignored") {
     with_file f;
     std::filesystem::create_directory(f.path);
     CHECK(f.get_key("openai") == "from the function");
@@ -507,9 +509,9 @@ bool fits_unquoted(std::string_view value) {
     return true;
 }
 
-// One of the ways in which a .env file may hold this value.
+// Writes the value in one of the ways that a .env file allows.
 std::string render(const std::string& value, generator& random) {
-    // Without blanks in front, behind which a # would begin a comment.
+    // Without leading blanks: a # after a blank would begin a comment.
     if (fits_unquoted(value) && random.one_in(2))
         return value + (random.one_in(3) ? " # it's \"one\"" : random.blanks());
 
@@ -550,9 +552,9 @@ generated make_file(generator& random) {
     return file;
 }
 
-// What holds for any text.
+// Checks properties that hold for any text.
 void check_properties(std::string_view text) {
-    // In memory of exactly its size, so that a sanitizer sees who reads on.
+    // In memory of exactly its size, so that a sanitizer detects reads past the end.
     const std::unique_ptr<char[]> exact(new char[text.size()]);
     std::copy(text.begin(), text.end(), exact.get());
     const auto file = secrets::parse_dotenv({exact.get(), text.size()}, [](std::string_view name) {
@@ -580,7 +582,7 @@ void check_properties(std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("A .env file gives back the variables that were written to it, in whatever way") {
+TEST_CASE("Variables that are written to a .env file in any style are read back") {
     generator random(1);
     for (int i = 0; i < 20000; ++i) {
         const generated written = make_file(random);
@@ -629,8 +631,8 @@ TEST_CASE("env-file: The program prints what the README shows") {
     CHECK(shown.printed({}) == shown.output());
 }
 
-// As a connection that a server closes might: nobody has the pipe open for reading.
-TEST_CASE("The program is not ended by a pipe that is closed") {
+// The pipe has no reader, like a connection that the server has closed.
+TEST_CASE("A closed pipe does not terminate the program") {
     CHECK(readme::output_of("mkfifo pipe; exec 3<>pipe 4>pipe 3<&-; ./get_key --help >&4; echo $?") == "0\n");
 }
 #endif

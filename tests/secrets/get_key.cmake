@@ -1,4 +1,4 @@
-# Claims about examples/secrets/get_key.cpp, where there is no engine to ask:
+# Claims about examples/secrets/get_key.cpp without an engine to ask:
 #
 #     cmake -DPROGRAM=<built example> -DWORK=<scratch directory> -P tests/secrets/get_key.cmake
 
@@ -12,7 +12,7 @@ endforeach()
 include("${CMAKE_CURRENT_LIST_DIR}/../examples/claims.cmake")
 get_filename_component(PROGRAM "${PROGRAM}" ABSOLUTE)  # it is run in other directories
 
-# Only this folder is emptied: WORK may hold what is not ours.
+# Only this folder is emptied: WORK may contain other files.
 set(files "${WORK}/get_key_files")
 file(REMOVE_RECURSE "${files}")
 file(MAKE_DIRECTORY "${files}/none")
@@ -20,7 +20,7 @@ file(WRITE "${files}/dotenv/.env" "OPENAI_API_KEY=sk-from-dotenv\n")
 file(WRITE "${files}/other.env" "OPENAI_API_KEY=sk-from-other\n")
 file(WRITE "${files}/several.env" "API_KEY_OPENAI='sk-three,sk-four'\n")
 
-# Variables of the machine must not decide a claim.
+# Variables that are set on this machine must not affect the claims.
 set(clean)
 foreach(name ADDR TOKEN NAMESPACE CACERT CAPATH)
     list(APPEND clean --unset=BAO_${name} --unset=VAULT_${name})
@@ -29,8 +29,8 @@ foreach(service OPENAI NOBODY)
     list(APPEND clean --unset=API_KEY_${service} --unset=${service}_API_KEY --unset=${service}_API_TOKEN)
 endforeach()
 
-# ask([ENV <variable=value>...] [ARGS <argument>...] [IN <directory>]): as run(), in an environment that has nothing else
-# to do with keys, and in a directory without a .env file.
+# ask([ENV <variable=value>...] [ARGS <argument>...] [IN <directory>]): like run(), in an
+# environment without other variables for keys, and by default in a directory without a .env file.
 macro(ask)
     cmake_parse_arguments(ask "" "IN" "ENV;ARGS" ${ARGN})
     if(NOT DEFINED ask_IN)
@@ -45,14 +45,14 @@ set(parts_of_key "jq-|7351|xvzk|9482")
 # ---- Where the key comes from ----------------------------------------------------------------------------------------
 
 ask(ENV OPENAI_API_KEY=${key} ARGS --reveal openai)
-claim("without an engine and a .env file the key is the environment's" out STREQUAL "openai: ${key}\n")
-claim("a key that is found costs no word on stderr" err STREQUAL nothing)
-claim("a key that is found is a success" status EQUAL 0)
+claim("without an engine and a .env file the key comes from the environment" out STREQUAL "openai: ${key}\n")
+claim("if a key is found, nothing is written to stderr" err STREQUAL nothing)
+claim("if a key is found, the exit status is 0" status EQUAL 0)
 
 ask(ENV OPENAI_API_KEY=${key} ARGS --reveal openai IN "${files}/dotenv")
 claim("a .env file is preferred to the environment" out STREQUAL "openai: sk-from-dotenv\n")
 ask(ENV OPENAI_API_KEY=${key} ARGS --reveal --env-file "${files}/other.env" openai IN "${files}/dotenv")
-claim("--env-file names another" out STREQUAL "openai: sk-from-other\n")
+claim("--env-file names another file" out STREQUAL "openai: sk-from-other\n")
 
 ask(ENV OPENAI_API_TOKEN=${key} ARGS --reveal openai)
 claim("the key may be in any of the service's variables" out STREQUAL "openai: ${key}\n")
@@ -60,76 +60,76 @@ ask(ENV "OPENAI_API_KEY=sk-one, sk-two" ARGS --reveal openai openai openai)
 claim("several keys of the environment are used in turn, although they are cached"
     out STREQUAL "openai: sk-one\nopenai: sk-two\nopenai: sk-one\n")
 ask(ARGS --reveal --env-file "${files}/several.env" openai openai openai)
-claim("so are several keys of a .env file" out STREQUAL "openai: sk-three\nopenai: sk-four\nopenai: sk-three\n")
+claim("several keys of a .env file take turns" out STREQUAL "openai: sk-three\nopenai: sk-four\nopenai: sk-three\n")
 
 ask(ENV OPENAI_API_KEY=${key} ARGS nobody openai)
-claim("a service without a key is told of on stderr" err STREQUAL "get_key: nobody: no key found\n")
+claim("a service without a key is reported on stderr" err STREQUAL "get_key: nobody: no key found\n")
 claim("a service without a key is a failure" status EQUAL 1)
-claim("the services behind one without a key have their turn" out STREQUAL "openai: jq-***\n")
+claim("the services after a service without a key are still printed" out STREQUAL "openai: jq-***\n")
 
 ask(ENV OPENAI_API_KEY=${key} ARGS openai)
-claim("a key is masked but for three characters" out STREQUAL "openai: jq-***\n")
+claim("a key is masked except for three characters" out STREQUAL "openai: jq-***\n")
 ask(ENV OPENAI_API_KEY=sk-demo ARGS openai)
-claim("of a short key nothing is shown" out STREQUAL "openai: ***\n")
+claim("a short key is masked completely" out STREQUAL "openai: ***\n")
 
-# ---- What --explain tells --------------------------------------------------------------------------------------------
+# ---- The output of --explain -----------------------------------------------------------------------------------------
 
 ask(ENV OPENAI_API_KEY=${key} ARGS --explain openai openai nobody nobody)
-claim("--explain has the hooks in place, in their order"
+claim("--explain lists the hooks in their order"
     out MATCHES "^FUNCTION .*\nmodels[.]get_api_key +start +cache .*\n +start +dotenv .*\n +start +environment .*\n +end +cache .*\n +end +in-turn ")
-claim("without the address of an engine there is no hook that asks it" NOT out MATCHES "start +kv2 ")
-claim("--explain tells which variable of the environment had the key"
+claim("without the address of an engine no hook asks it" NOT out MATCHES "start +kv2 ")
+claim("--explain says which variable of the environment had the key"
     out MATCHES "\nopenai: not from cache, not from dotenv, from environment [(]OPENAI_API_KEY[)]\n")
-claim("--explain tells that the cache has it the second time" out MATCHES "_API_KEY[)]\nopenai: from cache [(]cache[)]\n")
-claim("--explain tells that nobody had it" out MATCHES "\nnobody: not from cache, not from dotenv, not from environment, from nowhere\n")
-claim("the cache also knows who has no key" out MATCHES "\nnobody: from nowhere, says cache [(]cache[)]\n$")
-claim("--explain has no part of the key" NOT "${out}${err}" MATCHES "${parts_of_key}")
+claim("--explain says that the cache has a known key" out MATCHES "_API_KEY[)]\nopenai: from cache [(]cache[)]\n")
+claim("--explain says that no source had the key" out MATCHES "\nnobody: not from cache, not from dotenv, not from environment, from nowhere\n")
+claim("the cache also remembers a missing key" out MATCHES "\nnobody: from nowhere, says cache [(]cache[)]\n$")
+claim("--explain prints no part of the key" NOT "${out}${err}" MATCHES "${parts_of_key}")
 
 ask(ENV OPENAI_API_KEY=${key} ARGS --explain openai IN "${files}/dotenv")
-claim("--explain tells that the .env file had the key" out MATCHES "\nopenai: not from cache, from dotenv [(].env[)]\n")
+claim("--explain says that the .env file had the key" out MATCHES "\nopenai: not from cache, from dotenv [(].env[)]\n")
 ask(ENV OPENAI_API_KEY=${key} ARGS --explain --ttl 0 openai openai)
 claim("--ttl 0 keeps no key" out MATCHES "\nopenai: not from cache, [^\n]*\nopenai: not from cache, ")
 ask(ARGS --explain "nobody\nopenai: from kv2")
-claim("a line break in a service's name forges no line" out MATCHES "\nnobody[?]openai: from kv2: not from cache")
+claim("a service's name cannot forge a line" out MATCHES "\nnobody[?]openai: from kv2: not from cache")
 
 # ---- Which sources, and in which order ------------------------------------------------------------------------------
 
 ask(ENV OPENAI_API_KEY=${key} ARGS --from env-file --explain openai)
-claim("--from asks what it names" out MATCHES "\nopenai: not from cache, [^\n]*from dotenv")
+claim("--from asks the sources that it names" out MATCHES "\nopenai: not from cache, [^\n]*from dotenv")
 set(two VAULT_ADDR=http://127.0.0.1:1 AZURE_KEYVAULT_URL=http://127.0.0.1:1 AZURE_TENANT_ID=t AZURE_CLIENT_ID=c AZURE_CLIENT_SECRET=hvs.7351-token)
 ask(ENV ${two} OPENAI_API_KEY=${key} ARGS --from azure,vault --explain openai)
-claim("--from tells the order, and what is not named is not asked"
+claim("--from sets the order, and sources that it does not name are not asked"
     out MATCHES "\nopenai: not from cache, not from azure [(]unreachable[)], not from kv2 [(]unreachable[)], from environment ")
-claim("of a credential nothing is told" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
+claim("no part of a credential is printed" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
 ask(ARGS --from barbican openai)
 claim("a source that is not configured cannot be asked" status EQUAL 2)
-claim("and that is said" err MATCHES "--from: nothing in the environment says where barbican is")
+claim("the error says that barbican is not configured" err MATCHES "--from: nothing in the environment says where barbican is")
 ask(ARGS --from nowhere openai)
-claim("a source that there is not is a usage error" status EQUAL 2)
-claim("which names it" err MATCHES "--from: there is no 'nowhere'")
+claim("an unknown source is a usage error" status EQUAL 2)
+claim("the error names the unknown source" err MATCHES "--from: there is no 'nowhere'")
 
-# ---- An engine that is not there -------------------------------------------------------------------------------------
+# ---- An engine that is unreachable -----------------------------------------------------------------------------------
 
-# Port 1 of the loopback is nobody's.
+# No server listens on port 1 of the loopback interface.
 set(engine VAULT_ADDR=http://127.0.0.1:1 VAULT_TOKEN=hvs.7351-token)
 ask(ENV ${engine} OPENAI_API_KEY=${key} ARGS --explain openai)
 claim("with an address the engine is asked, after the cache and before the .env file"
     out MATCHES " cache .* kv2 .* dotenv .*\nopenai: not from cache, not from kv2 [(]unreachable[)], not from dotenv, from environment ")
-claim("an engine that cannot be asked is reported"
+claim("an unreachable engine is reported"
     err MATCHES "'kv2' of secrets threw: kv2: http://127.0.0.1:1, secret/api-keys/openai: ")
-claim("an engine that cannot be asked costs no key" status EQUAL 0)
-claim("the report has neither the token nor the key" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
+claim("an unreachable engine does not prevent the use of another key" status EQUAL 0)
+claim("the report contains neither the token nor the key" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
 
 ask(ENV ${engine} OPENAI_API_KEY=${key} ARGS --explain --fail openai)
-claim("with --fail there is no key when the engine cannot be asked" out MATCHES "\nopenai: not from cache, failed\n$")
-claim("with --fail that is a failure" status EQUAL 1)
-claim("with --fail stderr tells why" err MATCHES "^get_key: openai: kv2: http://127.0.0.1:1, secret/api-keys/openai: [^\n]*\n$")
-claim("the failure's text has neither the token nor the key" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
+claim("with --fail there is no key if the engine is unreachable" out MATCHES "\nopenai: not from cache, failed\n$")
+claim("with --fail an unreachable engine is a failure" status EQUAL 1)
+claim("with --fail stderr says why" err MATCHES "^get_key: openai: kv2: http://127.0.0.1:1, secret/api-keys/openai: [^\n]*\n$")
+claim("the text of the failure contains neither the token nor the key" NOT "${out}${err}" MATCHES "${parts_of_key}|hvs")
 
 # ---- The command line ------------------------------------------------------------------------------------------------
 
 ask(ARGS openai --help)
-claim("--help explains, and does nothing else" out MATCHES "^usage: .*--explain.*--env-file.*--ttl.*--fail.*--reveal.*Exit status[^\n]+\n$")
+claim("--help prints only the usage" out MATCHES "^usage: .*--explain.*--env-file.*--ttl.*--fail.*--reveal.*Exit status[^\n]+\n$")
 claim("--help is a success" status EQUAL 0)
 file(GLOB headers "${CMAKE_CURRENT_LIST_DIR}/../../examples/secrets/*.hpp")
 foreach(header IN LISTS headers)
@@ -162,6 +162,6 @@ usage_error("--ttl needs a number of seconds, not '5s'" --ttl 5s openai)
 usage_error("--ttl needs a number of seconds, not '-1'" --ttl -1 openai)
 
 ask(ENV BAO_ADDR=bao.example:8200 ARGS openai)
-claim("an address that is none is told of before any service"
+claim("an invalid address is reported before any service"
     err STREQUAL "get_key: kv2: the address is not a URL that begins with http:// or https:// (try --help)\n")
-claim("an address that is none is an error" status EQUAL 2)
+claim("an invalid address is an error" status EQUAL 2)

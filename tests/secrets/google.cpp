@@ -1,4 +1,5 @@
-// Keys from Google's Secret Manager, asked over HTTP on loopback, from a stand-in that Google's own client reads from as well.
+// Keys from Google's Secret Manager, over HTTP on loopback. The servers are a stand-in, and
+// Google's own client reads from it as well.
 #include "catch.hpp"
 #include "secrets/cache.hpp"
 #include "secrets/cloud.hpp"
@@ -45,14 +46,14 @@ std::string base64(std::string_view bytes) {
     return text;
 }
 
-// A key of a service account that openssl made, and its certificate, by which others check its signatures.
+// A key of a service account, made by openssl, and the certificate for checking its signatures.
 class account_key {
 public:
     static const account_key& only() {
         static const account_key one;
         return one;
     }
-    // Warns where it is not: a test then ends without having tested that.
+    // If false, warns that the test ends without having tested anything.
     bool is_usable() const {
         if (!is_made_) WARN("there is no program openssl, so nothing was tested");
         return is_made_;
@@ -76,10 +77,11 @@ private:
     bool is_made_ = false;
 };
 
-// Secret Manager, the token endpoint and the metadata server, as their documentation describes them. Any thread may call it.
+// Secret Manager, the token endpoint and the metadata server, as their documentation describes
+// them. Any thread may call it.
 class google {
 public:
-    std::map<std::string, std::string> secrets{{"openai", key}};  // these are not changed while it is called
+    std::map<std::string, std::string> secrets{{"openai", key}};  // not changed while requests are answered
     fake::replacement<const fake::request&> instead{};
     std::string flavor = "Metadata-Flavor: Google\r\n";
     cloud::tokens tokens{token_begin};
@@ -114,7 +116,7 @@ private:
                 "application/json", flavor};
     }
 
-    // The signature is checked by Google's own client, in a test of its own.
+    // In another test, Google's own client checks the signature.
     fake::answer answer_login(const fake::request& asked) {
         auto form = fields(asked.body);
         const bool is_grant = form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -171,7 +173,7 @@ struct setting {
     helpers::failure failure(std::string_view service = "openai") const {
         return failure_of([&] { read(service); });
     }
-    // Secret Manager, or whoever has this in the path, answers so.
+    // Requests with `part` in their path, by default those to Secret Manager, get this answer.
     void answer(fake::answer with, std::string part = ":access") {
         cloud.instead = [with = std::move(with), part = std::move(part)](const fake::request& asked) {
             return asked.path.find(part) != std::string::npos ? std::optional(with) : std::nullopt;
@@ -197,7 +199,7 @@ struct setting {
 
 // ---- Encodings ------------------------------------------------------------------------------------------------------
 
-TEST_CASE("CRC-32C is as the examples of RFC 3720 say") {
+TEST_CASE("CRC-32C agrees with the examples of RFC 3720") {
     std::string up, down, zeros(32, '\0'), ones(32, '\xff');
     for (char c = 0; c < 32; ++c) {
         up += c;
@@ -214,7 +216,7 @@ TEST_CASE("CRC-32C is as the examples of RFC 3720 say") {
     CHECK(secrets::crc32c("123456789") == 0xe3069283u);
 }
 
-TEST_CASE("Base64 is as the examples of RFC 4648 say, and what is none is refused") {
+TEST_CASE("Base64 agrees with the examples of RFC 4648, and invalid texts are rejected") {
     for (const auto& [bytes, text] : std::map<std::string, std::string>{
              {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
              {"foobar", "Zm9vYmFy"}, {"\xfb\xff\xfe", "+//+"}}) {
@@ -228,7 +230,7 @@ TEST_CASE("Base64 is as the examples of RFC 4648 say, and what is none is refuse
 
 // ---- Accounts -------------------------------------------------------------------------------------------------------
 
-TEST_CASE("google: A machine asks its metadata server for token and project, and gets the key") {
+TEST_CASE("google: A machine asks its metadata server for the token and the project, and gets the key") {
     setting with;
     CHECK(with.read() == key);
     CHECK(with.server.requests() == 3);
@@ -242,7 +244,7 @@ TEST_CASE("google: A machine asks its metadata server for token and project, and
     CHECK_THAT(with.server.last().path, ContainsSubstring("/projects/an%2Fother/"));
 }
 
-TEST_CASE("google: What is not Google's metadata server is not believed, and where there is nobody that is known for a while") {
+TEST_CASE("google: A metadata server that is not Google's is not trusted, and a missing one is remembered for a while") {
     setting with;
     with.cloud.flavor = "";
     CHECK(with.failure().why == reason::no_credential);
@@ -263,7 +265,7 @@ TEST_CASE("google: A machine without an account says so") {
     CHECK_THAT(failed.text, ContainsSubstring("no service account"));
 }
 
-TEST_CASE("google: Credentials of another kind are refused by their name, and a file that is no key without a word of it") {
+TEST_CASE("google: The error for unsupported credentials names their kind, and no error contains the file's content") {
     const auto [text, why, about] = GENERATE(table<std::string, reason, std::string>({
         {R"({"type":"authorized_user","refresh_token":")" + key + "\"}", reason::misconfigured, "kind authorized_user"},
         {R"({"type":"external_account"})", reason::misconfigured, "kind external_account"},
@@ -288,7 +290,7 @@ TEST_CASE("google: Credentials of another kind are refused by their name, and a 
 }
 
 #ifdef SECRETS_WITH_LIBCRYPTO
-TEST_CASE("google: A key file that is named goes before the metadata server") {
+TEST_CASE("google: A configured key file is preferred to the metadata server") {
     if (!account_key::only().is_usable()) return;
     setting with;
     with.use_account();
@@ -297,7 +299,7 @@ TEST_CASE("google: A key file that is named goes before the metadata server") {
     CHECK(with.server.received().at(0).path == "/token");
 }
 
-TEST_CASE("google: A login that fails has its reason, without the assertion or the key") {
+TEST_CASE("google: A failed login has its reason, and the error contains neither the assertion nor the key") {
     if (!account_key::only().is_usable()) return;
     const std::string skew = "Invalid JWT: Token must be a short-lived token. Check your iat and exp values in the JWT claim.";
     const auto [answer, why] = GENERATE_COPY(table<fake::answer, reason>({
@@ -338,7 +340,7 @@ TEST_CASE("google: A metadata server, a token endpoint or a Secret Manager that 
 
 // ---- Secrets --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("google: A name that no secret can have is not asked for, and one that is missing falls through silently") {
+TEST_CASE("google: A name that no secret can have is not requested, and a missing secret falls through silently") {
     setting with;
     with.options.prefix = "api-keys_";
     const secrets::google_store store(with.options);
@@ -365,7 +367,7 @@ TEST_CASE("google: A key with line breaks, zeros and other bytes arrives as it w
     CHECK(with.read() == with.cloud.secrets["openai"]);
 }
 
-TEST_CASE("google: Each way to fail has its reason, and no text has anything that Google sent") {
+TEST_CASE("google: Each failure has its reason, and no error text contains anything that Google sent") {
     fake::answer exhausted = google::error(429, "RESOURCE_EXHAUSTED"), cut_off = google::payload(key, secrets::crc32c(key));
     exhausted.more_headers = "Retry-After: 7\r\n";
     cut_off.cut_off = 10;
@@ -403,7 +405,7 @@ TEST_CASE("google: Each way to fail has its reason, and no text has anything tha
     CHECK(with.failure().why == reason::unreachable);
 }
 
-TEST_CASE("google: A failure goes where the options say") {
+TEST_CASE("google: A failure is thrown if the options say so") {
     setting with;
     with.answer(google::error(400, "FAILED_PRECONDITION"));
     with.options.on_failure = secrets::on_failure::fail;
@@ -415,12 +417,12 @@ TEST_CASE("google: A failure goes where the options say") {
 
 // ---- Time and threads -----------------------------------------------------------------------------------------------
 
-TEST_CASE("google: A token that has expired in the middle is renewed, once") {
+TEST_CASE("google: A token that expires early is renewed once") {
     setting with;
     cloud::check_renewal<secrets::google_store>(with, key, google::error(401, "UNAUTHENTICATED"));
 }
 
-TEST_CASE("google: However many threads ask at once, Secret Manager and the metadata server are asked once") {
+TEST_CASE("google: If many threads ask at once, Secret Manager and the metadata server are asked once") {
     constexpr std::size_t count = 500;
     setting with;
     secrets::cache cache;
@@ -464,7 +466,7 @@ TEST_CASE("google: The options come from the variables of Google's own clients")
     CHECK(secrets::google_from_environment().value().metadata == "http://127.0.0.1:80");
 }
 
-TEST_CASE("google: No token goes to an address without TLS") {
+TEST_CASE("google: No token is sent to an address without TLS") {
     setting with;
     with.options.address = "http://secretmanager.example";
     CHECK(with.failure().why == reason::misconfigured);
@@ -488,13 +490,13 @@ TEST_CASE("google: The program prints what the README shows") {
 // ---- Google's own client --------------------------------------------------------------------------------------------
 
 #if defined(GOOGLE_PYTHON) && defined(SECRETS_WITH_LIBCRYPTO)
-TEST_CASE("google: Google's own client takes our signature, and logs in and reads from the same stand-in") {
+TEST_CASE("google: Google's own client accepts our signature, and reads from the same stand-in") {
     if (!account_key::only().is_usable()) return;
     setting with;
     with.use_account();
     CHECK(with.read() == key);
     const variable assertion("TEST_ASSERTION", with.cloud.last_assertion().c_str()),
-        root("GCE_METADATA_ROOT", with.server.address().substr(7).c_str());  // as its version of 2018 names the variable
+        root("GCE_METADATA_ROOT", with.server.address().substr(7).c_str());  // the client of 2018 reads this variable
     const std::string output = helpers::searched(cloud::output_of(
         GOOGLE_PYTHON " -B '" SCRIPTS "/google_clients.py' " + with.server.address() + ' ' + with.options.key_file + ' ' +
         account_key::only().certificate()));

@@ -1,4 +1,5 @@
-# Google's own client checks the signature that the stand-in was sent, and then logs in and reads there itself.
+# Google's own client checks the signature that the stand-in received. Then the client itself logs
+# in and reads there.
 import base64
 import json
 import os

@@ -1,6 +1,7 @@
 #pragma once
 
-// What do the tests of all stores need? An application, its environment, threads, and a search of every text for secrets.
+// Helpers for the tests of all stores: an application, its environment, threads, and a search of
+// every text for secrets.
 
 #include "latch.hpp"
 #include "secrets/store.hpp"
@@ -30,8 +31,9 @@ namespace helpers {
 
 // ---- The search -----------------------------------------------------------------------------------------------------
 
-// The tokens and keys of all tests. A text that has one in it ends the program, on whichever thread: no test may go on as if
-// nothing were. What is written to std::cerr and std::clog is searched by itself.
+// The tokens and keys of all tests. If a text contains one of them, the program is aborted, on any
+// thread: no test can ignore that. Text that is written to std::cerr and std::clog is searched
+// automatically.
 class leaks {
 public:
     static leaks& search() {
@@ -39,7 +41,7 @@ public:
         return one;
     }
 
-    // Makes a text one of those that are searched for.
+    // Adds a text to the secrets.
     std::string secret(std::string text) {
         const std::lock_guard lock(mutex_);
         secrets_.push_back(text);
@@ -53,15 +55,15 @@ public:
         return false;
     }
 
-    // The text, searched.
+    // Returns the text. Aborts the program if the text contains a secret.
     const std::string& in(const std::string& text) const {
         if (!is_in(text)) return text;
-        std::fputs("A text that is logged, thrown or printed has a secret of the tests in it.\n", stderr);
+        std::fputs("A text that is logged, thrown or printed contains a secret of the tests.\n", stderr);
         std::abort();
     }
 
 private:
-    // Hands on what it gets, line by line.
+    // Forwards its output, and searches each line.
     class searched : public std::streambuf {
     public:
         searched(std::ostream& stream, const leaks& search) : stream_(stream), behind_(stream.rdbuf(this)), search_(search) {}
@@ -98,7 +100,7 @@ inline const std::string& searched(const std::string& text) { return leaks::sear
 
 // ---- Failures -------------------------------------------------------------------------------------------------------
 
-// The store_error that the function throws; nothing when it throws none.
+// The store_error that the function throws, or nothing.
 struct failure {
     std::optional<secrets::reason> why{};
     std::string text{};
@@ -117,7 +119,8 @@ failure failure_of(Function function) {
 
 // ---- An application -------------------------------------------------------------------------------------------------
 
-// It has a key in its environment; and what its registry's error handler was told.
+// An application with a key in its environment. It collects the reports to its registry's error
+// handler.
 struct application {
     ext::registry registry;
     std::atomic<int> runs = 0;
@@ -143,7 +146,7 @@ struct application {
     }
 };
 
-// A variable of the environment, as it was before at the end.
+// Sets or unsets a variable of the environment, and restores it at the end.
 class variable {
 public:
     variable(std::string name, const char* value) : name_(std::move(name)) {
@@ -161,7 +164,7 @@ private:
 
 // ---- Threads --------------------------------------------------------------------------------------------------------
 
-// Waits without a limit of its own but one for a test that fails. False then.
+// Waits until the condition is true. Returns false after a long time, when the test has failed.
 template <class Condition>
 bool eventually(Condition condition) {
     for (const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20); !condition();
@@ -170,7 +173,8 @@ bool eventually(Condition condition) {
     return true;
 }
 
-// What each of so many threads got, which begin at the same time. Failures as their text.
+// Calls `ask` on this many threads, which begin at the same time. Returns their results, or the
+// texts of their exceptions.
 inline std::vector<std::string> in_threads(std::size_t count, const std::function<std::string()>& ask) {
     std::vector<std::string> outcomes(count);
     std::vector<std::thread> threads;
@@ -188,7 +192,7 @@ inline std::vector<std::string> in_threads(std::size_t count, const std::functio
     return outcomes;
 }
 
-// A clock that is set by hand; to sleep is to set it.
+// A manual clock. Sleeping advances it.
 class hand_clock {
 public:
     ext::hooks::clock clock() {

@@ -1,4 +1,4 @@
-// Stores asked over HTTP and HTTPS on loopback.
+// Requests to stores over HTTP and HTTPS on loopback.
 #include "catch.hpp"
 #include "secrets/helpers.hpp"
 #include "secrets/http.hpp"
@@ -26,7 +26,8 @@ namespace {
 const std::string token = helpers::secret("token-of-the-http-test-1");
 const std::string key = helpers::secret("key-of-the-http-test-2");
 
-// Tries with a clock that is set by hand, within 10 seconds of it, without chance: each pause is the longest one.
+// A request with three tries, a manual clock and a time-out of 10 seconds. The pauses are not
+// random: each is the longest possible one.
 struct asking {
     helpers::hand_clock time;
     secrets::http_options options{
@@ -45,7 +46,7 @@ struct asking {
 
 fake::answer status(int number, std::string headers = "") { return {number, key, "text/plain", std::move(headers)}; }
 
-// The first answers in turn, and then the last one for ever.
+// Gives the answers in turn, and then repeats the last one.
 fake::server::function in_turn(std::vector<fake::answer> answers) {
     return [answers = std::move(answers), next = std::make_shared<std::atomic<std::size_t>>(0)](const fake::request&) {
         return answers[std::min(next->fetch_add(1), answers.size() - 1)];
@@ -54,9 +55,9 @@ fake::server::function in_turn(std::vector<fake::answer> answers) {
 
 }  // namespace
 
-// ---- What is sent, and comes back -----------------------------------------------------------------------------------
+// ---- Requests and answers -------------------------------------------------------------------------------------------
 
-TEST_CASE("A request is sent as it is said, and the answer has status, headers and body") {
+TEST_CASE("A request is sent as given, and the answer has status, headers and body") {
     fake::server server;
     server.always({201, key, "text/plain", "x-Subject-Token:   abc \r\nX-Empty:\r\nX-Twice: 1\r\nX-Twice: 2\r\n"});
     asking ask(server.address() + "/a?b=c");
@@ -78,7 +79,7 @@ TEST_CASE("A request is sent as it is said, and the answer has status, headers a
     CHECK(asked.body == "grant_type=client_credentials&secret=a%20b%26c%3Dd%2F%C3%BC");
     CHECK(asked.header("authorization") == "Bearer " + token);
     CHECK(asked.header("x-amz-target") == "secretsmanager.GetSecretValue");
-    CHECK_FALSE(asked.header("x-empty"));  // without a value it would be signed
+    CHECK_FALSE(asked.header("x-empty"));  // not sent: an empty header would be signed
 }
 
 TEST_CASE("PUT without a body, and a body with a null, arrive") {
@@ -94,7 +95,7 @@ TEST_CASE("PUT without a body, and a body with a null, arrive") {
     CHECK(server.last().body == std::string_view("a\0b", 3));
 }
 
-TEST_CASE("A header that would be two lines is refused, without a word of its value") {
+TEST_CASE("A header that would be two lines is rejected, and the error does not contain its value") {
     secrets::http_headers headers;
     try {
         headers.add("X-Token", token, "\r\nX-Other: 1");
@@ -106,7 +107,7 @@ TEST_CASE("A header that would be two lines is refused, without a word of its va
     CHECK(headers.lines.empty());
 }
 
-TEST_CASE("An answer that is longer than a store's is not read to its end") {
+TEST_CASE("An answer that is too long is not read to its end") {
     fake::server server;
     server.always({200, std::string(1001, 'x')});
     asking ask(server.address());
@@ -120,7 +121,7 @@ TEST_CASE("An answer that is longer than a store's is not read to its end") {
     CHECK_THAT(ask.failure().text, ContainsSubstring("too large"));
 }
 
-TEST_CASE("Names of proxies in the environment are heeded only where that is asked for") {
+TEST_CASE("Proxies from the environment are used only if the options say so") {
     fake::server proxy, server;
     proxy.always({200, "proxy"});
     server.always({200, "server"});
@@ -136,7 +137,7 @@ TEST_CASE("Names of proxies in the environment are heeded only where that is ask
     CHECK(ask.send().body == "proxy");
 }
 
-TEST_CASE("A Unix socket is connected to in place of a host") {
+TEST_CASE("A connection can use a Unix socket in place of a host") {
     const fake::temporary_directory directory;
     const std::string file = (directory.path() / "socket").string();
     fake::server server(fake::server_options{.unix_socket = file});
@@ -149,7 +150,7 @@ TEST_CASE("A Unix socket is connected to in place of a host") {
     CHECK(ask.failure().why == reason::unreachable);
 }
 
-TEST_CASE("A signed request has the signature of AWS, over its body and headers, and not the secret key") {
+TEST_CASE("A signed request has AWS's signature of its body and headers, and does not contain the secret key") {
     const std::string secret = helpers::secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
     fake::server server;
     server.always(status(200));
@@ -173,9 +174,9 @@ TEST_CASE("A signed request has the signature of AWS, over its body and headers,
     CHECK(authorization.find(secret) == std::string::npos);
 }
 
-// ---- Who is trusted -------------------------------------------------------------------------------------------------
+// ---- Trust ----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("Without encryption nothing leaves the machine, unless the options say so") {
+TEST_CASE("Without encryption nothing is sent to another machine, unless the options allow it") {
     asking ask("http://store.example:1/");
     ask.options.proxy = "http://127.0.0.1:1";  // so that no name is looked up
     CHECK_THAT(ask.failure().text, ContainsSubstring("not encrypted"));
@@ -187,7 +188,7 @@ TEST_CASE("Without encryption nothing leaves the machine, unless the options say
     }
 }
 
-TEST_CASE("A server is trusted for its own certificate and its own name alone") {
+TEST_CASE("A server is trusted only for its own certificate and its own name") {
     const fake::certificate own, of_another_host("DNS:another.example");
     if (!own.is_usable()) return;
     fake::server server(fake::server_options{.tls = &own}), other(fake::server_options{.tls = &of_another_host});
@@ -213,7 +214,7 @@ TEST_CASE("A server is trusted for its own certificate and its own name alone") 
     CHECK(other.requests() == 1);
 }
 
-TEST_CASE("A server may want the client's certificate") {
+TEST_CASE("A server may require the client's certificate") {
     const fake::certificate own, client("DNS:client");
     if (!own.is_usable()) return;
     fake::server server(fake::server_options{.tls = &own, .wanted_client = &client});
@@ -231,7 +232,7 @@ TEST_CASE("A server may want the client's certificate") {
 
 // ---- Redirects ------------------------------------------------------------------------------------------------------
 
-TEST_CASE("One redirect is followed where the options say so, to another host only where they say that, too") {
+TEST_CASE("One redirect is followed if the options allow it, and to another host only if they allow that too") {
     const int number = GENERATE(301, 302, 307, 308);
     fake::server other, server;
     other.always(status(200));
@@ -256,7 +257,7 @@ TEST_CASE("One redirect is followed where the options say so, to another host on
     CHECK(other.last().header("authorization") == "Bearer " + token);
 }
 
-TEST_CASE("A redirect never leads from https to http, and a POST stays one or is not followed") {
+TEST_CASE("No redirect from https to http is followed, and a redirected POST stays a POST or is not followed") {
     fake::server plain;
     plain.always(status(200));
     SECTION("from https to http") {
@@ -283,9 +284,9 @@ TEST_CASE("A redirect never leads from https to http, and a POST stays one or is
     }
 }
 
-// ---- Trying again ---------------------------------------------------------------------------------------------------
+// ---- Retry ----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A read that fails for a while is tried again, after pauses that grow") {
+TEST_CASE("A read that fails is retried, with pauses that grow") {
     const int number = GENERATE(408, 429, 500, 502, 503, 504);
     fake::server server;
     server.always(in_turn({status(number), status(number), status(200)}));
@@ -294,7 +295,7 @@ TEST_CASE("A read that fails for a while is tried again, after pauses that grow"
     CHECK(ask.time.pauses() == std::vector<std::chrono::milliseconds>{100ms, 200ms});
 }
 
-TEST_CASE("After so many tries the last answer is the answer") {
+TEST_CASE("After the last try, its answer is returned") {
     fake::server server;
     server.always(status(503, "Retry-After: 1\r\n"));
     asking ask(server.address());
@@ -308,7 +309,7 @@ TEST_CASE("After so many tries the last answer is the answer") {
     CHECK(helpers::searched(error.what()) == "mine: here: status 503");
 }
 
-TEST_CASE("What is not passing, and what is no read, is not tried again") {
+TEST_CASE("Permanent failures are not retried, and neither are requests that are not reads") {
     fake::server server;
     server.always(status(GENERATE(200, 204, 301, 400, 401, 403, 404, 501)));
     asking(server.address()).send();
@@ -324,7 +325,7 @@ TEST_CASE("What is not passing, and what is no read, is not tried again") {
     CHECK(server.requests() == 5);
 }
 
-TEST_CASE("A store has its own way to say that a failure is passing") {
+TEST_CASE("A store can say which of its failures are temporary") {
     fake::server server;
     server.always(in_turn({{400, R"({"__type":"ThrottlingException"})"}, status(503)}));
     asking ask(server.address());
@@ -335,7 +336,7 @@ TEST_CASE("A store has its own way to say that a failure is passing") {
     CHECK(server.requests() == 2);
 }
 
-TEST_CASE("Retry-After is waited for where it fits in the time-out, and else there is no other try") {
+TEST_CASE("Retry-After is waited for if it fits in the time-out, and otherwise there is no retry") {
     fake::server server;
     server.always(in_turn({status(429, "Retry-After: 9\r\n"), status(200)}));
     asking ask(server.address());
@@ -351,7 +352,7 @@ TEST_CASE("Retry-After is waited for where it fits in the time-out, and else the
     CHECK(late.time.pauses().empty());
 }
 
-TEST_CASE("A Retry-After that is none is no wait") {
+TEST_CASE("An invalid Retry-After is ignored") {
     fake::server server;
     server.always(in_turn({status(429, GENERATE("Retry-After: -5\r\n", "Retry-After: soon\r\n", "Retry-After:\r\n",
                                                 "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n")),
@@ -361,7 +362,7 @@ TEST_CASE("A Retry-After that is none is no wait") {
     CHECK(ask.time.pauses() == std::vector<std::chrono::milliseconds>{100ms});
 }
 
-TEST_CASE("Chance makes the pauses unequal, and none is longer than it may be") {
+TEST_CASE("The pauses are random, and none is longer than its limit") {
     fake::server server;
     server.always(status(503));
     asking ask(server.address());
@@ -377,7 +378,7 @@ TEST_CASE("Chance makes the pauses unequal, and none is longer than it may be") 
 
 // ---- Faults ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A server that nobody reaches is unreachable, after all tries") {
+TEST_CASE("A server that does not listen is unreachable, after all tries") {
     const fake::closed_port nobody;
     const asking ask(nobody.address());
     const auto failed = ask.failure();
@@ -386,7 +387,7 @@ TEST_CASE("A server that nobody reaches is unreachable, after all tries") {
     CHECK(ask.time.pauses().size() == 2);
 }
 
-TEST_CASE("Faulty answers, plain and encrypted, have their reasons, and no text has what was sent or came back") {
+TEST_CASE("Faulty answers, plain and encrypted, have their reasons, and no error contains what was sent or received") {
     const bool encrypted = GENERATE(false, true);
     const fake::certificate own;
     if (encrypted && !own.is_usable()) return;
@@ -411,7 +412,7 @@ TEST_CASE("Faulty answers, plain and encrypted, have their reasons, and no text 
     CHECK(ask.failure().why == reason::timed_out);
 }
 
-TEST_CASE("A try does not outlast the time-out of all") {
+TEST_CASE("No retry begins after the time-out") {
     fake::server server;
     server.always(status(503));
     asking ask(server.address());
@@ -420,7 +421,7 @@ TEST_CASE("A try does not outlast the time-out of all") {
     CHECK(server.requests() == 2);  // the second pause would be 18 s
 }
 
-TEST_CASE("Options that are no good are refused") {
+TEST_CASE("Invalid options are rejected") {
     const auto refused = [](auto spoil) {
         secrets::http_options options;
         spoil(options);
@@ -436,14 +437,14 @@ TEST_CASE("Options that are no good are refused") {
 
 // ---- Text -----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A text in a URL is only text") {
+TEST_CASE("A text in a URL is percent-encoded") {
     CHECK(secrets::percent_encoded("aZ9-._~") == "aZ9-._~");
     CHECK(secrets::percent_encoded("a b/c?d#e%f\xff") == "a%20b%2Fc%3Fd%23e%25f%FF");
     CHECK(secrets::percent_encoded("a/b c", "/") == "a/b%20c");
     CHECK(secrets::percent_encoded(secrets::percent_encoded("a+b")) == "a%252Bb");
 }
 
-TEST_CASE("The parts of an address, and whether it is this machine's") {
+TEST_CASE("An address has parts, and addresses of this machine are recognized") {
     const auto parts = secrets::parts_of_url("HTTPS://Store.Example/a").value();
     CHECK(parts.scheme == "https");
     CHECK(parts.host == "store.example");

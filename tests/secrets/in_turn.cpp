@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-#if !defined(_WIN32)  // where the environment is set otherwise
+#if !defined(_WIN32)  // Windows has no setenv()
 
 using Catch::Matchers::Equals;
 using secrets::keys_in;
@@ -28,7 +28,7 @@ using texts = std::vector<std::string>;
 
 namespace {
 
-// A variable of the environment, for a while.
+// Sets a variable of the environment, and unsets it at the end.
 class variable {
 public:
     variable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
@@ -47,7 +47,7 @@ texts ask_times(int times, const Ask& ask) {
     return keys;
 }
 
-// A function as get_api_key, and a store whose list is asked for, in a registry of their own.
+// A function like get_api_key, and a store with lists of keys, in a registry of their own.
 struct with_store {
     ext::registry registry;
     ext::extensible<std::string(std::string_view)> get_key{
@@ -78,7 +78,7 @@ TEST_CASE("The variables of a service have capital letters, digits and underscor
     CHECK(variable_names("")[1] == "_API_KEY");
 }
 
-TEST_CASE("Keys have commas and white space between them") {
+TEST_CASE("Keys are separated by commas, and white space around them is ignored") {
     using views = std::vector<std::string_view>;
     CHECK(keys_in("a") == views{"a"});
     CHECK(keys_in(" a, b,,\tc d\r\n,") == views{"a", "b", "c d"});
@@ -86,7 +86,7 @@ TEST_CASE("Keys have commas and white space between them") {
     CHECK(keys_in(" , ,\n").empty());
 }
 
-TEST_CASE("The keys of a list have their turns, for each service and each list") {
+TEST_CASE("The keys of a list are used in turn, separately for each service and each list") {
     CHECK_THAT(ask_times(4, [] { return next_key("turns", "a,b,c"); }), Equals(texts{"a", "b", "c", "a"}));
     CHECK(next_key("turns", "d,e") == "d");
     CHECK(next_key("other turns", "a,b,c") == "a");
@@ -95,7 +95,7 @@ TEST_CASE("The keys of a list have their turns, for each service and each list")
     CHECK(next_key("turns", ",").empty());
 }
 
-TEST_CASE("Turns are taken for however many lists, and by any thread") {
+TEST_CASE("Keys are used in turn for any number of lists, and on any thread") {
     for (int i = 0; i < 5000; ++i) {
         const std::string list = "a,b," + std::to_string(i);
         REQUIRE(next_key("many", list) == "a");
@@ -111,7 +111,7 @@ TEST_CASE("Turns are taken for however many lists, and by any thread") {
     CHECK(of_b == 2000);
 }
 
-TEST_CASE("The function reads the first of the service's variables that has a key, and its keys in turn") {
+TEST_CASE("The function reads the first of the service's variables that has a key, and uses its keys in turn") {
     const auto ask = [] { return get_api_key("turn-test"); };
     CHECK(ask().empty());
     const variable token("TURN_TEST_API_TOKEN", "sk-3");
@@ -138,7 +138,7 @@ TEST_CASE("Several keys from a store are used in turn, and one key is left as it
     CHECK(s.get_key("nobody-has-it").empty());
 }
 
-TEST_CASE("Keys are used in turn although they are cached, whichever is registered first") {
+TEST_CASE("Cached keys are used in turn, in either order of registration") {
     const variable outside("IN_TURN_CACHED_API_KEY", "sk-3,sk-4");
     for (const bool cache_first : {true, false}) {
         with_store s;
@@ -151,14 +151,15 @@ TEST_CASE("Keys are used in turn although they are cached, whichever is register
         CHECK_THAT(ask_times(3, [&] { return s.get_key(service); }), Equals(texts{"sk-1", "sk-2", "sk-1"}));
         CHECK(s.asked == 1);
 
-        // Those of the environment, too. The list was seen before, and its turns go on.
+        // The same for keys from the environment. In the second round this list is known, and its
+        // turns continue.
         const texts keys = ask_times(2, [&] { return s.get_key("in-turn-cached"); });
         CHECK_THAT(keys, Equals(texts{"sk-3", "sk-4"}));
         CHECK(s.asked == 2);
     }
 }
 
-TEST_CASE("Who listens to a call is told which variable of the environment had the key, and a store goes before it") {
+TEST_CASE("A note names the environment variable that had the key, and a store is preferred to the environment") {
     const variable outside("API_KEY_IN_TURN_SOURCE", "sk-1");
     with_store s;
     secrets::use_keys_in_turn(s.plugin);
@@ -172,7 +173,7 @@ TEST_CASE("Who listens to a call is told which variable of the environment had t
     CHECK(s.get_key("in-turn-source") == "sk-3");
 }
 
-TEST_CASE("A call that fails has no keys to choose from") {
+TEST_CASE("No key is chosen in a call that fails") {
     with_store s;
     secrets::use_keys_in_turn(s.plugin);
     const ext::scoped_hook failing = s.get_key.on_start([](auto&) { throw 7; }, {.before = "kv2"});

@@ -1,4 +1,4 @@
-// Keys from a KV version 2 engine, asked over HTTP on loopback.
+// Keys from a KV version 2 engine, over HTTP on loopback.
 #include "catch.hpp"
 #include "secrets/cache.hpp"
 #include "secrets/dotenv.hpp"
@@ -43,7 +43,7 @@ secrets::kv2_options options_for(const std::string& address) {
     secrets::kv2_options options;
     options.address = address;
     options.login.token = token;
-    options.http.timeout = 60s;  // no test waits for it
+    options.http.timeout = 60s;  // no test waits that long
     options.http.tries = 1;
     return options;
 }
@@ -61,7 +61,8 @@ failure failure_with(secrets::kv2_options options) {
     return failure_of([&] { secrets::kv2_store hook(std::move(options)); });
 }
 
-// How an engine, or what stands in its place, can fail. Each answer repeats token and key, as far as it has a body.
+// A way in which an engine, or a server in its place, can fail. Each answer with a body repeats
+// token and key.
 struct fault {
     std::string name;
     fake::answer answer;
@@ -77,23 +78,23 @@ std::vector<fault> faults() {
     fake::answer redirect{307, leak};
     redirect.more_headers = "Location: http://127.0.0.1:1/" + token + "\r\n";
     return {
-        {"a token that is not good for the path", fake::errors(403, R"("permission denied",)" + leak),
+        {"a token that is not valid for the path", fake::errors(403, R"("permission denied",)" + leak),
          reason::permission_denied},
-        {"a proxy that wants to be logged in to", {401, leak}, reason::permission_denied},
+        {"a proxy that requires a login", {401, leak}, reason::permission_denied},
         {"an engine that is sealed", fake::errors(503, R"("Vault is sealed",)" + leak), reason::sealed},
         {"an engine that is down for maintenance", fake::errors(503, leak), reason::server_error},
-        {"a 503 that is no JSON", {503, "sealed? " + leak}, reason::server_error},
+        {"a 503 that is not JSON", {503, "sealed? " + leak}, reason::server_error},
         {"too many requests", fake::errors(429, leak), reason::rate_limited},
         {"an internal error", fake::errors(500, leak), reason::server_error},
         {"a bad gateway", {502, leak}, reason::server_error},
         {"a request that is rejected", fake::errors(400, leak), reason::rejected},
         {"a redirect", redirect, reason::redirected},
         {"nothing mounted", fake::errors(404, R"("no handler for route",)" + leak), reason::no_engine},
-        {"a 404 of something else", html, reason::malformed},
+        {"a 404 from another server", html, reason::malformed},
         {"a 404 without a body", {404, ""}, reason::malformed},
         {"an answer that was cut off", cut_off, reason::malformed},
         {"an answer without a body", {200, ""}, reason::malformed},
-        {"an answer that is no JSON", {200, R"({"data":{"data":{"key":)" + leak}, reason::malformed},
+        {"an answer that is not JSON", {200, R"({"data":{"data":{"key":)" + leak}, reason::malformed},
         {"an answer that is not UTF-8", {200, "{" + leak + ":\"\xff\"}"}, reason::malformed},
         {"an answer that is an array", {200, "[" + leak + "]"}, reason::malformed},
         {"data that is a text", {200, R"({"data":)" + leak + "}"}, reason::malformed},
@@ -105,9 +106,9 @@ std::vector<fault> faults() {
         {"a field that is an object", fake::found_data(R"({"key":{"key":)" + leak + "}}"), reason::malformed},
         {"a secret without the field", fake::found_data(R"({"other":)" + leak + "}"), reason::missing_field},
         {"a field without a text", fake::found_data(R"({"key":"","other":)" + leak + "}"), reason::missing_field},
-        {"an answer without an end", fake::found_data(R"({"key":")" + key + std::string(1 << 21, 'x') + "\"}"),
+        {"an answer that is too long", fake::found_data(R"({"key":")" + key + std::string(1 << 21, 'x') + "\"}"),
          reason::malformed},
-        {"an answer that is nested without an end", {200, std::string(1 << 17, '[')}, reason::malformed},
+        {"an answer that is nested too deeply", {200, std::string(1 << 17, '[')}, reason::malformed},
     };
 }
 
@@ -123,7 +124,7 @@ TEST_CASE("The key is the field of the secret") {
     CHECK(server.requests() == 1);
 }
 
-TEST_CASE("The engine is asked with GET, for the data of the path, with the token") {
+TEST_CASE("A read is a GET request for the data of the path, with the token") {
     fake::server server(token);
     CHECK(!secrets::kv2_store(options_for(server.address() + "/")).read("openai"));
     const fake::request asked = server.received().front();
@@ -135,7 +136,7 @@ TEST_CASE("The engine is asked with GET, for the data of the path, with the toke
     CHECK(!asked.header("authorization"));
 }
 
-TEST_CASE("Without a token none is sent") {
+TEST_CASE("A request without a token has no header for it") {
     fake::server server;
     secrets::kv2_options options = options_for(server.address());
     options.login.token = "";
@@ -143,7 +144,7 @@ TEST_CASE("Without a token none is sent") {
     CHECK(!server.received().front().header("x-vault-token"));
 }
 
-TEST_CASE("A namespace goes along as a header") {
+TEST_CASE("A namespace is sent as a header") {
     fake::server server(token);
     secrets::kv2_options options = options_for(server.address());
     options.name_space = "team/search";
@@ -151,7 +152,7 @@ TEST_CASE("A namespace goes along as a header") {
     CHECK(server.received().front().header("x-vault-namespace") == "team/search");
 }
 
-TEST_CASE("Mount, path and field are the application's to choose") {
+TEST_CASE("The application chooses mount, path and field") {
     fake::server server(token);
     server.put("team/kv/data/prod/openai/x/openai-2", fake::found_data(R"({"key":"other","api_key":")" + key + "\"}"));
     secrets::kv2_options options = options_for(server.address());
@@ -161,7 +162,7 @@ TEST_CASE("Mount, path and field are the application's to choose") {
     CHECK(secrets::kv2_store(options).read("openai") == key);
 }
 
-TEST_CASE("The service's name is only text in the path") {
+TEST_CASE("The service's name is percent-encoded in the path") {
     const auto [service, path] = GENERATE(table<std::string, std::string>({
         {"my key", "my%20key"},
         {"a?version=1#b", "a%3Fversion%3D1%23b"},
@@ -178,7 +179,7 @@ TEST_CASE("The service's name is only text in the path") {
     CHECK(server.received().front().path == "/v1/secret/data/api-keys/" + path);
 }
 
-TEST_CASE("A name that would lead to another path, or has control characters, is not asked for") {
+TEST_CASE("A name that would lead to another path or has control characters is not requested") {
     const std::string service =
         GENERATE(as<std::string>{}, "", ".", "..", "../other", "a/../b", "a//b", "/a", "a/", "../../sys/mounts",
                  "open\r\nX-Other: 1", "a\tb", "\x7f", std::string("a\0b", 3));
@@ -207,7 +208,7 @@ TEST_CASE("A note says where the key came from") {
     CHECK(source == "nowhere");
 }
 
-TEST_CASE("A secret that is missing, deleted or destroyed leaves the key to the function, silently") {
+TEST_CASE("If a secret is missing, deleted or destroyed, the function supplies the key, and nothing is reported") {
     fake::server server(token);
     const fake::answer none = GENERATE(fake::missing(), fake::deleted(), fake::destroyed(), fake::answer{204});
     server.put(place, none);
@@ -217,19 +218,19 @@ TEST_CASE("A secret that is missing, deleted or destroyed leaves the key to the 
     application app(options);
     CHECK(app.get_api_key("openai") == "sk-from-the-environment");
     CHECK(app.errors.empty());
-    for (const fake::request& asked : server.received())  // once it is asked what is mounted there
+    for (const fake::request& asked : server.received())  // one request asks what is mounted there
         CHECK((asked.path == "/v1/" + place || asked.path == "/v1/sys/internal/ui/mounts/secret"));
     CHECK(server.requests() == (none.body == fake::missing().body ? 2 : 1));
 }
 
-TEST_CASE("A version that is to be deleted later still has its key") {
+TEST_CASE("A version that will be deleted later still has its key") {
     fake::server server(token);
     const std::string metadata = fake::version_metadata("2999-01-01T00:00:00Z", false);
     server.put(place, {200, fake::secret(R"({"key":")" + key + R"("})", metadata)});
     CHECK(secrets::kv2_store(options_for(server.address())).read("openai") == key);
 }
 
-TEST_CASE("The engine is not asked when a hook before has supplied the key") {
+TEST_CASE("The engine is not asked if an earlier hook has supplied the key") {
     fake::server server(token);
     application app(options_for(server.address()));
     app.get_api_key.on_start([](auto& call) { call.result = "sk-from-a-hook"; }, {.before = "kv2"});
@@ -239,7 +240,7 @@ TEST_CASE("The engine is not asked when a hook before has supplied the key") {
 
 // ---- Failures -------------------------------------------------------------------------------------------------------
 
-TEST_CASE("Each way to fail has its reason, and no text has the token or the key") {
+TEST_CASE("Each failure has its reason, and no error text contains the token or the key") {
     for (const fault& fault : faults()) {
         CAPTURE(fault.name);
         fake::server server;
@@ -250,11 +251,11 @@ TEST_CASE("Each way to fail has its reason, and no text has the token or the key
         CHECK_THAT(failed.text, ContainsSubstring("kv2: " + server.address() + ", secret/api-keys/openai: "));
         CHECK(!has_secret(failed.text));
         CHECK(failed.text.size() < 200);
-        CHECK(server.requests() == 1);  // not tried again
+        CHECK(server.requests() == 1);  // no retry
     }
 }
 
-TEST_CASE("A failure goes to the registry's error handler, and the call goes on, unless the application wants it to fail") {
+TEST_CASE("A failure is reported to the error handler and the call proceeds, unless the application wants it to fail") {
     for (const fault& fault : faults()) {
         CAPTURE(fault.name);
         fake::server server;
@@ -278,7 +279,7 @@ TEST_CASE("A failure goes to the registry's error handler, and the call goes on,
     }
 }
 
-TEST_CASE("A wrong token is told from a missing secret") {
+TEST_CASE("A wrong token is distinguished from a missing secret") {
     fake::server server("another token");
     server.put(place, fake::found(key));
     const failure failed = failure_of([&] { secrets::kv2_store(options_for(server.address())).read("openai"); });
@@ -300,7 +301,7 @@ TEST_CASE("An engine that does not answer in time is given up") {
     CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::timed_out);
 }
 
-TEST_CASE("An engine that is not there is unreachable") {
+TEST_CASE("An engine that does not listen is unreachable") {
     const fake::closed_port nobody;
     application app(options_for(nobody.address()));
     CHECK(app.get_api_key("openai") == "sk-from-the-environment");
@@ -311,7 +312,7 @@ TEST_CASE("An engine that is not there is unreachable") {
     CHECK_THAT(failed.text, ContainsSubstring("connect"));
 }
 
-TEST_CASE("A call that failed does not keep the next one from the key") {
+TEST_CASE("A failed call does not prevent the next call from getting the key") {
     fake::server server(token);
     server.put(place, fake::errors(503, R"("Vault is sealed")"));
     application app(options_for(server.address()));
@@ -320,9 +321,9 @@ TEST_CASE("A call that failed does not keep the next one from the key") {
     CHECK(app.get_api_key("openai") == key);
 }
 
-// ---- Where the token goes -------------------------------------------------------------------------------------------
+// ---- Where the token is sent ----------------------------------------------------------------------------------------
 
-TEST_CASE("The token follows no redirect") {
+TEST_CASE("The token is not sent to the target of a redirect") {
     fake::server other, server;
     other.always(fake::found(key));
     server.always({307, "", "text/plain", "Location: " + other.address() + "/v1/" + place + "\r\n"});
@@ -330,7 +331,7 @@ TEST_CASE("The token follows no redirect") {
     CHECK(other.requests() == 0);
 }
 
-TEST_CASE("The token passes no proxy that the environment names") {
+TEST_CASE("The token is not sent to a proxy from the environment") {
     fake::server proxy, server(token);
     proxy.always(fake::found("sk-of-the-proxy"));
     server.put(place, fake::found(key));
@@ -340,7 +341,7 @@ TEST_CASE("The token passes no proxy that the environment names") {
     CHECK(proxy.requests() == 0);
 }
 
-TEST_CASE("What goes over the net in the clear, or to anyone, is warned of, once for each hook") {
+TEST_CASE("Each hook warns once if its connection is not encrypted or certificates are not verified") {
     std::vector<std::string> warnings;
     const auto hook_for = [&](const std::string& address, bool verify) {
         warnings.clear();
@@ -370,17 +371,17 @@ TEST_CASE("What goes over the net in the clear, or to anyone, is warned of, once
     const secrets::kv2_store hook = hook_for(server.address(), false);
     hook.read("openai");
     hook.read("openai");
-    CHECK(warnings.empty());  // nothing that could be verified
+    CHECK(warnings.empty());  // there is no certificate to verify
 }
 
-TEST_CASE("The options verify certificates unless they are told not to, whatever the environment says") {
+TEST_CASE("Certificates are verified unless the options say otherwise, whatever the environment says") {
     const variable bao("BAO_SKIP_VERIFY", "true"), vault("VAULT_SKIP_VERIFY", "true");
     const variable address("BAO_ADDR", "https://127.0.0.1:1");
     CHECK(secrets::kv2_from_environment().value().http.tls_verify);
     CHECK(secrets::kv2_options().http.tls_verify);
 }
 
-TEST_CASE("A certificate that nobody vouches for gets no token") {
+TEST_CASE("A server with an untrusted certificate does not receive the token") {
     const fake::certificate certificate;
     if (!certificate.is_usable()) return;
     fake::server server({.token = token, .tls = &certificate});
@@ -390,31 +391,31 @@ TEST_CASE("A certificate that nobody vouches for gets no token") {
     options.warn = [&](std::string_view) { ++warnings; };
     CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::untrusted);
 
-    SECTION("but with it among the trusted ones it is trusted") {
+    SECTION("a certificate in the options is trusted") {
         options.http.ca_file = certificate.file();
         CHECK(secrets::kv2_store(options).read("openai") == key);
         CHECK(warnings == 0);
     }
-    SECTION("nor when it is trusted for another host") {
+    SECTION("a certificate for another host is not trusted") {
         options.http.ca_file = certificate.file();
         options.address = server.address("localhost");
         CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::untrusted);
     }
-    SECTION("nor when the trusted ones cannot be read") {
+    SECTION("nothing is trusted if the file in the options cannot be read") {
         options.http.ca_file = certificate.file() + ".missing";
         CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::untrusted);
     }
-    SECTION("unless the application says so, and then it is warned") {
+    SECTION("without verification the server receives the token, and there is a warning") {
         options.http.tls_verify = false;
         CHECK(secrets::kv2_store(options).read("openai") == key);
         CHECK(warnings == 1);
     }
 }
 
-TEST_CASE("A server without TLS at an address with TLS is not trusted") {
+TEST_CASE("A server without TLS at an https address is not trusted") {
     fake::server server;
     secrets::kv2_options options = options_for("https" + server.address().substr(4));
-    options.http.timeout = 50ms;  // it waits for the rest of a request that never comes, if it takes the greeting for one
+    options.http.timeout = 50ms;  // the server may take the greeting for a request, and wait for its end
     const failure failed = failure_of([&] { secrets::kv2_store(options).read("openai"); });
     CHECK((failed.why == reason::untrusted || failed.why == reason::timed_out));
     CHECK(server.requests() == 0);
@@ -422,7 +423,7 @@ TEST_CASE("A server without TLS at an address with TLS is not trusted") {
 
 // ---- Options --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("The options come from BAO_ variables, or where one is not set from VAULT_ variables") {
+TEST_CASE("The options come from BAO_ variables, or from VAULT_ variables if those are not set") {
     const variable bao_address("BAO_ADDR", nullptr), vault_address("VAULT_ADDR", "http://127.0.0.1:2"),
         bao_token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", "of vault"), bao_space("BAO_NAMESPACE", nullptr),
         vault_space("VAULT_NAMESPACE", "space of vault"), bao_file("BAO_CACERT", nullptr),
@@ -433,7 +434,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
     CHECK(options.login.token == "of vault");
     CHECK(options.name_space == "space of vault");
     CHECK(options.http.ca_file == "/vault.pem");
-    CHECK(options.http.ca_path.empty());  // the file goes before the directory
+    CHECK(options.http.ca_path.empty());  // the file is preferred to the directory
     CHECK(options.on_failure == secrets::on_failure::fall_through);
     {
         const variable address("BAO_ADDR", "http://127.0.0.1:1"), the_token("BAO_TOKEN", "of bao"),
@@ -441,7 +442,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
         options = secrets::kv2_from_environment().value();
         CHECK(options.address == "http://127.0.0.1:1");
         CHECK(options.login.token == "of bao");
-        CHECK(options.name_space.empty());  // set, to nothing
+        CHECK(options.name_space.empty());  // set, but empty
         CHECK(options.http.ca_file == "/bao.pem");
         CHECK(options.http.ca_path.empty());
         const variable no_file("BAO_CACERT", "");
@@ -451,7 +452,7 @@ TEST_CASE("The options come from BAO_ variables, or where one is not set from VA
     CHECK_FALSE(secrets::kv2_from_environment());
 }
 
-TEST_CASE("Options that are no good are refused when the hook is made, without a word of the token") {
+TEST_CASE("Invalid options are rejected when the hook is created, and the error does not contain the token") {
     using change = std::function<void(secrets::kv2_options&)>;
     const auto [about, spoil] = GENERATE(table<std::string, change>({
         {"http:// or https://", [](auto& options) { options.address = ""; }},
@@ -495,7 +496,7 @@ TEST_CASE("A key comes from the cache, else from the engine, else from the .env 
         other("OTHER_API_KEY", "sk-from-env");
 
     ext::plugin plugin{"secrets"};
-    secrets::cache cache;  // in the order that suits the hooks least
+    secrets::cache cache;  // registered in the least suitable order
     cache.add_to(plugin);
     plugin.on_start(get_api_key, secrets::dotenv_hook(directory.path() / ".env"), {.id = "dotenv", .after = "kv2"});
     secrets::add_kv2(plugin, "models.get_api_key", options_for(server.address()));
@@ -505,13 +506,13 @@ TEST_CASE("A key comes from the cache, else from the engine, else from the .env 
         CHECK(get_api_key("mistral") == "sk-from-dotenv");
         CHECK(get_api_key("other") == "sk-from-env");
         CHECK(get_api_key("nobody").empty());
-        CHECK(server.requests() == 5);  // for four keys, and once for what is mounted
+        CHECK(server.requests() == 5);  // one for each of four keys, and one for the mount
     }
     plugin.unload();
-    CHECK(get_api_key("openai") == "wrong");  // the function, as it is without a plugin
+    CHECK(get_api_key("openai") == "wrong");  // the function without hooks
 }
 
-TEST_CASE("An engine that is down costs neither a key from elsewhere, nor the one from before") {
+TEST_CASE("While the engine is down, a key from elsewhere and an earlier key can still be used") {
     fake::server server(token);
     server.put(place, fake::found(key));
     auto now = std::chrono::steady_clock::now();
@@ -544,7 +545,7 @@ TEST_CASE("Threads ask for different keys at the same time") {
     std::latch all_asked(count);
     for (int i = 0; i < count; ++i) {
         fake::answer answer = fake::found(key + std::to_string(i));
-        answer.first = [&] { all_asked.arrive_and_wait(); };  // none is answered before all have asked
+        answer.first = [&] { all_asked.arrive_and_wait(); };  // no answer before all have asked
         server.put("secret/data/api-keys/service-" + std::to_string(i), answer);
     }
     application app(options_for(server.address()));
@@ -557,12 +558,12 @@ TEST_CASE("Threads ask for different keys at the same time") {
     CHECK(app.errors.empty());
 }
 
-TEST_CASE("Two thousand that ask for one key at once reach the engine once") {
+TEST_CASE("Two thousand threads that ask for one key send one request to the engine") {
     constexpr int count = 2000;
     fake::server server(token);
     secrets::cache cache;
     fake::answer answer = fake::found(key);
-    answer.first = [&] {  // not before all the others wait, or more than one has come through
+    answer.first = [&] {  // waits until all other threads wait, or a second request is there
         while (cache.waiting() < count - 1 && server.requests() == 1) std::this_thread::yield();
     };
     server.put(place, answer);

@@ -1,4 +1,5 @@
-// The ways of OpenBao and Vault that are not a plain read: versions, logins, redirects, what passes, and the environment.
+// OpenBao and Vault beyond a plain read: versions, logins, redirects, temporary errors, and the
+// environment.
 #include "catch.hpp"
 #include "secrets/cache.hpp"
 #include "secrets/helpers.hpp"
@@ -40,7 +41,7 @@ const std::string service_account = helpers::secret("eyJ.service-account-of-the-
 const std::string token_of_file = helpers::secret("hvs.token-in-a-file");
 const std::string place = "/v1/secret/data/api-keys/openai";
 
-// An engine with logins, whose tokens are numbered and good until they are revoked.
+// An engine with logins. Its tokens are numbered, and valid until they are revoked.
 class engine {
 public:
     engine() {
@@ -110,7 +111,7 @@ secrets::kv2_options with_app_role(const engine& engine) {
     return options;
 }
 
-// What an engine answers to everything, and what reading it comes to.
+// The failure of a read if the engine gives this answer to every request.
 helpers::failure failure_with(const fake::answer& answer, int tries = 1, int* requests = nullptr) {
     fake::server server;
     server.always(answer);
@@ -126,9 +127,9 @@ helpers::failure failure_with(const fake::answer& answer, int tries = 1, int* re
 
 }  // namespace
 
-// ---- What is mounted ------------------------------------------------------------------------------------------------
+// ---- Mounts ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("An engine of the other version is told of, and asked for once") {
+TEST_CASE("An engine of the other KV version is reported, and the mount is asked for once") {
     const auto [configured, mounted] =
         GENERATE(table<int, std::string>({{2, "null"}, {2, R"({"version":"1"})"}, {1, R"({"version":"2"})"}}));
     fake::server server;
@@ -146,7 +147,7 @@ TEST_CASE("An engine of the other version is told of, and asked for once") {
     CHECK(server.requests() == 4);
 }
 
-TEST_CASE("An engine of version 1 is read where that is asked for") {
+TEST_CASE("An engine of version 1 is read if the options say so") {
     fake::server server;
     server.put("sys/internal/ui/mounts/secret", fake::mount("null"));
     server.put("secret/api-keys/openai", {200, R"({"lease_duration":2764800,"data":{"key":")" + key + R"("}})"});
@@ -158,7 +159,7 @@ TEST_CASE("An engine of version 1 is read where that is asked for") {
     CHECK_FALSE(store.read("mistral"));
 }
 
-TEST_CASE("What is mounted is no concern where it cannot be asked, or fits") {
+TEST_CASE("A mount is not reported if it cannot be queried or has the right version") {
     const fake::answer answer = GENERATE(fake::errors(403, R"("preflight capability check returned 403")"), fake::missing(),
                                          fake::answer{200, "<html>"}, fake::mount(R"({"version":"2"})"));
     fake::server server;
@@ -168,7 +169,7 @@ TEST_CASE("What is mounted is no concern where it cannot be asked, or fits") {
     CHECK_FALSE(secrets::kv2_store(options).read("openai"));
 }
 
-TEST_CASE("A mount that is no KV engine, and a namespace that is not there, are told of") {
+TEST_CASE("A mount that is not a KV engine and a missing namespace are reported") {
     fake::server server;
     server.put("sys/internal/ui/mounts/secret", fake::mount("null", "pki"));
     secrets::kv2_options options;
@@ -177,9 +178,9 @@ TEST_CASE("A mount that is no KV engine, and a namespace that is not there, are 
     CHECK(failure_with(fake::errors(404, R"("namespace not found")")).why == reason::no_namespace);
 }
 
-// ---- What passes ----------------------------------------------------------------------------------------------------
+// ---- Temporary errors -----------------------------------------------------------------------------------------------
 
-TEST_CASE("What an engine says is over soon is tried again") {
+TEST_CASE("An error that the engine calls temporary is retried") {
     const fake::answer answer = GENERATE(
         fake::errors(
             400, R"("Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period")"),
@@ -189,7 +190,7 @@ TEST_CASE("What an engine says is over soon is tried again") {
     CHECK(requests == 3);
 }
 
-TEST_CASE("An engine that is sealed, and a request that is wrong, are not tried again") {
+TEST_CASE("Neither a sealed engine nor a wrong request is retried") {
     int requests = 0;
     CHECK(failure_with(fake::errors(503, R"("Vault is sealed")"), 3, &requests).why == reason::sealed);
     CHECK(requests == 1);
@@ -197,7 +198,7 @@ TEST_CASE("An engine that is sealed, and a request that is wrong, are not tried 
     CHECK(requests == 1);
 }
 
-TEST_CASE("How long an engine wants to be left in peace is in the error, and the cache leaves it in peace") {
+TEST_CASE("Retry-After is in the error, and the cache does not ask the engine before") {
     const int number = GENERATE(429, 503);
     const auto choice = GENERATE(secrets::on_failure::fail, secrets::on_failure::fall_through);
     fake::server server;
@@ -230,7 +231,7 @@ TEST_CASE("How long an engine wants to be left in peace is in the error, and the
     CHECK(server.requests() == 3);
 }
 
-TEST_CASE("A redirect of a standby is followed where the options say so") {
+TEST_CASE("A standby's redirect is followed if the options allow it") {
     fake::server active("hvs.token"), standby;
     active.put("secret/data/api-keys/openai", fake::found(key));
     standby.always({307, "", "text/plain", "Location: " + active.address() + place + "\r\n"});
@@ -246,7 +247,7 @@ TEST_CASE("A redirect of a standby is followed where the options say so") {
 
 // ---- Logins ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A login by AppRole gives the token, which is kept, and renewed before it ends") {
+TEST_CASE("A login by AppRole supplies the token, which is kept, and renewed before it expires") {
     engine engine;
     helpers::hand_clock time;
     secrets::kv2_options options = with_app_role(engine);
@@ -262,7 +263,7 @@ TEST_CASE("A login by AppRole gives the token, which is kept, and renewed before
     CHECK(engine.logins == 2);
 }
 
-TEST_CASE("A token that is revoked is replaced, once") {
+TEST_CASE("A revoked token is replaced once") {
     engine engine;
     const secrets::kv2_store store(with_app_role(engine));
     CHECK(store.read("openai") == key);
@@ -271,7 +272,7 @@ TEST_CASE("A token that is revoked is replaced, once") {
     CHECK(engine.logins == 2);
 }
 
-TEST_CASE("Whom a login does not help is denied, after one more") {
+TEST_CASE("A read that is still denied after a new login fails") {
     engine engine;
     const secrets::kv2_store store(with_app_role(engine));
     CHECK(store.read("openai") == key);
@@ -283,7 +284,7 @@ TEST_CASE("Whom a login does not help is denied, after one more") {
     CHECK(engine.server.requests() == before + 3);
 }
 
-TEST_CASE("The secret of an AppRole, and the token of a service account, come from files, which are read anew") {
+TEST_CASE("Secret ids, tokens of service accounts and tokens come from files, which are read again for each login") {
     engine engine;
     const fake::temporary_directory directory;
     const std::string file = (directory.path() / "token").string();
@@ -319,7 +320,7 @@ TEST_CASE("The secret of an AppRole, and the token of a service account, come fr
     }
 }
 
-TEST_CASE("A login that is refused, odd or without an end is told of, without what it was sent") {
+TEST_CASE("A login that is refused, malformed or hanging is reported, and the error does not contain what was sent") {
     const auto [answer, why] = GENERATE(table<fake::answer, reason>({
         {fake::errors(400, R"("invalid secret id )" + secret_id + '"'), reason::no_credential},
         {fake::errors(403, '"' + secret_id + '"'), reason::no_credential},
@@ -347,7 +348,7 @@ TEST_CASE("A login that is refused, odd or without an end is told of, without wh
     CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::timed_out);
 }
 
-TEST_CASE("Two thousand that ask for one key at once log in once and read it once") {
+TEST_CASE("Two thousand threads that ask for one key log in once and read it once") {
     constexpr std::size_t count = 2000;
     engine engine;
     helpers::application app(std::make_shared<const secrets::kv2_store>(with_app_role(engine)));
@@ -362,7 +363,7 @@ TEST_CASE("Two thousand that ask for one key at once log in once and read it onc
     CHECK(engine.count(place) == 1);
 }
 
-TEST_CASE("Threads that ask for different keys log in once, and all fail where the login does") {
+TEST_CASE("Threads without a cache log in once, and each of them reads the key") {
     engine engine;
     const secrets::kv2_store store(with_app_role(engine));
     const auto got = helpers::in_threads(64, [&] { return store.read("openai").value_or("none"); });
@@ -373,7 +374,7 @@ TEST_CASE("Threads that ask for different keys log in once, and all fail where t
 
 // ---- The environment ------------------------------------------------------------------------------------------------
 
-TEST_CASE("Whatever OpenBao's own programs take from the environment is in the options") {
+TEST_CASE("The options have everything that OpenBao's own programs take from the environment") {
     const fake::temporary_directory home;
     const variable at_home("HOME", home.path().c_str()), address("BAO_ADDR", "https://bao.example"),
         vault("VAULT_ADDR", nullptr), token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", nullptr);
@@ -400,7 +401,7 @@ TEST_CASE("Whatever OpenBao's own programs take from the environment is in the o
     CHECK(options.version == 1);
 }
 
-TEST_CASE("A time-out of the environment is a number of seconds or a time with units") {
+TEST_CASE("A time-out from the environment is a number of seconds or a time with units") {
     const variable address("BAO_ADDR", "https://bao.example");
     const auto [text, time] = GENERATE(table<std::string, std::chrono::milliseconds>(
         {{"60", 60s}, {"60s", 60s}, {"1m30s", 90s}, {"250ms", 250ms}, {"1h", 1h}, {"", 5s}}));
@@ -416,7 +417,7 @@ TEST_CASE("A time-out of the environment is a number of seconds or a time with u
     CHECK(failure_of([] { secrets::kv2_from_environment(); }).why == reason::misconfigured);
 }
 
-TEST_CASE("An agent is asked at a Unix socket") {
+TEST_CASE("An agent can be asked at a Unix socket") {
     const fake::temporary_directory directory;
     const std::string file = (directory.path() / "agent").string();
     fake::server server(fake::server_options{.unix_socket = file});
@@ -430,7 +431,7 @@ TEST_CASE("An agent is asked at a Unix socket") {
 
 // ---- Traces ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A trace of the calls, and the list of the hooks, have no key and no token in them") {
+TEST_CASE("A trace of the calls and the list of the hooks contain no key and no token") {
     engine engine;
     helpers::application app(std::make_shared<const secrets::kv2_store>(with_app_role(engine)));
     std::ostringstream told;
@@ -445,10 +446,10 @@ TEST_CASE("A trace of the calls, and the list of the hooks, have no key and no t
     CHECK(app.errors.size() == 1);
 }
 
-// ---- A client that is not ours --------------------------------------------------------------------------------------
+// ---- An independent client ------------------------------------------------------------------------------------------
 
 #ifdef PYTHON_WITH_HVAC
-TEST_CASE("The client hvac gets from the stand-in what the hook gets, by the same requests") {
+TEST_CASE("The client hvac gets the same from the stand-in as the hook does, with the same requests") {
     engine engine;
     const fake::temporary_directory directory;
     const std::string out = (directory.path() / "out").string(), jwt = (directory.path() / "jwt").string();
@@ -485,7 +486,8 @@ TEST_CASE("The client hvac gets from the stand-in what the hook gets, by the sam
                          "\nmissing: InvalidPath\ndeleted: InvalidPath\nno mount: InvalidPath\n" + "version 1: " + key +
                          "\nKubernetes: " + key + "\nwrong AppRole: InvalidRequest\n");
 
-    // Each request of hvac has been sent by the hook as well: the same method, path and namespace, and the same login.
+    // The hook has also sent each of hvac's requests: the same method, path and namespace, and the
+    // same login.
     const std::vector<fake::request> all = engine.server.received();
     for (const fake::request& theirs : by_hvac) {
         CAPTURE(theirs.method, theirs.path);

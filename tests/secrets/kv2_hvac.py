@@ -1,8 +1,8 @@
-"""Reads from the server that stands in for an engine of OpenBao or Vault, by the client hvac, which is not ours.
+"""Reads with hvac, an independent client, from the server that stands in for an OpenBao or Vault engine.
 
     python3 kv2_hvac.py ADDRESS ROLE_ID SECRET_ID KUBERNETES_TOKEN
 
-Prints what each step came to, without a secret but the keys: one line each, which the test compares with what our hook gets.
+Prints one line for each step, with no secrets except the keys. The test compares the lines with our hook's results.
 """
 
 import sys

@@ -1,7 +1,7 @@
 #pragma once
 
-// Does the program print what the README of the stores shows? A store's commands there are run as they are, but for addresses
-// and credentials, which are the test's.
+// Checks that the program prints what the README of the stores shows. The README's commands run
+// unchanged, except that the test replaces addresses and credentials.
 
 #include "secrets/cloud.hpp"
 #include "secrets/helpers.hpp"
@@ -21,7 +21,8 @@ namespace readme {
 
 using texts = std::vector<std::pair<std::string, std::string>>;
 
-// What shell commands print, on stdout and stderr, where the program is ./get_key. Their environment has these variables only.
+// Runs shell commands, and returns their output on stdout and stderr. The program is ./get_key. The
+// environment has only these variables, HOME and PATH.
 inline std::string output_of(const std::string& commands, const texts& variables = {}) {
     const fake::temporary_directory directory;
     std::filesystem::create_symlink(GET_KEY_PROGRAM, directory.path() / "get_key");
@@ -31,7 +32,7 @@ inline std::string output_of(const std::string& commands, const texts& variables
     return cloud::output_of(run + " sh commands");
 }
 
-// What the README shows for one store.
+// The README's commands and output for one store.
 class example {
 public:
     explicit example(const std::string& source) {
@@ -45,8 +46,9 @@ public:
 
     const std::string& output() const { return output_; }
 
-    // What the commands print, with each of the README's texts replaced by the test's, and then these by the README's. The
-    // table of hooks, which comes first, is left out where the README does not show it.
+    // Runs the commands with the README's texts replaced by the test's, and returns the output with
+    // the README's texts. The table of hooks comes first, and is omitted if the README does not
+    // show it.
     std::string printed(const texts& replaced, const texts& more_variables = {}) const {
         std::string commands = commands_;
         for (const auto& [shown, ours] : replaced) replace(commands, shown, ours);

@@ -1,6 +1,6 @@
 #pragma once
 
-// How does a test have a stand-in answer otherwise than it would, and change that while the server's threads ask?
+// Lets a test replace the answers of a stand-in, even while the server's threads answer requests.
 
 #include "secrets/server.hpp"
 
@@ -22,11 +22,11 @@ public:
         return *this;
     }
 
-    // Nothing where the stand-in answers as ever.
+    // Nothing if the stand-in should give its usual answer.
     std::optional<answer> operator()(Arguments... asked) const {
         std::unique_lock lock(mutex_);
         const function answers = answers_;
-        lock.unlock();  // it may wait for other threads that ask
+        lock.unlock();  // the function may wait for requests of other threads
         return answers ? answers(asked...) : std::nullopt;
     }
 

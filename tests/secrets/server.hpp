@@ -1,7 +1,8 @@
 #pragma once
 
-// A server for tests: HTTP or HTTPS on 127.0.0.1, or on a Unix socket, which answers as the API documentation of OpenBao and
-// Vault says, or as a function does, and has the faults that a test wants.
+// A server for tests: HTTP or HTTPS on 127.0.0.1, or on a Unix socket. It answers as the API
+// documentation of OpenBao and Vault says, or calls a function for its answers. A test can give it
+// faults.
 
 #include "catch.hpp"
 
@@ -57,7 +58,7 @@ private:
     int number_;
 };
 
-// "%2F" is "/", and "+" is " ".
+// Decodes "%2F" to "/", and "+" to " ".
 inline std::string decoded(std::string_view text) {
     std::string read;
     for (std::size_t at = 0; at < text.size(); ++at) {
@@ -71,7 +72,7 @@ inline std::string decoded(std::string_view text) {
     return read;
 }
 
-// Gives the socket a free port, and tells which.
+// Binds the socket to a free port, and returns the port.
 inline int bind_to_loopback(int socket) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -104,7 +105,7 @@ private:
 
 struct request {
     std::string method, path;
-    std::map<std::string, std::string> headers;  // by names in lower case
+    std::map<std::string, std::string> headers;  // names are in lower case
     std::string body{};
 
     std::optional<std::string> header(const std::string& name) const {
@@ -118,21 +119,21 @@ struct answer {
     std::string body{};
     std::string content_type = "application/json";
     std::string more_headers{};     // each with its \r\n
-    std::size_t cut_off = 0;        // so many bytes are promised that do not come
-    bool until_given_up = false;    // comes only when the client has closed the connection
-    bool half = false;              // the second half of the body never comes
-    std::string raw{};              // is sent in place of all this
-    std::function<void()> first{};  // is done before the answer goes out
+    std::size_t cut_off = 0;        // this many more bytes are announced than sent
+    bool until_given_up = false;    // sent only after the client has closed the connection
+    bool half = false;              // the second half of the body is never sent
+    std::string raw{};              // sent in place of all of the above
+    std::function<void()> first{};  // called before the answer is sent
 };
 
-// ---- What the documentation has as answers --------------------------------------------------------------------------
+// ---- Answers from the documentation ---------------------------------------------------------------------------------
 
 inline std::string version_metadata(const std::string& deletion_time, bool destroyed) {
     return R"({"created_time":"2018-03-22T02:24:06.945319214Z","custom_metadata":null,"deletion_time":")" + deletion_time +
            R"(","destroyed":)" + (destroyed ? "true" : "false") + R"(,"version":2})";
 }
 
-// `data` and `metadata` in the envelope that all answers of the API have.
+// `data` and `metadata` in the envelope of all API answers.
 inline std::string secret(const std::string& data, const std::string& metadata) {
     return R"({"request_id":"657ccf81-56a7-453e-6332-7fcc26b2ee93","lease_id":"","renewable":false,"lease_duration":0,)"
            R"("data":{"data":)" + data + R"(,"metadata":)" + metadata + R"(},"wrap_info":null,"warnings":null,"auth":null})";
@@ -145,7 +146,7 @@ inline answer found_data(const std::string& data) { return {200, secret(data, ve
 inline answer deleted() { return {404, secret("null", version_metadata("2018-03-22T02:36:43.986212308Z", false))}; }
 inline answer destroyed() { return {404, secret("null", version_metadata("", true))}; }
 inline answer errors(int status, const std::string& list) { return {status, R"({"errors":[)" + list + "]}\n"}; }
-// What an engine says of a mount.
+// An engine's description of a mount.
 inline answer mount(const std::string& options, const std::string& type = "kv") {
     return {200, R"({"request_id":"1","data":{"accessor":"kv_1","path":"secret/","type":")" + type + R"(","options":)" +
                      options + "}}"};
@@ -159,7 +160,8 @@ inline answer missing() { return errors(404, ""); }
 
 // ---- The server -----------------------------------------------------------------------------------------------------
 
-// A certificate of its own making, and its key, in files. There is none where the program openssl is missing.
+// A self-signed certificate and its key, in files. It is not usable if the program openssl is
+// missing.
 class certificate {
 public:
     explicit certificate(const std::string& name = "IP:127.0.0.1") {
@@ -171,7 +173,7 @@ public:
             name + " >/dev/null 2>&1";
         is_made_ = std::system(make.c_str()) == 0;
     }
-    // Warns where it is not: a test then ends without having tested anything.
+    // If false, warns that the test ends without having tested anything.
     bool is_usable() const {
 #ifdef TESTS_HAVE_OPENSSL
         if (is_made_) return true;
@@ -187,7 +189,7 @@ private:
     bool is_made_ = false;
 };
 
-// What a server reads from and writes to, encrypted or not.
+// A connection to a client, encrypted or not.
 class connection {
 public:
     explicit connection(descriptor socket) : socket_(std::move(socket)) {}
@@ -222,9 +224,9 @@ private:
 };
 
 struct server_options {
-    std::string token{};                       // of a KV version 2 engine; empty: anybody may ask
-    const certificate* tls = nullptr;          // which lives as long as the server
-    const certificate* wanted_client = nullptr;  // whose certificate a client has to have
+    std::string token{};                       // of a KV version 2 engine; empty: none is needed
+    const certificate* tls = nullptr;          // must outlive the server
+    const certificate* wanted_client = nullptr;  // the certificate that a client must have
     std::string unix_socket{};                 // a file to listen on instead of a port
 };
 
@@ -235,7 +237,7 @@ public:
     explicit server(std::string token = "") : server(server_options{.token = std::move(token)}) {}
     explicit server(server_options options)
         : options_(std::move(options)), listener_(socket(options_.unix_socket.empty() ? AF_INET : AF_UNIX, SOCK_STREAM, 0)) {
-        std::signal(SIGPIPE, SIG_IGN);  // a client that has gone must not end the program
+        std::signal(SIGPIPE, SIG_IGN);  // a closed connection must not end the program
         int ends[2];
         if (pipe(ends) != 0) throw std::runtime_error("no pipe");
         stop_.emplace_back(ends[0]);
@@ -249,9 +251,9 @@ public:
     server(const server&) = delete;
     server& operator=(const server&) = delete;
 
-    // Connections that are open are closed.
+    // Closes open connections.
     ~server() {
-        [[maybe_unused]] const auto written = write(stop_[1].get(), "", 1);  // nobody reads it: all polls see it
+        [[maybe_unused]] const auto written = write(stop_[1].get(), "", 1);  // never read, so all polls see it
         acceptor_.join();
         for (std::thread& connection : connections_) connection.join();
     }
@@ -260,13 +262,15 @@ public:
         return (options_.tls ? "https://" : "http://") + host + ":" + std::to_string(port_);
     }
 
-    // What is answered for this path, such as "secret/data/api-keys/openai". Other paths have no secret.
+    // Sets the answer for this path, such as "secret/data/api-keys/openai". Other paths have no
+    // secret.
     void put(const std::string& path, answer with) {
         const std::lock_guard lock(mutex_);
         answers_["/v1/" + path] = std::move(with);
     }
 
-    // What is answered to every request, whatever its path and its token. The function is called on any thread.
+    // Sets the answer to every request, whatever its path and its token. The function is called on
+    // any thread.
     void always(answer with) {
         always(function([with = std::move(with)](const request&) { return with; }));
     }
@@ -286,7 +290,8 @@ public:
     }
 
 private:
-    // True when there is something to read, or the other side has closed; false when the server is to stop.
+    // Waits. True if there is something to read or the client has closed; false if the server
+    // should stop.
     bool wait_for(int socket) const {
         for (;;) {
             pollfd polled[] = {{socket, POLLIN, 0}, {stop_[0].get(), POLLIN, 0}};
@@ -335,7 +340,7 @@ private:
     void accept_all() {
         while (wait_for(listener_.get())) {
             const int accepted = accept(listener_.get(), nullptr, nullptr);
-            if (accepted < 0) continue;  // the client has gone again
+            if (accepted < 0) continue;  // the client has already closed the connection
             connections_.emplace_back([this, accepted] { serve(connect(accepted)); });
         }
     }
@@ -359,7 +364,8 @@ private:
             rest.remove_prefix(static_cast<std::size_t>(sent));
         }
         if (with.half) return wait_for_end(to);
-        // Closed at once, with something unread, the connection would be reset, and the answer might be lost.
+        // If it were closed now with unread data, the connection would be reset, and the answer
+        // could be lost.
         shutdown(to.get(), SHUT_WR);
         wait_for_end(to);
     }
@@ -419,14 +425,14 @@ private:
     int port_ = 0;
     std::atomic<int> requests_{0};
     mutable std::mutex mutex_;
-    std::map<std::string, answer> answers_;  // guarded by the mutex, as the next two
+    std::map<std::string, answer> answers_;  // guarded by the mutex, as are the next two
     function always_;
     std::vector<request> received_;
-    std::vector<std::thread> connections_;  // of the acceptor, and then of the destructor
+    std::vector<std::thread> connections_;  // used by the acceptor, and then by the destructor
     std::thread acceptor_;
 };
 
-// An address on which nobody listens, and nobody else can while this lives.
+// An address without a listener. While this lives, no server can listen there.
 class closed_port {
 public:
     closed_port() : socket_(socket(AF_INET, SOCK_STREAM, 0)), port_(bind_to_loopback(socket_.get())) {}

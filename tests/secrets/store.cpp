@@ -35,7 +35,7 @@ std::shared_ptr<const table> store_of(std::function<std::optional<std::string>(s
     return std::make_shared<const table>(table{std::move(lookup)});
 }
 
-// An application whose calls leave their notes.
+// An application that records the notes of its calls.
 struct noting : helpers::application {
     explicit noting(std::shared_ptr<const table> store, secrets::on_failure choice = secrets::on_failure::fall_through)
         : application(std::move(store), choice) {
@@ -60,7 +60,7 @@ TEST_CASE("A store supplies the key, with a note of where it was") {
     CHECK(app.runs == 0);
 }
 
-TEST_CASE("A store without the secret leaves the key to the function, and a note that it was asked") {
+TEST_CASE("If a store lacks the secret, the function supplies the key, and a note says that the store was asked") {
     noting app(store_of([](std::string_view) { return std::nullopt; }), secrets::on_failure::fail);
     CHECK(app.get_api_key("openai") == "sk-from-the-environment");
     CHECK(app.said == "not found");
@@ -68,7 +68,7 @@ TEST_CASE("A store without the secret leaves the key to the function, and a note
     CHECK(app.errors.empty());
 }
 
-TEST_CASE("A store is not asked where a hook before it had the key") {
+TEST_CASE("A store is not asked if an earlier hook had the key") {
     int asked = 0;
     noting app(store_of([&](std::string_view) { return ++asked, "sk"; }));
     app.get_api_key.on_start([](auto& call) { call.result = "sk-from-a-hook"; }, {.before = "table"});
@@ -76,7 +76,7 @@ TEST_CASE("A store is not asked where a hook before it had the key") {
     CHECK(asked == 0);
 }
 
-TEST_CASE("A store is not asked for a name that could not be one") {
+TEST_CASE("A store is not asked for an invalid name") {
     const std::string service = GENERATE(as<std::string>{}, "", ".", "..", "a/..", "../a", "a/./b", "a//b", "/a", "a/", "a\nb",
                                          "a\x1b[2J", "\x7f", std::string("a\0", 2));
     int asked = 0;
@@ -92,7 +92,7 @@ TEST_CASE("A store is asked for every other name") {
     CHECK(app.get_api_key(service) == "sk of " + service);
 }
 
-TEST_CASE("A failure goes where the application says, with its reason in a note and how long not to ask") {
+TEST_CASE("A failure is reported or thrown, as the application says, with its reason and retry_after in notes") {
     const auto fail = [](std::string_view) -> std::optional<std::string> {
         throw secrets::store_error("table", reason::rate_limited, "row: too many", 30s);
     };
@@ -112,7 +112,7 @@ TEST_CASE("A failure goes where the application says, with its reason in a note 
     CHECK(strict.errors.empty());
 }
 
-TEST_CASE("Every reason has words of its own") {
+TEST_CASE("Every reason has its own text") {
     std::vector<std::string_view> texts;
     for (int number = 0; number <= static_cast<int>(reason::misconfigured); ++number)
         texts.push_back(secrets::text_of(static_cast<reason>(number)));
@@ -123,7 +123,7 @@ TEST_CASE("Every reason has words of its own") {
 
 // ---- JSON -----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("What is missing in JSON, or of another type, is null, and nothing is thrown") {
+TEST_CASE("A JSON member that is missing or has another type is null, and nothing is thrown") {
     const secrets::json body = secrets::parse_json(R"({"a":{"b":"text","n":42,"s":"42","f":4.2},"l":["x"]})");
     CHECK(secrets::text(secrets::member(&body, "a", "b")) == "text");
     CHECK_FALSE(secrets::text(secrets::member(&body, "a", "n")));
@@ -143,7 +143,7 @@ TEST_CASE("What is missing in JSON, or of another type, is null, and nothing is 
 
 // ---- Wiping ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A wiping allocator overwrites all memory before it gives it back") {
+TEST_CASE("A wiping allocator overwrites all memory before it frees it") {
     std::vector<char> seen;
     secrets::wiping_allocator<char> allocator;
     char* const memory = allocator.allocate(32);
@@ -153,7 +153,7 @@ TEST_CASE("A wiping allocator overwrites all memory before it gives it back") {
     allocator.deallocate(memory, 32);
 }
 
-TEST_CASE("A secret text, however short, is not within the object, where nothing would overwrite it") {
+TEST_CASE("A secret text, however short, is not stored inside the object, where nothing would overwrite it") {
     const secrets::secret_text text("sk");
     const auto* const object = reinterpret_cast<const char*>(&text);
     CHECK((std::less<>()(text.view().data(), object) || !std::less<>()(text.view().data(), object + sizeof text)));

@@ -1,5 +1,6 @@
-# The hooks of examples/secrets; those that ask a server where the example is built, over HTTP on loopback. What others have written for
-# the same stores, or files, verifies them, where Debian's Python has it.
+# Tests of the hooks in examples/secrets. Hooks that ask a server are tested if the example is
+# built, over HTTP on loopback. The hooks are compared with other implementations for the same
+# stores or files, if Debian's Python has them.
 
 set(folder ${CMAKE_CURRENT_SOURCE_DIR}/secrets)
 find_program(EXTENSIBLE_SYSTEM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)
@@ -34,7 +35,7 @@ target_link_libraries(secrets_tests PRIVATE CURL::libcurl nlohmann_json::nlohman
 set(program GET_KEY_PROGRAM="$<TARGET_FILE:example_get_key>" SECRETS_README="${PROJECT_SOURCE_DIR}/examples/secrets/README.md")
 target_compile_definitions(secrets_tests PRIVATE ${program})
 add_dependencies(secrets_tests example_get_key)
-find_package(OpenSSL QUIET)  # for a server with TLS, and as in the example
+find_package(OpenSSL QUIET)  # for a server with TLS; the example uses it too
 if(OpenSSL_FOUND)
     target_link_libraries(secrets_tests PRIVATE OpenSSL::SSL)
     target_compile_definitions(secrets_tests PRIVATE TESTS_HAVE_OPENSSL SECRETS_WITH_LIBCRYPTO)
@@ -57,7 +58,7 @@ if(found)
     target_compile_definitions(secrets_tests PRIVATE GOOGLE_PYTHON="${EXTENSIBLE_SYSTEM_PYTHON}")
 endif()
 target_compile_definitions(secrets_tests PRIVATE SCRIPTS="${folder}")
-python_has(found "boto3, botocore")  # which checks the signatures too
+python_has(found "boto3, botocore")  # botocore also checks the signatures
 if(found)
     add_executable(aws_probe secrets/aws_probe.cpp)
     target_include_directories(aws_probe PRIVATE ${PROJECT_SOURCE_DIR}/examples)
@@ -66,8 +67,9 @@ if(found)
     set_tests_properties(secrets.aws_botocore PROPERTIES TIMEOUT 300)
 endif()
 
-# OpenStack's own Keystone and Barbican, from Debian's packages, which are downloaded and unpacked, not installed.
-option(EXTENSIBLE_TEST_BARBICAN "Test examples/secrets/barbican.hpp with the real servers, of Debian" OFF)
+# OpenStack's own Keystone and Barbican. Their Debian packages are downloaded and unpacked, not
+# installed.
+option(EXTENSIBLE_TEST_BARBICAN "Test examples/secrets/barbican.hpp with the real servers from Debian's packages" OFF)
 if(EXTENSIBLE_TEST_BARBICAN)
     add_executable(barbican_real_servers secrets/barbican/real_servers.cpp)
     target_include_directories(barbican_real_servers PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/examples)

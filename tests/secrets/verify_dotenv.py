@@ -38,7 +38,7 @@ def main():
         else:
             failures += 1
             print(f"{sys.argv[1]}:{number}: python-dotenv has {found}, not {expected}")
-    print(f"python-dotenv {version('python-dotenv')}: {same} cases as in the table, {failures} not")
+    print(f"python-dotenv {version('python-dotenv')}: {same} cases agree with the table, {failures} do not")
     print(f"{different} cases differ on purpose")
     return 1 if failures or not same else 0
 

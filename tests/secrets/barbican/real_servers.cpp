@@ -1,4 +1,5 @@
-// What do Keystone and Barbican themselves, as servers.py started them, give to the hook? The folder is in BARBICAN_SERVERS.
+// Tests the hook with the real Keystone and Barbican, which servers.py has started. The variable
+// BARBICAN_SERVERS is the folder of servers.py.
 #include "catch.hpp"
 #include "secrets/barbican.hpp"
 #include "secrets/cache.hpp"
@@ -29,14 +30,14 @@ using secrets::secret_text;
 
 namespace {
 
-const std::string any_token = helpers::secret("gAAAAA");  // each of Keystone's begins so
+const std::string any_token = helpers::secret("gAAAAA");  // each of Keystone's tokens begins like this
 
 std::string text_of_file(const std::string& name) {
     std::ifstream file(name);
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// Both servers, as their administrator and users know them.
+// Both servers, with the accounts of their administrator and users.
 class cloud {
 public:
     cloud() : folder_(std::getenv("BARBICAN_SERVERS") + std::string("/state/")) {
@@ -63,7 +64,7 @@ public:
         return options;
     }
 
-    // Asks as the user. What is answered must be of this status.
+    // Sends a request as the user. Throws unless the answer has this status.
     secrets::json ask(const std::string& user, const std::string& project, std::string method, std::string url, int status,
                       std::string_view body = "") const {
         const secrets::keystone login("test", http_, options(user, project).keystone);
@@ -75,7 +76,7 @@ public:
         return secrets::parse_json(answer.body);
     }
 
-    // Stores secrets, by one login, and tells the last one's UUID.
+    // Stores secrets with one login, and returns the UUID of the last one.
     std::string store(const std::vector<std::pair<std::string, std::string>>& names_and_payloads,
                       std::string_view more = R"(,"payload_content_type":"text/plain")") const {
         const secrets::keystone login("test", http_, options("loader").keystone);
@@ -100,7 +101,7 @@ public:
         ask("admin", "admin", "PATCH", said("keystone") + "/v3/users/" + said("ids", user), 200, R"({"user":{)" + to + "}}");
     }
 
-    // Lines of the servers' access logs that have all of these in them.
+    // The number of lines in the server's access log that contain all of these texts.
     template <class... Texts>
     std::size_t count(const std::string& server, Texts... texts) const {
         std::ifstream log(folder_ + server + ".access");
@@ -144,7 +145,7 @@ TEST_CASE("A key is read by its name and by its UUID, with one login") {
     CHECK(servers().payloads() == payloads + 3);
 }
 
-TEST_CASE("Only exactly the name counts, whatever characters it has") {
+TEST_CASE("Only a secret with exactly the name is used, whatever characters the name has") {
     const std::vector<std::pair<std::string, std::string>> odd = {
         {"a+b", "1"}, {"a%2Bb", "2"}, {"a b", "3"}, {"a&limit=0", "4"}, {"50%", "5"}, {"50%25", "6"}, {"o_d", "7"},
         {"odd", "8"}, {"ODD", "9"}, {"gr\xc3\xbc\xc3\x9f", "10"}, {"a/b", "11"}, {"a\"b\\", "12"}, {"a;b#c?d", "13"}};
@@ -162,13 +163,13 @@ TEST_CASE("Only exactly the name counts, whatever characters it has") {
     }
 }
 
-TEST_CASE("A name that is not UTF-8 is no key, and no other one") {
+TEST_CASE("A name that is not UTF-8 finds no secret, and is not a failure") {
     const secrets::barbican_store store(servers().options("loader"));
     const auto read = [&] { CHECK(!store.read("open\xff" "ai")); };
     CHECK(!failure_of(read).why);
 }
 
-TEST_CASE("A name is found behind more than a hundred that are like it") {
+TEST_CASE("A name is found after more than a hundred similar names") {
     std::vector<std::pair<std::string, std::string>> secrets = {{"api-keys/page", key}};
     secrets.insert(secrets.end(), 110, {"api-keys/PAGE", "of another"});
     servers().store(secrets);
@@ -177,7 +178,7 @@ TEST_CASE("A name is found behind more than a hundred that are like it") {
     CHECK(servers().finds() == finds + 2);
 }
 
-TEST_CASE("Of several secrets of one name the newest counts") {
+TEST_CASE("Of several secrets with one name, the newest is used") {
     servers().store({{"api-keys/several", "oldest"}, {"api-keys/several", "older"}, {"api-keys/several", key}});
     CHECK(key_of(servers().options("loader"), "several") == key);
 }
@@ -192,7 +193,7 @@ TEST_CASE("A payload arrives byte for byte") {
     CHECK(store.read("bytes") == std::string("\0\1\2\3\xff\r\n", 7));
 }
 
-TEST_CASE("A secret without a payload, or that is deleted, is none") {
+TEST_CASE("A secret that is deleted or has no payload is not found") {
     servers().store({{"api-keys/hollow", ""}});
     const std::string uuid = servers().store({{"api-keys/gone", key}});
     servers().ask("loader", "demo", "DELETE", servers().said("barbican") + "/v1/secrets/" + uuid, 204);
@@ -202,7 +203,7 @@ TEST_CASE("A secret without a payload, or that is deleted, is none") {
     CHECK(!store.read(uuid));
 }
 
-TEST_CASE("The roles creator and observer read, others do not, and a project sees its own secrets only") {
+TEST_CASE("The roles creator and observer can read, others cannot, and a project sees only its own secrets") {
     const std::string uuid = servers().store({{"api-keys/roles", key}});
     CHECK(key_of(servers().options("watcher"), "roles") == key);
     for (const std::string user : {"member", "auditor"}) {
@@ -217,7 +218,7 @@ TEST_CASE("The roles creator and observer read, others do not, and a project see
     CHECK(failure_of([&] { outside.read(uuid); }).why == reason::permission_denied);
 }
 
-TEST_CASE("An application credential reads, and a wrong one says what is wrong") {
+TEST_CASE("An application credential can read, and the error of a wrong one says what is wrong") {
     servers().store({{"api-keys/credential", key}});
     secrets::barbican_options options = servers().options("loader");
     options.keystone.user_name = options.keystone.project_name = "";
@@ -235,7 +236,7 @@ TEST_CASE("An application credential reads, and a wrong one says what is wrong")
     CHECK_THAT(failed.text, ContainsSubstring("there is no such application credential") && ContainsSubstring(", request req-"));
 }
 
-TEST_CASE("A login that Keystone refuses is asked for once") {
+TEST_CASE("A login that Keystone refuses is not retried") {
     const std::size_t refused = servers().count("keystone", "POST /v3/auth/tokens 401");
     secrets::barbican_options options = servers().options("loader");
     options.keystone.password = secret_text(helpers::secret("wrong-password"));
@@ -251,7 +252,7 @@ TEST_CASE("A login that Keystone refuses is asked for once") {
     CHECK(failure_of([&] { key_of(options, "openai"); }).why == reason::no_engine);
 }
 
-TEST_CASE("Users, projects and domains are known by ids as well") {
+TEST_CASE("Users, projects and domains can be given by id") {
     servers().store({{"api-keys/ids", key}});
     secrets::barbican_options options = servers().options("loader");
     options.keystone.user_name = options.keystone.user_domain_name = options.keystone.project_domain_name = "";
@@ -261,7 +262,7 @@ TEST_CASE("Users, projects and domains are known by ids as well") {
     CHECK(key_of(options, "ids") == key);
 }
 
-TEST_CASE("The region chooses the Barbican") {
+TEST_CASE("The region selects the Barbican server") {
     secrets::barbican_options options = servers().options("loader");
     options.http.tries = 1;
     options.keystone.region = "RegionTwo";
@@ -272,9 +273,9 @@ TEST_CASE("The region chooses the Barbican") {
     CHECK(failure_of([&] { key_of(options, "openai"); }).why == reason::no_engine);
 }
 
-// ---- Tokens that end ------------------------------------------------------------------------------------------------
+// ---- Expiry of tokens -----------------------------------------------------------------------------------------------
 
-TEST_CASE("A token is renewed before it ends, so that none is refused") {
+TEST_CASE("A token is renewed before it expires, so that none is refused") {
     const std::string uuid = servers().store({{"api-keys/renewed", key}});
     secrets::barbican_options options = servers().options("watcher");
     options.keystone.auth_url = servers().said("short");
@@ -284,7 +285,7 @@ TEST_CASE("A token is renewed before it ends, so that none is refused") {
     CHECK(servers().count("barbican", " 401") == refused);
 }
 
-TEST_CASE("A token that has expired, though by the clock here it has not, is replaced") {
+TEST_CASE("An expired token is replaced, even if it has not expired by the local clock") {
     const std::string uuid = servers().store({{"api-keys/expired", key}});
     helpers::hand_clock clock;  // stands still
     secrets::barbican_options options = servers().options("watcher");
@@ -296,14 +297,15 @@ TEST_CASE("A token that has expired, though by the clock here it has not, is rep
     CHECK(servers().count("barbican", " 401") == refused + 1);
 }
 
-TEST_CASE("A token that was withdrawn is replaced, and after a change of the password no login helps") {
+TEST_CASE("A withdrawn token is replaced, and after a change of the password the login fails") {
     const std::string uuid = servers().store({{"api-keys/withdrawn", key}});
     const secrets::barbican_store store(servers().options("watcher"));
     CHECK(store.read(uuid) == key);
     servers().change_user("watcher", R"("enabled":false)");
     CHECK(failure_of([&] { store.read(uuid); }).why == reason::no_credential);
     servers().change_user("watcher", R"("enabled":true)");
-    // Tokens of the second in which the user was disabled are withdrawn, even those of a later login.
+    // Keystone withdraws all tokens of the second in which the user was disabled, even those of a
+    // later login.
     CHECK(helpers::eventually([&] {
         std::string read;
         const auto failed = failure_of([&] { read = key_of(servers().options("watcher"), uuid); });
@@ -326,7 +328,7 @@ TEST_CASE("A token that was withdrawn is replaced, and after a change of the pas
 
 // ---- Threads --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("Many threads that ask for one key log in once, and behind a cache they search and read once") {
+TEST_CASE("Many threads that ask for one key log in once, and with a cache they search and read once") {
     constexpr std::size_t count = 200;
     servers().store({{"api-keys/threads", key}});
     helpers::application app;
@@ -352,7 +354,7 @@ TEST_CASE("The program prints what the README shows") {
     servers().store({{"api-keys/openai", key}});
     const std::string uuid = servers().store({{"api-keys/payments", key}});
     servers().ask("loader", "demo", "PUT", servers().said("barbican") + "/v1/secrets/" + uuid + "/acl", 200,
-                  R"({"read":{"project-access":false}})");  // it is its creator's alone
+                  R"({"read":{"project-access":false}})");  // only its creator can read it
     const readme::example shown("barbican");
     const std::string printed = shown.printed({{"https://keystone.example:5000", servers().said("keystone")},
                                                {"https://barbican.example:9311", servers().said("barbican")},
@@ -362,7 +364,7 @@ TEST_CASE("The program prints what the README shows") {
     CHECK(std::regex_replace(printed, request, "req-...") == std::regex_replace(shown.output(), request, "req-..."));
 }
 
-TEST_CASE("No password, token or key is in the servers' access logs") {
+TEST_CASE("The servers' access logs contain no password, token or key") {
     for (const std::string server : {"keystone", "short", "barbican"}) {
         const std::string log = text_of_file(std::getenv("BARBICAN_SERVERS") + ("/state/" + server + ".access"));
         CHECK(!log.empty());

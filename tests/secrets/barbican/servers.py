@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Which servers does real_servers.cpp ask? OpenStack's Keystone and Barbican from Debian's packages, on free ports of loopback.
+"""The servers for real_servers.cpp: OpenStack's Keystone and Barbican from Debian's packages, on free loopback ports.
 
-    servers.py start FOLDER    downloads the packages (apt-get) and unpacks them in the folder, once, sets the servers up anew
-                               and starts them; FOLDER/state/cloud.json says where they are and who may log in
-    servers.py stop FOLDER     ends them
+    servers.py start FOLDER    downloads the packages (apt-get) and unpacks them in the folder, once, sets up new servers
+                               and starts them. FOLDER/state/cloud.json has their addresses and accounts
+    servers.py stop FOLDER     stops them
 
-Nothing is installed: all that they have and write is in the folder. They are Debian's for the Python of /usr/bin."""
+Nothing is installed: all files of the servers are in the folder. Debian's packages need the Python in /usr/bin."""
 
 import base64
 import glob
@@ -22,8 +22,8 @@ import urllib.error
 import urllib.request
 
 PACKAGES = ["python3-keystone", "python3-barbican", "python3-waitress"]
-SHORT = 6  # seconds that a token of the second Keystone lives
-ROLES = {  # who logs in: project and role
+SHORT = 6  # lifetime of the second Keystone's tokens, in seconds
+ROLES = {  # user: project and role
     "barbican": ("service", "admin"), "loader": ("demo", "creator"), "watcher": ("demo", "observer"),
     "member": ("demo", "member"), "auditor": ("demo", "audit"), "outsider": ("other", "creator")}
 
@@ -51,8 +51,8 @@ backend = dogpile.cache.memory
 enforce_scope = false
 """
 
-# Its host_href is as it is delivered, so that what it says of its own address is wrong. It asks Keystone about each token each
-# time, so that one that was withdrawn is refused at once.
+# host_href has its default, so the addresses in Barbican's answers are wrong. It asks Keystone
+# about each token each time, so that a withdrawn token is refused at once.
 BARBICAN = """[DEFAULT]
 log_file = {state}/barbican.log
 sql_connection = sqlite:///{state}/barbican.db
@@ -105,7 +105,7 @@ def unpack_packages(folder):
         return
     archives = folder + "/archives"
     os.makedirs(archives + "/partial", exist_ok=True)
-    # It finds out what these depend on. "Download only" installs nothing, and locks are for what installs.
+    # apt-get finds the dependencies. With --download-only it installs nothing, so it needs no lock.
     subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "--download-only", "-o", "Debug::NoLocking=1",
                     "-o", "APT::Sandbox::User=root", "-o", "Dir::Cache::archives=" + archives] + PACKAGES,
                    check=True, stdout=subprocess.DEVNULL)
@@ -126,7 +126,7 @@ def environment(folder):
 
 
 def run(folder, *arguments, **variables):
-    """This script as another process, with the packages. The last argument names its files."""
+    """Starts this script as another process, with the packages. The last argument names its output files."""
     files = "%s/state/%s" % (folder, arguments[-1])
     with open(files + ".out", "w") as out:
         process = subprocess.Popen(["/usr/bin/python3", os.path.abspath(__file__), *arguments, folder],
@@ -149,7 +149,7 @@ def stop(folder):
 
 
 def is_ours(pid, folder):
-    """The number may be another process's by now."""
+    """False if another process has this number by now."""
     try:
         arguments = open("/proc/%d/cmdline" % pid, "rb").read().decode().split("\0")
     except OSError:
@@ -158,7 +158,7 @@ def is_ours(pid, folder):
 
 
 def serve(port, name, folder):
-    """One of the servers. Its access log has a line for each request: method, path, status."""
+    """Runs one of the servers. Its access log has a line for each request: method, path, status."""
     state = folder + "/state"
     if name == "barbican":
         from paste import deploy
@@ -180,20 +180,20 @@ def serve(port, name, folder):
         return application(request, respond_logged)
 
     import waitress
-    waitress.serve(logged, host="127.0.0.1", port=int(port), threads=1)  # with more, SQLite's file is locked at times
+    waitress.serve(logged, host="127.0.0.1", port=int(port), threads=1)  # with more, SQLite's file is sometimes locked
 
 
 # ---- Setting up ---------------------------------------------------------------------------------------------------------
 
 
 def create(url, _, folder):
-    """Keystone's own commands, each in a process, for the library runs no second one. To import it takes seconds."""
+    """Runs Keystone's commands, each in a fork: the library runs one per process, and importing it takes seconds."""
     from keystone.cmd import cli
     state = folder + "/state"
     user = ["--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid())]
     for command in (["db_sync"], ["fernet_setup"] + user, ["credential_setup"] + user,
                     ["bootstrap", "--bootstrap-region-id", "RegionOne", "--bootstrap-public-url", url,
-                     "--bootstrap-internal-url", url]):  # Barbican asks the internal one
+                     "--bootstrap-internal-url", url]):  # Barbican uses the internal one
         pid = os.fork()
         if pid == 0:
             sys.argv = ["keystone-manage", "--config-file", state + "/keystone.conf"] + command
@@ -233,7 +233,7 @@ class Cloud:
 
 
 def fill(cloud, admin, passwords, barbican):
-    """Projects, users and the catalogue. Returns the users' ids and an application credential."""
+    """Creates projects, users and the catalogue. Returns the users' ids and an application credential."""
     cloud.log_in("admin", admin, "admin")
     roles = {role["name"]: role["id"] for role in cloud.call("GET", "/roles")[1]["roles"]}
     for role in {role for _, role in ROLES.values()} - set(roles):
@@ -245,7 +245,7 @@ def fill(cloud, admin, passwords, barbican):
         cloud.call("PUT", "/projects/%s/users/%s/roles/%s" % (projects[project], ids[user], roles[role]))
     service = cloud.make("service", type="key-manager", name="barbican")
     cloud.call("PUT", "/regions/RegionTwo", {"region": {}})
-    for region, url in (("RegionOne", barbican), ("RegionTwo", "http://127.0.0.1:9")):  # nobody listens at the other
+    for region, url in (("RegionOne", barbican), ("RegionTwo", "http://127.0.0.1:9")):  # the second has no server
         cloud.make("endpoint", service_id=service, interface="public", region_id=region, url=url)
     cloud.log_in("loader", passwords["loader"], "demo")
     return ids, cloud.call("POST", "/users/%s/application_credentials" % ids["loader"],
@@ -269,7 +269,7 @@ def await_server(process, url):
             return
         except OSError:
             time.sleep(0.1)
-    sys.exit(url + " is not there")
+    sys.exit(url + " does not answer")
 
 
 def start(folder):
@@ -278,7 +278,7 @@ def start(folder):
     os.umask(0o077)
     stop(folder)
     subprocess.run(["rm", "-rf", state], check=True)
-    os.makedirs(state + "/.barbican")  # where its configuration is looked for
+    os.makedirs(state + "/.barbican")  # where Barbican looks for its configuration
 
     ports = free_ports(3)
     keystone, short, barbican = ["http://127.0.0.1:%d" % port for port in ports]
