@@ -1,5 +1,6 @@
-# What differs between compilers is in detail/config.hpp, and what differs between operating systems in two headers more. Nowhere
-# else is there an attribute, a keyword or a predefined macro of one of them; and every macro is called EXTENSIBLE_...
+# What differs between compilers is in detail/config.hpp, and what differs between operating systems
+# in detail/system.hpp and detail/loader.hpp. No other header uses an attribute, a keyword or a
+# predefined macro of a compiler or of a system. The name of every macro begins with EXTENSIBLE_.
 #
 #     cmake -DINCLUDE=<folder of headers> -P tests/one_compiler.cmake
 
@@ -23,6 +24,6 @@ foreach(header IN LISTS headers)
     file(STRINGS ${INCLUDE}/${header} found REGEX "${unwanted}")
     list(FILTER found EXCLUDE REGEX "^ *//")
     if(found)
-        message(SEND_ERROR "${header}: this belongs into detail/config.hpp:\n${found}")
+        message(SEND_ERROR "${header}: this belongs in detail/config.hpp:\n${found}")
     endif()
 endforeach()
