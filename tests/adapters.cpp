@@ -11,22 +11,22 @@
 
 using namespace ext::literals;
 
-TEST_CASE("instead() answers with a plain function, which gets the arguments") {
+TEST_CASE("instead() calls a plain function in place of the wrapped one, with the same arguments") {
     ext::registry registry;
-    SECTION("of a function that returns a value") {
+    SECTION("for a function that returns a value") {
         ext::extensible search{registry, "search", [](std::string_view what, int) { return "v1 " + std::string(what); }};
         search.on_start(ext::instead([](std::string_view what, int n) { return "v2 " + std::string(what) + std::to_string(n); }));
         search.on_start([](auto& call) { CHECK(*call.result == "v2 x3"); });
         CHECK(search("x", 3) == "v2 x3");
     }
-    SECTION("of one that returns nothing, or takes what can only be moved") {
+    SECTION("for a function that returns nothing, with a move-only argument") {
         int taken = 0;
         ext::extensible take{registry, "take", [](std::unique_ptr<int>) { FAIL("not called"); }};
         take.on_start(ext::instead([&](std::unique_ptr<int> given) { taken = *given; }));
         take(std::make_unique<int>(5));
         CHECK(taken == 5);
     }
-    SECTION("of one that returns a reference") {
+    SECTION("for a function that returns a reference") {
         int one = 1, two = 2;
         ext::extensible refer{registry, "refer", [&]() -> int& { return one; }};
         refer.on_start(ext::instead([&]() -> int& { return two; }));
@@ -40,20 +40,20 @@ TEST_CASE("instead() answers with a plain function, which gets the arguments") {
         }));
         CHECK(fetch("url", "tenant"_kw = "acme") == "url3acme");
     }
-    SECTION("that leaves the arguments to the end hooks") {
+    SECTION("and the end hooks still see the arguments") {
         ext::extensible search{registry, "search", [](std::string) { return std::string(); }};
         search.on_start(ext::instead([](std::string what) { return what + "!"; }));
         search.on_end([](auto& call) { CHECK(*call.template arg<0>() == "a text that no string keeps within itself"); });
         CHECK(search("a text that no string keeps within itself") == "a text that no string keeps within itself!");
     }
-    SECTION("by name, and of one that is awaited") {
+    SECTION("by name, for an awaited function") {
         registry.on_start<tasks::lazy<int>(int)>("twice", ext::instead([](int x) { return 20 * x; }));
         ext::extensible twice{registry, "twice", [](int x) -> tasks::lazy<int> { co_return 2 * x; }};
         CHECK(twice(1).run() == 20);
     }
 }
 
-TEST_CASE("filter_result() puts the result through a plain function") {
+TEST_CASE("filter_result() passes the result through a plain function") {
     ext::registry registry;
     int filtered = 0;
     ext::extensible half{registry, "half", [](int x) { return x % 2 ? throw std::runtime_error("odd") : std::make_unique<int>(x / 2); }};
@@ -63,19 +63,19 @@ TEST_CASE("filter_result() puts the result through a plain function") {
     CHECK(filtered == 1);
 }
 
-TEST_CASE("The result stays as it was if the function of filter_result() throws and the hook is isolated") {
+TEST_CASE("If the function of an isolated filter_result() throws, the result stays as it was") {
     ext::registry registry;
     int reported = 0;
     registry.on_hook_error([&](const ext::hook_error&) { ++reported; });
     const std::string key = "a key that no string keeps within itself";
     const auto fail = [](auto) -> std::string { throw std::runtime_error("audit failed"); };
-    SECTION("whether it takes a value, a constant or a reference that it could move from") {
+    SECTION("whatever kind of parameter the function has") {
         ext::extensible get{registry, "get", [&] { return key; }};
         SECTION("a value") { get.on_end(ext::filter_result([](std::string) -> std::string { throw 1; }), {.isolate = true}); }
-        SECTION("a constant") { get.on_end(ext::filter_result([](const std::string&) -> std::string { throw 1; }), {.isolate = true}); }
+        SECTION("constant") { get.on_end(ext::filter_result([](const std::string&) -> std::string { throw 1; }), {.isolate = true}); }
         SECTION("a view") { get.on_end(ext::filter_result([](std::string_view) -> std::string { throw 1; }), {.isolate = true}); }
-        SECTION("any") { get.on_end(ext::filter_result(fail), {.isolate = true}); }
-        SECTION("what it moves from") {
+        SECTION("auto") { get.on_end(ext::filter_result(fail), {.isolate = true}); }
+        SECTION("an rvalue reference that it moves from") {
             get.on_end(ext::filter_result([](std::string&& text) -> std::string {
                 const std::string taken = std::move(text);
                 throw std::runtime_error(taken);
@@ -84,19 +84,19 @@ TEST_CASE("The result stays as it was if the function of filter_result() throws 
         CHECK(get() == key);
         CHECK(reported == 1);
     }
-    SECTION("of a function that returns a reference") {
+    SECTION("for a function that returns a reference") {
         ext::extensible refer{registry, "refer", [&]() -> const std::string& { return key; }};
         refer.on_end(ext::filter_result([](const std::string&) -> const std::string& { throw 1; }), {.isolate = true});
         CHECK(&refer() == &key);
         CHECK(reported == 1);
     }
-    SECTION("of an awaited function") {
+    SECTION("for an awaited function") {
         ext::extensible later{registry, "later", [&]() -> tasks::lazy<std::string> { co_return key; }};
         later.on_end(ext::filter_result(fail), {.isolate = true});
         CHECK(later().run() == key);
         CHECK(reported == 1);
     }
-    SECTION("but one that can only be moved is gone, and then the call fails") {
+    SECTION("but a move-only result is lost, and the call fails") {
         ext::extensible open{registry, "open", [] { return std::make_unique<int>(5); }};
         open.on_end(ext::filter_result([](std::unique_ptr<int>) -> std::unique_ptr<int> { throw std::runtime_error("audit failed"); }),
                     {.isolate = true});
@@ -104,7 +104,7 @@ TEST_CASE("The result stays as it was if the function of filter_result() throws 
     }
 }
 
-TEST_CASE("filter_result() leaves a result alone that an exception goes with, and asks for none where there is none") {
+TEST_CASE("filter_result() does not call its function if the call has an exception or no result") {
     ext::registry registry;
     int filtered = 0;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -115,7 +115,7 @@ TEST_CASE("filter_result() leaves a result alone that an exception goes with, an
     CHECK(filtered == 0);
 }
 
-TEST_CASE("tap() shows the arguments to a plain function, and changes none") {
+TEST_CASE("tap() passes the arguments to a plain function, and changes none of them") {
     ext::registry registry;
     std::string seen;
     ext::extensible store{registry, "store", [](std::unique_ptr<int> value, std::string name) { return name + std::to_string(*value); }};

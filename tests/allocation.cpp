@@ -1,4 +1,4 @@
-// What is allocated, and when. What happens where an allocation fails is in out_of_memory.cpp.
+// What allocates memory, and when. out_of_memory.cpp tests what happens if an allocation fails.
 #include "catch.hpp"
 #include "heap.hpp"
 #include "tasks.hpp"
@@ -14,7 +14,7 @@ using heap::allocations_of;
 
 namespace {
 
-// A thread's first call with hooks makes its slots.
+// A thread's first call with hooks allocates its hazard pointers.
 void make_slots() {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
@@ -51,12 +51,12 @@ TEST_CASE("A call allocates nothing of its own") {
     registry.around("*", [](ext::any_call&, auto& proceed) { proceed(); }, {.isolate = true});
     CHECK(allocations_of([&] { f(1, "x", long_text); }) == 0);
 
-    SECTION("on a thread's first call its slots at most: it may take over those of a thread that has ended") {
+    SECTION("except for a thread's hazard pointers, unless it reuses those of a thread that has ended") {
         std::size_t first = 99;
         std::thread([&] { first = allocations_of([&] { f(1, "x", long_text); }); }).join();
         CHECK(first <= 1 + heap::at_thread_end);
     }
-    SECTION("nor deep in a recursion, where the thread was as deep before") {
+    SECTION("also deep in a recursion, if the thread has been as deep before") {
         ext::extensible<int(int)> down{registry, "down", [&](int n) { return n == 0 ? 0 : down(n - 1); }};
         down.on_start([](auto&) {});
         down.on_end([](auto&) {});
@@ -65,7 +65,7 @@ TEST_CASE("A call allocates nothing of its own") {
     }
 }
 
-TEST_CASE("An argument's first replacement is kept in the call where it has 64 bytes at most") {
+TEST_CASE("An argument's first replacement is stored in the call if it has at most 64 bytes") {
     struct small {
         char bytes[64];
     };
@@ -114,7 +114,7 @@ TEST_CASE("A call that throws allocates nothing beyond its exception") {
     CHECK(allocations_of([&] { f(); }) == 0);
 }
 
-TEST_CASE("A function that returns an awaitable and has no hooks makes its own coroutine and no other") {
+TEST_CASE("Without hooks, a function that returns an awaitable allocates only its own coroutine") {
     ext::registry registry;
     ext::extensible<tasks::lazy<int>(int)> f{registry, "f", [](int x) -> tasks::lazy<int> { co_return x; }};
     const std::size_t plain = allocations_of([&] { f.original()(1).run(); });
@@ -125,7 +125,7 @@ TEST_CASE("A function that returns an awaitable and has no hooks makes its own c
     CHECK(allocations_of([&] { f(1).run(); }) == plain);
 }
 
-TEST_CASE("To enable or disable what is so already, or has been removed, allocates nothing") {
+TEST_CASE("Enabling an enabled hook allocates nothing, nor does enabling or disabling a removed one") {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
     ext::hook hook = f.on_start([](auto&) {});
@@ -135,7 +135,7 @@ TEST_CASE("To enable or disable what is so already, or has been removed, allocat
     CHECK(allocations_of([&] { hook.enable(), hook.disable(), hook.enable(); }) == 0);
 }
 
-TEST_CASE("A thread takes over the memory of one that has ended") {
+TEST_CASE("A new thread reuses the memory of a thread that has ended") {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
     f.on_start([](auto&) {});
@@ -148,8 +148,8 @@ TEST_CASE("A thread takes over the memory of one that has ended") {
     CHECK(begin_and_end_thread() == heap::at_thread_end);
 }
 
-#ifndef _GLIBCXX_DEBUG  // whose containers are larger
-TEST_CASE("The end that a start hook returns is kept in the call where it is small and the first") {
+#ifndef _GLIBCXX_DEBUG  // its containers are larger
+TEST_CASE("The first finisher of a call is stored in the call if it is small") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     int ends = 0;
@@ -163,7 +163,7 @@ TEST_CASE("The end that a start hook returns is kept in the call where it is sma
         };
     };
     const char small[4 * sizeof(void*)]{}, large[4 * sizeof(void*) + 1]{};
-    SECTION("of five pointers") {
+    SECTION("if it is as large as five pointers") {
         f.on_start(returns_end(small));
         f(1);
         CHECK(allocations_of([&] { f(1); }) == 0);
@@ -182,7 +182,7 @@ TEST_CASE("The end that a start hook returns is kept in the call where it is sma
         CHECK(allocations_of([&] { f(1); }) == 1);
         CHECK(ends == 4);
     }
-    SECTION("and where there is no memory for it, its hook does not begin") {
+    SECTION("and without memory for it, its start hook does not begin") {
         f.on_start(returns_end(large));
         f(1);
         heap::fail_in = 1;
@@ -196,7 +196,7 @@ TEST_CASE("The end that a start hook returns is kept in the call where it is sma
 TEST_CASE("A wrapper without hooks takes no more than 256 bytes beyond its name") {
     ext::extensible f{"allocation.size", [](int x) { return x; }};
     CHECK(sizeof f + sizeof(ext::detail::function_record) + sizeof(void*) +
-              2 * sizeof(void*) <=  // its place in the registry; what malloc adds
+              2 * sizeof(void*) <=  // the registry's pointer to it; what malloc adds
           256);
 }
 #endif

@@ -1,4 +1,4 @@
-// Hooks for any function: what they are handed, and the patterns that they are registered under.
+// Hooks for any function: the call that they receive, and patterns of names.
 #include "catch.hpp"
 
 #include <extensible/extensible.hpp>
@@ -30,7 +30,7 @@ struct no_default_shape {  // cannot be copied, moved or compared
     no_default_shape(const no_default_shape&) = delete;
 };
 
-// The names of the functions that were called while a hook under `pattern` was there.
+// Records the names of the functions in whose calls its hook has run.
 struct listener {
     std::vector<std::string> heard;
     auto operator()() {
@@ -40,7 +40,7 @@ struct listener {
 
 }  // namespace
 
-TEST_CASE("A hook for any function is told the name, the signature and the arguments") {
+TEST_CASE("A hook for any function receives the name, the signature and the arguments") {
     ext::registry registry;
     ext::extensible fetch{registry, "net.fetch", ext::params("url"_kw, "retries"_kw = 3),
                           [](std::string_view url, int, const ext::kwargs&) { return std::string(url); }};
@@ -71,7 +71,7 @@ TEST_CASE("A hook for any function is told the name, the signature and the argum
     CHECK(ran == 2);
 }
 
-TEST_CASE("An argument is null when it has another type, or there is none of that number") {
+TEST_CASE("arg() returns null if the argument has another type or does not exist") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](const std::string&, std::string&, double) { return 1.5f; }};
     f.on_end([](ext::any_call& call) {
@@ -90,7 +90,7 @@ TEST_CASE("An argument is null when it has another type, or there is none of tha
     f("a", text, 1.0);
 }
 
-TEST_CASE("Arguments are not copied to be looked at") {
+TEST_CASE("Reading an argument does not copy it") {
     ext::registry registry;
     int copies = 0;
     ext::extensible by_value{registry, "by.value", [](counted_copies) {}};
@@ -106,7 +106,7 @@ TEST_CASE("Arguments are not copied to be looked at") {
     by_reference(here, no_default_shape());
     CHECK(copies == 0);
     by_value(counted_copies(copies));
-    CHECK(copies == 1);  // into the function, which must not take it from the end hooks
+    CHECK(copies == 1);  // into the function's parameter, because the end hooks need the original
 }
 
 namespace {
@@ -118,7 +118,7 @@ struct verdict {
 
 }  // namespace
 
-TEST_CASE("A hook for any function may ask of which types the arguments and the result are, and whether the call failed") {
+TEST_CASE("A hook for any function can query the types of arguments and result, and whether the call failed") {
     ext::registry registry;
     std::string text = "text";
     ext::extensible judge{registry, "judge", [](const std::string&, int x) { return x < 0 ? throw x : verdict{x == 0}; }};
@@ -191,7 +191,7 @@ TEST_CASE("Results of all kinds can be set") {
     CHECK(view() == "literal");
 }
 
-TEST_CASE("To set a value of another type is an error that names both types") {
+TEST_CASE("Setting a value of another type is an error that names both types") {
     ext::registry registry;
     ext::extensible f{registry, "net.f", [](int x, const no_default_shape&) { return x; }};
     ext::extensible<void()> nothing{registry, "net.nothing", [] {}};
@@ -226,7 +226,7 @@ TEST_CASE("A hook for any function sees the exception, and may clear it") {
     CHECK(fail() == 1);
 }
 
-TEST_CASE("A pattern applies to functions wrapped before and after, and to no others") {
+TEST_CASE("A pattern applies to matching functions, whether they are wrapped before or after the registration") {
     ext::registry registry;
     listener l;
     ext::extensible before{registry, "net.before", [] {}};
@@ -250,7 +250,7 @@ TEST_CASE("A pattern applies to functions wrapped before and after, and to no ot
     CHECK(l.heard.size() == 3);
 }
 
-TEST_CASE("A star stands for any run of characters") {
+TEST_CASE("A star matches any sequence of characters") {
     const auto matches = [](std::string_view pattern, std::string_view name) {
         ext::registry registry;
         int heard = 0;
@@ -274,7 +274,7 @@ TEST_CASE("A star stands for any run of characters") {
     CHECK_FALSE(matches("*b*b*", "abc"));
 }
 
-TEST_CASE("Hooks under patterns take their places among a function's own") {
+TEST_CASE("Hooks under patterns are ordered together with a function's own hooks") {
     ext::registry registry;
     std::string way;
     const auto mark = [&](const char* text) { return [&way, text](auto&) { way += text; }; };
@@ -290,7 +290,7 @@ TEST_CASE("Hooks under patterns take their places among a function's own") {
     CHECK(way == "01a2354");
 }
 
-TEST_CASE("A hook for any function may be registered on one, or by its name") {
+TEST_CASE("A hook for any function may be registered on a wrapper, or by a function's name") {
     ext::registry registry;
     listener l;
     ext::extensible f{registry, "f", [] {}};
@@ -303,7 +303,7 @@ TEST_CASE("A hook for any function may be registered on one, or by its name") {
     CHECK_THAT(l.heard, Equals<std::string>({"void()", "f", "f"}));
 }
 
-TEST_CASE("A hook for any function that is registered by a plain name is one of that function") {
+TEST_CASE("A hook for any function that is registered by a plain name belongs to that function") {
     ext::registry registry;
     std::string way;
     const auto mark = [&](char c) { return [&way, c](ext::any_call&) { way += c; }; };
@@ -324,7 +324,7 @@ TEST_CASE("A hook for any function that is registered by a plain name is one of 
         f();
         CHECK(way == "13");
     }
-    SECTION("and not one under a pattern that matches the function") {
+    SECTION("but not a hook under a pattern that matches the function") {
         registry.on_start("*", mark('2'), {.id = "vault"});
         f();
         CHECK(way == "12");
@@ -338,7 +338,7 @@ TEST_CASE("A hook for any function that is registered by a plain name is one of 
         f();
         CHECK(way == "2");
     }
-    SECTION("and it waits for the next wrapper of the name") {
+    SECTION("and it waits for the next wrapper of that name") {
         ext::extensible g{registry, "g", [] {}};
         registry.on_start("h", mark('2'));
         { ext::extensible h{registry, "h", [] {}}; }
@@ -348,7 +348,7 @@ TEST_CASE("A hook for any function that is registered by a plain name is one of 
     }
 }
 
-TEST_CASE("An id is unique under its pattern, and others may have it on functions and under other patterns") {
+TEST_CASE("An id is unique under its pattern, but hooks of functions and of other patterns may have it, too") {
     ext::registry registry;
     ext::extensible f{registry, "net.f", [] {}};
     std::string way;
@@ -363,7 +363,7 @@ TEST_CASE("An id is unique under its pattern, and others may have it on function
     CHECK(way == "51234");
 }
 
-TEST_CASE("A hook under a pattern runs in place of the one with its id under that pattern, for all functions in one step") {
+TEST_CASE("A hook under a pattern replaces the hook with its id under the same pattern, for all functions at once") {
     ext::registry registry;
     std::string way;
     const auto mark = [&](char c) { return [&way, c](ext::any_call&) { way += c; }; };
@@ -383,7 +383,7 @@ TEST_CASE("A hook under a pattern runs in place of the one with its id under tha
     CHECK(way == "12312");
 }
 
-TEST_CASE("A registration under a pattern that fails changes nothing") {
+TEST_CASE("A failed registration under a pattern changes nothing") {
     ext::registry registry;
     listener l;
     ext::extensible f{registry, "f", [] {}};
@@ -394,34 +394,35 @@ TEST_CASE("A registration under a pattern that fails changes nothing") {
     g();
     CHECK(l.heard.empty());
     registry.on_start("x.*", l(), {.id = "x", .before = "y"});
-    CHECK_THROWS_AS(registry.on_start("y.*", l(), {.id = "y", .before = "x"}), ext::order_cycle);  // or "x.y.*" could not be wrapped
+    // No name matches both patterns, but all hooks under patterns have one order.
+    CHECK_THROWS_AS(registry.on_start("y.*", l(), {.id = "y", .before = "x"}), ext::order_cycle);
 }
 
-TEST_CASE("Only hooks for any function can be registered under a pattern, and no function be called like one") {
+TEST_CASE("Only hooks for any function can be registered under a pattern, and a pattern cannot be a function's name") {
     ext::registry registry;
     CHECK_THROWS_WITH(registry.on_start<void()>("net.*", [](auto&) {}), ContainsSubstring("net.*: a name with '*' is a pattern"));
     CHECK_THROWS_WITH((ext::extensible{registry, "net.*", [] {}}), ContainsSubstring("a function cannot have it"));
     CHECK_THROWS_AS(registry.on_start("", [](ext::any_call&) {}), ext::error);
 }
 
-TEST_CASE("What a hook under a pattern captured goes when it is removed, though its functions stay") {
+TEST_CASE("What a hook under a pattern captured is destroyed when the hook is removed, even if its functions remain") {
     ext::registry registry;
     auto state = std::make_shared<int>(1);
     const std::weak_ptr<int> watch = state;
     ext::extensible f{registry, "f", [] {}};
-    SECTION("that functions have") {
+    SECTION("if functions match the pattern") {
         ext::hook hook = registry.on_start("*", [state = std::move(state)](ext::any_call&) {});
         f();
         hook.remove_and_wait();
     }
-    SECTION("that no function has") {
+    SECTION("if no function matches the pattern") {
         ext::hook hook = registry.on_start("nobody.*", [state = std::move(state)](ext::any_call&) {});
         hook.remove_and_wait();
     }
     CHECK(watch.expired());
 }
 
-TEST_CASE("A pattern applies to a function that comes again, and is independent of its own hooks") {
+TEST_CASE("A pattern applies again to a function that is wrapped again, unlike the function's own hooks") {
     ext::registry registry;
     listener l;
     registry.on_start("*", l());
@@ -431,5 +432,5 @@ TEST_CASE("A pattern applies to a function that comes again, and is independent 
         f();
     }
     CHECK(l.heard.size() == 2);
-    CHECK(registry.functions().size() == 1);  // the pattern alone
+    CHECK(registry.functions().size() == 1);  // only the pattern is left
 }

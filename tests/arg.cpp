@@ -30,7 +30,7 @@ const std::string long_text = "a text that is longer than any small string holds
 
 }  // namespace
 
-TEST_CASE("An argument is read where it stands") {
+TEST_CASE("Hooks read the caller's own object, not a copy") {
     ext::registry registry;
     ext::extensible size{registry, "size", [](const std::string& text) { return text.size(); }};
     const std::string mine = long_text;
@@ -40,7 +40,7 @@ TEST_CASE("An argument is read where it stands") {
     CHECK(seen == &mine);
 }
 
-TEST_CASE("A string_view argument owns the characters it is given") {
+TEST_CASE("A string_view argument owns the characters that a hook assigns") {
     ext::registry registry;
     ext::extensible echo{registry, "echo", [](std::string_view text) { return std::string(text); }};
 
@@ -95,7 +95,7 @@ TEST_CASE("Every replacement lives until the last end hook has run") {
     CHECK(seen == long_text + "1" + long_text + "2");
 }
 
-TEST_CASE("A view of another kind keeps what it was made from") {
+TEST_CASE("Another kind of view argument keeps the container that a hook assigns") {
     ext::registry registry;
     ext::extensible sum{registry, "sum", [](std::span<const int> numbers) {
         int total = 0;
@@ -137,7 +137,7 @@ TEST_CASE("Assigning to the argument of an rvalue reference parameter leaves the
         CHECK(take(std::move(mine)) == "other");
         CHECK(mine == long_text);
     }
-    SECTION("without one it is moved from, as the function does") {
+    SECTION("without a replacement, the function moves from it") {
         take.on_start([](auto&) {});
         CHECK(take(std::move(mine)) == long_text);
         CHECK(mine.empty());
@@ -157,7 +157,7 @@ TEST_CASE("A by-value argument may be changed in place") {
     CHECK(echo("a", 1) == "a+-30");
 }
 
-TEST_CASE("A move-only argument can be replaced, and is passed on by moving") {
+TEST_CASE("A move-only argument can be replaced, and is moved into the function") {
     ext::registry registry;
     ext::extensible unwrap{registry, "unwrap", [](std::unique_ptr<int> p) { return p ? *p : -1; }};
     bool empty_at_the_end = false;
@@ -167,7 +167,7 @@ TEST_CASE("A move-only argument can be replaced, and is passed on by moving") {
     CHECK(empty_at_the_end);
 }
 
-TEST_CASE("A container of move-only elements is passed on by moving, too") {
+TEST_CASE("A container of move-only elements is moved into the function, too") {
     ext::registry registry;
     ext::extensible count{registry, "count", [](std::vector<std::unique_ptr<int>> all) { return all.size(); }};
     count.on_end([](auto&) {});
@@ -190,7 +190,7 @@ struct told_apart {
 };
 }  // namespace
 
-TEST_CASE("An argument is compared where its type can be") {
+TEST_CASE("An argument can be compared if its type can") {
     STATIC_REQUIRE(std::is_invocable_v<std::equal_to<>, const ext::arg<std::string>&, const char*>);
     STATIC_REQUIRE(!std::is_invocable_v<std::equal_to<>, const ext::arg<told_apart>&, const told_apart&>);
 }
@@ -204,14 +204,14 @@ TEST_CASE("A reference to an incomplete type can be passed through") {
     CHECK(address(handle) == &handle);
 }
 
-TEST_CASE("What is no argument cannot be assigned") {
+TEST_CASE("Only what converts to an argument's type can be assigned to it, and an argument cannot be copied") {
     STATIC_REQUIRE(std::is_assignable_v<ext::arg<std::string>&, const char*>);
     STATIC_REQUIRE(!std::is_assignable_v<ext::arg<std::string>&, std::vector<int>>);
     STATIC_REQUIRE(!std::is_assignable_v<ext::arg<int>&, std::string>);
     STATIC_REQUIRE(!std::is_copy_constructible_v<ext::arg<int>>);
 }
 
-TEST_CASE("An argument is compared with a value as itself") {
+TEST_CASE("An argument can be compared with a value without dereferencing it") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](std::string_view service, int n) { return std::string(service) + std::to_string(n); }};
     f.on_start([](auto& call) {

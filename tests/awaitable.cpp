@@ -27,7 +27,7 @@ using tasks::lazy;
 
 namespace {
 
-// A function that is suspended at a gate in its middle, and hooks that write down the way of its calls.
+// A function that suspends at a gate, and hooks that record the order in which they run.
 template <template <class> class Task>
 struct suspended {
     ext::registry registry;
@@ -35,7 +35,7 @@ struct suspended {
     std::string way;
     ext::extensible<Task<std::string>(std::string)> echo{registry, "echo", [this](std::string text) { return begin(std::move(text)); }};
 
-    // Not a lambda of the member's, over which GCC 11 crashes.
+    // Not a lambda in the initializer of `echo`, because GCC 11 crashes on that.
     Task<std::string> begin(std::string text) {
         way += "<";
         co_await middle;
@@ -64,7 +64,7 @@ TEST_CASE("Without hooks the function's own awaitable is returned") {
     CHECK(begun == 1);
 }
 
-TEST_CASE("Hooks run around the awaited value, start hooks when a lazy function's body would") {
+TEST_CASE("The start hooks of a lazy function run when its task is started, and its end hooks when it is done") {
     suspended<lazy> s;
     s.echo.on_start(s.mark("s"));
     s.echo.on_end([&](auto& call) {
@@ -82,7 +82,7 @@ TEST_CASE("Hooks run around the awaited value, start hooks when a lazy function'
     CHECK(task.get() == "[x]");
 }
 
-TEST_CASE("The hooks of an eager function run at once") {
+TEST_CASE("The start hooks of an eager function run at once") {
     suspended<eager> s;
     s.echo.on_start(s.mark("s"));
     s.echo.on_end(s.mark("e"));
@@ -93,7 +93,7 @@ TEST_CASE("The hooks of an eager function run at once") {
     CHECK(task.get() == "x");
 }
 
-TEST_CASE("A hook of a function that returns an awaitable rewrites arguments, supplies the result, and sees exceptions") {
+TEST_CASE("A hook of a function that returns an awaitable can change arguments, set the result and handle exceptions") {
     suspended<lazy> s;
     s.middle.open();
     s.echo.on_start([](auto& call) {
@@ -115,7 +115,7 @@ TEST_CASE("A hook of a function that returns an awaitable rewrites arguments, su
     CHECK_THROWS_WITH(s.echo("a").run(), "refused");
 }
 
-TEST_CASE("Hooks may be awaited themselves, in any phase") {
+TEST_CASE("Hooks of any phase may be awaited") {
     suspended<lazy> s;
     gate before, around, after;
     s.echo.on_start([&](auto& call) -> lazy<void> {
@@ -154,7 +154,7 @@ TEST_CASE("Hooks may be awaited themselves, in any phase") {
     CHECK(task.get() == "x!?");
 }
 
-TEST_CASE("An around hook that is awaited retries, skips, and sees what the inside throws") {
+TEST_CASE("An awaited around hook can retry or skip the function, and sees exceptions of inner hooks, too") {
     ext::registry registry;
     ext::hook silence = registry.on_hook_error([](const ext::hook_error&) {});
     int attempts = 0;
@@ -189,7 +189,7 @@ TEST_CASE("An around hook that is awaited retries, skips, and sees what the insi
     CHECK_THROWS_AS(f("x").run(), ext::no_result);
 }
 
-TEST_CASE("What an around hook goes on to and does not await does not happen, and the result stays") {
+TEST_CASE("If an around hook does not await what proceed() returns, the function does not run and the result stays") {
     ext::registry registry;
     int calls = 0;
     ext::extensible f{registry, "f", [&]() -> lazy<int> { co_return ++calls; }};
@@ -197,15 +197,15 @@ TEST_CASE("What an around hook goes on to and does not await does not happen, an
         co_await proceed();
         [[maybe_unused]] const auto never = proceed();
     });
-    SECTION("with the function inside") {}
-    SECTION("with another hook inside") {
+    SECTION("with the function next") {}
+    SECTION("with another hook next") {
         f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.priority = 1});
     }
     CHECK(f().run() == 1);
     CHECK(calls == 1);
 }
 
-TEST_CASE("Values that can only be moved, references and void are awaited") {
+TEST_CASE("The awaited result may be a move-only value, a reference or void") {
     ext::registry registry;
     int number = 1;
     ext::extensible<lazy<std::unique_ptr<int>>(std::unique_ptr<int>)> pass{
@@ -227,7 +227,7 @@ TEST_CASE("Values that can only be moved, references and void are awaited") {
     CHECK(ends == 3);
 }
 
-TEST_CASE("By-value arguments live in the call, and replaced ones until it ends") {
+TEST_CASE("By-value arguments and their replacements live until the call ends") {
     ext::registry registry;
     gate middle;
     ext::extensible<lazy<std::string>(std::string, std::string_view)> join{
@@ -256,12 +256,12 @@ TEST_CASE("A suspended call keeps the hooks that it began with") {
     CHECK(s.echo("y").run() == "y");
     CHECK(s.way == "s<>e<>l");
     auto not_begun = s.echo("z");
-    late.remove_and_wait();  // a call that has not begun holds nothing
+    late.remove_and_wait();  // a call that has not begun holds no hooks
     CHECK(not_begun.run() == "z");
     CHECK(s.way == "s<>e<>l<>");
 }
 
-TEST_CASE("unload() waits for suspended calls, and unload_for() gives up in time") {
+TEST_CASE("unload() waits for suspended calls, and unload_for() times out") {
     suspended<lazy> s;
     auto state = std::make_shared<int>(1);
     const std::weak_ptr<int> watch = state;
@@ -279,7 +279,7 @@ TEST_CASE("unload() waits for suspended calls, and unload_for() gives up in time
     CHECK(task.get() == "x");
 }
 
-TEST_CASE("A hook that is run by a call that is awaited may unload its plugin") {
+TEST_CASE("A hook may unload its own plugin in an awaited call") {
     suspended<lazy> s;
     std::optional<ext::plugin> plugin(std::in_place, s.registry, "p");
     plugin->on_end(s.echo, [&](auto&) {
@@ -293,14 +293,14 @@ TEST_CASE("A hook that is run by a call that is awaited may unload its plugin") 
     CHECK(task.get() == "x");
 }
 
-TEST_CASE("A suspended call that is destroyed releases everything, and runs its end hooks") {
+TEST_CASE("Destroying a suspended call runs its end hooks and releases everything") {
     suspended<lazy> s;
     auto state = std::make_shared<int>(1);
     const std::weak_ptr<int> watch = state;
     std::vector<std::string> ends;
     s.echo.on_start(s.mark("s"));
     s.echo.on_end([](auto&) -> lazy<void> {
-        FAIL("nobody is there to await it");
+        FAIL("nothing can await it");
         co_return;
     });
     ext::hook end = s.echo.on_end([&ends, state = std::move(state)](auto& call) {
@@ -320,7 +320,7 @@ TEST_CASE("A suspended call that is destroyed releases everything, and runs its 
     CHECK(ends.size() == 1);
 }
 
-TEST_CASE("In a call that is destroyed while it is suspended, a plain end hook runs if awaited hooks replace it") {
+TEST_CASE("Destroying a suspended call runs a plain end hook even if awaited hooks replace it") {
     ext::registry registry;
     gate middle, never;
     ext::extensible f{registry, "f", [](gate* until) -> lazy<int> {
@@ -332,7 +332,7 @@ TEST_CASE("In a call that is destroyed while it is suspended, a plain end hook r
         auto call = f(&never);
         call.start();
     };
-    SECTION("the replacing one is awaited, and its .times are not used up") {
+    SECTION("the replacing hook is awaited, and its .times are not used up") {
         f.on_end([&](auto&) { way += "plain "; }, {.id = "x"});
         f.on_end([&](auto&) -> lazy<void> { way += "awaited "; co_return; }, {.id = "x", .replace = true, .times = 1});
         destroy_suspended();
@@ -343,7 +343,7 @@ TEST_CASE("In a call that is destroyed while it is suspended, a plain end hook r
         f(&middle).run();
         CHECK(way == "plain awaited plain ");
     }
-    SECTION("the replaced one is awaited, and its .times are not used up") {
+    SECTION("the replaced hook is awaited, and its .times are not used up") {
         f.on_end([&](auto&) -> lazy<void> { way += "awaited "; co_return; }, {.id = "x", .times = 1});
         f.on_end([&](auto&) { way += "plain "; }, {.id = "x", .replace = true, .times = 2});
         auto other = f(&middle);
@@ -362,7 +362,7 @@ TEST_CASE("In a call that is destroyed while it is suspended, a plain end hook r
     }
 }
 
-TEST_CASE("A thread that destroys a suspended call waits for the other calls that can run a hook") {
+TEST_CASE("A thread that is destroying a suspended call waits for other calls that can run a hook") {
     ext::registry registry;
     gate middle, never;
     ext::extensible f{registry, "f", [](gate* until) -> lazy<int> {
@@ -390,7 +390,7 @@ TEST_CASE("A thread that destroys a suspended call waits for the other calls tha
     CHECK(plugin.unload_for(std::chrono::milliseconds(1)));
 }
 
-TEST_CASE("Hooks for any function run in calls that are awaited, and those that are awaited only there") {
+TEST_CASE("Hooks for any function also run in awaited calls, and awaited ones run only there") {
     suspended<lazy> s;
     s.middle.open();
     ext::extensible<int(int)> plain{s.registry, "plain", [](int x) { return x; }};
@@ -407,7 +407,7 @@ TEST_CASE("Hooks for any function run in calls that are awaited, and those that 
         co_await proceed();
         if (call.result<std::string>()) call.set_result("around " + *call.result<std::string>());
     });
-    s.registry.around("*", [&](ext::any_call&, auto& proceed) {  // is skipped where it would have to be awaited
+    s.registry.around("*", [&](ext::any_call&, auto& proceed) {  // is skipped in awaited calls
         heard.push_back("plain around");
         proceed();
     });
@@ -416,7 +416,7 @@ TEST_CASE("Hooks for any function run in calls that are awaited, and those that 
     CHECK_THAT(heard, Equals<std::string>({"awaited in echo", "echo awaited text", "plain around", "plain int"}));
 }
 
-TEST_CASE("What an isolated hook throws when it is awaited goes to the error handler") {
+TEST_CASE("The exception of an isolated hook that is awaited goes to the error handler") {
     suspended<lazy> s;
     s.middle.open();
     std::vector<std::string> errors;
@@ -451,7 +451,7 @@ TEST_CASE("Hooks may be registered by name before a function that returns an awa
     CHECK_THROWS_AS(registry.on_start<int(int)>("f", [](auto&) {}), ext::signature_mismatch);
 }
 
-TEST_CASE("Where an isolated around hook goes on, takes the result away and fails, the function has run once") {
+TEST_CASE("If an isolated around hook proceeds, clears the result and throws, the function is not called again") {
     ext::registry registry;
     int runs = 0;
     ext::scoped_hook quiet = registry.on_hook_error([](const ext::hook_error&) {});
@@ -464,7 +464,7 @@ TEST_CASE("Where an isolated around hook goes on, takes the result away and fail
         }, {.isolate = true});
         CHECK_THROWS_AS(f().run(), ext::no_result);
     }
-    SECTION("and plain") {
+    SECTION("plain") {
         ext::extensible f{registry, "f", [&] { return ++runs; }};
         f.around([](auto& call, auto& proceed) { proceed(), call.result.reset(), throw 1; }, {.isolate = true});
         CHECK_THROWS_AS(f(), ext::no_result);
@@ -474,7 +474,7 @@ TEST_CASE("Where an isolated around hook goes on, takes the result away and fail
 
 namespace {
 
-// Coroutines that await only their own kind, and coroutines that only their own kind awaits.
+// Tasks whose coroutines can await only such tasks, and tasks that only such coroutines can await.
 template <class T>
 struct awaits_own {
     struct promise_type {
@@ -494,7 +494,7 @@ struct awaited_by_own {
 
 }  // namespace
 
-TEST_CASE("A family of coroutines that keeps to itself has stages of its own kind") {
+TEST_CASE("If tasks can be awaited only among themselves, the stages of a call are such tasks, too") {
     STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<awaits_own<int>>, awaits_own<void>>);
     STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<awaited_by_own<int>>, awaited_by_own<void>>);
     STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<lazy<int>>, ext::detail::stage>);

@@ -1,5 +1,5 @@
-// Functions whose tasks, when they are awaited, give a reference into the task: `T&&` as cppcoro's task<T> does, `T&` as its
-// shared_task<T>. The object must live until the call has ended.
+// Functions whose tasks return a reference into the task when awaited: `T&&` like cppcoro's
+// task<T>, or `T&` like its shared_task<T>. The object must live until the call has ended.
 #include "catch.hpp"
 #include "tasks.hpp"
 
@@ -16,7 +16,7 @@
 
 namespace {
 
-// Keys know whether the object that they are copied from, or asked of, is alive.
+// A number that throws if it is read or copied after its destruction.
 class key {
 public:
     explicit key(int number) : number_(number) { alive().insert(this); }
@@ -36,7 +36,7 @@ private:
     int number_;
 };
 
-// Gives a reference to the outcome in its coroutine, of the type Given.
+// A task that returns a reference of type Given to the value in its coroutine.
 template <class T, class Given>
 class referring {
 public:
@@ -148,7 +148,7 @@ TEMPLATE_TEST_CASE("A result that is a reference into the function's task lives 
     }
 }
 
-TEST_CASE("A result of a task that gives an rvalue may be of a type that can only be moved") {
+TEST_CASE("The result of a task that returns an rvalue reference may be move-only") {
     ext::registry registry;
     ext::extensible load{registry, "load", [](int x) -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(x); }};
     load.on_end([](auto& call) { ++**call.result; });

@@ -1,10 +1,11 @@
-// Shows what calls of a wrapped function cost next to a plain call, and whether the bounds on that are met:
+// Compares the cost of calling a wrapped function with that of a plain call, and says whether it is
+// within its bounds:
 // cmake -S . -B build && cmake --build build --target benchmark && build/tests/benchmark
 //
-// `--benchmark-samples 5` makes a quick run. Nothing fails when a bound is not met: a busy machine is no broken one. What
-// the header costs a compiler is measured by tests/benchmark_compile_time.sh.
+// `--benchmark-samples 5` makes a quick run. An unmet bound is not an error, because the machine
+// may be busy. tests/benchmark_compile_time.sh measures what the header costs a compiler.
 
-#define CATCH_CONFIG_EXTERNAL_INTERFACES                    // Catch2 2 declares listeners only then
+#define CATCH_CONFIG_EXTERNAL_INTERFACES                    // Catch2 2 declares listeners only with this
 #define _LIBCPP_ENABLE_CXX17_REMOVED_UNARY_BINARY_FUNCTION  // Boost before 1.81 with libc++ needs it
 #include "benchmark_call.hpp"
 #include "catch.hpp"
@@ -50,10 +51,10 @@
 
 // ---- What is measured -----------------------------------------------------------------------------------------------
 
-// In benchmark_library.cpp.
+// Defined in benchmark_library.cpp.
 void add_hooks_in_library();
-int call_in_library(int times);             // a function of the library's own registry
-int call_in_library_of_program(int times);  // of the program's
+int call_in_library(int times);             // calls a function of the library's own registry
+int call_in_library_of_program(int times);  // calls a function of the program's registry
 
 namespace {
 
@@ -68,12 +69,12 @@ ext::extensible hooked{"benchmark.hooked", [](int x) { return plain(x); }};
 const auto end_hook = [](auto& call) { call.result = *call.result + 1; };
 const auto around_hook = [](auto&, auto& proceed) { proceed(); };
 
-// Reads the argument. The asm makes the compiler fetch it, though nobody does anything with it.
+// Reads the argument. The asm makes the compiler load it, although it is not used.
 const auto any_hook = [](ext::any_call& call) {
     if (const int* x = call.arg<int>(0)) asm volatile("" : : "r"(*x));
 };
 
-// The same hook for the others.
+// The same as start_hook, for the other libraries and the map.
 const auto slot = [](int& x) { x = x + 1; };
 
 std::vector<ext::scoped_hook> register_start_hooks(int count) {
@@ -82,7 +83,7 @@ std::vector<ext::scoped_hook> register_start_hooks(int count) {
     return hooks;
 }
 
-// The same hooks by hand.
+// The same hooks for tests/minimum.hpp.
 void minimal_start_hook(void*, minimum::call& call) { *call.argument += 1; }
 void minimal_end_hook(void*, minimum::call& call) { call.result = *call.result + 1; }
 
@@ -112,7 +113,7 @@ private:
     std::vector<ext::hook> hooks_;
 };
 
-// What one writes without a library.
+// What a program would use without a library.
 class hand_written_hooks {
 public:
     void add(const std::string& function, std::function<void(int&)> hook) {
@@ -130,20 +131,21 @@ private:
     std::map<std::string, std::vector<std::function<void(int&)>>> hooks_;
 };
 
-// ---- How ------------------------------------------------------------------------------------------------------------
+// ---- How it is measured ---------------------------------------------------------------------------------------------
 
 constexpr int calls_per_run = 1000;
 constexpr int many = 1000;  // functions, or hooks on one
 static_assert(many == calls_per_run, "a run calls each of many functions once");
-constexpr int rounds = 2;  // so that a disturbance which lasts does not decide on one benchmark
+constexpr int rounds = 2;  // so that a longer disturbance does not spoil all samples of a benchmark
 
 template <class Function>
 void measure(const char* name, Function& function) {
     BENCHMARK(std::string(name)) { return call_repeatedly(function, calls_per_run); };
 }
 
-// The best time of a call, in nanoseconds, if one function wraps, registers and calls, as a main does. Not by BENCHMARK, whose lambda is
-// another function. The loop is the same as in call_repeatedly().
+// The best time of a call, in nanoseconds, if one function wraps, registers and calls, as a main()
+// may do. BENCHMARK cannot measure this, because its lambda is a separate function. The loop is the
+// same as in call_repeatedly().
 [[gnu::noinline]] double best_ns_where_wrapped() {
     const ext::extensible wrapped{"benchmark.where_wrapped", [](int x) { return plain(x); }};
     const ext::scoped_hook other = hooked.on_start(start_hook);
@@ -159,8 +161,9 @@ void measure(const char* name, Function& function) {
     return best;
 }
 
-// How long it takes until each of `count` threads has done `work`, all at once. They spin until all are there, because to
-// wake one would take longer than the work; before that they sleep, because a busy machine lets those run first who have.
+// Measures how long `count` threads take to do `work` at the same time. They spin until all have
+// arrived, because waking a thread would take longer than the work. Before that they sleep, because
+// a busy machine prefers threads that have slept.
 template <class Work>
 void measure_threads(Catch::Benchmark::Chronometer meter, int count, Work work) {
     const auto start = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
@@ -196,7 +199,8 @@ void measure_on_threads(const std::string& name, Function& function) {
     BENCHMARK_ADVANCED(name + ", two threads")(Catch::Benchmark::Chronometer meter) { measure_threads(meter, 2, work); };
 }
 
-// How long `work` takes for each of many hooks. Long enough for the clock, and too long to be done as often as a call.
+// The time per hook of `work`, which handles `many` hooks. One run of it is long enough for the
+// clock, and too long to be repeated as often as a call.
 template <class Work>
 double best_us_per_hook(Work work) {
     double best = INFINITY;
@@ -209,21 +213,22 @@ double best_us_per_hook(Work work) {
     return best;
 }
 
-// Bytes asked for with operator new, which is replaced below, and not given back. What malloc() adds is not counted.
+// The bytes allocated with operator new, which is replaced below, and not yet freed. They do not
+// include the overhead of malloc().
 std::atomic<std::size_t> heap_bytes{0};
-constexpr std::size_t header_size = alignof(std::max_align_t);  // in front of each block stands its size
+constexpr std::size_t header_size = alignof(std::max_align_t);  // each block is preceded by its size
 
-// ---- What came out --------------------------------------------------------------------------------------------------
+// ---- Results --------------------------------------------------------------------------------------------------------
 
 double ns_where_wrapped = NAN;
 
 struct memory_use {
-    double wrapper = NAN, heap = NAN;  // bytes for each function
+    double wrapper = NAN, heap = NAN;  // bytes per function
 };
 memory_use memory;
 
 struct registering_cost {
-    double on_one = NAN, one_on_each = NAN;  // microseconds for each hook
+    double on_one = NAN, one_on_each = NAN;  // microseconds per hook
 };
 registering_cost registering;
 
@@ -280,19 +285,21 @@ public:
         row("one start hook to the map, 16 names", one_hook / ns("map of 16 names"), "x", limit::at_most, 1.0 / 3);
         row("one start hook to the map, literal", one_hook / ns("map of 16 names, literal"), "x", limit::at_most, 1.0 / 3);
 
-        std::printf("\nTimes are the best of all samples; the map and the signals run one hook and then call. The minimum is what a "
-                    "call with thread-safe\nhooks must do at least, written by hand (tests/minimum.hpp); bounds are multiples of it. "
-                    "Memory: %.0f bytes in the wrapper and\n%.0f on the heap, as asked for, the name's own characters not counted.\n",
+        std::printf("\nTimes are the best of all samples. The map and the signals run one hook and then call the "
+                    "function. The minimum is the least that\na call with thread-safe hooks must do, written by hand "
+                    "(tests/minimum.hpp). Bounds are multiples of it or of a plain call.\nMemory: %.0f bytes in the "
+                    "wrapper and %.0f on the heap, without the characters of the name and malloc's overhead.\n",
                     memory.wrapper, memory.heap);
-        std::printf("The 1000 functions are called in turn, which is about cache misses: their lists of hooks do not all fit into the "
-                    "first-level\ncache. To register and remove is for one hook, both together; each copies the list of the "
-                    "function's hooks, on the average\n500 where they are all on one function.\n");
+        std::printf("Calling 1000 functions in turn shows the cost of cache misses: their lists of hooks do not all "
+                    "fit into the first-level cache.\nThe time to register and remove is for one hook, both "
+                    "together. Each copies the list of the function's hooks, which\nhas 500 on average if all 1000 "
+                    "are on one function.\n");
     }
 
 private:
     enum class limit { none, at_most, at_least };
 
-    // NaN where it was not measured, and so is all that is worked out from it.
+    // NaN if it was not measured. Values computed from it are NaN, too.
     double ns(const std::string& benchmark) const {
         const auto at = best_.find(benchmark);
         return at == best_.end() ? NAN : at->second / calls_per_run;
@@ -316,7 +323,7 @@ private:
         std::printf("\n");
     }
 
-    std::map<std::string, double> best_;  // ns of each benchmark's fastest run: what disturbs it can only slow it down
+    std::map<std::string, double> best_;  // ns of each benchmark's fastest run, because disturbances only slow it down
 };
 
 #if defined(CATCH_VERSION_MAJOR) && CATCH_VERSION_MAJOR < 3
@@ -342,7 +349,7 @@ CATCH_REGISTER_LISTENER(table_printer)
 
 }  // namespace
 
-// Not inlined, since GCC would see what is behind them and warn.
+// Not inlined: otherwise GCC would see malloc() and free() in them, and warn.
 [[gnu::noinline]] void* operator new(std::size_t size) {
     void* const block = std::malloc(header_size + size);
     if (!block) throw std::bad_alloc();
@@ -447,7 +454,7 @@ TEST_CASE("one call") {
     }
 }
 
-TEST_CASE("calls where the wrapper is, and in a library") {
+TEST_CASE("calls in the function that wraps, and in a library") {
     ns_where_wrapped = best_ns_where_wrapped();
     for (int round = 0; round < rounds; ++round)
         BENCHMARK("in a library, no hooks") { return call_in_library(calls_per_run); };
@@ -512,7 +519,7 @@ TEST_CASE("a thousand functions and hooks") {
 
     registering.on_one = best_us_per_hook([] {
         auto hooks = register_start_hooks(many);
-        for (auto& hook : hooks) hook.get().remove();  // here, because which a vector destroys first is its own affair
+        for (auto& hook : hooks) hook.get().remove();  // because a vector destroys its elements in any order
     });
     registering.one_on_each = best_us_per_hook([&] {
         functions.register_start_hooks();
@@ -525,7 +532,8 @@ TEST_CASE("memory of a function without hooks") {
     const auto function = [](int x) { return plain(x); };
     using wrapper = ext::extensible<int(int), std::remove_const_t<decltype(function)>>;
 
-    // Names too long to stand in a std::string itself: so their characters are blocks of their own, and can be told apart.
+    // Names that do not fit into a std::string object: so their characters are separate blocks,
+    // whose bytes can be subtracted.
     const std::string prefix = "benchmark.a_name_of_some_length.";
     std::vector<std::string> names;
     std::size_t characters = 0;

@@ -1,9 +1,9 @@
-// What the benchmark and its library call: a plain function, a start hook, and a loop.
+// For the benchmark and its library: a plain function, a start hook, and a loop of calls.
 #pragma once
 
 namespace {
 
-// The asm keeps the compiler from knowing what comes out, so that it has to call.
+// The asm hides the result from the compiler, so that it has to make the call.
 [[gnu::noinline]] int plain(int x) {
     asm volatile("" : "+r"(x));
     return x + 1;
@@ -14,8 +14,8 @@ const auto start_hook = [](auto& call) {
     x = *x + 1;
 };
 
-// One call takes less than the clock's tick, so that each run of a benchmark makes many. Aligned, so that the loop stands
-// the same way in cache lines whatever it calls.
+// A call takes less than a tick of the clock, so each run of a benchmark makes many calls. Aligned,
+// so that the loop has the same position in its cache lines whatever it calls.
 template <class Function>
 [[gnu::noinline, gnu::aligned(64)]] int call_repeatedly(Function& function, int times) {
     int x = 0;

@@ -1,12 +1,13 @@
 #!/bin/bash
-# What does the library cost a compiler, and an object file? Beside standard headers, and beside other libraries where their
-# include folders are given:
+# Measures what the library costs in compile time, in the compiler's memory, and in object files.
+# Compares with standard headers, and with other libraries if their include folders are given:
 #
 #     ENTT=.../src EVENTPP=.../include SIGSLOT=.../include tests/benchmark_compile_time.sh [--csv] [<compiler>...]
 #
-# Times are the least CPU time of several runs, memory is GCC's -ftime-report. Of the object file, `code` is the bytes of the
-# sections .text*, and `tables` those of .rodata*, .data*, .gcc_except_table* and .eh_frame*. The bounds are GCC's; for Clang
-# those of bytes are 1.3 times as high. The exit status is 0 whatever was measured.
+# Times are the shortest CPU time of several runs, memory is from GCC's -ftime-report. In object
+# files, `code` is the size of the sections .text*, and `tables` the size of .rodata*, .data*,
+# .gcc_except_table* and .eh_frame*. The bounds are for GCC. For Clang, the bounds of sizes are 1.3
+# times as high. The exit status is 0 whatever was measured.
 set -euo pipefail
 
 include=$(cd "$(dirname "$0")/../include" && pwd)
@@ -17,14 +18,15 @@ if [ $# = 0 ]; then compilers=("${CXX:-c++}"); fi
 runs=${RUNS:-5}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# What each further one takes is the difference between few and many. Of lambdas these are not so few: GCC inlines the less the
-# more there is, so beside the first ones the code of everything else shrinks.
+# The cost of each further function or lambda is computed from the difference between few and many.
+# `few` is larger for lambdas: GCC inlines less in larger files, so the first lambdas also shrink
+# all other code.
 declare -A few=([functions]=1 [lambdas]=60) many=([functions]=11 [lambdas]=90)
 declare -A time memory code tables options
 
 # ---- What is compiled ------------------------------------------------------------------------------------------------
 
-# add <name> <options>: the standard input is one more source to compile.
+# add <name> <options>: adds the standard input as a source to compile.
 sources=()
 add() {
     sources+=("$1")
@@ -32,7 +34,7 @@ add() {
     cat > "$work/$1.cpp"
 }
 
-# uses <count> <text>: the text for each of `count` functions, whose numbers are for @.
+# uses <count> <text>: prints the text for each of `count` functions, with its number in place of @.
 uses() {
     echo 'extern int counted; template <int> struct argument { int value; };'
     for ((i = 1; i <= $1; ++i)); do echo "${2//@/$i}"; done
@@ -44,7 +46,7 @@ add_each() {
     add "$1.many" "$2" < <(echo "$3"; uses "${many[${1##*.}]}" "$4")
 }
 
-# add_library <name> <options> <include> <text>: the include alone, and with uses.
+# add_library <name> <options> <include> <text>: adds the include alone, and with uses.
 add_library() {
     add "$1.alone" "$2" <<< "$3"
     add_each "$1.functions" "$2" "$3" "$4"
@@ -103,13 +105,13 @@ bytes_of() {  # <name> <sections>
 measure() {
     local name run report=
     if ! "$cxx" --version | grep -qi clang; then report=-ftime-report; fi
-    for name in "${sources[@]}"; do  # once not timed, to see errors and to have the files read
+    for name in "${sources[@]}"; do  # once without timing, to show errors and to cache the files
         compile "$name" $report 2> "$work/report" || { cat "$work/report"; exit 1; }
         memory[$name]=$(awk '$1 == "TOTAL" { print $NF / ($NF ~ /k$/ ? 1000 : 1) }' "$work/report")
         code[$name]=$(bytes_of "$name" text)
         tables[$name]=$(bytes_of "$name" 'rodata|data|gcc_except_table|eh_frame')
     done
-    for ((run = 0; run < runs; ++run)); do  # in turns, so that what else the machine does falls on all
+    for ((run = 0; run < runs; ++run)); do  # in turns, so that other load on the machine affects all sources
         for name in "${sources[@]}"; do milliseconds "$name" >> "$work/$name.times"; done
     done
     for name in "${sources[@]}"; do time[$name]=$(sort -n "$work/$name.times" | head -n 1); rm "$work/$name.times"; done
@@ -117,7 +119,7 @@ measure() {
 
 # ---- The table -------------------------------------------------------------------------------------------------------
 
-# judged <value> <bound> <what>: says whether it is met, where there are both.
+# judged <value> <bound> <what>: says whether the bound is met, if both are given.
 judged() {
     if [ -n "$1" ] && [ -n "$2" ]; then
         awk -v value="$1" -v bound="$2" -v what="$3" 'BEGIN {
@@ -183,7 +185,7 @@ table() {
 
 # ---- One compiler after another --------------------------------------------------------------------------------------
 
-# peer <name> <include folder>: with its version, where that is the folder of a checkout.
+# peer <name> <include folder>: prints the name, and the version if the folder is in a git checkout.
 peer() {
     if [ -n "$2" ]; then echo "# peers: $1 $(if [ -e "$2/../.git" ]; then git -C "$2" describe --tags | sed 's/^v//'; fi)"; fi
 }

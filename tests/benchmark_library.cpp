@@ -1,4 +1,4 @@
-// A wrapped function in a shared library, for the benchmark.
+// Wrapped functions in a shared library, for the benchmark.
 #include "benchmark_call.hpp"
 
 #include <extensible/extensible.hpp>

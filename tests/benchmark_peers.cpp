@@ -1,9 +1,11 @@
-// How does a call with hooks compare with what others take for the same, and how do calls on several threads? As CSV:
+// Compares the cost of calls with hooks with that of other libraries, on one and on several
+// threads. The output is CSV:
 // cmake -S . -B build -DEXTENSIBLE_BENCHMARK_PEERS=ON && cmake --build build --target benchmark_peers
 // build/tests/benchmark_peers
 //
-// Each candidate calls one function int(int) and runs a number of listeners, each of which adds the argument to a counter.
-// A number as the argument says how many seconds each of the two parts takes. `.github/charts/make.sh` draws what comes out.
+// Each candidate calls one function int(int) and runs a number of listeners, each of which adds the
+// argument to a counter. The optional argument of the program is the number of seconds for each of
+// the two parts. `.github/charts/make.sh` draws charts from the output.
 
 #define _LIBCPP_ENABLE_CXX17_REMOVED_UNARY_BINARY_FUNCTION  // Boost before 1.81 with libc++ needs it
 
@@ -59,22 +61,22 @@ namespace {
 
 constexpr std::array hook_counts{0, 1, 2, 4, 8, 16};
 
-// The asm keeps the compiler from knowing what comes out, so that it has to call.
+// The asm hides the result from the compiler, so that it has to make the call.
 [[gnu::noinline]] int plain(int x) {
     asm volatile("" : "+r"(x));
     return x + 1;
 }
 
-thread_local constinit long counter = 0;  // of each thread, so that what threads share is the candidate's own
+thread_local constinit long counter = 0;  // one per thread: threads share only what the candidate itself shares
 
-// Each listener is a function of its own, as in a program. If there were one only, compilers would guess that it is the one and
-// inline it, and if they were equal, they would become one.
+// Each listener is a separate function, as in a real program. If there were only one, compilers
+// would guess the target of the call and inline it. If all were equal, they would be merged.
 template <int number>
 void heard(int x) {
     counter += x + number;
 }
 
-// Calls connect.operator()<&heard<number>>() so many times, each with another number.
+// Calls connect.operator()<&heard<number>>() `count` times, each time with another number.
 template <class Connect>
 void add_listeners(int count, Connect connect) {
     [&]<int... number>(std::integer_sequence<int, number...>) {
@@ -98,7 +100,7 @@ private:
     ext::extensible<int(int), plain_call> function_;
 };
 
-// What one writes without a library. It is asked for one of sixteen names.
+// What a program would use without a library. It looks up one of sixteen names.
 class map_call {
 public:
     explicit map_call(int hooks) {
@@ -122,7 +124,7 @@ private:
     std::map<std::string, std::vector<std::function<void(int)>>> hooks_;
 };
 
-// A signal that is emitted, and then the function is called.
+// Emits a signal, then calls the function.
 template <class Signal>
 class signal_call {
 public:
@@ -176,12 +178,12 @@ struct candidate {
     std::string name;
     int hooks;
     bool for_threads;
-    std::function<void(int)> call;  // the function so many times
-    int block = 1000;               // calls that are timed at once, which take some 20 us
-    double best_ns = INFINITY;      // for one call: what disturbs a block can only slow it down
+    std::function<void(int)> call;  // calls the function this many times
+    int block = 1000;               // calls per timed block, which takes about 20 us
+    double best_ns = INFINITY;      // per call, of the fastest block: disturbances only slow it down
 };
 
-// Aligned, so that the loop lies the same way in cache lines whatever it calls.
+// Aligned, so that the loop has the same position in its cache lines whatever it calls.
 template <class Function>
 [[gnu::noinline, gnu::aligned(64)]] int call_repeatedly(Function& function, int times) {
     int x = 0;
@@ -197,7 +199,8 @@ void add(const char* name, int hooks, bool for_threads) {
     candidates.push_back({name, hooks, for_threads, [function](int times) { call_repeatedly(*function, times); }});
 }
 
-// Which of them can be called on several threads while others change the listeners is what their documentation says.
+// The last argument says whether a candidate can be called on several threads while other threads
+// change the listeners, according to its documentation.
 void add_candidates() {
     add<plain_call>("plain call", 0, true);
     for (const int hooks : hook_counts) {
@@ -228,15 +231,16 @@ using clock = std::chrono::steady_clock;
 double ns_since(clock::time_point start) { return std::chrono::duration<double, std::nano>(clock::now() - start).count(); }
 
 double time_of_block(const candidate& each) {
-    each.call(each.block / 10);  // others have been in the caches
+    each.call(each.block / 10);  // fills the caches again after the other candidates
     const auto start = clock::now();
     each.call(each.block);
     return ns_since(start) / each.block;
 }
 
-// In many short blocks, which are over before the machine does something else, and in turns, so that a slow time of the machine
-// comes upon all. Another thread is asleep meanwhile: without one libstdc++ counts references of a std::shared_ptr with plain
-// additions, and a program that needs hooks for several threads does have them.
+// Measures many short blocks, so that most of them are not interrupted. The candidates take turns,
+// so that a slow phase of the machine affects all of them. A second thread sleeps meanwhile: if a
+// process has only one thread, libstdc++ counts the references of a std::shared_ptr without atomic
+// operations, but programs that need thread-safe hooks have several threads.
 void measure_calls(double seconds) {
     std::atomic<bool> done{false};
     std::thread asleep([&] { done.wait(false); });
@@ -252,13 +256,14 @@ void measure_calls(double seconds) {
 
 // ---- One hook, on several threads -----------------------------------------------------------------------------------
 
-// Each thread on a core of its own, while there are enough: else two may share one, when other programs have the other.
+// Pins each thread to a core of its own, as long as there are enough. Otherwise two threads might
+// share a core while another program uses the other one.
 void stay_on_core([[maybe_unused]] unsigned number) {
 #ifdef __linux__
     cpu_set_t cores;
     CPU_ZERO(&cores);
     CPU_SET(number % std::max(1u, std::thread::hardware_concurrency()), &cores);
-    sched_setaffinity(0, sizeof(cores), &cores);  // where that is forbidden, they run anywhere
+    sched_setaffinity(0, sizeof(cores), &cores);  // if this is forbidden, they run on any core
 #endif
 }
 
@@ -266,7 +271,8 @@ struct alignas(64) progress {
     std::atomic<long> calls{0};
 };
 
-// Calls of all threads together, over 20 ms in which they run freely: how they start and end is not measured.
+// The calls per microsecond of all threads together, over 20 ms in which all of them run. Their
+// start and end are not measured.
 double calls_per_us(const candidate& each, int threads) {
     std::atomic<bool> stop{false};
     std::vector<progress> made(static_cast<std::size_t>(threads));
@@ -298,8 +304,9 @@ struct threads_result {
     std::vector<double> samples;
 };
 
-// Again in turns. The best sample would be one in which a single core ran all threads one after the other, so that they were
-// spared each other's locks: the median counts, and the machine has to be quiet.
+// The candidates take turns again. The result is the median: the best sample might be one in which
+// a single core ran the threads one after the other, so that they never competed for a lock. The
+// machine must be idle.
 std::vector<threads_result> measure_threads(double seconds) {
     std::vector<threads_result> results;
     std::set<int> thread_counts{1, 2, 4};
@@ -318,7 +325,7 @@ double median(std::vector<double> samples) {
     return *middle;
 }
 
-// ---- What came out --------------------------------------------------------------------------------------------------
+// ---- Results --------------------------------------------------------------------------------------------------------
 
 std::string machine() {
     std::string line, model = "unknown processor";
@@ -327,7 +334,8 @@ std::string machine() {
     return model + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores";
 }
 
-// The head says who measured what where, as EXTENSIBLE_BUILD and the like are set by CMake.
+// The head names the machine, the compiler, the date and the versions of the peers. CMake defines
+// EXTENSIBLE_BUILD and EXTENSIBLE_PEERS.
 void print_head() {
     std::array<char, 20> date{};
     const std::time_t now = std::time(nullptr);

@@ -13,7 +13,8 @@ using namespace std::string_literals;
 
 namespace {
 
-// A function that doubles, refuses negative numbers and counts how often it ran; hooks write down the way of its calls.
+// A function that doubles its argument, throws if it is negative, and counts its runs. Hooks record
+// the order in which they run.
 struct doubling {
     ext::registry registry;
     int runs = 0;
@@ -32,7 +33,7 @@ struct doubling {
 
 }  // namespace
 
-TEST_CASE("A call tells its hooks the name, the arguments and whether the function ran") {
+TEST_CASE("Hooks receive the name, the arguments and whether the function has run") {
     doubling d;
     d.twice.on_start([](auto& call) {
         CHECK(call.name == "twice");
@@ -60,7 +61,7 @@ TEST_CASE("Start hooks run before the function and end hooks after it, in order"
     CHECK(d.way == "stfen");
 }
 
-TEST_CASE("A start hook sees what the ones before it did") {
+TEST_CASE("A start hook sees the changes of earlier start hooks") {
     doubling d;
     d.twice.on_start([](auto& call) {
         call.template arg<0>() = 10;
@@ -74,7 +75,7 @@ TEST_CASE("A start hook sees what the ones before it did") {
     CHECK(d.twice(1) == 22);
 }
 
-TEST_CASE("With a result from a start hook the function is not called, all other hooks run") {
+TEST_CASE("If a start hook sets a result, the function is not called, but all other hooks run") {
     doubling d;
     d.twice.on_start([](auto& call) { call.result = 100; });
     d.twice.on_start([&](auto& call) {
@@ -95,14 +96,14 @@ TEST_CASE("With a result from a start hook the function is not called, all other
     CHECK(d.runs == 0);
 }
 
-TEST_CASE("A result taken back by a later start hook lets the function run") {
+TEST_CASE("If a later start hook clears the result, the function runs") {
     doubling d;
     d.twice.on_start([](auto& call) { call.result = 100; });
     d.twice.on_start([](auto& call) { call.result.reset(); });
     CHECK(d.twice(1) == 2);
 }
 
-TEST_CASE("A start hook that throws sets the exception, skips the start hooks after it and the function") {
+TEST_CASE("If a start hook throws, later start hooks and the function are skipped") {
     doubling d;
     d.twice.on_start([](auto&) { throw std::logic_error("refused"); });
     d.twice.on_start(d.mark("never"));
@@ -156,7 +157,7 @@ TEST_CASE("An end hook runs when the function throws") {
     }
 }
 
-TEST_CASE("Without end hooks the function's exception reaches the caller as it is") {
+TEST_CASE("Without end hooks, the function's exception reaches the caller unchanged") {
     doubling d;
     d.twice.on_start([](auto&) {});
     CHECK_THROWS_WITH(d.twice(-1), Equals("negative"));
@@ -174,7 +175,7 @@ TEST_CASE("An end hook that throws sets the exception, and the others still run"
     CHECK(d.way == "fe");
 
     d.twice.on_end([](auto& call) { call.exception = nullptr; });
-    CHECK(d.twice(1) == 2);  // the result of the function stands again
+    CHECK(d.twice(1) == 2);  // the function's result is used again
 }
 
 TEST_CASE("A call that ends with neither a result nor an exception is an error that names the function") {
@@ -184,13 +185,13 @@ TEST_CASE("A call that ends with neither a result nor an exception is an error t
         CHECK_THROWS_WITH(d.twice(-1), Equals("twice: the call ended with neither a result nor an exception"));
         CHECK_THROWS_AS(d.twice(-1), ext::no_result);
     }
-    SECTION("the result was taken away") {
+    SECTION("the result was cleared") {
         d.twice.on_end([](auto& call) { call.result.reset(); });
         CHECK_THROWS_AS(d.twice(1), ext::no_result);
     }
 }
 
-TEST_CASE("A call of a function that returns nothing returns where nothing is thrown") {
+TEST_CASE("A call of a void function returns unless it has an exception") {
     ext::registry registry;
     int runs = 0;
     ext::extensible handle{registry, "handle", [&](bool fails) {
@@ -207,14 +208,14 @@ TEST_CASE("A call of a function that returns nothing returns where nothing is th
         handle(true);
         CHECK(runs == 0);
     }
-    SECTION("though an around hook did not go on") {
+    SECTION("even if an around hook did not proceed") {
         handle.around([](auto&, auto&) {});
         handle(true);
         CHECK(runs == 0);
     }
 }
 
-TEST_CASE("The kwargs of a call carry state from hook to hook where the function takes none") {
+TEST_CASE("The kwargs of a call pass state from hook to hook, even if the function takes none") {
     doubling d;
     d.twice.on_start([](auto& call) { call.kwargs.set("begun", 7); });
     int begun = 0;
@@ -223,7 +224,7 @@ TEST_CASE("The kwargs of a call carry state from hook to hook where the function
     CHECK(begun == 7);
     begun = 0;
     d.twice(1);
-    CHECK(begun == 7);  // of its own call, not of the one before
+    CHECK(begun == 7);  // set in this call, not in the previous one
 }
 
 TEST_CASE("End hooks see the arguments that the function was called with") {

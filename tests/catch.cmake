@@ -1,17 +1,19 @@
-# Catch2: where do the tests take it from? From where it is installed, version 3 or else 2. If it is not installed, version 2 is
-# fetched. If that fails, the package of a Debian is unpacked into the build folder. None of this needs git, or root.
+# Finds Catch2: version 3 if it is installed, or else an installed version 2. If none is installed,
+# version 2 is downloaded. If that fails, Debian's package is unpacked into the build folder. None
+# of this needs git or root.
 #
-# Afterwards there are the target Catch2::Catch2, what include(Catch) finds, and Catch2_VERSION.
+# Defines the target Catch2::Catch2 and Catch2_VERSION, and makes include(Catch) work.
 #
-# Version 3 is a compiled library. A Linux distribution's is compiled with libstdc++, so with libc++ the tests use version 2.
+# Version 3 is a compiled library. Linux distributions compile it with libstdc++, so the tests use
+# version 2 with libc++.
 
-set(EXTENSIBLE_CATCH2 "" CACHE PATH "Catch2 2.13 as its sources have it, to be used whatever is installed")
+set(EXTENSIBLE_CATCH2 "" CACHE PATH "The source folder of Catch2 2.13, used in place of an installed Catch2")
 
 set(catch2_folder ${CMAKE_CURRENT_BINARY_DIR}/catch2)
 set(catch2_fetched ${catch2_folder}/Catch2-2.13.10)
 set(catch2_package ${catch2_folder}/usr)
 
-# The time-out is short: a machine may have no way out.
+# The timeout is short, because a machine may have no internet access.
 function(fetch_catch2)
     set(archive ${catch2_folder}/catch2.tar.gz)
     message(STATUS "Catch2 is not installed: fetching it")
@@ -25,7 +27,8 @@ function(fetch_catch2)
     endif()
 endfunction()
 
-# apt-get downloads for any user. The lists of packages may be missing, as in a small container; then it gets lists of its own.
+# Any user may run `apt-get download`. In a small container the lists of packages may be missing.
+# Then apt-get downloads lists into the build folder.
 function(unpack_catch2)
     find_program(EXTENSIBLE_APT_GET apt-get)
     if(NOT EXTENSIBLE_APT_GET)
@@ -41,7 +44,7 @@ function(unpack_catch2)
             list(APPEND apt_get -o Dir::State=${catch2_folder}/apt -o Dir::Cache=${catch2_folder}/apt)
             execute_process(COMMAND ${apt_get} update ${quietly})
         endif()
-        foreach(name libcatch2-dev catch2)  # from Debian 13 on the second one is empty, and before there is no first one
+        foreach(name libcatch2-dev catch2)  # catch2 is empty since Debian 13, libcatch2-dev did not exist before
             if(NOT package)
                 execute_process(COMMAND ${apt_get} download ${name} ${quietly})
                 file(GLOB package ${catch2_folder}/*.deb)
@@ -51,7 +54,7 @@ function(unpack_catch2)
             break()
         endif()
     endforeach()
-    if(package)  # an archive of archives
+    if(package)  # an archive that contains archives
         file(ARCHIVE_EXTRACT INPUT ${package} DESTINATION ${catch2_folder})
         file(GLOB data ${catch2_folder}/data.tar.*)
         file(ARCHIVE_EXTRACT INPUT ${data} DESTINATION ${catch2_folder})
@@ -70,7 +73,8 @@ if(EXTENSIBLE_WITH_LIBCPP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set(with_libcpp_on_linux ON)
 endif()
 
-# Compiled for another system: what is installed for this one cannot be linked, and its header is beside those of this one.
+# Cross-compiling: a library installed for this system cannot be linked. A header is copied, because
+# its folder also has headers of this system.
 if(CMAKE_CROSSCOMPILING)
     find_package(Catch2 2 QUIET)
     if(Catch2_FOUND)

@@ -1,6 +1,6 @@
 #pragma once
 
-// Includes Catch2 in the version that catch.cmake has found. The tests use the names of version 3.
+// Includes the version of Catch2 that catch.cmake has found. The tests use the names of version 3.
 
 #if TESTS_CATCH2_MAJOR >= 3
 #include <catch2/catch_all.hpp>

@@ -1,4 +1,4 @@
-// What a registry says about itself.
+// What a registry reports about its functions and hooks: functions(), describe(), check_pending().
 #include "catch.hpp"
 #include "tasks.hpp"
 
@@ -10,7 +10,7 @@
 
 using Catch::Matchers::Equals;
 
-TEST_CASE("describe() is a table of all functions and their hooks in running order") {
+TEST_CASE("describe() returns a table of all functions, with their hooks in the order in which they run") {
     ext::registry registry;
     ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view) { return std::string(); }};
     ext::extensible unhooked{registry, "math.twice", [](int x) { return 2 * x; }};
@@ -34,7 +34,7 @@ disk.*              end     watch                             0  waits
 )"));
 }
 
-TEST_CASE("describe() tells which hooks for any function are skipped, because only one side is awaited") {
+TEST_CASE("describe() says which hooks for any function are skipped because only one side is awaited") {
     ext::registry registry;
     ext::extensible read{registry, "file.read", []() -> tasks::lazy<int> { co_return 1; }};
     ext::extensible size{registry, "file.size", []() { return 1; }};
@@ -52,7 +52,7 @@ file.size  around  plain (file.*)                  0  runs     int()
 )"));
 }
 
-TEST_CASE("describe() tells which hook runs in place of another") {
+TEST_CASE("describe() says which hook runs in place of another") {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
     ext::plugin user{registry, "user"};
@@ -69,7 +69,7 @@ f         start  vault                0  replaced by vault of user  void()
 )"));
 }
 
-TEST_CASE("describe() tells that of patterns, too, which match no function yet") {
+TEST_CASE("describe() says which hook replaces another under a pattern that matches no function yet") {
     ext::registry registry;
     registry.on_start("disk.*", [](ext::any_call&) {}, {.id = "watch"});
     ext::hook other = registry.on_start("disk.*", [](ext::any_call&) {}, {.id = "watch", .replace = true});
@@ -82,7 +82,7 @@ disk.*    start  watch                0  waits
     CHECK(registry.functions()[0].hooks[0].replaced_by.empty());
 }
 
-TEST_CASE("functions() and describe() say which ids no hook has") {
+TEST_CASE("functions() and describe() list the ids that no hook has") {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
     ext::plugin openbao{registry, "openbao"};
@@ -131,7 +131,7 @@ TEST_CASE("check_pending() finds hooks that wait for a name that no code has wra
     ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view) { return std::string(); }};
     ext::extensible list{registry, "models.list", [] { return 0; }};
     list.on_start([](auto&) {});
-    registry.on_start("disk.*", [](ext::any_call&) {});  // a pattern waits for what may come
+    registry.on_start("disk.*", [](ext::any_call&) {});  // a function that matches may be wrapped later
     CHECK(pending_in(registry).empty());
 
     registry.on_start<std::string(std::string_view)>("models.get_apikey", [](auto&) {});
@@ -144,12 +144,12 @@ TEST_CASE("check_pending() finds hooks that wait for a name that no code has wra
     CHECK(pending_in(registry).empty());
 }
 
-TEST_CASE("check_pending() finds ids that are nearly those of other hooks, or those of another phase") {
+TEST_CASE("check_pending() finds ids that are similar to another hook's, or are those of another phase") {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
     f.on_start([](auto&) {}, {.id = "vault"});
     f.on_end([](auto&) {}, {.id = "close"});
-    SECTION("if two characters at most are inserted, deleted or changed") {
+    SECTION("if at most two characters are inserted, deleted or changed") {
         for (const char* nearly : {"vualt", "vaul", "vaults", "ault", "Vaukt"}) {
             ext::scoped_hook hook = f.on_start([](auto&) {}, {.id = "dotenv", .after = nearly});
             CHECK(pending_in(registry) == pending + "\nf: the start hook 'dotenv' names '" + nearly +
@@ -176,7 +176,7 @@ TEST_CASE("check_pending() finds ids that are nearly those of other hooks, or th
         plugin.on_start(f, [](auto&) {}, {.before = {"close", "dotenv"}});
         CHECK(pending_in(registry) == pending + "\nf: the start hook of plugin names 'close', which no other start hook has: an end hook has it");
     }
-    SECTION("not if ids are short: another one is not a misspelling") {
+    SECTION("but short ids must be more similar") {
         f.on_start([](auto&) {}, {.id = "aws", .after = {"gcp", "env"}});
         f.on_start([](auto&) {}, {.id = "db"});
         CHECK(pending_in(registry).empty());
@@ -184,7 +184,7 @@ TEST_CASE("check_pending() finds ids that are nearly those of other hooks, or th
         CHECK(pending_in(registry) == pending + "\nf: the start hook names 'dc', which no other start hook has: did you mean 'db'?"
                                                "\nf: the start hook names 'awz', which no other start hook has: did you mean 'aws'?");
     }
-    SECTION("not if they are further from all others, or under a pattern that matches no function") {
+    SECTION("but not if no other id is similar, nor under a pattern that matches no function") {
         f.on_start([](auto&) {}, {.after = {"environment", "vaultages"}});
         registry.on_start("g*", [](ext::any_call&) {}, {.id = "log", .after = "vualt"});
         CHECK(pending_in(registry).empty());
@@ -244,7 +244,7 @@ TEST_CASE("functions() lists every function with its signature and hooks") {
     CHECK(registry.functions()[0].hooks.empty());
 }
 
-TEST_CASE("A sealed registry takes no hooks, and goes on with those it has") {
+TEST_CASE("A sealed registry accepts no more hooks, and keeps the hooks that it has") {
     ext::registry registry;
     std::string way;
     ext::extensible f{registry, "f", [](int x) { return x; }};

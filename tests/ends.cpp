@@ -1,4 +1,4 @@
-// Start hooks that return the end of their call.
+// Start hooks that return a finisher.
 #include "catch.hpp"
 #include "tasks.hpp"
 #include "text_of.hpp"
@@ -22,7 +22,7 @@ using tasks::lazy;
 
 namespace {
 
-// A function whose hooks write down the way of its calls.
+// A function whose hooks record the order in which they run.
 struct fixture {
     ext::registry registry;
     std::string way;
@@ -32,7 +32,7 @@ struct fixture {
         return x;
     }};
 
-    // A start hook that writes one letter, and whose end writes another.
+    // A start hook that writes one letter, and whose finisher writes another.
     auto pair(char begin, char end) {
         return [this, begin, end](auto&) {
             way += begin;
@@ -52,22 +52,22 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(fixture, "A start hook returns the end of its call, and the last one returned runs first, behind the end hooks") {
+TEST_CASE_METHOD(fixture, "The finishers that start hooks return run after the end hooks, in reverse order") {
     f.on_start(pair('1', 'a'));
     f.on_start([this](auto&) { way += '2'; });
     f.on_start(pair('3', 'c'));
     f.on_end([this](auto&) { way += 'e'; });
-    SECTION("where the function returns") { CHECK(run(1) == "123feca"); }
-    SECTION("where it throws") { CHECK(run(-1) == "123feca!"); }
-    SECTION("where a start hook supplies the result") {
+    SECTION("if the function returns") { CHECK(run(1) == "123feca"); }
+    SECTION("if the function throws") { CHECK(run(-1) == "123feca!"); }
+    SECTION("if a start hook sets the result") {
         f.on_start([](auto& call) { call.result = 5; });
         CHECK(run(1) == "123eca");
     }
-    SECTION("where an around hook does not go on") {
+    SECTION("if an around hook does not proceed") {
         f.around([this](auto& call, auto&) { way += '-', call.result = 5; });
         CHECK(run(1) == "123-eca");
     }
-    SECTION("where a start hook throws, those that have been returned") {
+    SECTION("if a start hook throws, but only those returned before") {
         f.on_start([](auto&) { throw std::logic_error("no"); }, {.priority = -1}).disable();
         f.on_start([](auto&) { throw std::logic_error("no"); }, {.id = "throws"});
         f.on_start(pair('4', 'd'), {.after = "throws"});
@@ -75,8 +75,8 @@ TEST_CASE_METHOD(fixture, "A start hook returns the end of its call, and the las
     }
 }
 
-TEST_CASE_METHOD(fixture, "An end runs whichever hooks came before and went since") {
-    const ext::hook first = f.on_start([this](auto&) { way += '1'; });  // which returns none
+TEST_CASE_METHOD(fixture, "A call runs the finishers of all active hooks, whatever was added and removed before") {
+    const ext::hook first = f.on_start([this](auto&) { way += '1'; });  // returns no finisher
     CHECK(run(1) == "1f");
     ext::hook second = f.on_start(pair('2', 'b'));
     CHECK(run(1) == "12fb");
@@ -94,7 +94,7 @@ TEST_CASE_METHOD(fixture, "An end runs whichever hooks came before and went sinc
     CHECK(run(1) == "14fd");
 }
 
-TEST_CASE_METHOD(fixture, "An end carries state by capture, which is destroyed behind its run, once") {
+TEST_CASE_METHOD(fixture, "A finisher may capture move-only state, which is destroyed right after it has run") {
     const auto state = std::make_shared<int>(0);
     const std::weak_ptr<int> hooks_own = state;
     std::vector<long> alive;
@@ -104,10 +104,10 @@ TEST_CASE_METHOD(fixture, "An end carries state by capture, which is destroyed b
     f.on_start([&](auto&) { return [&alive, &state](auto&) { alive.push_back(state.use_count()); }; }, {.priority = -1});
     for (int i = 0; i < 3; ++i) f(1);
     CHECK(*state == 3);
-    CHECK(alive == std::vector<long>{2, 2, 2});  // the test's and the hook's: the end that ran before is gone
+    CHECK(alive == std::vector<long>{2, 2, 2});  // the test's and the hook's: the finisher that ran before is destroyed
 }
 
-TEST_CASE_METHOD(fixture, "An end may change the outcome, as end hooks may") {
+TEST_CASE_METHOD(fixture, "A finisher may change the outcome, as an end hook may") {
     ext::hook changes = f.on_start([](auto&) {
         return [](auto& call) {
             if (call.exception) call.exception = nullptr, call.result = 0;
@@ -121,7 +121,7 @@ TEST_CASE_METHOD(fixture, "An end may change the outcome, as end hooks may") {
     CHECK_THROWS_WITH(f(1), Equals("of the end"));
 }
 
-TEST_CASE_METHOD(fixture, "What an end throws is reported where the hook is isolated, and displaces as what an end hook throws") {
+TEST_CASE_METHOD(fixture, "An exception of a finisher is handled like one of an end hook, isolated or not") {
     std::vector<std::string> reports;
     registry.on_hook_error([&](const ext::hook_error& error) { reports.push_back(error.text()); });
     const auto throwing = [](auto&) { return [](auto&) { throw std::runtime_error("of the end"); }; };
@@ -132,7 +132,7 @@ TEST_CASE_METHOD(fixture, "What an end throws is reported where the hook is isol
                                                               "f: the start hook 'loose' displaced: negative"}));
 }
 
-TEST_CASE_METHOD(fixture, "An end that is empty is none") {
+TEST_CASE_METHOD(fixture, "An empty finisher is ignored") {
     f.on_start([this](auto& call) -> std::function<void(ext::call<int(int)>&)> {
         if (*std::get<0>(call.args) == 0) return nullptr;
         return [this](auto&) { way += 'a'; };
@@ -141,7 +141,7 @@ TEST_CASE_METHOD(fixture, "An end that is empty is none") {
     CHECK(run(1) == "fa");
 }
 
-TEST_CASE("A start hook may return a reference to a function as the end of its call") {
+TEST_CASE("A start hook may return a reference to a function as its finisher") {
     static int ran = 0;
     struct function {
         static void end(ext::call<int(int)>&) { ++ran; }
@@ -153,7 +153,7 @@ TEST_CASE("A start hook may return a reference to a function as the end of its c
     CHECK(ran == 1);
 }
 
-TEST_CASE_METHOD(fixture, "An end runs though its hook was removed or disabled meanwhile") {
+TEST_CASE_METHOD(fixture, "A finisher runs even if its hook is removed during the call") {
     ext::hook hook = f.on_start(pair('1', 'a'));
     f.around([&](auto&, auto& proceed) {
         hook.remove();
@@ -163,7 +163,7 @@ TEST_CASE_METHOD(fixture, "An end runs though its hook was removed or disabled m
     CHECK(run(1) == "f");
 }
 
-TEST_CASE("A hook for any function returns ends for functions of every kind") {
+TEST_CASE("A hook for any function may return finishers, for plain and for awaited functions") {
     ext::registry registry;
     std::vector<std::string> seen;
     registry.on_start("*", [&](ext::any_call& call) {
@@ -181,7 +181,7 @@ TEST_CASE("A hook for any function returns ends for functions of every kind") {
     CHECK_THAT(seen, Catch::Matchers::Equals<std::string>({"plain done", "plain failed", "awaited done", "awaited failed"}));
 }
 
-TEST_CASE("A call that is destroyed while it is suspended runs its ends, which find that it was abandoned") {
+TEST_CASE("Destroying a suspended call runs its finishers, which see ext::abandoned") {
     ext::registry registry;
     gate middle;
     ext::extensible f{registry, "f", [&]() -> lazy<int> {
@@ -192,7 +192,7 @@ TEST_CASE("A call that is destroyed while it is suspended runs its ends, which f
     f.on_start([&](auto&) { return [&](auto& call) { seen.push_back("first: " + text_of(call.exception)); }; });
     f.on_start([&](auto&) { return [&](auto& call) { seen.push_back("second: " + text_of(call.exception)); }; });
     SECTION("without end hooks") {}
-    SECTION("with one, which runs before") { f.on_end([&](auto&) { seen.push_back("end"); }); }
+    SECTION("with an end hook, which runs before") { f.on_end([&](auto&) { seen.push_back("end"); }); }
     const bool has_end_hook = registry.functions()[0].hooks.size() == 3;
     {
         auto task = f();
@@ -205,7 +205,7 @@ TEST_CASE("A call that is destroyed while it is suspended runs its ends, which f
     CHECK(seen.back() == "first: " + abandoned);
 }
 
-TEST_CASE("While an end runs whose hook is not reentrant, calls beneath it skip the hook") {
+TEST_CASE("Calls that a finisher makes skip its hook if the hook is not reentrant") {
     ext::registry registry;
     int begun = 0, ended = 0;
     ext::extensible<void()> f{registry, "f", [] {}};

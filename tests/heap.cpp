@@ -1,5 +1,5 @@
-// The heap of a test program: it counts, and fails where it is told to. In a file of its own, since GCC would see free() with
-// memory from operator new and warn.
+// The heap of a test program: counts allocations, and makes those that a test chooses fail. This is
+// a separate file because GCC would warn if it saw free() with memory from operator new.
 #include "heap.hpp"
 
 #include <atomic>
@@ -27,7 +27,7 @@ std::atomic<std::size_t> used_blocks{0}, used_bytes{0}, most_bytes{0};
 constinit std::string_view searched{};
 std::atomic<std::size_t> freed_with_text{0};
 
-// What malloc() gave, which may be a little more than was asked for. 0 where nobody tells.
+// The size of the block, which may be a little more than was requested. 0 if it is unknown.
 std::size_t size_of([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t alignment) noexcept {
 #if defined(__linux__)
     return malloc_usable_size(memory);
@@ -55,7 +55,7 @@ void free_allocated(void* memory, [[maybe_unused]] std::size_t alignment) noexce
     std::free(memory);
 }
 
-// Null where it fails.
+// Null if it fails.
 void* obtain(std::size_t size, std::size_t alignment) noexcept {
     ++heap::allocations;
     if (heap::fail_in != 0 && --heap::fail_in == 0) return nullptr;
@@ -81,7 +81,7 @@ void give_back(void* memory, std::size_t alignment = 1) noexcept {
     used_bytes.fetch_sub(size_of(memory, alignment), std::memory_order_relaxed);
     if (!searched.empty()) {
         const std::string_view block(static_cast<const char*>(memory), size_of(memory, alignment));
-        LOOKS_AT(memory, block.size());  // also at what nobody has written
+        LOOKS_AT(memory, block.size());  // including bytes that were never written
         if (block.find(searched) != std::string_view::npos) ++freed_with_text;
     }
     free_allocated(memory, alignment);
@@ -98,7 +98,8 @@ std::size_t heap::blocks() noexcept { return used_blocks.load(std::memory_order_
 std::size_t heap::bytes() noexcept { return used_bytes.load(std::memory_order_relaxed); }
 std::size_t heap::take_most_bytes() noexcept { return most_bytes.exchange(bytes(), std::memory_order_relaxed); }
 
-// All of them, because those of a sanitizer do not call each other as the standard library's do.
+// All operators are replaced, because those of a sanitizer do not call each other, unlike the
+// standard library's.
 void* operator new(std::size_t size) { return obtain_or_throw(size, 1); }
 void* operator new[](std::size_t size) { return obtain_or_throw(size, 1); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return obtain(size, 1); }

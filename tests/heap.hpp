@@ -1,7 +1,7 @@
 #pragma once
 
-// What does a test program allocate, and how does its heap fail? Told by the operators in heap.cpp, which count for the whole
-// program.
+// Counts the allocations of a test program, and makes them fail. The operators in heap.cpp do this
+// for the whole program.
 
 #include <cstddef>
 #include <exception>
@@ -10,28 +10,30 @@
 
 namespace heap {
 
-/// How often this thread has allocated so far.
+/// The number of allocations of this thread so far.
 inline constinit thread_local std::size_t allocations = 0;
 
 /// 1: the next allocation of this thread fails; 2: the one after it; 0: none.
 inline constinit thread_local std::size_t fail_in = 0;
 
-/// How often the standard library allocates, and goes on where it cannot, to have something called when a thread ends.
+/// The number of allocations that the standard library makes to have a function called at the end
+/// of a thread. If they fail, it continues.
 #if defined(__MINGW32__)
 inline constexpr std::size_t at_thread_end = 1;
 #else
 inline constexpr std::size_t at_thread_end = 0;
 #endif
 
-/// Allocated and not freed yet, by all threads.
+/// What all threads have allocated and not freed yet.
 std::size_t blocks() noexcept;
 std::size_t bytes() noexcept;
 
-/// The most bytes that there were since this was called.
+/// The maximum of bytes() since the previous call of this function.
 std::size_t take_most_bytes() noexcept;
 
-/// From now on freed blocks are searched for the text, and new ones are zeroed for that, until the text is empty. Returns how
-/// many had the one before. By all threads; the text has to stay.
+/// From now on, each block that a thread frees is searched for `text`, and new blocks are zeroed.
+/// Ends the search if `text` is empty. Returns the number of freed blocks that contained the
+/// previous text. `text` must outlive the search.
 std::size_t search_freed(std::string_view text) noexcept;
 
 template <class Function>
@@ -41,9 +43,9 @@ std::size_t allocations_of(Function function) {
     return allocations - before;
 }
 
-/// How an attempt ended in which one allocation was to fail.
+/// The outcome of an attempt in which one allocation should fail.
 struct attempt {
-    bool one_failed;            // false: there were not so many
+    bool one_failed;            // false: there were fewer allocations
     std::exception_ptr thrown;  // null if it returned
 };
 

@@ -24,7 +24,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(fixture, "A removed hook does not run, and what it captured is destroyed") {
+TEST_CASE_METHOD(fixture, "A removed hook does not run, and its captures are destroyed") {
     ext::hook hook = twice.on_start(counting());
     twice(1);
     hook.remove();
@@ -41,7 +41,7 @@ TEST_CASE_METHOD(fixture, "A removed hook does not run, and what it captured is 
     CHECK(*state == 1);
 }
 
-TEST_CASE_METHOD(fixture, "A disabled hook does not run, keeps its place and its state, and can be enabled again") {
+TEST_CASE_METHOD(fixture, "A disabled hook does not run, keeps its position and its state, and can be enabled again") {
     std::string way;
     ext::hook first = twice.on_start([&](auto&) { way += "1"; });
     twice.on_start([&](auto&) { way += "2"; });
@@ -63,7 +63,7 @@ TEST_CASE_METHOD(fixture, "A disabled hook does not run, keeps its place and its
     CHECK(state.use_count() == 1);
 }
 
-TEST_CASE_METHOD(fixture, "Dropping a handle keeps the hook") {
+TEST_CASE_METHOD(fixture, "Destroying a handle does not remove the hook") {
     {
         ext::hook hook = twice.on_start(counting());
     }
@@ -71,7 +71,7 @@ TEST_CASE_METHOD(fixture, "Dropping a handle keeps the hook") {
     CHECK(*state == 1);
 }
 
-TEST_CASE_METHOD(fixture, "Handles are copies that mean one hook") {
+TEST_CASE_METHOD(fixture, "Copies of a handle refer to the same hook") {
     ext::hook hook = twice.on_start(counting());
     ext::hook copy = hook;
     CHECK(copy == hook);
@@ -90,7 +90,7 @@ TEST_CASE("A handle that refers to no hook does nothing") {
     STATIC_REQUIRE(!std::is_convertible_v<ext::hook, bool>);
 }
 
-TEST_CASE("A handle may be used after the function and the registry are gone") {
+TEST_CASE("A handle may be used after the function and the registry are destroyed") {
     ext::hook hook;
     auto state = std::make_shared<int>(0);
     {
@@ -118,7 +118,7 @@ TEST_CASE_METHOD(fixture, "A scoped hook removes its hook") {
         CHECK(*state == 1);
         CHECK(state.use_count() == 1);
     }
-    SECTION("when it is given another") {
+    SECTION("when another hook is assigned") {
         int others = 0;
         ext::scoped_hook scoped = twice.on_start(counting());
         scoped = twice.on_start([&](auto&) { ++others; });
@@ -129,7 +129,7 @@ TEST_CASE_METHOD(fixture, "A scoped hook removes its hook") {
         twice(1);
         CHECK(others == 1);
     }
-    SECTION("when it is told to") {
+    SECTION("by reset()") {
         ext::scoped_hook scoped = twice.on_start(counting());
         scoped.reset();
         scoped.reset();
@@ -137,7 +137,7 @@ TEST_CASE_METHOD(fixture, "A scoped hook removes its hook") {
         CHECK(*state == 0);
         CHECK_FALSE(scoped.get().active());
     }
-    SECTION("but not when it has given it up") {
+    SECTION("but not after release()") {
         {
             ext::scoped_hook scoped = twice.on_start(counting());
             ext::scoped_hook owner = std::move(scoped);
@@ -147,7 +147,7 @@ TEST_CASE_METHOD(fixture, "A scoped hook removes its hook") {
         twice(1);
         CHECK(*state == 1);
     }
-    SECTION("unless it is moved to itself") {
+    SECTION("but not if it is assigned to itself") {
         ext::scoped_hook scoped = twice.on_start(counting());
         ext::scoped_hook& self = scoped;
         scoped = std::move(self);
@@ -157,7 +157,7 @@ TEST_CASE_METHOD(fixture, "A scoped hook removes its hook") {
     STATIC_REQUIRE(!std::is_copy_constructible_v<ext::scoped_hook>);
 }
 
-TEST_CASE_METHOD(fixture, "Hooks may be of every kind that can be called") {
+TEST_CASE_METHOD(fixture, "A hook may be any kind of callable") {
     SECTION("move-only") {
         twice.on_start([owned = std::make_unique<int>(9)](auto& call) { call.result = *owned; });
         CHECK(twice(1) == 9);
@@ -177,7 +177,7 @@ TEST_CASE_METHOD(fixture, "Hooks may be of every kind that can be called") {
         twice.on_start(std::function<void(ext::call<int(int)>&)>([](auto& call) { call.result = 6; }));
         CHECK(twice(1) == 6);
     }
-    SECTION("looking on only") {
+    SECTION("with a const call") {
         int seen = 0;
         twice.on_start([&](const ext::call<int(int)>& call) { seen = *std::get<0>(call.args); });
         twice(3);
@@ -185,7 +185,7 @@ TEST_CASE_METHOD(fixture, "Hooks may be of every kind that can be called") {
     }
 }
 
-TEST_CASE_METHOD(fixture, "An empty hook is refused, and nothing has changed") {
+TEST_CASE_METHOD(fixture, "An empty hook is refused, and nothing changes") {
     const std::string rest = " hook was expected, an empty one was given: a null pointer or an empty std::function";
     void (*null)(ext::call<int(int)>&) = nullptr;
     CHECK_THROWS_WITH(twice.on_start(null), Equals("twice: a start" + rest));
@@ -195,7 +195,7 @@ TEST_CASE_METHOD(fixture, "An empty hook is refused, and nothing has changed") {
     CHECK(twice(1) == 2);
 }
 
-TEST_CASE_METHOD(fixture, "A scoped hook shows its handle, which others may copy") {
+TEST_CASE_METHOD(fixture, "get() returns the handle of a scoped hook, which may be copied") {
     ext::hook copy;
     {
         const ext::scoped_hook scoped = twice.on_start([](auto& call) { call.result = 7; });

@@ -1,4 +1,4 @@
-// Hooks that must not do harm, and where the exceptions go that no caller sees.
+// Isolated hooks, hooks that are not reentrant, and the handlers of exceptions that no caller sees.
 #include "catch.hpp"
 #include "tasks.hpp"
 
@@ -29,7 +29,7 @@ struct reporting {
 
 }  // namespace
 
-TEST_CASE("What an isolated hook throws goes to the error handler, and the call goes on") {
+TEST_CASE("The exception of an isolated hook goes to the error handler, and the call continues") {
     reporting r;
     r.f.on_start([](auto&) { fail("one"); }, {.id = "first", .isolate = true});
     r.f.on_start([](auto& call) { call.template arg<0>() = 5; });
@@ -38,7 +38,7 @@ TEST_CASE("What an isolated hook throws goes to the error handler, and the call 
     CHECK_THAT(r.errors, Equals<std::string>({"f: the isolated start hook 'first' threw: one", "f: the isolated end hook threw: two"}));
 }
 
-TEST_CASE("An isolated around hook that fails before it goes on is skipped") {
+TEST_CASE("An isolated around hook that throws before it proceeds is skipped") {
     reporting r;
     r.f.around([](auto&, auto&) { fail("before"); }, {.isolate = true});
     CHECK(r.f(1) == 1);
@@ -46,7 +46,7 @@ TEST_CASE("An isolated around hook that fails before it goes on is skipped") {
     CHECK_THAT(r.errors, Equals<std::string>(std::vector<std::string>(2, "f: the isolated around hook threw: before")));
 }
 
-TEST_CASE("An isolated around hook that fails later leaves what there is") {
+TEST_CASE("An isolated around hook that throws later leaves the outcome as it is") {
     reporting r;
     int runs = 0;
     r.f.around([](auto& call, auto&) { call.result = 7; fail("after"); }, {.id = "set", .isolate = true});
@@ -58,7 +58,7 @@ TEST_CASE("An isolated around hook that fails later leaves what there is") {
     CHECK(r.errors.size() == 2);
 }
 
-TEST_CASE("The error handler is told the function, the hook, its owner and the exception") {
+TEST_CASE("The error handler receives the function, the hook, its owner and the exception") {
     ext::registry registry;
     ext::extensible f{registry, "net.f", [] {}};
     ext::plugin plugin{registry, "openbao", {.isolate = true}};
@@ -78,7 +78,7 @@ TEST_CASE("The error handler is told the function, the hook, its owner and the e
     CHECK(handled == 1);
 }
 
-TEST_CASE("An exception that a hook displaces by another goes to the error handler") {
+TEST_CASE("If a hook throws in a call that has an exception, the earlier exception goes to the error handler") {
     reporting r;
     r.f.around([](auto& call, auto& proceed) {
         proceed();
@@ -89,7 +89,7 @@ TEST_CASE("An exception that a hook displaces by another goes to the error handl
     CHECK_THAT(r.errors, Equals<std::string>({"f: the around hook 'translate' displaced: negative", "f: the end hook displaced: around"}));
 }
 
-TEST_CASE("An exception that is still there when an around hook goes on again goes to the error handler") {
+TEST_CASE("If an around hook proceeds again and the call still has an exception, it goes to the error handler") {
     reporting r;
     r.f.around([](auto& call, auto& proceed) {
         proceed();
@@ -100,9 +100,9 @@ TEST_CASE("An exception that is still there when an around hook goes on again go
     CHECK_THAT(r.errors, Equals<std::string>({"f: the around hook displaced: negative"}));
 }
 
-TEST_CASE("An exception that is thrown again, cleared or replaced in the call is not reported") {
+TEST_CASE("An exception that a hook rethrows, clears or replaces in the call is not reported") {
     reporting r;
-    SECTION("thrown again") {
+    SECTION("rethrown") {
         r.f.on_end([](auto& call) { std::rethrow_exception(call.exception); });
         CHECK_THROWS_WITH(r.f(-1), "negative");
     }
@@ -120,7 +120,7 @@ TEST_CASE("An exception that is thrown again, cleared or replaced in the call is
     CHECK(r.errors.empty());
 }
 
-TEST_CASE("Where an exception that is thrown again is a copy, as with MSVC, it is known by its text") {
+TEST_CASE("If a rethrown exception is a copy, as with MSVC, it is identified by its text") {
     const auto made = [](const char* text) { return std::make_exception_ptr(std::runtime_error(text)); };
     const std::exception_ptr negative = made("negative"), number = std::make_exception_ptr(1);
     using ext::detail::is_same_exception;
@@ -133,7 +133,7 @@ TEST_CASE("Where an exception that is thrown again is a copy, as with MSVC, it i
     CHECK_FALSE(is_same_exception<false>(negative, made("negative")));
 }
 
-TEST_CASE("Several error handlers are all called, until they are removed") {
+TEST_CASE("All error handlers are called, until they are removed") {
     reporting r;
     auto state = std::make_shared<int>(0);
     const std::weak_ptr<int> watch = state;
@@ -148,19 +148,19 @@ TEST_CASE("Several error handlers are all called, until they are removed") {
     CHECK(r.errors.size() == 2);
 }
 
-TEST_CASE("An error handler may call functions, also one that makes an error again") {
+TEST_CASE("An error handler may call functions, even if that causes the error again") {
     reporting r;
     int calls = 0;
     r.f.on_start([](auto&) { fail("again"); }, {.isolate = true});
     r.registry.on_hook_error([&](const ext::hook_error&) {
-        if (++calls < 10) r.f(1);  // the error of this call is not handed to this handler, which is running
+        if (++calls < 10) r.f(1);  // this handler is running, so it does not receive the error of this call
     });
     CHECK(r.f(1) == 1);
     CHECK(calls == 1);
     CHECK(r.errors.size() == 2);
 }
 
-TEST_CASE("Handlers of one registry do not hear of another's") {
+TEST_CASE("The handlers of a registry do not receive the errors of another registry") {
     reporting r;
     ext::registry other;
     int heard = 0;
@@ -205,7 +205,7 @@ TEST_CASE("Isolation does not swallow a refusal") {
         CHECK(threw);
         CHECK(called == 1);
     }
-    SECTION("of a hook for any function, of a plugin that isolates its hooks") {
+    SECTION("of a hook for any function, in a plugin that isolates its hooks") {
         ext::plugin plugin{r.registry, "guard", {.isolate = true}};
         plugin.on_start("gua*", [](ext::any_call&) { throw not_allowed(); });
         CHECK_THROWS_AS(f(1), ext::error);
@@ -213,13 +213,13 @@ TEST_CASE("Isolation does not swallow a refusal") {
         plugin.unload();
         ended = true;
     }
-    SECTION("of an end hook, and of what a start hook returned") {
+    SECTION("of an end hook, and of a finisher") {
         ext::hook end = f.on_end([](auto&) { throw not_allowed(); }, {.isolate = true});
         CHECK_THROWS_AS(f(1), not_allowed);
         end.remove();
         f.on_start([](auto&) { return [](auto&) { throw not_allowed(); }; }, {.isolate = true});
         CHECK_THROWS_AS(f(1), not_allowed);
-        ended = true;  // it ran before the two
+        ended = true;  // it ran before those two
     }
     CHECK(ended);
     CHECK(r.errors.empty());
@@ -245,18 +245,18 @@ TEST_CASE("Isolation does not swallow a refusal in an awaited call") {
     CHECK(r.errors.empty());
 }
 
-TEST_CASE("A hook that is not reentrant is skipped beneath itself, and runs again afterwards") {
+TEST_CASE("A hook that is not reentrant is skipped in calls that it makes, and runs again afterwards") {
     ext::registry registry;
     int runs = 0;
     ext::extensible<int(int)> f{registry, "f", [&](int x) { return x; }};
     ext::extensible<int(int)> g{registry, "g", [&](int x) { return f(x); }};
-    SECTION("a start hook that asks the function itself") {
+    SECTION("a start hook that calls its function") {
         f.on_start([&](auto& call) {
             ++runs;
             call.result = f(*call.template arg<0>()) + 1;
         }, {.reentrant = false});
     }
-    SECTION("an around hook that asks by way of another function") {
+    SECTION("an around hook that calls its function through another one") {
         f.around([&](auto& call, auto&) {
             ++runs;
             call.result = g(*call.template arg<0>()) + 1;
@@ -268,7 +268,7 @@ TEST_CASE("A hook that is not reentrant is skipped beneath itself, and runs agai
             call.result = f(*call.result) + 1;
         }, {.reentrant = false});
     }
-    SECTION("a hook under a pattern, in another function") {
+    SECTION("a hook under a pattern that calls another function") {
         registry.on_start("*", [&](ext::any_call& call) {
             ++runs;
             const int x = *call.arg<int>(0);
@@ -280,7 +280,7 @@ TEST_CASE("A hook that is not reentrant is skipped beneath itself, and runs agai
     CHECK(runs == 2);
 }
 
-TEST_CASE("While an around hook that is not reentrant has the function run, calls in it pass the hook by") {
+TEST_CASE("Calls that the function makes skip an around hook that is not reentrant") {
     ext::registry registry;
     int runs = 0;
     ext::extensible<int(int)>* self = nullptr;
@@ -310,7 +310,7 @@ TEST_CASE("A hook that is not reentrant is not skipped on other threads, nor aft
     CHECK(runs == 4);
 }
 
-TEST_CASE("A handler may wait for an awaited call that its own thread is inside of") {
+TEST_CASE("An error handler may unload a plugin while its own thread is in an awaited call") {
     ext::registry registry;
     ext::plugin plugin{registry, "plugin"};
     ext::extensible f{registry, "f", [](int x) -> tasks::lazy<int> { co_return x < 0 ? throw std::runtime_error("negative") : x; }};
@@ -325,7 +325,7 @@ TEST_CASE("A handler may wait for an awaited call that its own thread is inside 
     CHECK(f(1).run() == 1);
 }
 
-TEST_CASE("An exception of an awaited call is reported where the call is destroyed before it is done") {
+TEST_CASE("If an awaited call is destroyed before it is done, its exception is reported") {
     ext::registry registry;
     tasks::gate gate;
     std::vector<std::string> reports;

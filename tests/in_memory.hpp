@@ -1,13 +1,13 @@
 #pragma once
 
-// Is a shared library in memory, and how many are there?
+// Whether a shared library is loaded, and how many are.
 
 #if defined(_WIN32)
 #if !defined(NOMINMAX)
 #define NOMINMAX
 #endif
 #include <windows.h>
-// Behind it: what that needs.
+// After <windows.h>, which it needs.
 #include <psapi.h>
 #else
 #include <dlfcn.h>
@@ -23,7 +23,7 @@
 
 namespace tests {
 
-/// Whether the process has it open.
+/// Whether the process has loaded the library.
 inline bool is_in_memory(const std::filesystem::path& file) {
 #if defined(_WIN32)
     return ::GetModuleHandleW(std::filesystem::absolute(file).make_preferred().c_str()) != nullptr;
@@ -34,7 +34,7 @@ inline bool is_in_memory(const std::filesystem::path& file) {
 #endif
 }
 
-/// How many libraries the process has open.
+/// The number of libraries that the process has loaded.
 inline std::size_t loaded_libraries() {
 #if defined(_WIN32)
     HMODULE modules[1];

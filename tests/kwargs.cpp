@@ -47,7 +47,7 @@ TEST_CASE("Literals, C strings and views are kept as strings") {
     CHECK(all.value_or("missing", 5) == 5);
 }
 
-TEST_CASE("Values come in the order in which their names were set") {
+TEST_CASE("Iteration follows the order in which the names were set") {
     ext::kwargs all;
     all.set("z", 1);
     all.set("a", "two");
@@ -105,7 +105,7 @@ TEST_CASE("Emptied or moved-from kwargs are empty, and can be used again") {
     CHECK(taken.size() == 1);
 }
 
-TEST_CASE("Asking for another type than the stored one is an error that names both") {
+TEST_CASE("Asking for another type than the stored one is an error that names both types") {
     ext::kwargs all;
     all.set("retries", 3);
     const char* const text = "retries: the named argument holds int, it was asked for as std::string";
@@ -116,7 +116,7 @@ TEST_CASE("Asking for another type than the stored one is an error that names bo
     CHECK(*all.get<int>("retries") == 3);
 }
 
-TEST_CASE("A named argument that was moved from is a value that holds nothing") {
+TEST_CASE("A named argument that was moved from holds no value") {
     ext::kwarg value(std::string("text"));
     const ext::kwarg taken = std::move(value);
     CHECK(*taken.get_if<std::string>() == "text");
@@ -147,7 +147,7 @@ struct like_a_view {
 
 }  // namespace
 
-TEST_CASE("A value is kept as what it is, also a null pointer and what converts to a view") {
+TEST_CASE("A value keeps its type, even if it is a null pointer or converts to a view") {
     ext::kwargs kwargs;
     kwargs.set("nothing", nullptr);
     kwargs.set("view", like_a_view());

@@ -1,10 +1,10 @@
 #pragma once
 
-// How do the threads of a test wait for each other? With std::latch, but not where that may hang.
+// The latch with which threads of a test wait for each other: std::latch, unless that may hang.
 
 #include <cstddef>
 
-#if defined(__MINGW32__)  // its std::latch is made of std::atomic::wait, which misses what it waits for
+#if defined(__MINGW32__)  // its std::latch uses std::atomic::wait, which may miss notifications
 #include <condition_variable>
 #include <mutex>
 

@@ -1,5 +1,5 @@
-// The least that a call with thread-safe hooks must do, written by hand: one hazard slot per thread, no nested calls, no options. The
-// benchmark compares the library with it.
+// The least that a call with thread-safe hooks must do, written by hand: one hazard pointer per
+// thread, no nested calls, no options. The benchmark compares the library with it.
 #pragma once
 
 #include <atomic>

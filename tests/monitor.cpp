@@ -1,4 +1,4 @@
-// What monitors are told of the runs of hooks.
+// Monitors, and the reports that they receive about each run of a hook.
 #include "catch.hpp"
 #include "tasks.hpp"
 
@@ -25,7 +25,7 @@ std::string text_of(ext::effect effect, const char* what) {
     return text.empty() ? text : text + what;
 }
 
-// A registry with a monitor that writes down what it is told.
+// A registry with a monitor that records its reports.
 struct fixture {
     ext::registry registry;
     std::vector<std::string> runs;
@@ -47,7 +47,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(fixture, "A monitor is told of each run of each hook, and what it did") {
+TEST_CASE_METHOD(fixture, "A monitor is called after each run of each hook, and receives what the hook did") {
     ext::extensible key{registry, "key", [](int x) { return x < 0 ? throw std::runtime_error("negative") : std::to_string(x); }};
     ext::plugin vault{registry, "vault"};
     key.on_start([](auto&) {}, {.id = "cache"});
@@ -68,7 +68,7 @@ TEST_CASE_METHOD(fixture, "A monitor is told of each run of each hook, and what 
     check({"key start cache", "key start supply of vault", "key end any replaced the result", "key end throws took away the result threw"});
 }
 
-TEST_CASE_METHOD(fixture, "A monitor is told of isolated hooks that throw, and of hooks that are skipped") {
+TEST_CASE_METHOD(fixture, "A monitor is called for isolated hooks that throw, and for hooks that are skipped") {
     ext::scoped_hook quiet = registry.on_hook_error([](const ext::hook_error&) {});
     ext::extensible<int(int)> f{registry, "f", [](int x) { return x; }};
     f.on_start([](auto&) { throw 1; }, {.id = "isolated", .isolate = true});
@@ -79,7 +79,7 @@ TEST_CASE_METHOD(fixture, "A monitor is told of isolated hooks that throw, and o
            "f end once"});
 }
 
-TEST_CASE_METHOD(fixture, "What an around hook has inside is not its doing, and its time counts apart") {
+TEST_CASE_METHOD(fixture, "Changes by inner hooks are not attributed to an around hook, and their time is separate") {
     ext::extensible f{registry, "f", [](int x) { return x; }};
     f.around([](auto&, auto& proceed) { proceed(); }, {.id = "passes"});
     f.around([](auto& call, auto& proceed) { proceed(), call.result = 2; }, {.id = "replaces"});
@@ -110,7 +110,7 @@ TEST_CASE_METHOD(fixture, "What an around hook has inside is not its doing, and 
     CHECK(times[1].second == 0);
 }
 
-TEST_CASE_METHOD(fixture, "A monitor is told of hooks of awaited functions, awaited and plain ones") {
+TEST_CASE_METHOD(fixture, "A monitor is called for hooks of awaited functions, both awaited and plain ones") {
     gate middle;
     ext::extensible f{registry, "f", [&](int x) -> lazy<int> {
         co_await middle;
@@ -133,7 +133,7 @@ TEST_CASE_METHOD(fixture, "A monitor is told of hooks of awaited functions, awai
     check({"f start awaited", "f start plain", "f around once", "f around around replaced the result", "f end throws threw"});
 }
 
-TEST_CASE_METHOD(fixture, "A monitor is told of an awaited hook that is skipped") {
+TEST_CASE_METHOD(fixture, "A monitor is called for an awaited hook that is skipped") {
     gate before;
     ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return x; }};
     f.on_start([&](auto&) -> lazy<void> { co_await before; }, {.id = "waits"});
@@ -147,14 +147,14 @@ TEST_CASE_METHOD(fixture, "A monitor is told of an awaited hook that is skipped"
     check({"f start waits", "f around once", "f start waits", "f around once skipped"});
 }
 
-TEST_CASE_METHOD(fixture, "A monitor is told of the end that a start hook returned") {
+TEST_CASE_METHOD(fixture, "A monitor is called for a finisher") {
     ext::extensible f{registry, "f", [](int x) { return x; }};
     f.on_start([](auto&) { return [](auto& call) { call.result = 9; }; }, {.id = "pair"});
     CHECK(f(1) == 9);
     check({"f start pair", "f end pair replaced the result"});
 }
 
-TEST_CASE_METHOD(fixture, "References and nothing are results that hooks set and replace") {
+TEST_CASE_METHOD(fixture, "A monitor sees that hooks set and replace results that are references or void") {
     int one = 1, two = 2;
     ext::extensible refer{registry, "refer", [&]() -> int& { return one; }};
     ext::extensible nothing{registry, "nothing", [] {}};
@@ -167,7 +167,7 @@ TEST_CASE_METHOD(fixture, "References and nothing are results that hooks set and
     check({"refer end e replaced the result", "nothing start s set the result", "nothing end e", "nothing end again replaced the result"});
 }
 
-TEST_CASE_METHOD(fixture, "A result is replaced in each way in which it is written, though by one that is equal") {
+TEST_CASE_METHOD(fixture, "A result is replaced however it is written, even by an equal one") {
     ext::extensible f{registry, "f", [](int x) { return x; }};
     f.on_end([](auto& call) { call.result = 1; }, {.id = "value"});
     f.on_end([](auto& call) { call.result.emplace(1); }, {.id = "emplaced"});
@@ -177,12 +177,12 @@ TEST_CASE_METHOD(fixture, "A result is replaced in each way in which it is writt
     check({"f end value replaced the result", "f end emplaced replaced the result", "f end whole replaced the result", "f end read"});
 }
 
-TEST_CASE_METHOD(fixture, "An empty monitor or handler is refused by its name") {
+TEST_CASE_METHOD(fixture, "An empty monitor is refused by on_hook_run(), an empty error handler by on_hook_error()") {
     CHECK_THROWS_WITH(registry.on_hook_run(std::function<void(const ext::hook_run&)>()), Catch::Matchers::ContainsSubstring("on_hook_run"));
     CHECK_THROWS_WITH(registry.on_hook_error(std::function<void(const ext::hook_error&)>()), Catch::Matchers::ContainsSubstring("on_hook_error"));
 }
 
-TEST_CASE_METHOD(fixture, "A monitor is told of functions and hooks that come later, and of nothing once it is removed or disabled") {
+TEST_CASE_METHOD(fixture, "A monitor is called for functions and hooks added later, until it is disabled or removed") {
     ext::extensible f{registry, "f", [] {}};
     registry.on_start("*", [](ext::any_call&) {}, {.id = "any"});
     ext::extensible g{registry, "g", [] {}};
@@ -202,13 +202,13 @@ TEST_CASE_METHOD(fixture, "A monitor is told of functions and hooks that come la
     check({});
 }
 
-TEST_CASE_METHOD(fixture, "A monitor that throws, or calls a function that is watched, does no harm") {
+TEST_CASE_METHOD(fixture, "A monitor may throw, or call a function that it watches") {
     ext::extensible f{registry, "f", [](int x) { return x; }};
     f.on_start([](auto&) {}, {.id = "s"});
     registry.on_hook_run([](const ext::hook_run&) { throw 1; });
     registry.on_hook_run([&](const ext::hook_run&) { f(2); });
     CHECK(f(1) == 1);
-    check({"f start s", "f start s"});  // of the call, and of the one that the third monitor makes
+    check({"f start s", "f start s"});  // for this call, and for the call that the third monitor makes
 }
 
 TEST_CASE("A monitor's state is destroyed when it is removed") {
@@ -225,7 +225,7 @@ TEST_CASE("A monitor's state is destroyed when it is removed") {
     CHECK_THROWS_AS(registry.on_hook_run([](const ext::hook_run&) {}), ext::sealed);
 }
 
-TEST_CASE_METHOD(fixture, "An isolated hook that throws before it goes on is told of as that, and the inside runs") {
+TEST_CASE_METHOD(fixture, "If an isolated hook throws before it proceeds, a monitor sees that, and the function runs") {
     ext::scoped_hook quiet = registry.on_hook_error([](const ext::hook_error&) {});
     ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return x; }};
     f.around([](auto&, auto& proceed) -> lazy<void> { throw 1; co_await proceed(); }, {.id = "throws", .isolate = true});

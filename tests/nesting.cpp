@@ -1,4 +1,4 @@
-// What happens when hooks register, remove, call and destroy while they run, on one thread.
+// Hooks that register, remove, call and destroy while they run, on one thread.
 #include "catch.hpp"
 
 #include <extensible/extensible.hpp>
@@ -66,7 +66,7 @@ TEST_CASE_METHOD(fixture, "A hook that is removed or disabled during a call stil
     disabled.enable();
 }
 
-TEST_CASE_METHOD(fixture, "A hook may remove itself, and what it captured goes when the call has left") {
+TEST_CASE_METHOD(fixture, "A hook may remove itself, and its captures are destroyed when the call ends") {
     auto state = std::make_shared<int>(0);
     ext::hook self = f.on_start([&self, state](auto&) {
         self.remove();
@@ -75,7 +75,7 @@ TEST_CASE_METHOD(fixture, "A hook may remove itself, and what it captured goes w
         ++*state;
     });
     SECTION("without waiting") {}
-    SECTION("waiting, which does not wait for its own frame") {
+    SECTION("with remove_and_wait(), which does not wait for its own call") {
         f.on_start([&](auto&) { self.remove_and_wait(); }, {.priority = 1});
     }
     f(1);
@@ -109,7 +109,7 @@ TEST_CASE_METHOD(fixture, "Functions with hooks may call themselves, more deeply
     CHECK(ends == 1001);
 }
 
-TEST_CASE("Many different functions may be nested, more deeply than there are slots, and removed from the bottom") {
+TEST_CASE("Calls of many functions may nest more deeply than there are slots, and the innermost may remove all hooks") {
     constexpr int depth = 40;
     ext::registry registry;
     auto state = std::make_shared<int>(0);
@@ -132,7 +132,7 @@ TEST_CASE("Many different functions may be nested, more deeply than there are sl
     CHECK(*state == depth);
 }
 
-TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
+TEST_CASE("A hook may destroy the wrapper, and the call continues") {
     ext::registry registry;
     std::string way;
     auto state = std::make_shared<int>(5);
@@ -140,7 +140,7 @@ TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
         way += "f";
         return x + *state;
     };
-    SECTION("one with a deduced function") {
+    SECTION("a wrapper of a deduced type") {
         using wrapper = ext::extensible<int(int), std::decay_t<decltype(function)>>;
         auto f = std::make_unique<wrapper>(registry, "f", function);
         SECTION("in a start hook") {
@@ -180,7 +180,7 @@ TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
         CHECK((*f)(1) == 6);
         CHECK(!f);
     }
-    SECTION("one with an erased function") {
+    SECTION("a type-erased wrapper") {
         auto f = std::make_unique<ext::extensible<int(int)>>(registry, "f", function);
         f->on_start([&](auto& call) {
             f.reset();
@@ -191,10 +191,10 @@ TEST_CASE("A hook may destroy the wrapper, and the call goes on") {
     }
     CHECK(way.back() == 'e');
     CHECK(registry.functions().empty());
-    CHECK(state.use_count() == 2);  // here, and in the function that is copied above: none is left in a wrapper
+    CHECK(state.use_count() == 2);  // `state` and the copy in `function`: no wrapper holds one any more
 }
 
-TEST_CASE("A hook may put another wrapper in the place of the one that is being called") {
+TEST_CASE("A hook may construct another wrapper at the address of the called one") {
     ext::registry registry;
     auto state = std::make_shared<int>(1);
     std::optional<ext::extensible<int(int)>> f;
@@ -216,7 +216,7 @@ TEST_CASE("A hook may put another wrapper in the place of the one that is being 
     CHECK(state.use_count() == 1);
 }
 
-TEST_CASE("Wrappers that are destroyed one after the other in the same place, each in its call, keep their functions") {
+TEST_CASE("Wrappers that are destroyed at the same address, each during its own call, keep their functions") {
     ext::registry registry;
     std::optional<ext::extensible<int(int)>> f;
     f.emplace(registry, "f", [](int) { return 1; });
@@ -232,7 +232,7 @@ TEST_CASE("Wrappers that are destroyed one after the other in the same place, ea
     CHECK(inner == 2);
 }
 
-TEST_CASE("A hook may destroy the registry, and the call goes on with the hooks that it began with") {
+TEST_CASE("A hook may destroy the registry, and the call continues with the hooks that it began with") {
     auto registry = std::make_unique<ext::registry>();
     ext::extensible f{*registry, "f", [](int x) { return x; }};
     int ends = 0;
@@ -246,7 +246,7 @@ TEST_CASE("A hook may destroy the registry, and the call goes on with the hooks 
     CHECK(ends == 1);
 }
 
-TEST_CASE_METHOD(fixture, "What a hook captured may use the library in its destructor") {
+TEST_CASE_METHOD(fixture, "The destructor of what a hook captured may use the library") {
     int destroyed = 0;
     ext::hook other = f.on_end([this](auto&) { way += "o"; });
     ext::hook hook = f.on_start([&, watch = at_destruction([&] {
@@ -255,9 +255,9 @@ TEST_CASE_METHOD(fixture, "What a hook captured may use the library in its destr
                                         f(2);
                                         f.on_start([this](auto&) { way += "n"; });
                                     })](auto&) { way += "s"; });
-    SECTION("when it is removed") { hook.remove(); }
-    SECTION("when it is removed, and the remover waits") { hook.remove_and_wait(); }
-    SECTION("when the last call that runs it leaves") {
+    SECTION("when the hook is removed") { hook.remove(); }
+    SECTION("when the hook is removed by remove_and_wait()") { hook.remove_and_wait(); }
+    SECTION("when the last call that runs the hook ends") {
         f.on_start([&](auto&) { hook.remove(); }, {.id = "remover"});
         f(1);
         f.on_start([](auto&) {}, {.id = "remover", .replace = true});
@@ -294,7 +294,7 @@ TEST_CASE_METHOD(fixture, "Hooks that are destroyed together may wait for each o
     CHECK(destroyed == 2);
 }
 
-TEST_CASE_METHOD(fixture, "An exception passes through nested calls, and each has its end hooks") {
+TEST_CASE_METHOD(fixture, "An exception propagates through nested calls, and the end hooks of each call run") {
     ext::extensible outer{registry, "outer", [this](int x) { return f(x); }};
     f.on_start([](auto&) { throw std::runtime_error("inner"); });
     f.on_end([this](auto&) { way += "i"; });

@@ -1,5 +1,6 @@
-# What differs between compilers is in detail/platform/compiler.hpp, and what differs between operating systems in that folder and in detail/loading. Nowhere
-# else is there an attribute, a keyword or a predefined macro of one of them; and every macro is called EXTENSIBLE_...
+# What differs between compilers is in detail/platform/compiler.hpp, and what differs between operating systems
+# in detail/platform and detail/loading. No other header uses an attribute, a keyword or a
+# predefined macro of a compiler or of a system. The name of every macro begins with EXTENSIBLE_.
 #
 #     cmake -DINCLUDE=<folder of headers> -P tests/one_compiler.cmake
 

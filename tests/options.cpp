@@ -1,4 +1,4 @@
-// Hooks for one thread, for a number of times, and as a fallback; and what runs in place of a hook that is skipped.
+// The options .this_thread, .times and .fallback, and what runs in place of a hook that is skipped.
 #include "catch.hpp"
 #include "tasks.hpp"
 
@@ -16,7 +16,7 @@
 using Catch::Matchers::ContainsSubstring;
 using tasks::lazy;
 
-TEST_CASE("A hook for this thread runs in no other thread's calls") {
+TEST_CASE("A hook with .this_thread does not run in calls on other threads") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     const auto elsewhere = [&] {
@@ -29,7 +29,7 @@ TEST_CASE("A hook for this thread runs in no other thread's calls") {
         CHECK(f(0) == 1);
         CHECK(elsewhere() == 0);
     }
-    SECTION("around, where the inside runs then") {
+    SECTION("around, where inner hooks and the function still run") {
         f.around([](auto& call, auto& proceed) { proceed(), call.result = *call.result + 1; }, {.this_thread = true});
         f.around([](auto& call, auto& proceed) { proceed(), call.result = *call.result + 10; });
         CHECK(f(0) == 11);
@@ -42,16 +42,16 @@ TEST_CASE("A hook for this thread runs in no other thread's calls") {
     }
 }
 
-TEST_CASE("A hook for a thread that has ended runs in no call") {
+TEST_CASE("A hook with .this_thread does not run in any call after its thread has ended") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     std::thread([&] { f.on_start([](auto& call) { call.result = 1; }, {.this_thread = true}); }).join();
-    // One of these has the same pthread_t and the same slots as the thread that has ended.
+    // One of these threads has the same pthread_t and the same slots as the thread that has ended.
     for (int i = 0; i < 8; ++i) std::thread([&] { CHECK(f(0) == 0); }).join();
     CHECK(f(0) == 0);
 }
 
-TEST_CASE("A hook with a number of times removes itself when it has begun so often") {
+TEST_CASE("A hook with .times is removed once it has begun that often") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     auto state = std::make_shared<int>(0);
@@ -65,13 +65,13 @@ TEST_CASE("A hook with a number of times removes itself when it has begun so oft
         CHECK(state.use_count() == 1);
         CHECK(f(0) == 0);
     }
-    SECTION("also where it throws") {
+    SECTION("also if it throws") {
         ext::hook once = f.on_end([](auto&) { throw 1; }, {.times = 1});
         CHECK_THROWS_AS(f(0), int);
         CHECK_FALSE(once.active());
         CHECK(f(0) == 0);
     }
-    SECTION("also where it nests in itself") {
+    SECTION("also if it calls its own function") {
         int begun = 0;
         f.on_start([&](auto&) { ++begun, f(0); }, {.times = 3});
         f(0);
@@ -90,7 +90,7 @@ TEST_CASE("A hook with a number of times removes itself when it has begun so oft
     }
 }
 
-TEST_CASE("A hook with a number of times begins exactly so often where threads call at once") {
+TEST_CASE("A hook with .times begins exactly that often, even if several threads call at once") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     std::atomic<int> begun{0};
@@ -105,7 +105,7 @@ TEST_CASE("A hook with a number of times begins exactly so often where threads c
     CHECK_FALSE(thousand.active());
 }
 
-TEST_CASE("A hook that is awaited may be for a number of times, and not for one thread") {
+TEST_CASE("A hook that is awaited may have .times, but not .this_thread") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return x; }};
     f.on_start([](auto& call) -> lazy<void> { call.result = 5; co_return; }, {.times = 1});
@@ -120,7 +120,7 @@ TEST_CASE("A hook that is awaited may be for a number of times, and not for one 
     CHECK(f(0).run() == 9);
 }
 
-TEST_CASE("An awaited call that finds a hook used up by another skips it") {
+TEST_CASE("An awaited call skips a hook whose .times another call has used up") {
     ext::registry registry;
     std::string way;
     ext::extensible<lazy<int>(int)> f{registry, "f", [&](int x) -> lazy<int> {
@@ -138,7 +138,7 @@ TEST_CASE("An awaited call that finds a hook used up by another skips it") {
     CHECK(way == "s(f)f");
 }
 
-TEST_CASE("A fallback is skipped in calls that have a result when they reach it") {
+TEST_CASE("A fallback is skipped if the call already has a result") {
     ext::registry registry;
     std::string asked;
     ext::extensible get{registry, "get", [](std::string_view service) { return std::string(service) + " of the environment"; }};
@@ -148,7 +148,7 @@ TEST_CASE("A fallback is skipped in calls that have a result when they reach it"
             if (*call.template arg<0>() == has) call.result = name;
         };
     };
-    SECTION("so the first one that has a result wins, and the function is not called") {
+    SECTION("so the first fallback that sets a result wins, and the function is not called") {
         get.on_start(store("vault", "openai"), {.fallback = true});
         get.on_start(store("dotenv", "openai"), {.fallback = true});
         CHECK(get("openai") == "vault");
@@ -156,7 +156,7 @@ TEST_CASE("A fallback is skipped in calls that have a result when they reach it"
         CHECK(get("groq") == "groq of the environment");
         CHECK(asked == "vault vault dotenv ");
     }
-    SECTION("also if a hook that is no fallback has set it, and not if one has taken it away again") {
+    SECTION("also if a hook that is not a fallback has set it, but not if a hook has cleared it again") {
         get.on_start([](auto& call) { call.result = "first"; });
         ext::hook takes = get.on_start([](auto& call) { call.result.reset(); });
         get.on_start(store("vault", "openai"), {.fallback = true});
@@ -165,7 +165,7 @@ TEST_CASE("A fallback is skipped in calls that have a result when they reach it"
         CHECK(get("openai") == "first");
         CHECK(asked == "vault ");
     }
-    SECTION("which uses up no .times, and a monitor is told") {
+    SECTION("without using up its .times, and monitors are notified") {
         std::string told;
         registry.on_hook_run([&](const ext::hook_run& run) { told += std::string(run.id) + (run.skipped ? " skipped, " : " ran, "); });
         ext::hook once = get.on_start([](auto& call) { call.result = "once"; }, {.id = "once", .times = 1});
@@ -175,7 +175,7 @@ TEST_CASE("A fallback is skipped in calls that have a result when they reach it"
         CHECK(get("openai") == "openai of the environment");
         CHECK(told == "once ran, vault skipped, vault ran, ");
     }
-    SECTION("also for any function, and where hook and function are awaited") {
+    SECTION("also if it is for any function, or is awaited") {
         registry.on_start("l*", [](ext::any_call& call) { call.set_result(5); }, {.fallback = true});
         ext::extensible later{registry, "later", [](int x) -> lazy<int> { co_return x; }};
         CHECK(later(1).run() == 5);
@@ -184,7 +184,7 @@ TEST_CASE("A fallback is skipped in calls that have a result when they reach it"
         later.on_start([](auto& call) -> lazy<void> { call.result = 7; co_return; }, {.fallback = true});
         CHECK(later(1).run() == 6);
     }
-    SECTION("and a hook that it replaces is skipped as well") {
+    SECTION("and the hook that it replaces is skipped, too") {
         get.on_start(store("file", "openai"), {.id = "store"});
         get.on_start(store("vault", "openai"), {.id = "store", .replace = true, .fallback = true});
         ext::hook first = get.on_start([](auto& call) { call.result = "first"; }, {.priority = -1});
@@ -206,7 +206,7 @@ TEST_CASE("Only a start hook can be a fallback") {
 
 namespace {
 
-// A function with a hook that says who it is, and one that replaces it.
+// A function with a hook that records its name. Tests add hooks that replace it.
 struct replaced {
     ext::registry registry;
     std::string way;
@@ -235,7 +235,7 @@ TEST_CASE("A hook that replaces another one must have an id") {
                       ContainsSubstring("the start hook has .replace = true and no .id, which names the hook to replace"));
 }
 
-TEST_CASE_METHOD(replaced, "In a call that skips a hook the hook that it replaces runs in its position") {
+TEST_CASE_METHOD(replaced, "If a call skips a hook, the hook that it replaces runs in its position") {
     ext::hook before = add("before", {.priority = -1});
     ext::hook after = add("after", {});
     SECTION("because it is for another thread") {
@@ -243,7 +243,7 @@ TEST_CASE_METHOD(replaced, "In a call that skips a hook the hook that it replace
         CHECK(run() == "before after here ");
         CHECK(run_elsewhere() == "before after standard ");
     }
-    SECTION("because it has begun as often as it may, in a call that began before that") {
+    SECTION("because its .times are used up, in a call that began before that") {
         ext::scoped_hook nests = f.on_start([this](auto& call) { if (*call.template arg<0>() == 0) f(1); }, {.priority = -2});
         add("once", {.id = "id", .replace = true, .times = 1});
         CHECK(run() == "before once after before standard after ");
@@ -253,14 +253,14 @@ TEST_CASE_METHOD(replaced, "In a call that skips a hook the hook that it replace
         CHECK(run() == "before outer before standard after after ");
         CHECK(run() == "before outer before standard after after ");
     }
-    SECTION("unless that is disabled, or skipped itself") {
+    SECTION("unless the replaced hook is disabled, or is skipped itself") {
         add("here", {.id = "id", .replace = true, .this_thread = true});
         standard.disable();
         CHECK(run_elsewhere() == "before after ");
         standard.enable();
         CHECK(run_elsewhere() == "before standard after ");
     }
-    SECTION("and of several the newest that the call does not skip") {
+    SECTION("and of several, the newest that the call does not skip") {
         ext::hook two = add("two", {.id = "id", .replace = true});
         ext::hook three = add("three", {.id = "id", .replace = true, .this_thread = true});
         ext::hook four = add("four", {.id = "id", .replace = true, .times = 1});
@@ -272,7 +272,7 @@ TEST_CASE_METHOD(replaced, "In a call that skips a hook the hook that it replace
         three.remove();
         CHECK(run() == "before standard after before standard after ");
     }
-    SECTION("and monitors are told of both") {
+    SECTION("and monitors are notified of both") {
         add("here", {.id = "id", .replace = true, .this_thread = true});
         before.remove(), after.remove();
         std::string told;
@@ -284,7 +284,7 @@ TEST_CASE_METHOD(replaced, "In a call that skips a hook the hook that it replace
     }
 }
 
-TEST_CASE("Around hooks and end hooks that are skipped leave their position to those that they replace") {
+TEST_CASE("If around and end hooks are skipped, the hooks that they replace run in their positions") {
     ext::registry registry;
     std::string way;
     ext::extensible f{registry, "f", [&] { way += "f "; }};
@@ -304,7 +304,7 @@ TEST_CASE("Around hooks and end hooks that are skipped leave their position to t
     CHECK(way == "outer(standard(inner(f ) ) ) standard ");
 }
 
-TEST_CASE("What is told of a hook that runs in the position of another is told of itself") {
+TEST_CASE("An error report names the hook that ran, even if it ran in the position of another") {
     ext::registry registry;
     std::vector<std::string> errors;
     registry.on_hook_error([&](const ext::hook_error& error) { errors.push_back(error.text()); });
@@ -341,7 +341,7 @@ TEST_CASE("What is told of a hook that runs in the position of another is told o
     }
 }
 
-TEST_CASE("Awaited hooks that are skipped leave their position to those that they replace") {
+TEST_CASE("If awaited hooks are skipped, the hooks that they replace run in their positions") {
     ext::registry registry;
     std::string way;
     ext::extensible<lazy<int>(int)> f{registry, "f", [&](int x) -> lazy<int> {

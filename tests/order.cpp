@@ -21,7 +21,7 @@ struct ordered {
     std::string way;
     ext::extensible<void()> f{registry, "f", [] {}};
 
-    // Registers a start hook that writes down its id.
+    // Registers a start hook that records its id.
     ext::hook add(ext::hook_options options) {
         auto run = [this, id = options.id](auto&) { way += id; };
         return f.on_start(run, std::move(options));
@@ -35,7 +35,7 @@ struct ordered {
 
 }  // namespace
 
-TEST_CASE_METHOD(ordered, "Smaller priorities run first, then hooks run in order of registration") {
+TEST_CASE_METHOD(ordered, "Smaller priorities run first, and hooks of equal priority run in order of registration") {
     add({.id = "d", .priority = 1});
     add({.id = "b"});
     add({.id = "c"});
@@ -43,7 +43,7 @@ TEST_CASE_METHOD(ordered, "Smaller priorities run first, then hooks run in order
     CHECK(run() == "abcd");
 }
 
-TEST_CASE_METHOD(ordered, "The order of one phase is not that of the other") {
+TEST_CASE_METHOD(ordered, "Each phase has an order of its own") {
     f.on_end([this](auto&) { way += "2"; }, {.id = "x", .priority = 2});
     f.on_end([this](auto&) { way += "1"; }, {.id = "y", .priority = 1});
     add({.id = "b", .priority = 2});
@@ -51,7 +51,7 @@ TEST_CASE_METHOD(ordered, "The order of one phase is not that of the other") {
     CHECK(run() == "ab12");
 }
 
-TEST_CASE_METHOD(ordered, "before moves the hook that states it, and no other") {
+TEST_CASE_METHOD(ordered, "before moves only the hook that states it") {
     add({.id = "x"});
     add({.id = "y"});
     add({.id = "z"});
@@ -61,7 +61,7 @@ TEST_CASE_METHOD(ordered, "before moves the hook that states it, and no other") 
     CHECK(run() == "hxyiz");
 }
 
-TEST_CASE_METHOD(ordered, "after moves the hook that states it, and no other") {
+TEST_CASE_METHOD(ordered, "after moves only the hook that states it") {
     add({.id = "h", .after = {"y"}});
     add({.id = "x"});
     add({.id = "y"});
@@ -69,7 +69,7 @@ TEST_CASE_METHOD(ordered, "after moves the hook that states it, and no other") {
     CHECK(run() == "xyhz");
 }
 
-TEST_CASE_METHOD(ordered, "A hook that waits for another runs as soon as its turn allows") {
+TEST_CASE_METHOD(ordered, "A hook that waits for another one runs right after it, if its own turn is earlier") {
     add({.id = "late", .priority = 10});
     add({.id = "n", .priority = 10});
     add({.id = "h", .priority = -99, .after = {"late"}});
@@ -87,7 +87,7 @@ TEST_CASE_METHOD(ordered, "A hook moves forward to the turn of the hook that it 
     CHECK(run() == "mnhearlyi");
 }
 
-TEST_CASE_METHOD(ordered, "Of hooks that have waited for one hook the one whose own turn is earlier runs first") {
+TEST_CASE_METHOD(ordered, "Of the hooks that waited for the same hook, the one with the earlier turn runs first") {
     add({.id = "c"});
     add({.id = "b"});
     add({.id = "a", .priority = -1, .after = {"c"}});
@@ -95,7 +95,7 @@ TEST_CASE_METHOD(ordered, "Of hooks that have waited for one hook the one whose 
     CHECK(run() == "cdab");
 }
 
-TEST_CASE_METHOD(ordered, "A constraint that holds already moves nothing") {
+TEST_CASE_METHOD(ordered, "A constraint that already holds moves nothing") {
     add({.id = "a"});
     add({.id = "b"});
     add({.id = "h", .after = {"a"}});
@@ -104,7 +104,7 @@ TEST_CASE_METHOD(ordered, "A constraint that holds already moves nothing") {
     CHECK(run() == "abhic");
 }
 
-TEST_CASE_METHOD(ordered, "Constraints follow each other") {
+TEST_CASE_METHOD(ordered, "Constraints may form chains") {
     add({.id = "c", .after = {"b"}});
     add({.id = "b", .after = {"a"}});
     add({.id = "a", .priority = 3});
@@ -113,7 +113,7 @@ TEST_CASE_METHOD(ordered, "Constraints follow each other") {
     CHECK(run() == "01abc");
 }
 
-TEST_CASE_METHOD(ordered, "Ids that nobody has registered are passed over until somebody does") {
+TEST_CASE_METHOD(ordered, "An id that no hook has is ignored until a hook with it is registered") {
     add({.id = "a", .after = {"later"}});
     add({.id = "b"});
     CHECK(run() == "ab");
@@ -123,7 +123,7 @@ TEST_CASE_METHOD(ordered, "Ids that nobody has registered are passed over until 
     CHECK(run() == "ab");
 }
 
-TEST_CASE_METHOD(ordered, "A disabled hook still holds its place for others") {
+TEST_CASE_METHOD(ordered, "Constraints that name a disabled hook still apply") {
     add({.id = "a"});
     ext::hook b = add({.id = "b"});
     add({.id = "c", .before = {"b"}});
@@ -133,14 +133,14 @@ TEST_CASE_METHOD(ordered, "A disabled hook still holds its place for others") {
     CHECK(run() == "acd");
 }
 
-TEST_CASE_METHOD(ordered, "A hook between two that stand the other way round takes the later one with it") {
+TEST_CASE_METHOD(ordered, "A hook that runs before an earlier hook and after a later one delays the earlier hook") {
     add({.id = "a"});
     add({.id = "c"});
     add({.id = "h", .before = {"a"}, .after = {"c"}});
     CHECK(run() == "cha");
 }
 
-TEST_CASE_METHOD(ordered, "A cycle is refused with its members, and nothing has changed") {
+TEST_CASE_METHOD(ordered, "A cycle is refused with an error that names its hooks, and nothing changes") {
     add({.id = "a"});
     add({.id = "b", .after = {"a"}});
     CHECK(run() == "ab");
@@ -154,13 +154,13 @@ TEST_CASE_METHOD(ordered, "A cycle is refused with its members, and nothing has 
     CHECK(run() == "abc");
 }
 
-TEST_CASE_METHOD(ordered, "The error of a cycle names the ids that no hook has") {
+TEST_CASE_METHOD(ordered, "The error about a cycle names the ids that no hook has") {
     add({.id = "a", .after = {"vualt", "b"}});
     CHECK_THROWS_WITH(add({.id = "b", .after = {"a"}}), Equals("f: the start hooks cannot be put in order: 'a' before 'b' before 'a'; no "
                                                                "other start hook has the id 'vualt', which 'a' names"));
 }
 
-TEST_CASE_METHOD(ordered, "A hook that states its own id means the other hooks that have it") {
+TEST_CASE_METHOD(ordered, "A hook that names its own id means the other hooks that have it") {
     f.on_start([this](auto&) { way += "0"; });
     add({.id = "self", .before = {"self"}, .after = {"self"}});
     ext::scoped_hook any = registry.on_start("f*", [this](ext::any_call&) { way += "any"; }, {.id = "log", .priority = -1});
@@ -168,20 +168,20 @@ TEST_CASE_METHOD(ordered, "A hook that states its own id means the other hooks t
     CHECK(run() == "logany0self");
 }
 
-TEST_CASE_METHOD(ordered, "An empty text is not the id of the hooks that have none") {
+TEST_CASE_METHOD(ordered, "An empty string does not name the hooks that have no id") {
     f.on_start([this](auto&) { way += "0"; });
     add({.id = "a", .before = {""}, .after = {""}});
     CHECK(run() == "0a");
 }
 
-TEST_CASE_METHOD(ordered, "All other hooks cannot be named, and the error says how to run before or after them") {
+TEST_CASE_METHOD(ordered, "A star is not the id of a hook, and the error says how to run before all other hooks") {
     CHECK_THROWS_WITH(add({.id = "a", .before = "*"}), Equals("f: the start hook 'a' states .before = \"*\", which is not the id of a hook; "
                                                               "use .priority to run before all others"));
     CHECK_THROWS_AS(add({.after = {"a", "*"}}), ext::error);
     CHECK(run() == "");
 }
 
-TEST_CASE_METHOD(ordered, "A cycle by replacement is refused, and the hook that was there stays") {
+TEST_CASE_METHOD(ordered, "A replacement that would form a cycle is refused, and the existing hook remains") {
     ext::hook a = add({.id = "a"});
     add({.id = "b", .after = {"a"}});
     CHECK_THROWS_AS(add({.id = "a", .after = {"b"}, .replace = true}), ext::order_cycle);
@@ -189,7 +189,7 @@ TEST_CASE_METHOD(ordered, "A cycle by replacement is refused, and the hook that 
     CHECK(run() == "ab");
 }
 
-TEST_CASE("An id that is stated may be any kind of text") {
+TEST_CASE("An id in .before may be any kind of string") {
     ext::registry registry;
     std::string way;
     ext::extensible f{registry, "f", [] {}};
@@ -203,7 +203,7 @@ TEST_CASE("An id that is stated may be any kind of text") {
 
 namespace {
 
-// What the model knows of a hook.
+// What the model knows about a hook.
 struct modelled {
     std::string id, pattern;
     int priority = 0;
@@ -211,12 +211,13 @@ struct modelled {
     unsigned long long number = 0;
     bool replaces = false, takes_place = false;
     ext::phase when{};
-    std::string name{};  // an owner of its own, by which it is found in the registry's list
+    std::string name{};  // of a plugin for this hook alone, by which it is found in the registry's list
     std::shared_ptr<ext::plugin> owner{};
     ext::hook handle{};
 };
 
-// A random program of registrations and removals on one function, beside the model of its order.
+// A random program that registers and removes hooks of one function, and compares their order with
+// the model's.
 class random_order {
 public:
     explicit random_order(unsigned seed) : random_(seed) {}
@@ -236,7 +237,7 @@ private:
     unsigned below(unsigned n) { return static_cast<unsigned>(random_() % n); }
     bool one_in(unsigned n) { return below(n) == 0; }
 
-    // Dense and sparse graphs, short and long lists.
+    // Chooses dense or sparse graphs, and short or long lists.
     void start_over() {
         for (const auto& hook : hooks_) hook->handle.remove();
         hooks_.clear();
@@ -339,7 +340,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("Hooks that come and go run in the order of an independent model") {
+TEST_CASE("Hooks that are added and removed at random run in the order of an independent model") {
     const char* const wanted = std::getenv("ORDER_SEED");
     const unsigned seed = wanted ? static_cast<unsigned>(std::strtoul(wanted, nullptr, 10)) : std::random_device()();
     INFO("ORDER_SEED=" << seed << " repeats this");
@@ -350,7 +351,7 @@ TEST_CASE("Hooks that come and go run in the order of an independent model") {
     CHECK(program.duplicates > 50);
 }
 
-TEST_CASE("A chain of hooks may be long, and be given from its end on") {
+TEST_CASE("A chain of hooks may be long, and may be registered from its end") {
     ext::registry registry;
     std::string way;
     ext::extensible f{registry, "f", [] {}};
@@ -365,7 +366,7 @@ TEST_CASE("A chain of hooks may be long, and be given from its end on") {
     CHECK_THROWS_AS(f.on_start([](auto&) {}, {.id = id(length), .after = {id(0)}}), ext::order_cycle);
 }
 
-TEST_CASE_METHOD(ordered, "A hook that replaces another one has its place, whichever comes first") {
+TEST_CASE_METHOD(ordered, "A hook that replaces another one takes its position, whichever is registered first") {
     const auto order = [this] {
         std::string owners;
         for (const auto& function : registry.functions())
@@ -384,7 +385,7 @@ TEST_CASE_METHOD(ordered, "A hook that replaces another one has its place, which
     CHECK(order() == "host plugin(first of later) later ");
 }
 
-TEST_CASE_METHOD(ordered, "An id under several patterns means all hooks that have it, and replaces none of another pattern") {
+TEST_CASE_METHOD(ordered, "An id names the hooks of all patterns that have it, but .replace applies to one pattern") {
     registry.on_start("f*", [this](ext::any_call&) { way += "a"; }, {.id = "trace", .priority = 3});
     registry.on_start("*f", [this](ext::any_call&) { way += "b"; }, {.id = "trace"});
     registry.on_start("*f", [this](ext::any_call&) { way += "c"; }, {.id = "trace", .priority = 1, .replace = true});
@@ -394,7 +395,7 @@ TEST_CASE_METHOD(ordered, "An id under several patterns means all hooks that hav
     CHECK(run() == "catracex");
 }
 
-TEST_CASE_METHOD(ordered, "An empty id is the id of no hook") {
+TEST_CASE_METHOD(ordered, "An empty id in .before or .after names no hook") {
     add({});
     f.on_start([this](auto&) { way += "2"; }, {.after = {""}});
     f.on_start([this](auto&) { way += "1"; }, {.priority = -1, .before = {""}});

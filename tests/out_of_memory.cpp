@@ -1,8 +1,10 @@
-// What happens where there is no memory? Each allocation of each operation fails in turn, while two other threads call.
+// Operations that run out of memory. Each allocation of each operation fails in turn, while two
+// other threads call.
 //
-// Not failed are operations that cannot throw, and that end the program where there is no memory to remove their hooks, as their
-// comments say: the destructors of ext::scoped_hook, ext::plugin, ext::registry and of the wrapper; scoped_hook::reset(), and the
-// move assignments of ext::scoped_hook and ext::plugin.
+// The tests leave out operations that cannot throw. As their comments say, these end the program if
+// memory is missing to remove their hooks: the destructors of ext::scoped_hook, ext::plugin,
+// ext::registry and of the wrapper, scoped_hook::reset(), and the move assignments of
+// ext::scoped_hook and ext::plugin.
 #include "catch.hpp"
 #include "heap.hpp"
 #include "tasks.hpp"
@@ -27,14 +29,14 @@ using namespace ext::literals;
 
 namespace {
 
-// ---- Hooks that write down that they ran ----------------------------------------------------------------------------
+// ---- Hooks that record that they ran --------------------------------------------------------------------------------
 
-// Which hooks ran in this thread's call: a digit for each.
+// Which hooks ran in this thread's call: one digit for each.
 thread_local long ran = 0;
 
 void write_down(int digit) { ran = ran * 10 + digit; }
 
-// What a hook captures. A copy of it allocates.
+// What a hook captures. Copying it allocates.
 struct captured {
     static inline std::atomic<int> alive{0};
 
@@ -93,7 +95,7 @@ using call_type = ext::call<int(int)>;
 // Which hooks run in a call of each of the world's functions.
 using observation = std::array<long, 3>;
 
-// A registry with functions and hooks, and room for what operations make.
+// A registry with functions and hooks, and containers for what the operations create.
 struct world {
     ext::registry registry;
     ext::extensible<int(int)> f{registry, "m.f", &same};
@@ -130,7 +132,7 @@ struct world {
     }
 };
 
-// All that can be seen of a world.
+// Everything that can be observed of a world.
 struct state {
     std::string described;
     observation observed;
@@ -148,8 +150,9 @@ struct state {
     }
 };
 
-// Two threads that call, one the functions in their order and one in the opposite order. Each call finds what was before the change,
-// or what was made; and once a thread has found the one, it does not find the other again.
+// Two threads that call the functions, one in their order and one in reverse order. Each call must
+// run either the hooks before the change or those after it. A thread that has seen the change must
+// not see the earlier hooks again.
 class callers {
 public:
     callers(world& called, const observation& before, const observation& after) : called_(called), before_(before), after_(after) {
@@ -163,7 +166,7 @@ public:
         threads_.clear();
     }
 
-    // Returns when each thread has called every function since.
+    // Waits until each thread has called every function again.
     void wait_for_calls() const {
         for (const std::atomic<std::size_t>& rounds : rounds_)
             for (const std::size_t before = rounds; rounds < before + 2;) std::this_thread::yield();
@@ -199,8 +202,8 @@ using step = void (*)(world&);
 
 void nothing(world&) {}
 
-// Each allocation of `operation` fails in turn, in a world that `prepare` has made ready. Afterwards the world is as one in which
-// nothing has failed.
+// Makes each allocation of `operation` fail in turn, in a world that `prepare` has set up. Each
+// failure must leave the world unchanged. Finally the world must equal one in which nothing failed.
 void changes_all_or_nothing(const char* what, step prepare, step operation) {
     INFO(what);
     const int captures_before = captured::alive;
@@ -235,7 +238,7 @@ void changes_all_or_nothing(const char* what, step prepare, step operation) {
     state(changed).check_equal(after);
 }
 
-// An operation that throws an Error where it has memory.
+// Expects `function` to throw an Error if it has memory.
 template <class Error, class Function>
 void refuses(Function function) {
     try {
@@ -257,7 +260,7 @@ TEST_CASE("A hook whose registration runs out of memory is not registered") {
         changes_all_or_nothing("an adapter", nothing, [](world& w) {
             w.keep(w.f.on_start(ext::tap([state = captured()](int) { write_down(7); })));
         });
-        changes_all_or_nothing("one that returns an end", nothing, [](world& w) {
+        changes_all_or_nothing("with a finisher", nothing, [](world& w) {
             w.keep(w.f.on_start([state = captured()](auto&) {
                 write_down(7);
                 return [](auto&) { write_down(8); };
@@ -274,7 +277,7 @@ TEST_CASE("A hook whose registration runs out of memory is not registered") {
         changes_all_or_nothing("start", nothing, [](world& w) { w.keep(w.registry.on_start<int(int)>("m.g", runs{7})); });
         changes_all_or_nothing("around", nothing, [](world& w) { w.keep(w.registry.around<int(int)>("m.g", runs_around{7})); });
         changes_all_or_nothing("end", nothing, [](world& w) { w.keep(w.registry.on_end<int(int)>("m.g", runs{7})); });
-        changes_all_or_nothing("of a function that nobody wraps", nothing,
+        changes_all_or_nothing("of a function that is not wrapped", nothing,
                                [](world& w) { w.keep(w.registry.on_end<void()>("m.name longer than a small string", runs{7})); });
     }
     SECTION("under a pattern, of several functions") {
@@ -287,7 +290,7 @@ TEST_CASE("A hook whose registration runs out of memory is not registered") {
                 co_return;
             }));
         });
-        changes_all_or_nothing("that none matches", nothing, [](world& w) { w.keep(w.registry.on_end("n.*", runs_for_any{7})); });
+        changes_all_or_nothing("without a match", nothing, [](world& w) { w.keep(w.registry.on_end("n.*", runs_for_any{7})); });
     }
     SECTION("for errors, and as a monitor") {
         changes_all_or_nothing("handler", nothing, [](world& w) {
@@ -302,7 +305,7 @@ TEST_CASE("A hook whose registration runs out of memory is not registered") {
 }
 
 TEST_CASE("A hook with options whose registration runs out of memory is not registered") {
-    SECTION("with an id, and a place in the order") {
+    SECTION("with an id, and a position in the order") {
         changes_all_or_nothing("id", nothing, [](world& w) {
             w.keep(w.f.on_start(runs{7}, {.id = "an id that is longer than a small string"}));
         });
@@ -312,20 +315,20 @@ TEST_CASE("A hook with options whose registration runs out of memory is not regi
         changes_all_or_nothing("before and after", nothing, [](world& w) {
             w.keep(w.registry.on_start("m.*", runs_for_any{7}, {.id = "b", .before = {"first", "x"}, .after = {"any", "y"}}));
         });
-        changes_all_or_nothing("the one that others state", [](world& w) { w.keep(w.f.on_start(runs{6}, {.after = {"x", "z"}})); },
+        changes_all_or_nothing("named by another", [](world& w) { w.keep(w.f.on_start(runs{6}, {.after = {"x", "z"}})); },
                                [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "x", .priority = 9})); });
     }
-    SECTION("in place of another") {
+    SECTION("that replaces another one") {
         changes_all_or_nothing("on a function", nothing, [](world& w) {
             w.keep(w.f.on_start(runs{7}, {.id = "first", .replace = true}));
         });
         changes_all_or_nothing("under a pattern", nothing, [](world& w) {
             w.keep(w.registry.on_start("m.*", runs_for_any{7}, {.id = "any", .replace = true}));
         });
-        changes_all_or_nothing("that comes later", [](world& w) { w.keep(w.f.on_start(runs{6}, {.id = "x", .replace = true})); },
+        changes_all_or_nothing("replaced in advance", [](world& w) { w.keep(w.f.on_start(runs{6}, {.id = "x", .replace = true})); },
                                [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "x"})); });
     }
-    SECTION("that is guarded") {
+    SECTION("with options that each call checks") {
         changes_all_or_nothing("isolate", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.isolate = true})); });
         changes_all_or_nothing("reentrant", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.reentrant = false})); });
         changes_all_or_nothing("this_thread", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.this_thread = true})); });
@@ -333,7 +336,7 @@ TEST_CASE("A hook with options whose registration runs out of memory is not regi
     }
 }
 
-TEST_CASE("A registration that is refused, or runs out of memory while it is, changes nothing") {
+TEST_CASE("A refused registration changes nothing, even if it runs out of memory") {
     changes_all_or_nothing("duplicate", nothing, [](world& w) {
         refuses<ext::duplicate_hook>([&] { w.f.on_start(runs{7}, {.id = "first"}); });
     });
@@ -353,7 +356,7 @@ TEST_CASE("A registration that is refused, or runs out of memory while it is, ch
                            [](world& w) { refuses<ext::signature_mismatch>([&] { w.wrapper.emplace(w.registry, "m.later", same); }); });
 }
 
-TEST_CASE("Removing, disabling or enabling a hook that runs out of memory changes nothing") {
+TEST_CASE("Removing, disabling or enabling a hook changes nothing if it runs out of memory") {
     SECTION("on a function") {
         changes_all_or_nothing("remove", nothing, [](world& w) { w.hooks[0].remove(); });
         changes_all_or_nothing("remove_and_wait", nothing, [](world& w) { w.hooks[1].remove_and_wait(); });
@@ -368,10 +371,10 @@ TEST_CASE("Removing, disabling or enabling a hook that runs out of memory change
         changes_all_or_nothing("disable", nothing, [](world& w) { w.hooks[3].disable(); });
         changes_all_or_nothing("enable", [](world& w) { w.hooks[3].disable(); }, [](world& w) { w.hooks[3].enable(); });
     }
-    SECTION("that moves others, or gives back what it replaced") {
+    SECTION("that affects the order, or replaces another one") {
         const step add_one_before = [](world& w) { w.keep(w.f.on_start(runs{7}, {.priority = 9, .before = {"first"}, .after = {"any"}})); };
-        changes_all_or_nothing("that states others", add_one_before, [](world& w) { w.hooks.back().remove(); });
-        changes_all_or_nothing("that others state", add_one_before, [](world& w) { w.hooks[0].remove(); });
+        changes_all_or_nothing("that names others", add_one_before, [](world& w) { w.hooks.back().remove(); });
+        changes_all_or_nothing("that another hook names", add_one_before, [](world& w) { w.hooks[0].remove(); });
         const step replace = [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "first", .replace = true})); };
         changes_all_or_nothing("remove a replacing one", replace, [](world& w) { w.hooks.back().remove(); });
         changes_all_or_nothing("disable a replacing one", replace, [](world& w) { w.hooks.back().disable(); });
@@ -386,7 +389,7 @@ TEST_CASE("Removing, disabling or enabling a hook that runs out of memory change
     }
 }
 
-TEST_CASE("A plugin that runs out of memory does all that it was told to do, or nothing") {
+TEST_CASE("An operation of a plugin that runs out of memory changes nothing") {
     const step load = [](world& w) {
         ext::plugin& plugin = w.plugins.emplace_back(w.registry, "a plugin with a name longer than a small string");
         w.keep(plugin.on_start(w.f, runs{6}, {.id = "first", .replace = true}));
@@ -394,7 +397,7 @@ TEST_CASE("A plugin that runs out of memory does all that it was told to do, or 
         w.keep(plugin.on_start("m.*", runs_for_any{8}));
         w.keep(plugin.around(w.awaited, is_awaited{9}));
     };
-    SECTION("made") {
+    SECTION("constructed") {
         changes_all_or_nothing("make", nothing, [](world& w) { w.plugins.emplace_back(w.registry, "a name longer than a small string"); });
     }
     SECTION("registering") {
@@ -402,7 +405,7 @@ TEST_CASE("A plugin that runs out of memory does all that it was told to do, or 
         changes_all_or_nothing("by name", load, [](world& w) { w.keep(w.plugins[0].around<int(int)>("m.f", runs_around{5})); });
         changes_all_or_nothing("under a pattern", load, [](world& w) { w.keep(w.plugins[0].on_end("m.*", runs_for_any{5})); });
     }
-    SECTION("switched and unloaded") {
+    SECTION("enabled, disabled and unloaded") {
         changes_all_or_nothing("disable", load, [](world& w) { w.plugins[0].disable(); });
         changes_all_or_nothing("unload", load, [](world& w) { w.plugins[0].unload(); });
         changes_all_or_nothing("unload_for", load, [](world& w) {
@@ -418,12 +421,12 @@ TEST_CASE("A plugin that runs out of memory does all that it was told to do, or 
     }
 }
 
-TEST_CASE("A wrapper or registry whose construction runs out of memory leaves nothing") {
+TEST_CASE("A wrapper or registry whose construction runs out of memory changes nothing") {
     changes_all_or_nothing("a new name", nothing, [](world& w) { w.wrapper.emplace(w.registry, "a name longer than a small string", same); });
     changes_all_or_nothing("under a pattern", nothing, [](world& w) { w.wrapper.emplace(w.registry, "m.a name longer than a small one", same); });
     changes_all_or_nothing("that hooks wait for", [](world& w) { w.keep(w.registry.on_start<int(int)>("m.later", runs{7})); },
                            [](world& w) { w.wrapper.emplace(w.registry, "m.later", same); });
-    changes_all_or_nothing("a second one", nothing, [](world& w) { w.wrapper.emplace(w.registry, "m.f", same); });
+    changes_all_or_nothing("a second wrapper", nothing, [](world& w) { w.wrapper.emplace(w.registry, "m.f", same); });
     changes_all_or_nothing("while a monitor watches", [](world& w) { w.keep(w.registry.on_hook_run([](const ext::hook_run&) {})); },
                            [](world& w) { w.wrapper.emplace(w.registry, "m.later", same); });
     changes_all_or_nothing("a registry", nothing, [](world& w) {
@@ -431,13 +434,13 @@ TEST_CASE("A wrapper or registry whose construction runs out of memory leaves no
         try {
             w.second->seal();
         } catch (const std::bad_alloc&) {
-            w.second->seal();  // its destructor needs what this makes
+            w.second->seal();  // the destructor needs what this allocates
             throw;
         }
     });
 }
 
-TEST_CASE("Looking at what is in place may run out of memory, and be done again") {
+TEST_CASE("Listing functions may run out of memory, and can be repeated") {
     changes_all_or_nothing("functions", nothing, [](world& w) {
         if (w.registry.functions().size() != 3) throw std::logic_error("not all");
     });

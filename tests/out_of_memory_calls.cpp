@@ -1,5 +1,5 @@
-// What happens to a call for which there is no memory? Each allocation in it fails in turn, while two other threads make the same
-// call with memory. What a start hook has opened an end hook closes, also then.
+// Calls that run out of memory. Each allocation in a call fails in turn, while two other threads
+// make the same call with memory. Even then, an end hook must close what a start hook has opened.
 #include "catch.hpp"
 #include "heap.hpp"
 #include "latch.hpp"
@@ -26,10 +26,10 @@ namespace {
 
 const std::string long_text = "a text that is longer than any small string holds";
 
-// What this thread's start hooks have opened and no end hook has closed yet.
+// What start hooks have opened on this thread and end hooks have not closed yet.
 thread_local int open = 0;
 
-// Two threads that make the same call as long as this lives.
+// Two threads that repeat the same call as long as this object lives.
 class other_callers {
 public:
     template <class Call>
@@ -55,7 +55,8 @@ private:
     std::vector<std::thread> threads_;
 };
 
-// Makes a call until none of its allocations has failed. It is to check what comes out of it. Gives how often it threw.
+// Repeats a call, in which another allocation fails each time, until none has failed. The call must
+// check its own outcome. Returns how often it threw.
 template <class Call>
 std::size_t fail_each_allocation(Call call) {
     std::size_t thrown = 0;
@@ -78,7 +79,8 @@ void expect(bool holds) {
     if (!holds) throw std::logic_error("another outcome");
 }
 
-// Threads that have the slots of all threads that have ended, so that a new one has to make its own.
+// Threads that occupy the slots of all threads that have ended, so that a new thread has to
+// allocate its own.
 class holders_of_slots {
 public:
     template <class Call>
@@ -110,7 +112,7 @@ void on_new_thread(Function function) {
     std::thread(function).join();
 }
 
-// Open from its construction to its destruction.
+// Increments `open` for as long as it lives.
 struct opened {
     bool owner = true;
     opened() { ++open; }
@@ -120,14 +122,14 @@ struct opened {
 
 }  // namespace
 
-TEST_CASE("A call for which there are no slots throws before anything has begun") {
+TEST_CASE("A call without memory for its slots throws before any hook has begun") {
     ext::registry registry;
     std::atomic<int> begun{0};
     ext::extensible<int(int)> down{registry, "down", [&](int n) { return n == 0 ? 0 : down(n - 1) + 1; }};
     down.on_start([&](auto&) { ++begun, ++open; });
     down.on_end([&](auto&) { --open; });
 
-    SECTION("a thread's first one") {
+    SECTION("a thread's first call") {
         auto call = [&] { expect(down(0) == 0); };
         const holders_of_slots holders(call);
         begun = 0;
@@ -136,23 +138,23 @@ TEST_CASE("A call for which there are no slots throws before anything has begun"
         CHECK(begun == 0);
         CHECK(thrown == 1);
         on_new_thread([&] { thrown = fail_each_allocation(call); });
-        CHECK(begun == 1 + heap::at_thread_end);  // which is no error where it fails
+        CHECK(begun == 1 + heap::at_thread_end);  // failing these allocations is not an error
         CHECK(thrown == 1);
     }
-    SECTION("one that nests more deeply than ever before, inside of others that come to their end") {
+    SECTION("a call that is nested more deeply than ever before, in calls that run to their end") {
         const holders_of_slots holders([&] { down(0); });
         auto call = [&] { expect(down(100) == 100); };
         const other_callers others(call);
         std::size_t thrown = 0;
         on_new_thread([&] {
-            if (heap::at_thread_end != 0) down(0);  // else the call in which that fails would make all of the slots
+            if (heap::at_thread_end != 0) down(0);  // otherwise the call in which that fails allocates all slots
             thrown = fail_each_allocation(call);
         });
         CHECK(thrown > 2);
     }
 }
 
-TEST_CASE("A call in which there is no memory gives its result or throws std::bad_alloc, and its end hooks run") {
+TEST_CASE("A call that runs out of memory returns or throws std::bad_alloc, and its end hooks run") {
     ext::registry registry;
     ext::extensible f{registry, "f", ext::params("text"_kw, "more"_kw = std::string("a default that is longer than a small string")),
                       [](std::string_view text, const std::string& more, const ext::kwargs& extra) {
@@ -161,12 +163,12 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
     f.on_start([](auto&) { ++open; });
     f.on_end([](auto&) { --open; });
 
-    SECTION("where it has named arguments") {
+    SECTION("with named arguments") {
         CHECK(fail_each_allocation_beside_others([&] {
                   expect(f("text"_kw = "t", "more"_kw = "m", "extra"_kw = long_text) == "tm" + long_text);
               }) > 3);
     }
-    SECTION("where hooks replace arguments and the result") {
+    SECTION("with hooks that replace arguments and the result") {
         f.on_start([](auto& call) {
             for (int i = 0; i < 3; ++i) call.template arg<"text">() = long_text;
             call.template arg<"more">() = long_text;
@@ -179,7 +181,7 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
                   expect(f("t") == long_text + "m, as a text that is longer than a small string.");
               }) > 5);
     }
-    SECTION("where hooks hand each other named values") {
+    SECTION("with hooks that pass named values to each other") {
         f.on_start([](auto& call) { call.kwargs.set("a name that is longer than a small string", long_text); });
         f.around([](auto& call, auto& proceed) {
             ext::kwargs copy = call.kwargs;
@@ -188,12 +190,12 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
         });
         CHECK(fail_each_allocation_beside_others([&] { expect(f("t") == long_text); }) > 5);
     }
-    SECTION("where start hooks return ends") {
+    SECTION("with start hooks that return finishers") {
         for (int i = 0; i < 3; ++i)
             f.on_start([](auto&) { return [text = long_text, one = opened()](auto&) { expect(open > 0 && !text.empty()); }; });
         CHECK(fail_each_allocation_beside_others([&] { f("t"); }) > 5);
     }
-    SECTION("where an isolated hook fails, and is reported") {
+    SECTION("with isolated hooks that throw, and are reported") {
         std::atomic<int> told{0};
         registry.on_hook_error([&](const ext::hook_error&) { ++told; });
         ext::extensible<int(int)> same{registry, "same", [](int x) { return x; }};
@@ -206,14 +208,14 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
         CHECK(fail_each_allocation_beside_others([&] { expect(same(1) == 1); }) == 0);
         CHECK(told > 5);
     }
-    SECTION("where monitors watch") {
+    SECTION("with monitors") {
         registry.on_hook_run([](const ext::hook_run& run) { static_cast<void>(std::string(run.function) + long_text); });
         ext::extensible<int(int)> watched{registry, "watched", [](int x) { return x; }};
         watched.on_start([](auto&) {});
         watched.around([](auto&, auto& proceed) { proceed(); });
         CHECK(fail_each_allocation_beside_others([&] { expect(watched(1) == 1); }) == 0);
     }
-    SECTION("where a monitor is told that an assignment which threw has replaced nothing") {
+    SECTION("with a monitor, to which an assignment that threw is not reported as a replaced result") {
         std::atomic<int> wrong{0};
         registry.on_hook_run([&](const ext::hook_run& run) {
             if (run.id == "assigns") wrong += run.threw && run.result != ext::effect::nothing;
@@ -223,7 +225,7 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
         CHECK(fail_each_allocation_beside_others([&] { expect(f("t") == long_text); }) > 0);
         CHECK(wrong == 0);
     }
-    SECTION("where exceptions displace each other") {
+    SECTION("with exceptions that replace each other") {
         std::atomic<int> told{0};
         registry.on_hook_error([&](const ext::hook_error& error) { told += error.displaced; });
         f.on_start([](auto&) { throw std::runtime_error(long_text); });
@@ -235,7 +237,7 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
         CHECK(fail_each_allocation_beside_others([&] { expect(f("t") == "in its place"); }) == 0);
         CHECK(told > 0);
     }
-    SECTION("where there is neither result nor exception") {
+    SECTION("without a result or an exception") {
         f.on_end([](auto& call) { call.result.reset(); });
         CHECK(fail_each_allocation_beside_others([&] {
                   try {
@@ -247,7 +249,7 @@ TEST_CASE("A call in which there is no memory gives its result or throws std::ba
     }
 }
 
-TEST_CASE("An awaited call in which there is no memory gives its result or throws std::bad_alloc, and its plain end hooks run") {
+TEST_CASE("An awaited call that runs out of memory returns or throws std::bad_alloc, and its plain end hooks run") {
     using tasks::lazy;
     ext::registry registry;
     ext::extensible<lazy<std::string>(std::string)> f{registry, "f", [](std::string text) -> lazy<std::string> { co_return text; }};
@@ -275,12 +277,12 @@ TEST_CASE("An awaited call in which there is no memory gives its result or throw
         });
         CHECK(fail_each_allocation_beside_others(await) > 5);
     }
-    SECTION("with isolated ones, which are skipped where they cannot begin") {
+    SECTION("with isolated hooks, which are skipped if they cannot begin") {
         registry.on_hook_error([](const ext::hook_error&) {});
         for (int i = 0; i < 2; ++i) f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.isolate = true});
         CHECK(fail_each_allocation_beside_others(await) > 2);
     }
-    SECTION("with isolated ones that monitors watch") {
+    SECTION("with isolated hooks and a monitor") {
         registry.on_hook_error([](const ext::hook_error&) {});
         registry.on_hook_run([](const ext::hook_run&) {});
         for (int i = 0; i < 2; ++i) f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.isolate = true});
@@ -288,7 +290,7 @@ TEST_CASE("An awaited call in which there is no memory gives its result or throw
     }
 }
 
-TEST_CASE("The end hooks of an awaited call run also on a thread that has no memory for its slots") {
+TEST_CASE("The end hooks of an awaited call run even on a thread that has no memory for its slots") {
     using tasks::lazy;
     ext::registry registry;
     tasks::gate gate;
@@ -317,7 +319,7 @@ TEST_CASE("The end hooks of an awaited call run also on a thread that has no mem
     CHECK(awaited.get() == 1);
 }
 
-TEST_CASE("In a call that is destroyed while it is suspended, plain end hooks and ends run without memory") {
+TEST_CASE("Destroying a suspended call runs plain end hooks and finishers, even without memory") {
     using tasks::lazy;
     ext::registry registry;
     tasks::gate gate;
@@ -338,7 +340,7 @@ TEST_CASE("In a call that is destroyed while it is suspended, plain end hooks an
     }
 }
 
-TEST_CASE("A hook that has begun as often as it may, and could not be removed then, is removed by the next call") {
+TEST_CASE("A hook whose .times are used up, but which could not be removed, is removed by the next call") {
     ext::registry registry;
     ext::extensible<int(int)> f{registry, "f", [](int x) { return x; }};
     f.on_start([](auto&) {});
@@ -350,7 +352,7 @@ TEST_CASE("A hook that has begun as often as it may, and could not be removed th
     CHECK(!hook.active());
 }
 
-TEST_CASE("kwargs that run out of memory are as before") {
+TEST_CASE("kwargs that run out of memory are unchanged") {
     ext::kwargs named;
     named.set("a name that is longer than a small string", long_text);
     const auto check = [&] {

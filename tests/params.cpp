@@ -54,7 +54,7 @@ TEST_CASE("Arguments are bound by position first, then by name, then by default"
     }
 }
 
-TEST_CASE("Names that no parameter has go to the kwargs, where the function takes them") {
+TEST_CASE("Named arguments that match no parameter are added to the kwargs, if the function takes them") {
     named_function n;
     auto& fetch = n.fetch;
     for (bool hooked : {false, true}) {
@@ -70,7 +70,7 @@ TEST_CASE("Names that no parameter has go to the kwargs, where the function take
     }
 }
 
-TEST_CASE("Start hooks may add, change and take away kwargs before the function sees them") {
+TEST_CASE("Start hooks may add, change and remove kwargs before the function sees them") {
     named_function n;
     n.fetch.on_start([](auto& call) {
         call.kwargs.erase("drop");
@@ -97,7 +97,7 @@ TEST_CASE("A hook reads and replaces an argument by its parameter's name") {
     CHECK(n.fetch("a") == "GET a? 5!");
 }
 
-TEST_CASE("A hook may take the plain call of a function with named parameters") {
+TEST_CASE("A hook of a function with named parameters may take a plain ext::call") {
     named_function n;
     using signature = decltype(n.fetch)::signature;
     n.fetch.on_start([](ext::call<signature>& call) { call.arg<2>() = "PUT"; });
@@ -129,7 +129,7 @@ TEST_CASE("References and move-only arguments are bound by name, too") {
     CHECK(mine == std::vector<int>{3, 4});
 }
 
-TEST_CASE("Defaults are made anew for each call") {
+TEST_CASE("Each call gets its own copy of the defaults") {
     ext::registry registry;
     ext::extensible grow{registry, "grow", ext::params("text"_kw = std::string("x")), [](std::string text) {
         text += "y";
@@ -148,5 +148,5 @@ TEST_CASE("Two wrappers of one name may name their parameters differently") {
     ext::extensible two{registry, "f", ext::params("b"_kw, "a"_kw), [](int b, int a) { return b - a; }};
     one.on_start([](auto& call) { call.template arg<"a">() = 100; });
     CHECK(one(1, 2) == 98);
-    CHECK(two(1, 2) == 98);  // the hook goes by the names where it was registered
+    CHECK(two(1, 2) == 98);  // the hook uses the names of the wrapper on which it was registered
 }

@@ -1,9 +1,10 @@
-# What do the benchmarks compare with? Boost.Signals2 and libsigc++ where they are installed; sigslot, eventpp and EnTT where
-# the folder of their headers is given (-DEXTENSIBLE_SIGSLOT_INCLUDE=... and so on), or where they may be fetched.
+# The libraries that the benchmarks compare with: Boost.Signals2 and libsigc++ if they are
+# installed; sigslot, eventpp and EnTT if the folders of their headers are given
+# (-DEXTENSIBLE_SIGSLOT_INCLUDE=... and so on), or if they may be fetched.
 
 option(EXTENSIBLE_BENCHMARK_PEERS "Fetch sigslot, eventpp and EnTT for the target `benchmark_peers`" OFF)
 
-set(versions "")  # for the head of what is measured
+set(versions "")  # for the head of the output
 
 find_path(EXTENSIBLE_BOOST_INCLUDE boost/signals2.hpp)
 if(EXTENSIBLE_BOOST_INCLUDE)
@@ -25,14 +26,14 @@ if(TARGET PkgConfig::SIGCXX)
     list(APPEND versions "libsigc++ ${SIGCXX_VERSION}")
 endif()
 
-# add_peer(<name> <repository on GitHub> <version, of which the tag is named> <where its headers are>)
+# add_peer(<name> <repository on GitHub> <version, as in its tag> <folder of its headers>)
 function(add_peer name repository version headers)
     string(TOUPPER ${name} upper)
-    set(EXTENSIBLE_${upper}_INCLUDE "" CACHE PATH "Where the headers of ${name} are, if it is not to be fetched")
+    set(EXTENSIBLE_${upper}_INCLUDE "" CACHE PATH "The folder of the headers of ${name}, used instead of fetching it")
     set(include ${EXTENSIBLE_${upper}_INCLUDE})
     if(NOT include AND EXTENSIBLE_BENCHMARK_PEERS)
         include(FetchContent)
-        # There is no such folder, so that its own build files are not read.
+        # The folder does not exist, so the build files of the library are not used.
         FetchContent_Declare(peer_${name} GIT_REPOSITORY https://github.com/${repository} GIT_TAG v${version} GIT_SHALLOW ON
             SOURCE_SUBDIR no_build_files)
         FetchContent_MakeAvailable(peer_${name})

@@ -1,6 +1,7 @@
 #pragma once
 
-// In which order do hooks run? The rules of detail/registry/order.hpp as plainly as they can be written: from scratch, and slow.
+// The order in which hooks run: the rules of detail/registry/order.hpp, written as plainly as possible. The
+// implementation starts from scratch each time, and is slow.
 
 #include <algorithm>
 #include <cstddef>
@@ -9,11 +10,11 @@
 #include <utility>
 #include <vector>
 
-/// The `before` and `after` of hooks go round in a circle.
+/// The `before` and `after` of hooks form a cycle.
 struct plain_order_cycle {};
 
-/// Puts hooks of one phase in order. A Hook has `id`, `pattern`, `priority`, `before`, `after`, `number`, `replaces` and `takes_place`,
-/// as a hook_record has them. Throws plain_order_cycle.
+/// Puts hooks of one phase in order. A Hook has `id`, `pattern`, `priority`, `before`, `after`,
+/// `number`, `replaces` and `takes_place`, as a hook_record has them. Throws plain_order_cycle.
 template <class Hook>
 std::vector<Hook*> plain_order(const std::vector<Hook*>& hooks) {
     using turn = std::pair<int, unsigned long long>;

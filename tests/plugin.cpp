@@ -1,4 +1,4 @@
-// Hooks that belong to one owner.
+// Plugins: hooks that belong to one owner.
 #include "catch.hpp"
 #include "latch.hpp"
 
@@ -48,14 +48,14 @@ TEST_CASE("All hooks of a plugin are disabled and enabled together") {
     CHECK(h.way_of_calls() == "1()own ()2");
     plugin.disable();
     CHECK(h.way_of_calls() == "own ");
-    plugin.on_start(h.g, h.mark("3"));  // joins the others
+    plugin.on_start(h.g, h.mark("3"));  // is disabled like the others
     CHECK(h.way_of_calls() == "own ");
     plugin.enable();
     plugin.enable();
     CHECK(h.way_of_calls() == "1()own 3()2");
 }
 
-TEST_CASE("A hook that is disabled itself stays so when its plugin is enabled") {
+TEST_CASE("A hook that was disabled itself remains disabled when its plugin is enabled") {
     hooked h;
     ext::plugin plugin{h.registry, "p"};
     ext::hook hook = plugin.on_start(h.f, h.mark("1"));
@@ -73,7 +73,7 @@ TEST_CASE("A hook that is disabled itself stays so when its plugin is enabled") 
     CHECK(h.way_of_calls() == "12 ");
 }
 
-TEST_CASE("After unload() nothing that the plugin's hooks captured is alive, wherever they were") {
+TEST_CASE("unload() destroys everything that the plugin's hooks captured, wherever they were registered") {
     hooked h;
     auto state = std::make_shared<int>(1);
     const std::weak_ptr<int> watch = state;
@@ -87,14 +87,14 @@ TEST_CASE("After unload() nothing that the plugin's hooks captured is alive, whe
     ext::hook kept = h.f.on_start(h.mark("own"));
     REQUIRE(watch.use_count() == 6);
     plugin.unload();
-    CHECK(watch.use_count() == 1);  // `hook` here
+    CHECK(watch.use_count() == 1);  // the copy in `hook` here
     CHECK(h.way_of_calls() == "own ");
     CHECK(h.registry.functions().size() == 2);
     plugin.unload();
     CHECK(plugin.unload_for(0s));
 }
 
-TEST_CASE("A plugin that is unloaded can register no more, and enabling it brings nothing back") {
+TEST_CASE("An unloaded plugin cannot register hooks, and enabling it has no effect") {
     hooked h;
     ext::plugin plugin{h.registry, "openbao"};
     plugin.on_start(h.f, h.mark("1"));
@@ -118,7 +118,7 @@ TEST_CASE("A plugin's destructor unloads it") {
     CHECK(h.way_of_calls() == " ");
 }
 
-TEST_CASE("A plugin that is moved keeps its hooks, and one that is given another's unloads its own first") {
+TEST_CASE("A plugin that is moved keeps its hooks, and a plugin that is assigned to unloads its own first") {
     hooked h;
     std::optional<ext::plugin> first(std::in_place, h.registry, "first");
     first->on_start(h.f, h.mark("1"));
@@ -134,7 +134,7 @@ TEST_CASE("A plugin that is moved keeps its hooks, and one that is given another
     CHECK(h.way_of_calls() == " ");
 }
 
-TEST_CASE("A plugin registers in its own registry only") {
+TEST_CASE("A plugin registers hooks only in its own registry") {
     hooked h;
     ext::registry other;
     ext::extensible elsewhere{other, "elsewhere", [] {}};
@@ -142,7 +142,7 @@ TEST_CASE("A plugin registers in its own registry only") {
     CHECK_THROWS_WITH(plugin.on_start(elsewhere, [](auto&) {}), ContainsSubstring("elsewhere: the function is in another registry than the plugin p"));
 }
 
-TEST_CASE("A plugin's defaults hold for its hooks, which may override them") {
+TEST_CASE("A plugin's defaults apply to its hooks, which may override them") {
     ext::registry registry;
     int errors = 0, runs = 0;
     registry.on_hook_error([&](const ext::hook_error&) { ++errors; });
@@ -167,7 +167,7 @@ TEST_CASE("A plugin's defaults hold for its hooks, which may override them") {
     CHECK(errors == 1);
 }
 
-TEST_CASE("A plugin may be unloaded and destroyed by its own hook, whose call goes on to its end") {
+TEST_CASE("A hook may unload and destroy its own plugin, and its call continues to the end") {
     hooked h;
     auto state = std::make_shared<int>(5);
     const std::weak_ptr<int> watch = state;
@@ -183,7 +183,7 @@ TEST_CASE("A plugin may be unloaded and destroyed by its own hook, whose call go
     CHECK(watch.expired());
 }
 
-TEST_CASE("unload() waits for calls on other threads, and unload_for() gives up in time") {
+TEST_CASE("unload() waits for calls on other threads, and unload_for() times out") {
     hooked h;
     tests::latch inside(1), go_on(1);
     std::atomic<bool> left{false};
@@ -209,19 +209,19 @@ TEST_CASE("unload() waits for calls on other threads, and unload_for() gives up 
     helper.join();
 }
 
-TEST_CASE("What changes for a plugin changes in one step for all its functions") {
+TEST_CASE("Enabling or disabling a plugin takes effect on all its functions at once") {
     ext::registry registry;
     const auto function = [] { return 0; };
     using wrapper = ext::extensible<int(), std::remove_const_t<decltype(function)>>;
     std::vector<std::unique_ptr<wrapper>> functions;
-    for (int i = 0; i < 40; ++i)  // the change comes to them in the order of their names
+    for (int i = 0; i < 40; ++i)  // a change reaches them in the order of their names
         functions.push_back(std::make_unique<wrapper>(registry, "f" + std::to_string(i + 10), function));
-    ext::hook own = functions[5]->on_start([](auto&) {});  // some have hooks before, others have none
+    ext::hook own = functions[5]->on_start([](auto&) {});  // this function has a hook already, the others have none
     ext::plugin plugin{registry, "p"};
     for (const auto& f : functions) plugin.on_start(*f, [](auto& call) { call.result = 1; });
     plugin.disable();
 
-    std::atomic<int> epoch{0};  // even: it may be enabled meanwhile, odd: disabled
+    std::atomic<int> epoch{0};  // even: the plugin may become enabled; odd: disabled
     std::atomic<int> torn{0};
     const auto caller = [&](const wrapper& early, const wrapper& late) {
         for (int before = epoch; before >= 0; before = epoch) {
@@ -245,7 +245,7 @@ TEST_CASE("What changes for a plugin changes in one step for all its functions")
     CHECK(torn == 0);
 }
 
-TEST_CASE("Who waits is not let through because another thread waits for it in its turn") {
+TEST_CASE("A waiting thread continues to wait even if another thread waits for it") {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
     ext::extensible g{registry, "g", [] {}};
@@ -255,7 +255,7 @@ TEST_CASE("Who waits is not let through because another thread waits for it in i
     bool ended_in_time = true;
 
     ext::plugin plugin{registry, "p"};
-    plugin.on_start(f, [&](auto&) {  // waits for nobody
+    plugin.on_start(f, [&](auto&) {  // waits for no hook
         inside_f.count_down();
         end_of_f.wait();
     });
@@ -279,7 +279,7 @@ TEST_CASE("Who waits is not let through because another thread waits for it in i
     waits_for_g.join();
 }
 
-TEST_CASE("A plugin is in the default registry where none is named") {
+TEST_CASE("A plugin uses the default registry if none is given") {
     ext::extensible f{"plugin_of_the_default_registry.f", [] { return 1; }};
     {
         ext::plugin plugin{"p"};

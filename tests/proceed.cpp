@@ -1,4 +1,4 @@
-// Around hooks, and how they go on.
+// Around hooks and proceed().
 #include "catch.hpp"
 #include "text_of.hpp"
 
@@ -17,7 +17,8 @@ using namespace std::string_literals;
 
 namespace {
 
-// A function that fails until it has been called often enough; hooks write down the way of its calls.
+// A function that throws `failures` times before it returns, and hooks that record the order in
+// which they run.
 struct flaky_function {
     ext::registry registry;
     int failures = 0;
@@ -40,7 +41,7 @@ struct flaky_function {
 
 }  // namespace
 
-TEST_CASE("Around hooks nest inside the start and end hooks, the first in order outermost") {
+TEST_CASE("Around hooks run between the start and end hooks, and the first in order is the outermost") {
     flaky_function f;
     f.echo.on_end([&](auto&) { f.way += "e"; });
     f.echo.around(f.around("[", "]"), {.priority = 2});
@@ -63,7 +64,7 @@ TEST_CASE("An around hook finds the outcome in the call, and may replace it") {
     CHECK(f.echo("x") == "<x>");
 }
 
-TEST_CASE("An around hook may rewrite the arguments before it goes on") {
+TEST_CASE("An around hook may change the arguments before it proceeds") {
     flaky_function f;
     f.echo.around([](auto& call, auto& proceed) {
         auto& [text] = call.args;
@@ -74,7 +75,7 @@ TEST_CASE("An around hook may rewrite the arguments before it goes on") {
     CHECK(f.echo("x") == "x!");
 }
 
-TEST_CASE("An around hook that goes on again calls the function again, with its arguments whole") {
+TEST_CASE("An around hook that proceeds again calls the function again, with intact arguments") {
     flaky_function f;
     f.failures = 2;
     f.echo.around([](auto& call, auto& proceed) {
@@ -99,7 +100,7 @@ TEST_CASE("A move-only argument is moved into the function by the first attempt"
     CHECK(take(std::make_unique<int>(1)) == -1);
 }
 
-TEST_CASE("An around hook that does not go on supplies the result, and the function is not called") {
+TEST_CASE("If an around hook sets the result and does not proceed, the function is not called") {
     flaky_function f;
     f.echo.around([](auto& call, auto&) { call.result = "cached"; });
     f.echo.around(f.around("(", ")"));
@@ -112,14 +113,14 @@ TEST_CASE("An around hook that does not go on supplies the result, and the funct
     nothing();
 }
 
-TEST_CASE("An around hook that neither goes on nor supplies a result leaves none") {
+TEST_CASE("If an around hook neither proceeds nor sets a result, the call throws ext::no_result") {
     flaky_function f;
     f.echo.around([](auto&, auto&) {});
     CHECK_THROWS_AS(f.echo("x"), ext::no_result);
     CHECK_THROWS_WITH(f.echo("x"), Catch::Matchers::ContainsSubstring("echo"));
 }
 
-TEST_CASE("Around hooks do not run when a start hook has settled the outcome") {
+TEST_CASE("Around hooks do not run if a start hook has set a result or thrown") {
     flaky_function f;
     f.echo.around(f.around("(", ")"));
     ext::hook start = f.echo.on_start([](auto& call) { call.result = "early"; });
@@ -130,7 +131,7 @@ TEST_CASE("Around hooks do not run when a start hook has settled the outcome") {
     CHECK(f.way.empty());
 }
 
-TEST_CASE("What the function throws is seen by every around hook in the call, and each leaves once") {
+TEST_CASE("Every around hook sees the function's exception in the call, and continues after proceed()") {
     flaky_function f;
     f.failures = 1;
     int left = 0;
@@ -145,7 +146,7 @@ TEST_CASE("What the function throws is seen by every around hook in the call, an
     CHECK(left == 3);
 }
 
-TEST_CASE("A throwing around hook counts as the inside having thrown for those outside it") {
+TEST_CASE("To outer around hooks, an around hook that throws looks like a function that threw") {
     flaky_function f;
     int outer = 0, ends = 0;
     f.echo.around([&](auto& call, auto& proceed) {
@@ -154,7 +155,7 @@ TEST_CASE("A throwing around hook counts as the inside having thrown for those o
         CHECK(!call.result);
         ++outer;
     });
-    SECTION("before it goes on") {
+    SECTION("before it proceeds") {
         f.echo.around([](auto&, auto&) { throw std::runtime_error("from a hook"); });
     }
     SECTION("after the function has returned") {
@@ -172,16 +173,16 @@ TEST_CASE("A throwing around hook counts as the inside having thrown for those o
     CHECK(ends == 1);
 }
 
-TEST_CASE("To go on leaves either the result or the exception, whatever was there before") {
+TEST_CASE("proceed() leaves either a result or an exception, whatever the call had before") {
     flaky_function f;
-    SECTION("a result does not keep the function from being called") {
+    SECTION("the function is called even if there is a result") {
         f.echo.around([](auto& call, auto& proceed) {
             call.result = "before";
             proceed();
         });
         CHECK(f.echo("x") == "x");
     }
-    SECTION("an attempt that succeeds clears the exception of the one before") {
+    SECTION("an attempt that succeeds clears the exception of the previous attempt") {
         f.failures = 1;
         f.echo.around([](auto& call, auto& proceed) {
             proceed();
@@ -190,7 +191,7 @@ TEST_CASE("To go on leaves either the result or the exception, whatever was ther
         });
         CHECK(f.echo("x") == "x");
     }
-    SECTION("an attempt that fails clears the result of the one before") {
+    SECTION("an attempt that fails clears the result of the previous attempt") {
         f.echo.around([&](auto& call, auto& proceed) {
             proceed();
             f.failures = 1;
@@ -201,7 +202,7 @@ TEST_CASE("To go on leaves either the result or the exception, whatever was ther
     }
 }
 
-TEST_CASE("Around hooks work on functions that return nothing, and references") {
+TEST_CASE("Around hooks work for functions that return void or references") {
     ext::registry registry;
     int number = 1, other = 2;
     ext::extensible<void(int&)> increment{registry, "increment", [](int& x) { ++x; }};
@@ -221,7 +222,7 @@ TEST_CASE("Around hooks work on functions that return nothing, and references") 
     CHECK(&get() == &other);
 }
 
-TEST_CASE("An around hook may be registered by name, and tells its signature or is given it") {
+TEST_CASE("The signature of an around hook registered by name comes from its parameter or a template argument") {
     flaky_function f;
     f.registry.around("echo", [&](ext::call<std::string(std::string)>&, ext::proceed& proceed) { proceed(); f.way += "1"; });
     f.registry.around("echo", [&](ext::call<std::string(std::string)>&, auto& proceed) { proceed(); f.way += "2"; });
@@ -237,7 +238,7 @@ TEST_CASE("An around hook may be registered by name, and tells its signature or 
                       Catch::Matchers::ContainsSubstring("an around hook was expected"));
 }
 
-TEST_CASE("Ids, order and replacing are those of around hooks alone") {
+TEST_CASE("Ids, order and replacement of around hooks are independent of other phases") {
     flaky_function f;
     f.echo.on_start([](auto&) {}, {.id = "one"});
     f.echo.around(f.around("1", "1"), {.id = "one"});
@@ -259,7 +260,7 @@ TEST_CASE("An around hook may call the function itself") {
     CHECK(f.way == "ff");
 }
 
-TEST_CASE("An around hook may remove itself, and destroy the function, where it supplies the result and does not go on") {
+TEST_CASE("An around hook that sets the result and does not proceed may remove itself and destroy the wrapper") {
     ext::registry registry;
     auto function = [kept = std::make_shared<int>(5)](int x) { return *kept + x; };
     std::optional<ext::extensible<int(int), decltype(function)>> add(std::in_place, registry, "add", function);
@@ -272,7 +273,7 @@ TEST_CASE("An around hook may remove itself, and destroy the function, where it 
     CHECK(!add);
 }
 
-TEST_CASE("A hook that is told by name of parameters has them around the function as well") {
+TEST_CASE("An around hook can name the function's parameters, too") {
     using namespace ext::literals;
     ext::registry registry;
     ext::extensible scale{registry, "scale", ext::params("x"_kw, "by"_kw = 2), [](int x, int by) { return x * by; }};

@@ -19,7 +19,7 @@ using echo_call = ext::call<std::string(std::string_view)>;
 
 }  // namespace
 
-TEST_CASE("A hook registered by name waits for the function, and is attached when it appears") {
+TEST_CASE("A hook registered by name waits for the function, and is attached when the function is wrapped") {
     ext::registry registry;
     registry.on_start("late", [](echo_call& call) { call.arg<0>() = "early bird"; });
     registry.on_end<std::string(std::string_view)>("late", [](auto& call) { call.result = *call.result + "!"; });
@@ -45,7 +45,7 @@ TEST_CASE("A waiting hook can be disabled and removed") {
     CHECK(*state == 1);
 }
 
-TEST_CASE("Registries are apart from each other") {
+TEST_CASE("Registries are independent of each other") {
     ext::registry one, two;
     ext::extensible in_one{one, "echo", echo};
     ext::extensible in_two{two, "echo", echo};
@@ -54,7 +54,7 @@ TEST_CASE("Registries are apart from each other") {
     CHECK(in_two("x") == "x");
 }
 
-TEST_CASE("The free functions serve the default registry") {
+TEST_CASE("The free functions use the default registry") {
     ext::extensible f{"registry.free", echo};
     ext::scoped_hook start = ext::on_start("registry.free", [](echo_call& call) { call.arg<0>() = "start"; });
     ext::scoped_hook end =
@@ -64,7 +64,7 @@ TEST_CASE("The free functions serve the default registry") {
     CHECK(f("x") == "r+end");
 }
 
-TEST_CASE("A hook of another signature than the function's is refused, and nothing has changed") {
+TEST_CASE("A hook with another signature than its function is refused, and nothing changes") {
     ext::registry registry;
     ext::extensible f{registry, "net.fetch", echo};
     CHECK_THROWS_AS(registry.on_start<int(int)>("net.fetch", [](auto&) {}), ext::signature_mismatch);
@@ -75,10 +75,10 @@ TEST_CASE("A hook of another signature than the function's is refused, and nothi
                       Equals("net.fetch: the function is std::string(std::string_view), the end hook 'trace' is for "
                              "std::string(const std::string&)"));
     CHECK(f("x") == "x");
-    registry.on_end("net.fetch", [](echo_call&) {}, {.id = "trace"});  // the id is free
+    registry.on_end("net.fetch", [](echo_call&) {}, {.id = "trace"});  // the id is still free
 }
 
-TEST_CASE("A function that a waiting hook does not fit is refused, and nothing has changed") {
+TEST_CASE("Wrapping a function that a waiting hook does not fit is refused, and nothing changes") {
     ext::registry registry;
     ext::hook waiting = registry.on_start<int(int)>("unborn", [](auto& call) { call.result = 9; }, {.id = "w"});
     CHECK_THROWS_AS((ext::extensible{registry, "unborn", echo}), ext::signature_mismatch);
@@ -90,7 +90,7 @@ TEST_CASE("A function that a waiting hook does not fit is refused, and nothing h
     CHECK(fits(1) == 9);
 }
 
-TEST_CASE("Hooks of two signatures may wait for one name") {
+TEST_CASE("Hooks with different signatures may wait for the same name") {
     ext::registry registry;
     registry.on_start<int(int)>("unborn", [](auto& call) { call.result = 9; });
     ext::hook wrong = registry.on_start<int(double)>("unborn", [](auto&) {});
@@ -119,7 +119,7 @@ TEST_CASE("An id is unique for its function and phase") {
     CHECK_THROWS_AS(registry.on_start<int()>("unborn", [](auto&) {}, {.id = "w"}), ext::duplicate_hook);
 }
 
-TEST_CASE("A hook with replace runs in place of the one with its id") {
+TEST_CASE("A hook with .replace runs in place of the hook with its id") {
     ext::registry registry;
     ext::extensible f{registry, "f", echo};
     std::string way;
@@ -133,20 +133,20 @@ TEST_CASE("A hook with replace runs in place of the one with its id") {
     ext::hook replaced = f.on_start(mark('b'), {.id = "b", .priority = -5});
     f.on_start(mark('a'), {.id = "a", .priority = -5});
 
-    SECTION("in its place in the order") {
+    SECTION("in its position in the order") {
         ext::hook replacing = f.on_start(mark('B'), {.id = "b", .replace = true});
         CHECK(run() == "Bac");
         CHECK(replaced.active());
     }
-    SECTION("unless it states a priority") {
+    SECTION("unless it has a priority of its own") {
         f.on_start(mark('B'), {.id = "b", .priority = 9, .replace = true});
         CHECK(run() == "acB");
     }
-    SECTION("or another place") {
+    SECTION("or a constraint of its own") {
         f.on_start(mark('B'), {.id = "b", .after = {"a"}, .replace = true});
         CHECK(run() == "aBc");
     }
-    SECTION("with the constraints of that one, where it states none") {
+    SECTION("with the constraints of the replaced hook, if it has none of its own") {
         f.on_start(mark('z'), {.id = "z", .after = {"c"}});
         f.on_start(mark('y'));
         f.on_start(mark('Z'), {.id = "z", .replace = true});
@@ -161,7 +161,7 @@ TEST_CASE("A hook with replace runs in place of the one with its id") {
         replacing.remove();
         CHECK(run() == "bac");
     }
-    SECTION("also when that one is disabled") {
+    SECTION("also if the replaced hook is disabled") {
         replaced.disable();
         ext::hook replacing = f.on_start(mark('B'), {.id = "b", .replace = true});
         CHECK(run() == "Bac");
@@ -170,14 +170,14 @@ TEST_CASE("A hook with replace runs in place of the one with its id") {
         replaced.enable();
         CHECK(run() == "bac");
     }
-    SECTION("and stays when that one is removed") {
+    SECTION("and remains if the replaced hook is removed") {
         ext::hook replacing = f.on_start(mark('B'), {.id = "b", .replace = true});
         replaced.remove();
         CHECK(run() == "aBc");
         replacing.remove();
         CHECK(run() == "ac");
     }
-    SECTION("the last one registered of several") {
+    SECTION("and of several, the one registered last") {
         ext::hook first = f.on_start(mark('1'), {.id = "b", .replace = true});
         ext::hook second = f.on_start(mark('2'), {.id = "b", .replace = true});
         CHECK(run() == "2ac");
@@ -188,7 +188,7 @@ TEST_CASE("A hook with replace runs in place of the one with its id") {
         second.enable();
         CHECK(run() == "2ac");
     }
-    SECTION("which may be registered later") {
+    SECTION("also if the replaced hook is registered later") {
         f.on_start(mark('D'), {.id = "d", .replace = true});
         CHECK(run() == "baDc");
         ext::hook later = f.on_start(mark('d'), {.id = "d", .priority = -9});
@@ -196,11 +196,11 @@ TEST_CASE("A hook with replace runs in place of the one with its id") {
         CHECK_THROWS_AS(f.on_start(mark('d'), {.id = "d"}), ext::duplicate_hook);
         CHECK(run() == "Dbac");
     }
-    SECTION("in its phase alone") {
+    SECTION("only in its phase") {
         f.on_end(mark('e'), {.id = "b", .replace = true});
         CHECK(run() == "bace");
     }
-    SECTION("for a function that nobody has wrapped yet") {
+    SECTION("for a function that is not wrapped yet") {
         registry.on_start<void()>("g", mark('1'), {.id = "one"});
         ext::plugin user{registry, "user"};
         user.on_start<void()>("g", mark('2'), {.id = "one", .replace = true});
@@ -213,7 +213,7 @@ TEST_CASE("A hook with replace runs in place of the one with its id") {
     }
 }
 
-TEST_CASE("The signature of a hook that only looks on is told, too") {
+TEST_CASE("The signature of a hook is deduced from a const call, too") {
     ext::registry registry;
     ext::extensible f{registry, "f", echo};
     std::string seen;
@@ -228,7 +228,7 @@ TEST_CASE("An empty name is refused") {
     CHECK_THROWS_WITH(registry.on_start<void()>("", [](auto&) {}), Equals("ext: a function's name must not be empty"));
 }
 
-TEST_CASE("Every error is an ext::error, and that a std::runtime_error") {
+TEST_CASE("Every error derives from ext::error, which derives from std::runtime_error") {
     STATIC_REQUIRE(std::is_base_of_v<std::runtime_error, ext::error>);
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::signature_mismatch>);
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::duplicate_hook>);
@@ -238,7 +238,7 @@ TEST_CASE("Every error is an ext::error, and that a std::runtime_error") {
     STATIC_REQUIRE(std::is_base_of_v<ext::error, ext::bad_kwarg>);
 }
 
-TEST_CASE("A name that nobody uses any more is forgotten, its signature too") {
+TEST_CASE("A name that is not used any more is forgotten, and so is its signature") {
     ext::registry registry;
     {
         ext::extensible f{registry, "f", echo};
@@ -250,7 +250,7 @@ TEST_CASE("A name that nobody uses any more is forgotten, its signature too") {
     CHECK(f(1) == 1);
 }
 
-TEST_CASE("A registry is not copied") {
+TEST_CASE("A registry cannot be copied") {
     STATIC_REQUIRE(!std::is_copy_constructible_v<ext::registry>);
     STATIC_REQUIRE(!std::is_copy_assignable_v<ext::registry>);
 }
@@ -270,7 +270,7 @@ TEST_CASE("The number in a module's stamp depends on the size and the alignment 
     CHECK_THAT(std::string(ext::detail::make_stamp().text), ContainsSubstring(text));
 }
 
-TEST_CASE("The version is one for the preprocessor, the program, and the package") {
+TEST_CASE("The preprocessor, the program and the package have the same version") {
     const int major = EXTENSIBLE_VERSION_MAJOR, minor = EXTENSIBLE_VERSION_MINOR, patch = EXTENSIBLE_VERSION_PATCH;
     CHECK(EXTENSIBLE_VERSION == major * 10000 + minor * 100 + patch);
     const std::string text = std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);

@@ -12,7 +12,7 @@
 
 using Catch::Matchers::ContainsSubstring;
 
-TEST_CASE("A result reads and writes like an optional") {
+TEST_CASE("A result is read and written like an optional") {
     ext::result<std::string> result;
     CHECK(!result);
     CHECK(!result.has_value());
@@ -32,7 +32,7 @@ TEST_CASE("A result reads and writes like an optional") {
     CHECK(result.value_or("none") == "none");
 }
 
-TEST_CASE("A result is made in place as an optional makes its value") {
+TEST_CASE("emplace() constructs a result as std::optional does") {
     ext::result<std::vector<int>> result;
     CHECK(result.emplace({3, 4}).size() == 2);
     CHECK(*result == std::vector<int>{3, 4});
@@ -40,7 +40,7 @@ TEST_CASE("A result is made in place as an optional makes its value") {
     CHECK(result.emplace(2u, 7) == std::vector<int>{7, 7});
 }
 
-TEST_CASE("An empty optional can be the result of a function that returns one") {
+TEST_CASE("An empty optional can be the result of a function that returns an optional") {
     ext::result<std::optional<int>> result;
     result = std::nullopt;
     REQUIRE(result);
@@ -72,7 +72,7 @@ struct outcome {
 
 }  // namespace
 
-TEST_CASE("A result that is a value may say that the call failed") {
+TEST_CASE("A value may say that the call failed, by its error or by a function failed()") {
     CHECK(ext::failed(expected_int{0, 7}));
     CHECK_FALSE(ext::failed(expected_int{7, 0}));
     CHECK(ext::failed(outcome{true}));
@@ -81,7 +81,7 @@ TEST_CASE("A result that is a value may say that the call failed") {
     CHECK_FALSE(ext::failed(0));
 }
 
-TEST_CASE("A result that is a reference refers, and is rebound by assignment") {
+TEST_CASE("Assigning to a result that is a reference rebinds it") {
     int one = 1, two = 2;
     ext::result<int&> result;
     CHECK(!result.has_value());
@@ -97,17 +97,17 @@ TEST_CASE("A result that is a reference refers, and is rebound by assignment") {
     STATIC_REQUIRE(!std::is_assignable_v<ext::result<int&>&, int>);
 }
 
-TEST_CASE("A result that is nothing says only whether it is there") {
+TEST_CASE("A void result only says whether it is set") {
     ext::result<void> result;
     CHECK(!result);
     result.emplace();
     CHECK(result.has_value());
-    *result;  // returns nothing, for code that is the same for all results
+    *result;  // returns void: generic code can dereference every kind of result
     result.reset();
     CHECK(!result);
 }
 
-TEST_CASE("To read a result that is not there throws, and the text says what to look at first") {
+TEST_CASE("Reading a result that is not set throws, and the text says what to check first") {
     const auto throws = [](auto read) {
         CHECK_THROWS_AS(read(), ext::no_result);
         CHECK_THROWS_WITH(read(), ContainsSubstring("look at `if (call.result)` or call.exception first"));
@@ -133,11 +133,11 @@ TEST_CASE("To read a result that is not there throws, and the text says what to 
         result.reset();
         throws([&] { return *result; });
     }
-    SECTION("nothing") {
+    SECTION("void") {
         ext::result<void> result;
         throws([&] { *result; });
     }
-    SECTION("an empty optional is there") {
+    SECTION("an empty optional is a result") {
         ext::result<std::optional<int>> result;
         throws([&] { return result->has_value(); });
         result = std::nullopt;
@@ -145,7 +145,7 @@ TEST_CASE("To read a result that is not there throws, and the text says what to 
     }
 }
 
-TEST_CASE("An end hook that reads the result of a call that threw fails, and the exception before it is reported") {
+TEST_CASE("If an end hook reads the result of a call that threw, it throws, and the earlier exception is reported") {
     ext::registry registry;
     std::string reported;
     registry.on_hook_error([&](const ext::hook_error& error) { reported = error.text(); });
@@ -156,12 +156,12 @@ TEST_CASE("An end hook that reads the result of a call that threw fails, and the
     CHECK_THAT(reported, ContainsSubstring("displaced: negative"));
 }
 
-TEST_CASE("A result takes what its value can be assigned from, and nothing else") {
+TEST_CASE("A result can be assigned what its value can be assigned, and nothing else") {
     STATIC_REQUIRE(std::is_assignable_v<ext::result<std::string>&, const char*>);
     STATIC_REQUIRE(!std::is_assignable_v<ext::result<std::string>&, int*>);
 }
 
-TEST_CASE("A result converts to bool only where a condition is asked for") {
+TEST_CASE("A result converts to bool only in a condition") {
     STATIC_REQUIRE(!std::is_convertible_v<ext::result<void>, bool>);
     STATIC_REQUIRE(!std::is_convertible_v<ext::result<int&>, bool>);
     STATIC_REQUIRE(!std::is_convertible_v<ext::result<int>, bool>);
@@ -211,7 +211,7 @@ TEST_CASE("Results of every kind pass through hooks") {
         CHECK(taken == "here");
         CHECK(here.empty());
     }
-    SECTION("an rvalue reference, which hooks set") {
+    SECTION("an rvalue reference that hooks set") {
         std::string own = "own", supplied = "supplied", replaced = "replaced";
         ext::extensible f{registry, "f", [&]() -> std::string&& { return std::move(own); }};
         f.on_start([&](auto& call) { call.result = std::move(supplied); });
@@ -220,7 +220,7 @@ TEST_CASE("Results of every kind pass through hooks") {
         registry.on_end("*", [&](ext::any_call& call) { call.set_result(std::ref(replaced)); });
         CHECK(std::string(f()) == "replaced");
     }
-    SECTION("nothing") {
+    SECTION("void") {
         ext::extensible f{registry, "f", [&] { ++ran; }};
         bool returned = false;
         f.on_end([&](auto& call) { returned = call.result.has_value(); });

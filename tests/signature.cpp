@@ -28,7 +28,7 @@ struct derived : base {
     using base::base;
 };
 
-// Destroys itself, as objects do that count their references.
+// Destroys itself, as reference-counted objects do.
 class self_destroying {
 public:
     static self_destroying* make() { return new self_destroying; }
@@ -47,7 +47,7 @@ struct triangle : shape {
     int sides() const override { return 3; }
 };
 
-// A smart pointer whose operator& gives up what it holds, as some do.
+// A smart pointer whose operator& releases its object, like some COM pointers.
 class com_pointer {
 public:
     explicit com_pointer(int object) : object_(std::make_shared<int>(object)) {}
@@ -62,7 +62,7 @@ private:
     std::shared_ptr<int> object_;
 };
 
-// Copies of this share an object that cannot be copied itself.
+// Copies of this handle share an object, which need not be copyable.
 template <class T>
 struct shared_handle {
     using value_type = T;
@@ -76,7 +76,8 @@ struct call_counter {
     int starts = 0, ends = 0;
 };
 
-// Registers hooks of each phase and for any function, which look at the arguments and at the result.
+// Registers a hook of each phase and a hook for any function. They access the arguments and the
+// result.
 template <class Function>
 call_counter& add_hooks(const Function& function, call_counter& counter) {
     function.on_start([&](auto& call) { static_cast<void>(call.args), ++counter.starts; });
@@ -88,7 +89,7 @@ call_counter& add_hooks(const Function& function, call_counter& counter) {
 
 }  // namespace
 
-TEST_CASE("Whatever can be called can be wrapped") {
+TEST_CASE("Functions with unusual parameters and results can be wrapped") {
     ext::registry registry;
     call_counter counter;
     SECTION("with a reference to an incomplete type, as a parameter and as the result") {
@@ -155,7 +156,7 @@ TEST_CASE("Whatever can be called can be wrapped") {
         pass(three);
         CHECK(seen == 34);
     }
-    SECTION("with a reference to an abstract object, an rvalue too") {
+    SECTION("with an rvalue reference to an object of an abstract class") {
         ext::extensible count{registry, "count", [](shape&& s) { return s.sides(); }};
         add_hooks(count, counter);
         CHECK(count(triangle()) == 3);
@@ -200,7 +201,7 @@ TEST_CASE("A type's own operator& is never used") {
     CHECK(refer(mine).object() == 6);
 }
 
-TEST_CASE("An argument that can be copied is there for each attempt and for end hooks") {
+TEST_CASE("An argument that can be copied is intact for each attempt and for end hooks") {
     struct widget {
         widget() = default;
         widget(const widget&) = delete;
@@ -213,19 +214,19 @@ TEST_CASE("An argument that can be copied is there for each attempt and for end 
         f.on_end([&](auto& call) { found += is_there(*call.template arg<0>()); });
         f(argument);
     };
-    SECTION("a handle to what cannot be copied") {
+    SECTION("a handle to an object that cannot be copied") {
         using handle = shared_handle<widget>;
         check([&](handle h) { found += h.object != nullptr; }, handle{std::make_shared<widget>()}, [](const handle& h) { return h.object != nullptr; });
     }
-    SECTION("a container of what can be copied") {
+    SECTION("a container of copyable elements") {
         using texts = std::vector<std::string>;
         check([&](texts t) { found += t.size() == 1; }, texts{"one"}, [](const texts& t) { return t.size() == 1; });
     }
     CHECK(found == 3);
 }
 
-#if defined(__cpp_static_call_operator) && __cplusplus > 202002L  // Clang warns of it in C++20
-TEST_CASE("A static operator() is one that can be wrapped, and a hook") {
+#if defined(__cpp_static_call_operator) && __cplusplus > 202002L  // Clang warns about it in C++20
+TEST_CASE("An object with a static operator() can be wrapped, and can be a hook") {
     struct half {
         static int operator()(int x) { return x / 2; }
     };
@@ -239,9 +240,9 @@ TEST_CASE("A static operator() is one that can be wrapped, and a hook") {
 }
 #endif
 
-// Clang 18 and 19 have it, and do not define the macro.
+// Clang 18 and 19 support it, but do not define the macro.
 #if __cplusplus > 202002L && (defined(__cpp_explicit_this_parameter) || (defined(__clang__) && __clang_major__ >= 18))
-TEST_CASE("An operator() with an explicit object parameter is one that can be wrapped, and a hook") {
+TEST_CASE("An object whose operator() has an explicit object parameter can be wrapped, and can be a hook") {
     struct scaler {
         int factor;
         int operator()(this const scaler& self, int x) { return x * self.factor; }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Two task types such as applications bring their own, and what tests resume them with.
+// Two task types like those of applications, and a gate with which tests resume them.
 
 #include <coroutine>
 #include <exception>
@@ -11,7 +11,7 @@
 
 namespace tasks {
 
-// What a coroutine returns or throws, kept until it is asked for.
+// What a coroutine has returned or thrown, until take() returns or throws it.
 template <class T>
 struct outcome {
     std::optional<T> value;
@@ -44,7 +44,7 @@ struct outcome<void> {
     }
 };
 
-/// Begins at once where `Lazy` is false, else when it is awaited or run. Move-only.
+/// Begins at once if `Lazy` is false, otherwise when it is awaited or run. Move-only.
 template <class T, bool Lazy>
 class task {
 public:
@@ -80,14 +80,14 @@ public:
     };
     awaiter operator co_await() && noexcept { return {handle_}; }
 
-    /// Begins a lazy one; returns when it is suspended or done.
+    /// Begins a lazy task. Returns when the task is suspended or done.
     void start() {
         if constexpr (Lazy) handle_.resume();
     }
     bool done() const { return handle_.done(); }
-    /// What it came to. It is done.
+    /// Returns or throws the outcome. The task must be done.
     T get() { return handle_.promise().take(); }
-    /// For one that is not suspended further in.
+    /// Begins the task and returns its result. The task must not suspend.
     T run() {
         start();
         return get();
@@ -103,7 +103,7 @@ using lazy = task<T, true>;
 template <class T>
 using eager = task<T, false>;
 
-/// Suspends who awaits it, until it is opened.
+/// Suspends the coroutines that await it, until it is opened.
 class gate {
 public:
     struct awaiter {

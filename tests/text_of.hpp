@@ -3,7 +3,7 @@
 #include <exception>
 #include <string>
 
-/// What an exception that is kept says; "none" where there is none.
+/// The text of an exception; "none" if the pointer is null.
 inline std::string text_of(const std::exception_ptr& exception) {
     if (!exception) return "none";
     try {

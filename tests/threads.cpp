@@ -1,4 +1,4 @@
-// What happens when threads call, register and remove at the same time. Run under ThreadSanitizer, too.
+// Threads that call, register and remove hooks at the same time. Run under ThreadSanitizer, too.
 #include "catch.hpp"
 #include "latch.hpp"
 
@@ -21,7 +21,7 @@ void on_threads(Function... function) {
     for (std::thread& thread : threads) thread.join();
 }
 
-// Catch2's assertions are for one thread: others count what went wrong.
+// Catch2's assertions work on one thread only, so the other threads count failures.
 struct failures {
     std::atomic<int> count{0};
     void expect(bool holds) {
@@ -47,7 +47,8 @@ TEST_CASE("A start and end pair is never torn") {
     };
     on_threads(caller, caller, [&] {
         for (int round = 0; round < 1000; ++round) {
-            // The end hook is there before its start hook and goes after it: a call that opens has to close.
+            // The end hook is added before its start hook and removed after it, so a call that
+            // opens must close.
             ext::hook end = pair.on_end([](auto& call) { *call.template arg<0>() -= call.kwargs.value_or("opened", 0); });
             ext::hook start = pair.on_start([](auto& call) {
                 *call.template arg<0>() += 1;
@@ -60,7 +61,7 @@ TEST_CASE("A start and end pair is never torn") {
     });
 }
 
-TEST_CASE("Nothing runs after remove_and_wait() has returned, and what was captured is destroyed") {
+TEST_CASE("After remove_and_wait() the hook does not run any more, and its captures are destroyed") {
     ext::registry registry;
     failures failed;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -84,7 +85,7 @@ TEST_CASE("Nothing runs after remove_and_wait() has returned, and what was captu
     });
 }
 
-TEST_CASE("Two threads may wait for the same hook, and neither returns before it is gone") {
+TEST_CASE("Two threads may wait for the same hook, and neither returns before it is destroyed") {
     ext::registry registry;
     failures failed;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -135,7 +136,7 @@ TEST_CASE("remove_and_wait() waits for another thread that is destroying what th
     CHECK(was_destroyed);
 }
 
-TEST_CASE("remove() returns while a call runs the hook, and the call that leaves last destroys what was captured") {
+TEST_CASE("remove() returns while a call runs the hook, and the last such call destroys its captures") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     auto state = std::make_shared<int>(0);
@@ -178,7 +179,7 @@ TEST_CASE("remove_and_wait() waits for a call that runs the hook, not for calls 
     CHECK(left_f);
 }
 
-TEST_CASE("Two threads that wait for each other's calls do not wait for ever") {
+TEST_CASE("Two threads that wait for each other's calls do not deadlock") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
     ext::extensible g{registry, "g", [](int x) { return x; }};
@@ -277,7 +278,8 @@ TEST_CASE("A thread may end between calls, and the hooks that it ran can be remo
 
 namespace {
 
-// Calls what it is given when its thread ends, after thread-local objects made later than it are gone.
+// Calls `action` when its thread ends, after the thread-local objects that were constructed later
+// are destroyed.
 struct at_thread_end {
     std::function<void()> action;
     ~at_thread_end() {
@@ -287,7 +289,7 @@ struct at_thread_end {
 
 }  // namespace
 
-#if !defined(EXTENSIBLE_EMULATED_THREAD_LOCAL)  // where an object like this one is freed before it is destroyed
+#if !defined(EXTENSIBLE_EMULATED_THREAD_LOCAL)  // with it, such an object is freed before it is destroyed
 TEST_CASE("A function with hooks may be called while its thread ends") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -309,7 +311,7 @@ TEST_CASE("A function with hooks may be called while its thread ends") {
 }
 #endif
 
-TEST_CASE("Nobody waits for calls of another function, though a hook of that was removed meanwhile") {
+TEST_CASE("unload_for() does not wait for calls of another function, even if a hook of that function was removed") {
     ext::registry registry;
     tests::latch inside{1}, leaves{1};
     ext::extensible other{registry, "other", [] {}};

@@ -25,7 +25,7 @@
 #include <variant>
 #include <vector>
 
-#if __has_include(<memory_resource>)  // libc++ has it since 16
+#if __has_include(<memory_resource>)  // libc++ has it since version 16
 #include <memory_resource>
 #endif
 
@@ -35,7 +35,7 @@ struct of_the_library {};
 
 }  // namespace ext::inline EXTENSIBLE_ABI
 
-// Words that begin or end with what a compiler may write before a type.
+// Names that begin or end with a keyword that a compiler may write before a type.
 struct mystruct {};
 class subclass {};
 enum enumerate { one };
@@ -61,7 +61,7 @@ struct page {
     struct cell {};
     struct row {};
 };
-template <class T, class Value = typename T::value_type>  // Clang 14 spells such a default argument
+template <class T, class Value = typename T::value_type>  // Clang 14 writes out such a default argument
 struct view {};
 template <class T, class Pointer = T*, class... More>
 struct pack {};
@@ -106,7 +106,7 @@ enum class choice { yes };
 using ext::detail::identity_of;
 using ext::detail::type_name;
 
-TEST_CASE("A type is named as one writes it, with every compiler and standard library") {
+TEST_CASE("A type is named as in source code, with every compiler and standard library") {
     CHECK(type_name<std::string(std::string_view)>() == "std::string(std::string_view)");
     CHECK(type_name<void()>() == "void()");
     CHECK(type_name<unsigned long long(bool, unsigned char, long)>() == "unsigned long long(bool, unsigned char, long)");
@@ -128,7 +128,7 @@ TEST_CASE("A type is named as one writes it, with every compiler and standard li
     static_assert(type_name<int>() == "int");
 }
 
-TEST_CASE("Fundamental types have the shorter one of their names") {
+TEST_CASE("Fundamental types have the same name with every compiler") {
     CHECK(type_name<void(short, unsigned short, int, unsigned, long, unsigned long, long long, unsigned long long)>() ==
           "void(short, unsigned short, int, unsigned int, long, unsigned long, long long, unsigned long long)");
     CHECK(type_name<void(char, signed char, unsigned char, wchar_t, char8_t, char16_t, char32_t)>() ==
@@ -155,7 +155,7 @@ TEST_CASE("Pointers, references, qualifiers, arrays and functions") {
     CHECK(type_name<void (app::user::*)(int) const noexcept>() == "void(app::user::*)(int) const noexcept");
 }
 
-TEST_CASE("Rewriting leaves words whole") {
+TEST_CASE("Rewriting does not change names that contain a keyword") {
     CHECK(type_name<mystruct>() == "mystruct");
     CHECK(type_name<foo<mystruct*, 3, subclass&>>() == "foo<mystruct*, 3, subclass&>");
     CHECK(type_name<foo<enumerate, -3, unionized>>() == "foo<enumerate, -3, unionized>");
@@ -165,7 +165,7 @@ TEST_CASE("Rewriting leaves words whole") {
     CHECK(type_name<belong(unionized)>() == "belong(unionized)");
 }
 
-TEST_CASE("Inline namespaces are not written") {
+TEST_CASE("Inline namespaces are omitted") {
     CHECK(type_name<const ext::of_the_library&>() == "const ext::of_the_library&");
     CHECK(type_name<std::list<int>>() == "std::list<int>");
     CHECK(type_name<std::filesystem::path>() == "std::filesystem::path");
@@ -174,7 +174,7 @@ TEST_CASE("Inline namespaces are not written") {
     CHECK(type_name<std::regex>() == "std::regex");
 }
 
-TEST_CASE("Default arguments of templates are not written") {
+TEST_CASE("Default arguments of templates are omitted") {
     CHECK(type_name<std::vector<int, std::allocator<int>>>() == "std::vector<int>");
     CHECK(type_name<std::set<int>>() == "std::set<int>");
     CHECK(type_name<std::set<int, std::greater<int>>>() == "std::set<int, std::greater<int>>");
@@ -190,7 +190,7 @@ TEST_CASE("Default arguments of templates are not written") {
           "std::variant<std::monostate, std::tuple<int, std::allocator<int>>>");
 }
 
-TEST_CASE("The standard library's aliases are written where everybody writes them") {
+TEST_CASE("The usual aliases of the standard library are used") {
     CHECK(type_name<std::u16string_view>() == "std::u16string_view");
     CHECK(type_name<std::wstring>() == "std::wstring");
 #if __has_include(<memory_resource>)
@@ -215,7 +215,7 @@ TEST_CASE("The standard library's aliases are written where everybody writes the
     CHECK_FALSE(type_name<std::chrono::duration<long>>() == type_name<std::chrono::duration<long long>>());
 }
 
-TEST_CASE("Values as template arguments: a number has its type where another type makes another class") {
+TEST_CASE("Values as template arguments: a number has its type if another type would make another class") {
     CHECK(type_name<std::array<double, 3>>() == "std::array<double, 3>");
     CHECK(type_name<std::span<int, 2>>() == "std::span<int, 2>");
     CHECK(type_name<std::array<std::array<int, 0>, 12>>() == "std::array<std::array<int, 0>, 12>");
@@ -239,7 +239,7 @@ TEST_CASE("Values as template arguments: a number has its type where another typ
     CHECK(type_name<app::type_and_any_value<std::string, 5ll>>() == "app::type_and_any_value<std::string, (long long)5>");
 }
 
-TEST_CASE("What MSVC spells is written alike") {
+TEST_CASE("Names that MSVC writes are rewritten to the same form") {
     const auto written = [](std::string_view text) { return std::string(ext::detail::rewrite<500>(text).view()); };
     CHECK(written("class app::page<class std::basic_string<char,struct std::char_traits<char>,class std::allocator<char> >"
                   " >::row") == "app::page<std::string>::row");
@@ -270,7 +270,7 @@ TEST_CASE("What MSVC spells is written alike") {
     CHECK(ext::detail::is_local("struct app::make_local::`2'::local"));
 }
 
-TEST_CASE("A long name is within what compilers compute at compile time") {
+TEST_CASE("A long name does not exceed the limits of compilers for constant expressions") {
     using inner = std::map<std::string, std::vector<std::pair<std::string, std::unique_ptr<app::user>>>>;
     using outer = std::map<std::string, std::vector<std::pair<inner, std::unique_ptr<std::map<std::string_view, inner>>>>>;
     const std::string name = "std::map<std::string, std::vector<std::pair<std::string, std::unique_ptr<app::user>>>>";
@@ -280,22 +280,22 @@ TEST_CASE("A long name is within what compilers compute at compile time") {
                                     ", std::unique_ptr<std::map<std::string_view, " + name + ">>>>>");
 }
 
-TEST_CASE("Types of one module are equal if they are the same, whatever they are called") {
+TEST_CASE("Types of one module are equal if they are the same type, whatever their names") {
     CHECK(identity_of<int>() == identity_of<int>());
     CHECK_FALSE(identity_of<int>() == identity_of<long>());
     CHECK_FALSE(identity_of<app::any_value<3>>() == identity_of<app::any_value<3u>>());
     CHECK_FALSE(identity_of<app::of_role<app::user::role(0)>>() == identity_of<app::of_role<app::user::role(1)>>());
-    // Clang gives these two one name.
+    // Clang gives these two the same name.
     CHECK_FALSE(identity_of<local>() == identity_of<decltype(app::make_local())>());
     CHECK_FALSE(identity_of<std::vector<local>>() == identity_of<std::vector<decltype(app::make_local())>>());
-    // GCC gives these two one name.
+    // GCC gives these two the same name.
     const auto first = [] {};
     const auto second = [] {};
     CHECK(identity_of<decltype(first)>() == identity_of<decltype(first)>());
     CHECK_FALSE(identity_of<decltype(first)>() == identity_of<decltype(second)>());
 }
 
-TEST_CASE("Types of two modules are equal if their names are, but for those that no other module can have") {
+TEST_CASE("Types of two modules are equal if their names are, except for types that exist in one module only") {
     using ext::detail::type_identity;
     const int other_module = 0, other_type = 0;
     CHECK(identity_of<int>().local == nullptr);

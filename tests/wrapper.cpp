@@ -28,7 +28,7 @@ struct adder {
     int operator()(int x) const { return x + offset; }
 };
 
-// Counts what happens to one object on its way from the caller into the function.
+// Counts how often an object is copied and moved on its way from the caller into the function.
 struct counted {
     static inline int copies = 0, moves = 0;
     static void reset() { copies = moves = 0; }
@@ -134,7 +134,7 @@ TEST_CASE("Functions of every kind can be wrapped, and are called as before") {
     }
 }
 
-TEST_CASE("The signature is that of the function") {
+TEST_CASE("A wrapper has the signature of its function") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](std::string_view) -> const std::string& {
         static const std::string empty;
@@ -195,10 +195,10 @@ TEST_CASE("An argument is copied and moved no more than its parameter needs") {
     const auto references_are_passed_through = [&] {
         count([&] { by_reference(mine); }, 0, 0);
         count([&] { by_const_reference(mine); }, 0, 0);
-        count([&] { by_rvalue(std::move(mine)); }, 0, 1);  // the function's own
+        count([&] { by_rvalue(std::move(mine)); }, 0, 1);  // by the function itself
     };
 
-    SECTION("without hooks: by value one move, into the function's own parameter") {
+    SECTION("without hooks: a by-value argument is moved once, into the function's parameter") {
         count([&] { by_value(counted()); }, 0, 1);
         count([&] { by_value(mine); }, 1, 1);
         references_are_passed_through();
@@ -212,7 +212,7 @@ TEST_CASE("An argument is copied and moved no more than its parameter needs") {
         count([&] { by_value(mine); }, 1, 1);
         references_are_passed_through();
     }
-    SECTION("with end hooks: by value is copied into the function, since they look at what it was called with") {
+    SECTION("with end hooks: a by-value argument is copied into the function, because end hooks see the original") {
         by_value.on_end([](auto&) {});
         by_reference.on_end([](auto&) {});
         by_const_reference.on_end([](auto&) {});
@@ -223,7 +223,7 @@ TEST_CASE("An argument is copied and moved no more than its parameter needs") {
     }
 }
 
-TEST_CASE("A result is not copied on its way out") {
+TEST_CASE("A result is not copied on its way to the caller") {
     ext::registry registry;
     ext::extensible make{registry, "make", [] { return counted(); }};
     counted::reset();
@@ -238,7 +238,7 @@ TEST_CASE("A result is not copied on its way out") {
     CHECK(counted::copies == 0);
 }
 
-TEST_CASE("Two wrappers of one name in one registry share their hooks") {
+TEST_CASE("Two wrappers with the same name in one registry share their hooks") {
     ext::registry registry;
     ext::extensible one{registry, "shared", [](int x) { return x; }};
     ext::extensible two{registry, "shared", [](int x) { return -x; }};
@@ -285,7 +285,7 @@ ext::extensible<int(int)> constructed_later{"wrapper.constructed_later", twice};
 
 }  // namespace
 
-TEST_CASE("Registering on a wrapper that is not constructed yet is an error that names the way out") {
+TEST_CASE("Registering on a wrapper that is not constructed yet is an error that says what to do instead") {
     CHECK(is_registered_early);
     CHECK_THAT(error_of_early_registration, ContainsSubstring("is not constructed yet") && ContainsSubstring("ext::on_start(\"name\", hook)"));
     CHECK(constructed_later(2) == 4);
@@ -308,7 +308,7 @@ TEST_CASE("An empty name or function is refused") {
     CHECK_THROWS_AS((ext::extensible{registry, "f", std::function<int(int)>()}), ext::error);
 }
 
-TEST_CASE("Hooks registered on the function go with its last wrapper, those registered by name wait for the next") {
+TEST_CASE("Hooks registered on a wrapper are removed with the last one of its name, hooks by name wait for the next") {
     ext::registry registry;
     auto state = std::make_shared<int>(1);
     ext::hook on_object, by_name;
@@ -330,7 +330,7 @@ TEST_CASE("Hooks registered on the function go with its last wrapper, those regi
     CHECK(again(1) == 3);
 }
 
-TEST_CASE("A wrapper outlives its registry, without hooks") {
+TEST_CASE("A wrapper may outlive its registry, and then has no hooks") {
     auto registry = std::make_unique<ext::registry>();
     ext::extensible f{*registry, "f", twice};
     auto state = std::make_shared<int>(1);
