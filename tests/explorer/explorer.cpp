@@ -102,8 +102,8 @@ bool next_path() {
     return true;
 }
 
-// Some random executions, which find most of what threads share; then the search need not begin anew so often. What fails here
-// is found again.
+// Some random executions, which find most of what threads share; then the search need not begin
+// anew so often. What fails here is found again.
 void execute_at_random(const scenario& chosen, int count) {
     mc::m.random = true;
     for (int i = 0; i < count; ++i) {
@@ -275,8 +275,9 @@ accesses find_accesses() {
     return all;
 }
 
-/// Accesses in the headers that no scenario comes to, other than relaxed ones. They all state their order. Of system.hpp there
-/// is another one here; the handler in error.hpp is there only without exceptions, with which the scenarios are built.
+/// Accesses in the headers that no scenario comes to, other than relaxed ones. They all state their
+/// order. Of system.hpp there is another one here; the handler in error.hpp is there only without
+/// exceptions, with which the scenarios are built.
 int count_unmet(const accesses& all) {
     std::set<std::string> met;
     std::filesystem::path headers;

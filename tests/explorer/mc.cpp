@@ -42,8 +42,9 @@ struct stored {
     vector_clock released;  // what happens before whatever acquires it
 };
 
-/// One sequentially consistent operation. They have a single order: that of each thread, of what happens before what, and of
-/// the values of each atomic. It need not be the order in which they are executed.
+/// One sequentially consistent operation. They have a single order: that of each thread, of what
+/// happens before what, and of the values of each atomic. It need not be the order in which they
+/// are executed.
 struct sequential {
     int thread;
     std::uint32_t before_in_thread;  // 0: none, here and below
@@ -358,8 +359,8 @@ void reach_past(reached& all, const vector_clock& now) {
     }
 }
 
-/// The number of the oldest value that a sequentially consistent load of the current thread may see: none that is older than
-/// what such an operation has seen or stored which has to precede it.
+/// The number of the oldest value that a sequentially consistent load of the current thread may
+/// see: none that is older than what such an operation has seen or stored which has to precede it.
 std::uint32_t oldest_in_single_order(const cell& from) {
     reached earlier{};
     reach_past(earlier, current().now);

@@ -1,26 +1,28 @@
 #pragma once
 
-// How is the library run under every schedule, on a machine that is as weak as C++ allows? Threads are fibers. Each operation
-// that several threads may see is a point where another one may go on, and each load is given any value that the thread may
-// still see.
+// How is the library run under every schedule, on a machine that is as weak as C++ allows? Threads
+// are fibers. Each operation that several threads may see is a point where another one may go on,
+// and each load is given any value that the thread may still see.
 //
-// Depth first, with a bound on preemptions, time-outs and loads of stale values; or at random. Found are: use after free
-// (memory is not used twice in one execution), data races, deadlocks and lost wake-ups (nobody can go on), and what a scenario
-// checks.
+// Depth first, with a bound on preemptions, time-outs and loads of stale values; or at random.
+// Found are: use after free (memory is not used twice in one execution), data races, deadlocks and
+// lost wake-ups (nobody can go on), and what a scenario checks.
 //
-// The memory is that of C++20, except that the modification order of an atomic is the order in which its stores are executed: a
-// load does not see what comes later, and of two stores to one atomic that nothing orders the one that is executed first is the
-// first. A load sees any value that no newer one hides: one that happens before the load, or was seen by what happens before
-// it. A sequentially consistent one also fits into the single order of all such operations. Read-modify-writes see the newest
-// value.
+// The memory is that of C++20, except that the modification order of an atomic is the order in
+// which its stores are executed: a load does not see what comes later, and of two stores to one
+// atomic that nothing orders the one that is executed first is the first. A load sees any value
+// that no newer one hides: one that happens before the load, or was seen by what happens before it.
+// A sequentially consistent one also fits into the single order of all such operations.
+// Read-modify-writes see the newest value.
 //
-// The process-wide barrier is that of P1202: it is ordered with the signal fences of the other threads, and with nothing else.
-// In the end that is a full fence in each thread, except that the compiler may move accesses across where no signal fence keeps
-// it.
+// The process-wide barrier is that of P1202: it is ordered with the signal fences of the other
+// threads, and with nothing else. In the end that is a full fence in each thread, except that the
+// compiler may move accesses across where no signal fence keeps it.
 //
-// Which operations are points: those on atomics that one thread writes and another one reads or writes, in any execution so far
-// (where such an atomic turns up, the search begins anew), and those on mutexes. Not the relaxed ones, which the library uses
-// for what only one thread sees, and not those that count references, which are weaker than sequentially consistent.
+// Which operations are points: those on atomics that one thread writes and another one reads or
+// writes, in any execution so far (where such an atomic turns up, the search begins anew), and
+// those on mutexes. Not the relaxed ones, which the library uses for what only one thread sees, and
+// not those that count references, which are weaker than sequentially consistent.
 
 #include <atomic>
 #include <cstddef>
@@ -151,9 +153,9 @@ extern machine m;
 /// Another thread may go on here.
 void point();
 
-/// Reads or writes of what is no atomic: two of two threads, one of which writes, are a data race unless one happens before the
-/// other. Called for all of the code that is compiled with -fsanitize=thread. One object is always accessed by the address of
-/// its first byte.
+/// Reads or writes of what is no atomic: two of two threads, one of which writes, are a data race
+/// unless one happens before the other. Called for all of the code that is compiled with
+/// -fsanitize=thread. One object is always accessed by the address of its first byte.
 void plain_access(const void* at, bool writes);
 
 bool is_alive(const void* p) noexcept;
@@ -250,7 +252,8 @@ private:
     [[maybe_unused]] char address_ = 0;
 };
 
-/// What one thread hands to another, as an executor does: what came before happens before what comes afterwards. No point.
+/// What one thread hands to another, as an executor does: what came before happens before what
+/// comes afterwards. No point.
 class handover {
 public:
     void give() noexcept;
@@ -281,7 +284,8 @@ private:
 
 void call_at_thread_end(void (*function)() noexcept);
 
-/// The current thread ends; what follows is a new one that it started, with this id, 0 for one that no thread had before.
+/// The current thread ends; what follows is a new one that it started, with this id, 0 for one that
+/// no thread had before.
 void end_thread(std::uintptr_t next_id);
 
 // ---- Running --------------------------------------------------------------------------------------------------------

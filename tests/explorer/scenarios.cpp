@@ -1,4 +1,5 @@
-// What is tried? Small configurations of the library, each with its claim. Compiled with -fsanitize=thread: see plain_access().
+// What is tried? Small configurations of the library, each with its claim. Compiled with
+// -fsanitize=thread: see plain_access().
 
 #include "scenarios.hpp"
 
@@ -25,8 +26,8 @@ using bodies = std::vector<body>;
 constexpr int hook_count = 8;
 constexpr int deep = detail::thread_hazards::first_slots;  // so many calls inside of each other: the next needs more slots
 
-/// What is checked, across threads. Not of the memory in which data races are found: only what threads know of each other by
-/// what the library does may be in that.
+/// What is checked, across threads. Not of the memory in which data races are found: only what
+/// threads know of each other by what the library does may be in that.
 struct ledger {
     bool goes[hook_count]{};                      // the capture's destructor has begun
     bool removed[hook_count]{};
@@ -220,8 +221,8 @@ struct world {
 
 world* w;
 
-// Calls two functions, the other one first for every second reader: a hook of both that is seen off in one, or on, is seen so
-// in the other one after that.
+// Calls two functions, the other one first for every second reader: a hook of both that is seen off
+// in one, or on, is seen so in the other one after that.
 body reader_of_both(wrapper& first, wrapper& second, int changed_result, const char* claim) {
     return [&first, &second, changed_result, claim] {
         const bool changed = w->call(first) == changed_result;

@@ -72,7 +72,8 @@ std::vector<std::string> in_threads(std::size_t count, const std::function<std::
     return outcomes;
 }
 
-// Outlives the threads that share it: ThreadSanitizer does not see how the C++ runtime counts those who refer to an exception.
+// Outlives the threads that share it: ThreadSanitizer does not see how the C++ runtime counts those
+// who refer to an exception.
 const std::exception_ptr down = std::make_exception_ptr(std::runtime_error("down"));
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The programs of model/main.cpp from bytes that libFuzzer chooses, with Clang and the standard library that its libFuzzer was
+// The programs of model/main.cpp from bytes that libFuzzer chooses, with Clang and the standard
+// library that its libFuzzer was
 // built with, mostly libstdc++: cmake -DEXTENSIBLE_FUZZER=ON, and then
 //
 //     model_fuzzer -max_total_time=60

@@ -1,7 +1,7 @@
 #pragma once
 
-// What do the model and the library have in common? What programs do with either, what scripts see of a call, and the texts in
-// which both are compared.
+// What do the model and the library have in common? What programs do with either, what scripts see
+// of a call, and the texts in which both are compared.
 
 #include "../tasks.hpp"
 #include "program.hpp"
@@ -86,7 +86,8 @@ protected:
 
 /// Runs the scripts of hooks, functions and error handlers.
 struct script_runner {
-    /// `awaited` tells whether the hook may be suspended; `of` is the function's. `inside` is null but for an around hook.
+    /// `awaited` tells whether the hook may be suspended; `of` is the function's. `inside` is null
+    /// but for an around hook.
     virtual lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call, inside_of_hook* inside) = 0;
     /// The end that a start hook returned.
     virtual void run_end(const operation& hook, shape of, seen_call& call) = 0;
@@ -128,8 +129,8 @@ struct machine {
     virtual bool unload_for_no_time(int plugin) = 0;
     virtual void move_plugin(int from, int to) = 0;
 
-    /// Whether a suspended call can still run the hook, or one of the plugin: whoever waits for that waits for ever. The model
-    /// decides that for both.
+    /// Whether a suspended call can still run the hook, or one of the plugin: whoever waits for
+    /// that waits for ever. The model decides that for both.
     virtual bool would_wait_for_hook(int handle) = 0;
     virtual bool would_wait_for_plugin(int plugin) = 0;
 
@@ -138,7 +139,8 @@ struct machine {
     virtual lazy<int> call_later(int wrapper, int value) = 0;  // of the shapes later and silent
     virtual eager<int> call_now(int wrapper, int value) = 0;
 
-    /// What registry.functions() lists; which handles are active; which hooks' captures are alive; what was written to stderr.
+    /// What registry.functions() lists; which handles are active; which hooks' captures are alive;
+    /// what was written to stderr.
     virtual std::string functions() = 0;
     virtual std::string active() = 0;
     virtual std::string alive() = 0;

@@ -5,7 +5,8 @@
 //     model 1000 7              from this seed on: the first program has the seed 7, the second one 8
 //     model 1 7 print           prints each program before it runs: for one that crashes
 //
-// 0 is success, 1 a difference; then there is the program, shrunk. One that takes a minute waits for ever: it ends the run.
+// 0 is success, 1 a difference; then there is the program, shrunk. One that takes a minute waits
+// for ever: it ends the run.
 
 #include "check.hpp"
 

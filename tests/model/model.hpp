@@ -1,7 +1,8 @@
 #pragma once
 
-// What should a call do? Step by step, as plainly as it can be written, with the hooks that world.hpp says would run. First one
-// call, then one hook, then what handlers and monitors are told.
+// What should a call do? Step by step, as plainly as it can be written, with the hooks that
+// world.hpp says would run. First one call, then one hook, then what handlers and monitors are
+// told.
 
 #include "machine.hpp"
 #include "program.hpp"
@@ -121,8 +122,9 @@ private:
         co_return !thrown;
     }
 
-    /// The end hooks, always all of them; then the ends that start hooks returned, the last one first. Where the call is
-    /// destroyed while it is suspended they run then, but for those that would have to be awaited.
+    /// The end hooks, always all of them; then the ends that start hooks returned, the last one
+    /// first. Where the call is destroyed while it is suspended they run then, but for those that
+    /// would have to be awaited.
     struct end_hooks {
         plain_model& in;
         call_data& call;
@@ -237,8 +239,8 @@ private:
         if (lets_run && inside) co_await inside->run();
         co_return thrown;
     }
-    // A hook is skipped if it is a fallback and there is a result; in calls that it makes itself, if it is not reentrant; and when it
-    // has begun as often as it may.
+    // A hook is skipped if it is a fallback and there is a result; in calls that it makes itself,
+    // if it is not reentrant; and when it has begun as often as it may.
     bool begins(const hook_ref& h, call_data& call) {
         const bool is_needed = !h->fallback || !call.result;
         if (is_needed && (h->reentrant || !is_running(*h)) && counts_and_begins(h)) return true;
@@ -369,8 +371,8 @@ private:
             if (outside) outside->look();
         }
     };
-    // A plain call that began without monitors tells those that have come meanwhile only of hooks with options, of the hooks that those
-    // replace, and of ends.
+    // A plain call that began without monitors tells those that have come meanwhile only of hooks
+    // with options, of the hooks that those replace, and of ends.
     static bool watches(const hook& h, phase when, const call_data& call) {
         const bool may_watch = call.is_watched || is_candidate(h, call) || call.held.is_awaited || when != h.when;
         return may_watch && !enabled(h.home->monitors).empty();

@@ -1,7 +1,8 @@
 #pragma once
 
-// How is a program performed? The same for the model and for the library: operation by operation, with a trace of all that can
-// be seen. An operation that the library does not allow, such as to wait for a call that is suspended, is left out.
+// How is a program performed? The same for the model and for the library: operation by operation,
+// with a trace of all that can be seen. An operation that the library does not allow, such as to
+// wait for a call that is suspended, is left out.
 
 #include "machine.hpp"
 #include "program.hpp"
@@ -320,8 +321,8 @@ private:
         return "done";
     }
 
-    // The contract of ext::extensible: no call that still touches the wrapper may be going on; but for the one whose start or
-    // around hook destroys it, supplies the result, and does not go on.
+    // The contract of ext::extensible: no call that still touches the wrapper may be going on; but
+    // for the one whose start or around hook destroys it, supplies the result, and does not go on.
     std::string unwrap(int slot, context here) {
         const std::shared_ptr<instance> called = wrappers_[index(slot)];
         if (!called || called->kept != 0) return not_done;

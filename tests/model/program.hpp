@@ -16,9 +16,10 @@ namespace model {
 
 enum class phase { start, around, end };
 
-/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&), void(int&), std::optional<int>(int),
-/// and three that are awaited: lazy<int>(int), eager<reply>(int), where a reply may say that the call failed, and
-/// lazy<void>(int). Arguments and results are numbers everywhere else in the model.
+/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&),
+/// void(int&), std::optional<int>(int), and three that are awaited: lazy<int>(int),
+/// eager<reply>(int), where a reply may say that the call failed, and lazy<void>(int). Arguments
+/// and results are numbers everywhere else in the model.
 enum class shape { number, text, change, maybe, later, now, silent };
 inline constexpr int shapes = 7;
 
@@ -52,7 +53,8 @@ enum class action {
     unload_for,
     move_plugin,
 
-    // Calls. A call of a function that is awaited is kept; it may be suspended, go on later, or be destroyed before it is done.
+    // Calls. A call of a function that is awaited is kept; it may be suspended, go on later, or be
+    // destroyed before it is done.
     call,
     begin_kept,
     go_on_suspended,
@@ -122,8 +124,8 @@ struct operation {
     int times = 0;
     bool returns_end = false;  // a start hook that is not awaited
 
-    // What the hook or function does; and the end that the hook returns, which is empty for an ext::any_call with an odd
-    // argument.
+    // What the hook or function does; and the end that the hook returns, which is empty for an
+    // ext::any_call with an odd argument.
     std::vector<operation> does{}, at_end{};
 };
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// What is registered, and which hooks would a call run? The model of a registry, as plainly as it can be written: everything is
-// a vector, everything is worked out anew from what is registered, and nothing of the library is used.
+// What is registered, and which hooks would a call run? The model of a registry, as plainly as it
+// can be written: everything is a vector, everything is worked out anew from what is registered,
+// and nothing of the library is used.
 
 #include "../plain_order.hpp"
 #include "machine.hpp"
@@ -303,8 +304,8 @@ public:
 
     std::string functions() override { return list().first; }
 
-    /// The functions that are wrapped, or that a hook of their own waits for, by name; then patterns that match none of them.
-    /// And the hooks that are listed, in the order of the text.
+    /// The functions that are wrapped, or that a hook of their own waits for, by name; then
+    /// patterns that match none of them. And the hooks that are listed, in the order of the text.
     std::pair<std::string, hooks> list() const {
         std::vector<std::string> names;
         for (const wrapper* w : home_->wrapped) names.emplace_back(w->name);
@@ -348,8 +349,8 @@ public:
         return text;
     }
 
-    /// What a hook captured lives while it is registered, and while a call is going on that began with it; an end that it
-    /// returned lives until that has run.
+    /// What a hook captured lives while it is registered, and while a call is going on that began
+    /// with it; an end that it returned lives until that has run.
     std::string alive() override {
         std::vector<int> labels;
         for (const hook_ref& h : all_) {
@@ -398,7 +399,8 @@ protected:
         }
         return ordered;
     }
-    /// What a call of the wrapper runs if it begins now, turn by turn: of each the hook, and those that run if the call skips it.
+    /// What a call of the wrapper runs if it begins now, turn by turn: of each the hook, and those
+    /// that run if the call skips it.
     static std::vector<hooks> running_turns(const wrapper& called) {
         const hooks all = in_order(of_function(called.home->registered, called.name));
         std::vector<hooks> running;
@@ -419,7 +421,8 @@ protected:
                 if (!newest || age(*newest) < age(*other)) newest = other;
         return newest;
     }
-    /// The hook of these, the function's, that runs in place of this one: the last registered with `replace` that could run.
+    /// The hook of these, the function's, that runs in place of this one: the last registered with
+    /// `replace` that could run.
     static hook_ref running_instead(const hook& h, const hooks& all, std::optional<shape> of) {
         hook_ref last;
         for (const hook_ref& other : all) {
@@ -463,7 +466,8 @@ protected:
         added.this_thread = o.this_thread;
     }
 
-    // A hook under a pattern must find an order among all that are under patterns, and then in each function that it is for.
+    // A hook under a pattern must find an order among all that are under patterns, and then in each
+    // function that it is for.
     static void check_pattern(const registry& home, const hooks& after, const hook& added) {
         in_order(under_patterns(after));
         for (const std::string_view name : function_names)
