@@ -1,4 +1,4 @@
-// If the wrapped function returns a reference, ext::filter_result needs a function that does so too.
+// If the wrapped function returns a reference, so must the function in ext::filter_result.
 // expect-only: ext::result: the result is a reference, and would refer to a temporary
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// If the wrapped function returns a reference, ext::instead needs a function that does so too.
+// If the wrapped function returns a reference, so must the function in ext::instead.
 // expect-only: ext::result: the result is a reference, and would refer to a temporary
 #include <extensible/extensible.hpp>
 

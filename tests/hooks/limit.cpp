@@ -337,8 +337,7 @@ TEST_CASE("limit_calls() passes a slot on if the call that got it is destroyed b
         co_return i;
     }};
     load.around(hooks::limit_calls({.calls = 1}, hooks::wait));
-    // It is resumed in the round in which the third call gets the slot, and destroys the third
-    // call.
+    // It is resumed in the round in which the third call gets the slot, and destroys that call.
     const auto second = [&]() -> tasks::eager<int> {
         co_await load(2);
         third.reset();

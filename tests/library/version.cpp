@@ -1,6 +1,6 @@
 // A plugin that is compiled in several versions. Its hooks add VERSION to the argument, and
-// multiples of VERSION to the result. All versions have hooks with the same ids, but order two of
-// them differently.
+// multiples of VERSION to the result. The hooks of all versions have the same ids, but two of them
+// are ordered differently.
 
 #include "half_way.hpp"
 

@@ -16,8 +16,7 @@
 
 namespace model {
 
-/// The trace of the model, the trace of the library up to the first difference, and whether they
-/// differ.
+/// The model's trace, the library's trace up to the first difference, and whether they differ.
 struct comparison {
     std::vector<std::string> expected, seen;
     bool differs;

@@ -99,8 +99,7 @@ protected:
     ~script_runner() = default;
 };
 
-/// The model or the library. A rejected operation throws, and text_of() returns the exception's
-/// type.
+/// The model or the library. A rejected operation throws. text_of() names the exception's type.
 struct machine {
     virtual ~machine() = default;
 

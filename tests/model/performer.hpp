@@ -36,8 +36,7 @@ public:
         const std::size_t at = lines_.size() - 1;
         differs_ = expected_ && (at >= expected_->size() || (*expected_)[at] != lines_[at]);
     }
-    /// For a decision that only the model can make: the library's trace repeats the model's
-    /// decision.
+    /// Only the model can make this decision: the library's trace repeats the model's decision.
     bool decide(bool models) {
         if (expected_ && lines_.size() < expected_->size()) models = (*expected_)[lines_.size()] == "yes";
         write(models ? "yes" : "no");
@@ -323,7 +322,7 @@ private:
         return "done";
     }
 
-    // The contract of ext::extensible: when a wrapper is destroyed, no running call may still use it.
+    // The contract of ext::extensible: no running call may still use a wrapper that is destroyed.
     // There is one exception: a start or around hook may destroy the wrapper of its own call, if it
     // supplies the result and does not proceed.
     std::string unwrap(int slot, context here) {
@@ -430,8 +429,7 @@ private:
     }
     bool is_on_stack(int number) const { return std::count(on_stack_.begin(), on_stack_.end(), number) != 0; }
 
-    // Destroys all that a program has left. Suspended calls are first, because plugins would wait
-    // for them.
+    // Destroys all that a program has left. Suspended calls come first: plugins would wait for them.
     void end() {
         const auto is_kept = [](const kept_call& kept) { return kept.task.has_value(); };
         while (std::any_of(kept_.begin(), kept_.end(), is_kept))

@@ -53,8 +53,7 @@ enum class action {
     unload_for,
     move_plugin,
 
-    // Calls. An awaited call is kept. It can be suspended, resumed later, or destroyed before it
-    // ends.
+    // Calls. An awaited call is kept. It can be suspended and resumed, or destroyed before it ends.
     call,
     begin_kept,
     go_on_suspended,

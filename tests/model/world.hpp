@@ -301,13 +301,13 @@ public:
         return waited && any_suspended([&](const hook_ref& held) { return held->owner == waited; });
     }
 
-    // ---- What can be observed -------------------------------------------------------------------------------------------
+    // ---- What can be observed ---------------------------------------------------------------------------------------
 
     std::string functions() override { return list().first; }
 
     /// Returns the text and the listed hooks, in the order of the text. It lists functions by name,
-    /// if they are wrapped or have a hook that waits for them. Patterns that match none of these
-    /// follow.
+    /// if they are wrapped or have a hook that waits for them, and then patterns that match none of
+    /// these.
     std::pair<std::string, hooks> list() const {
         std::vector<std::string> names;
         for (const wrapper* w : home_->wrapped) names.emplace_back(w->name);

@@ -1,5 +1,4 @@
-// A program that imports the library as a module, and uses what programs use that include it. Built
-// by .ci/module.
+// A program that imports the library as a module, instead of including it. Built by .ci/module.
 #include <chrono>
 #include <cstdlib>
 #include <iostream>

@@ -47,7 +47,7 @@ void a_supplied_result_stands_for_what_is_awaited() {
     CHECK(load(1).run() == 1);
 }
 
-// The end hooks of a destroyed call find no result. They find no exception either: none can be made.
+// The end hooks of a destroyed call find no result, and no exception: none can be created.
 void a_call_is_destroyed_while_it_is_suspended() {
     tasks::gate never;
     ext::registry registry;

@@ -3,8 +3,7 @@
 #
 # A link to a file of the project must name an existing file, and its anchor must be a heading of
 # that file. Links to the web are not checked. Prose has at most 100 columns, and code at most 88.
-# Rows of tables may be longer, and so may lines that consist of one link. The README has at most
-# 180 lines.
+# Rows of tables may be longer, and lines that are one link. The README has at most 180 lines.
 
 cmake_minimum_required(VERSION 3.21)
 include(${CMAKE_CURRENT_LIST_DIR}/read_text.cmake)

@@ -70,9 +70,8 @@ int main(int, char** arguments) try {
     }
     use_own_registry();
 
-    // A library that is rejected can still use its own registries. This is not tried if only the
-    // layout differs and not the version: the dynamic linker may then give the library the host's
-    // code.
+    // A library that is rejected can still use its own registries. This is not tried if the layout
+    // differs and the version does not: the dynamic linker may then give it the host's code.
     if (expected != "types") std::thread(use_own).join();  // a thread keeps the library open until it ends
 
     library.reset();

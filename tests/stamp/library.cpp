@@ -1,5 +1,5 @@
-// A library that attempts to use the host's registry. It is compiled like the host or differently:
-// see libraries.cmake.
+// A library that attempts to use the host's registry. libraries.cmake compiles it like the host, and
+// in other ways.
 
 #include "attempts.hpp"
 

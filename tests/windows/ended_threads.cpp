@@ -1,7 +1,6 @@
 // Threads call functions with hooks and end. While a thread ends, its thread-local objects call
 // again. Each call must run its hooks, and no memory may stay allocated in the process's heaps.
-// MinGW frees thread-local storage before it destroys thread-local objects. Exits with 0 on
-// success.
+// MinGW frees thread-local storage before it destroys thread-local objects. 0 is success.
 #include <windows.h>
 
 #include <extensible/extensible.hpp>
