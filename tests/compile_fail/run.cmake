@@ -1,8 +1,8 @@
 # Checks one file that must not compile: cmake -DCASE= -DCOMPILER= -DFLAGS= -DINCLUDE= -DPRECOMPILED= -P run.cmake
 # Without CASE it creates the precompiled header that all cases include first.
 #
-# The file states what it expects:
-#     // expect-first: <regex>    matches the first error, which is the one that users read
+# The file states its expectations:
+#     // expect-first: <regex>    matches the first error, which users read first
 #     // expect-only: <regex>     matches the only error
 #     // expect: <regex>          matches somewhere in the diagnostics
 # With FIXED defined the file must compile. This shows that it fails for no other reason.

@@ -109,7 +109,7 @@ bool next_path() {
 }
 
 // Some random executions. They find most atomics that threads share, so that the search restarts
-// less often. A failure is not reported here, because the search finds it again.
+// less often. A failure is not reported here: the search is expected to find it again.
 void execute_at_random(const scenario& chosen, int count) {
     mc::m.random = true;
     for (int i = 0; i < count; ++i) {

@@ -361,8 +361,8 @@ void reach_past(reached& all, const vector_clock& now) {
 }
 
 /// The number of the oldest value that a sequentially consistent load of the current thread may
-/// see. It is not older than a value that a preceding sequentially consistent operation has seen or
-/// has stored.
+/// see. It is at least as new as any value that a preceding sequentially consistent operation has
+/// seen or stored.
 std::uint32_t oldest_in_single_order(const cell& from) {
     reached earlier{};
     reach_past(earlier, current().now);

@@ -10,7 +10,7 @@
 //
 // The memory model is that of C++20, except that the modification order of an atomic is the order
 // in which its stores are executed. So a load does not see later stores. If two stores to one
-// atomic are not ordered otherwise, the one that is executed first precedes the other. A load sees
+// atomic are not ordered otherwise, they have the order in which they are executed. A load sees
 // any value that no newer value hides. A newer value hides older ones if its store happens before
 // the load, or if an operation that happens before the load has seen it. A sequentially consistent
 // load also fits into the single order of all such operations. Read-modify-writes see the newest
@@ -23,8 +23,8 @@
 // Operations on mutexes are points. Operations on an atomic are points if one thread has written it
 // and another thread has read or written it, in any execution so far. When such an atomic is found,
 // the search restarts. Relaxed operations are not points: the library uses them for data that only
-// one thread sees. Operations that count references are not points either: they are weaker than
-// sequentially consistent.
+// one thread sees. Operations that count references are not points either: they
+// are weaker than sequentially consistent.
 
 #include <atomic>
 #include <cstddef>

@@ -70,7 +70,7 @@ TEST_CASE("A breaker opens at its ratio of failed calls, and then calls do not r
     SECTION("as an around hook for any function") { g.registry.around("*", g.breaker); }
     g.fail(1);
     g.succeed(3);
-    g.succeed(1);  // the failure is no longer in the window
+    g.succeed(1);  // the failure has left the window
     g.fail(1);
     CHECK(g.breaker.state() == state::closed);
     g.fail(1);  // now two of four
@@ -219,7 +219,7 @@ TEST_CASE("A half-open breaker ignores the end of a call that began while it was
     CHECK(breaker.state() == state::half_open);
 }
 
-TEST_CASE("A half-open breaker lets exactly .half_open_calls through, even if many threads call") {
+TEST_CASE("A half-open breaker lets exactly .half_open_calls calls through, even if many threads call") {
     ext::registry registry;
     simulated_clock time;
     std::atomic<int> calls{0};

@@ -225,8 +225,8 @@ private:
         }
         return nullptr;
     }
-    // Runs a hook, and returns what it throws. An around hook that is skipped does not keep the
-    // inside from running. Neither does an isolated one that fails before it produces an outcome.
+    // Runs a hook, and returns its exception. If an around hook is skipped, the call proceeds without
+    // it. The same holds for an isolated around hook that fails before it produces an outcome.
     lazy<std::exception_ptr> run_and_catch(hook_ref h, call_data& call, around* inside) {
         std::exception_ptr thrown;
         bool lets_run = true;
@@ -267,7 +267,7 @@ private:
     }
     static bool returns_end(const hook& h) { return h.when == phase::start && !h.awaited && h.stated->returns_end; }
 
-    // Runs the finisher that was returned last, and destroys it. Returns what it throws.
+    // Runs the finisher that was returned last, and destroys it. Returns its exception.
     std::exception_ptr run_end(const hook& h, call_data& call) {
         const on_this_thread here(call.held, call.held.is_awaited);
         const running mark(*this, h.reentrant ? nullptr : &h);

@@ -419,7 +419,7 @@ inline std::string text_of_world_operation(const operation& o) {
     case action::end_scope: return "scope " + slot + " ends";
     case action::release: return "handle " + other + " = scope " + slot + " released";
     case action::make_plugin:
-        return "make plugin " + slot + (o.flag ? ", isolate" : "") + (o.flag_too ? ", reentrant = false" : "");
+        return "plugin " + slot + " created" + (o.flag ? ", isolate" : "") + (o.flag_too ? ", reentrant = false" : "");
     case action::unload_for: return "unload plugin " + slot + " for no time";
     case action::move_plugin: return "plugin " + other + " = std::move(plugin " + slot + ")";
     default: return std::string(action_names[static_cast<std::size_t>(o.what)]) + " " + slot;

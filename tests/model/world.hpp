@@ -306,8 +306,8 @@ public:
     std::string functions() override { return list().first; }
 
     /// Returns the text and the listed hooks, in the order of the text. It lists functions by name,
-    /// if they are wrapped or have a hook that waits for them, and then patterns that match none of
-    /// these.
+    /// if they are wrapped or have a hook that waits for them. After these it lists patterns that
+    /// match none of them.
     std::pair<std::string, hooks> list() const {
         std::vector<std::string> names;
         for (const wrapper* w : home_->wrapped) names.emplace_back(w->name);
@@ -414,8 +414,8 @@ protected:
         }
         return running;
     }
-    /// Of all hooks of the function, the one that a call runs if it skips `h`: of the hooks that
-    /// `h` replaces, the newest that could run.
+    /// The hook of the function that a call runs if it skips `h`: of the hooks that `h` replaces,
+    /// the newest that could run.
     static hook_ref replaced_by(const hook& h, const hooks& all, shape of) {
         const auto age = [](const hook& any) { return std::pair(any.replaces, any.number); };  // `replace` is newer
         hook_ref newest;
@@ -424,8 +424,8 @@ protected:
                 if (!newest || age(*newest) < age(*other)) newest = other;
         return newest;
     }
-    /// Of all hooks of the function, the one that runs in place of `h`: the last registered hook
-    /// with `replace` that could run.
+    /// The hook of the function that runs in place of `h`: the last registered hook with `replace`
+    /// that could run.
     static hook_ref running_instead(const hook& h, const hooks& all, std::optional<shape> of) {
         hook_ref last;
         for (const hook_ref& other : all) {

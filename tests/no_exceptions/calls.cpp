@@ -1,4 +1,4 @@
-// Without exceptions: what hooks see of a call, and what they change.
+// Without exceptions: what hooks see and change in a call.
 #include "check.hpp"
 
 #include <extensible/extensible.hpp>
