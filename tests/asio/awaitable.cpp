@@ -29,7 +29,7 @@ asio::awaitable<void> short_pause() {
     co_await timer.async_wait(asio::use_awaitable);
 }
 
-// A function that fails every third time, and a loop with two threads for its calls.
+// A function whose every third call fails, and an event loop with two threads.
 struct service {
     ext::registry registry;
     asio::io_context loop;
@@ -58,7 +58,7 @@ struct service {
 
 }  // namespace
 
-TEST_CASE("Hooks of Boost.Asio's coroutines rewrite, retry, replace and observe, plain or awaited") {
+TEST_CASE("Plain and awaited hooks of Boost.Asio coroutines rewrite, retry, replace and observe calls") {
     service s;
     s.fetch.on_start([](auto& call) -> asio::awaitable<void> {
         co_await short_pause();
@@ -92,7 +92,7 @@ TEST_CASE("Hooks of Boost.Asio's coroutines rewrite, retry, replace and observe,
     CHECK(s.runs >= 150 - 1);
 }
 
-TEST_CASE("Exceptions of hooks and functions reach who awaits a call in Boost.Asio's coroutines") {
+TEST_CASE("A Boost.Asio coroutine that awaits a call gets the exceptions of its hooks and its function") {
     service s;
     s.runs = 2;
     std::string caught;
@@ -116,7 +116,7 @@ TEST_CASE("Exceptions of hooks and functions reach who awaits a call in Boost.As
     CHECK(caught == "busy, refused");
 }
 
-TEST_CASE("Plugins come and go while calls are suspended in Boost.Asio's event loop") {
+TEST_CASE("Plugins are added and unloaded while calls are suspended in Boost.Asio's event loop") {
     service s;
     std::atomic<int> torn{0}, alive{0}, pending{200};
     for (int i = 0; i < 4; ++i)

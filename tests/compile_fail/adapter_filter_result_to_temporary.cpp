@@ -1,4 +1,4 @@
-// A reference as the result must not refer to what the function in ext::filter_result returns by value.
+// If the wrapped function returns a reference, so must the function in ext::filter_result.
 // expect-only: ext::result: the result is a reference, and would refer to a temporary
 #include <extensible/extensible.hpp>
 

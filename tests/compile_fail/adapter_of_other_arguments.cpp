@@ -1,4 +1,4 @@
-// The function in ext::instead takes the arguments of the wrapped one.
+// The function in ext::instead must take the arguments of the wrapped function.
 // expect: ext::instead: the function must take the arguments of the wrapped function, and return what that returns
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// An error in the body of an around hook for any function is the only error.
+// If the body of an around hook for any function has an error, that is the only error reported.
 // expect-only: no member named .*set_reslt
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// An around hook for any function takes the ext::proceed by reference, even if the hook is generic.
+// An around hook for any function must take the ext::proceed by reference, even if it is generic.
 // expect-first: an around hook with an ext::proceed& as well
 #include <extensible/extensible.hpp>
 

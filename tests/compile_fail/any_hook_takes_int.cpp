@@ -1,4 +1,4 @@
-// A hook for any function takes an ext::any_call.
+// A hook for any function must take an ext::any_call.
 // expect-first: a hook for any function must be callable with an ext::any_call&
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A parameter without a default has to be given.
+// A parameter without a default needs an argument.
 // expect-only: the argument for this parameter is missing, and it has no default
 // expect: url|'u', 'r', 'l'
 #include <extensible/extensible.hpp>

@@ -1,4 +1,4 @@
-// A call without arguments says which one is missing.
+// The error for a call without arguments names the missing one.
 // expect-first: the argument for this parameter is missing, and it has no default
 // expect: url|'u', 'r', 'l'
 #include <extensible/extensible.hpp>

@@ -1,4 +1,4 @@
-// An argument given by name converts to its parameter, or not at all.
+// An argument given by name must be convertible to the type of its parameter.
 // expect-first: the argument or default for this parameter cannot be converted to its type
 // expect: timeout|'t', 'i', 'm', 'e', 'o', 'u', 't'
 #include <extensible/extensible.hpp>

@@ -1,4 +1,4 @@
-// Positional arguments come first.
+// Positional arguments must precede named ones.
 // expect-first: a positional argument comes behind a named one
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// There are no more arguments than parameters, where all are positional.
+// A call cannot have more arguments than the function has parameters. Here all are positional.
 // expect-first: too many arguments for this function
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// There are no more arguments than parameters, where one is named.
+// A call cannot have more arguments than the function has parameters. Here one is named.
 // expect-first: too many arguments for this function
 #include <extensible/extensible.hpp>
 

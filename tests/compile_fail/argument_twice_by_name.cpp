@@ -1,4 +1,4 @@
-// An argument may be given by name once.
+// An argument can be given by name only once.
 // expect-first: the argument for this parameter is given twice
 // expect: timeout|'t', 'i', 'm', 'e', 'o', 'u', 't'
 #include <extensible/extensible.hpp>

@@ -1,4 +1,4 @@
-// What was given by position may not be given again by name.
+// An argument given by position cannot also be given by name.
 // expect-first: the argument for this parameter is given twice
 // expect: url|'u', 'r', 'l'
 #include <extensible/extensible.hpp>

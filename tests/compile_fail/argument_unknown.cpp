@@ -1,4 +1,4 @@
-// A function without ext::kwargs takes no names but those of its parameters.
+// A function without ext::kwargs accepts only the names of its parameters.
 // expect-first: the function has no parameter of this name, and takes no ext::kwargs
 // expect: tenant|'t', 'e', 'n', 'a', 'n', 't'
 #include <extensible/extensible.hpp>

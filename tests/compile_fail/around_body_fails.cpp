@@ -1,4 +1,4 @@
-// An error in the body of an around hook is the only error.
+// If the body of an around hook has an error, the compiler reports only that error.
 // expect-only: no member named .*reslt
 #include <extensible/extensible.hpp>
 

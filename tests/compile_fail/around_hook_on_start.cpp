@@ -1,4 +1,4 @@
-// An around hook that is registered as a start or end hook gets a message of its own.
+// An around hook that is registered as a start or end hook gets its own message.
 // expect-first: this hook takes the call and an ext::proceed, so it is an around hook: register it with around\(\)
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// An around hook of a function that returns an awaitable is awaited, too.
+// An around hook of a function that returns an awaitable must return one too.
 // expect-first: an around hook of a function that returns an awaitable has to return one too
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// An around hook takes the ext::proceed by reference, even if the hook is generic.
+// An around hook must take the ext::proceed by reference, even if it is generic.
 // expect-first: an around hook must take the call of its function and an ext::proceed by reference, as in
 #include <extensible/extensible.hpp>
 

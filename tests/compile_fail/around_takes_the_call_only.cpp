@@ -1,4 +1,4 @@
-// An around hook also takes an ext::proceed.
+// An around hook must also take an ext::proceed.
 // expect-first: an around hook must take the call of its function and an ext::proceed by reference, as in
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,5 @@
-// A parameter without a name, of an awaited function, cannot refer to what its argument is converted to.
+// A reference parameter of an awaited function cannot bind to a converted argument. Here the
+// parameter has no name.
 // expect-first: a parameter of an awaited function would refer to a temporary that is gone when the function runs; take it by value
 #include "../tasks.hpp"
 

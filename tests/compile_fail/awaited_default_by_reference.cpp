@@ -1,4 +1,4 @@
-// A parameter of an awaited function cannot refer to what its default is converted to.
+// A reference parameter of an awaited function cannot bind to a converted default.
 // expect-first: this parameter of an awaited function would refer to a temporary that is gone when the function runs; take it by value
 #include "../tasks.hpp"
 

@@ -1,4 +1,4 @@
-// A hook asks for arguments that there are.
+// A hook cannot ask for an argument that the function does not have.
 // expect-first: the function has fewer parameters
 #include <extensible/extensible.hpp>
 

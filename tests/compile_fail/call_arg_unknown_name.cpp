@@ -1,4 +1,4 @@
-// A hook asks for arguments by the names that the parameters have.
+// A hook cannot ask for an argument by a name that no parameter has.
 // expect-first: the function has no parameter of this name
 // expect: nope|'n', 'o', 'p', 'e'
 #include <extensible/extensible.hpp>

@@ -1,4 +1,4 @@
-// A hook cannot ask by name where the parameters have none.
+// A hook cannot ask for an argument by name if the parameters have no names.
 // expect-first: the parameters have no names here; name them with ext::params
 // expect: "x"|'x'
 #include <extensible/extensible.hpp>

@@ -1,4 +1,4 @@
-// A temporary that undoes its effect at the end of its statement is warned of.
+// The compiler warns about a temporary whose destructor would undo its effect at once.
 // expect: the hook is removed where its ext::scoped_hook is destroyed: give it a name
 // expect: the spy is gone where it is destroyed: give it a name.*the spy is gone where it is destroyed: give it a name
 // expect: the faults are gone where this is destroyed: give it a name

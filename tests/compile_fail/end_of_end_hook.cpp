@@ -1,4 +1,4 @@
-// Only a start hook returns a finisher.
+// Only a start hook can return a finisher.
 // expect-first: a hook must return nothing: to skip the function, set call.result. A start hook may return a finisher
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A finisher returns nothing.
+// A finisher must return nothing.
 // expect-first: the finisher that a start hook returns must return nothing
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// An error in the body of a generic handler is the only error.
+// If the body of a generic error handler has an error, the compiler reports only that error.
 // expect-only: no member named .*functon
 #include <extensible/extensible.hpp>
 

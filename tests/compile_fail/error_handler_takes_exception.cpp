@@ -1,4 +1,4 @@
-// An error handler takes an ext::hook_error.
+// An error handler must take an ext::hook_error.
 // expect-first: a handler for on_hook_error\(\) must be callable with a const ext::hook_error&
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A data member is no function.
+// ext::fn does not accept a data member.
 // expect-first: ext::fn: a data member is no function
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A data member is no function.
+// A data member cannot be wrapped.
 // expect-first: the signature of this function cannot be told
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// The signature of a generic lambda cannot be told: it has to be given.
+// The signature of a generic lambda cannot be deduced, so it must be given.
 // expect-first: the signature of this function cannot be told.*give it: ext::extensible<R\(A\.\.\.\)>
 #include <extensible/extensible.hpp>
 

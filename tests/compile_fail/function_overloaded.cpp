@@ -1,4 +1,4 @@
-// An overloaded function does not tell its signature.
+// The signature of an overloaded function cannot be deduced.
 // expect-first: for one that is overloaded: ext::fn<static_cast<R \(\*\)\(A...\)>\(&f\)>
 #include <extensible/extensible.hpp>
 

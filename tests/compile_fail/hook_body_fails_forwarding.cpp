@@ -1,4 +1,5 @@
-// An error in the body of a hook that takes the call by a forwarding reference is the only error.
+// If the body of a hook has an error, the compiler reports only that error. Here the hook takes the
+// call by a forwarding reference.
 // expect-only: no member named .*reslt
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,5 @@
-// An error in what a generic hook returns is the only error: its parameters are right.
+// If the return statement of a generic hook has an error, the compiler reports only that error. It
+// does not complain about the hook's parameters.
 // expect-only: no member named .*reslt
 #include <extensible/extensible.hpp>
 

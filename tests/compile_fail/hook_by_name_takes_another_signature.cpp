@@ -1,4 +1,4 @@
-// A hook registered by name takes the call of the signature that is given.
+// A hook registered by name must take the call of the given signature.
 // expect-first: a hook must take the call of its function by reference, as in
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A hook registered by name takes the call by reference.
+// A hook registered by name must take the call by reference.
 // expect-first: a hook registered by name takes an ext::call<R\(A\.\.\.\)>& or an ext::any_call&, or the signature is given
 #include <extensible/extensible.hpp>
 

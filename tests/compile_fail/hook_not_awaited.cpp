@@ -1,4 +1,4 @@
-// A hook that would have to be awaited is of no use where nobody awaits.
+// A hook of a function that is not awaited cannot return an awaitable: no code would await it.
 // expect-first: the hook returns an awaitable, and the function does not
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A function whose coroutines await nothing but their own kind, and a hook of another kind.
+// Coroutines of the function's type can await only that type, and the hook returns another type.
 // expect-first: the hook returns an awaitable that coroutines of the function's type cannot await
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A hook returns nothing, or a finisher.
+// A start hook must return nothing or a finisher.
 // expect-first: a hook must return nothing: to skip the function, set call.result. A start hook may return a finisher
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A hook takes the call of its function, and no other.
+// A hook must take the call of its own function.
 // expect-first: a hook must take the call of its function by reference, as in
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A hook takes the call by reference: it is one call, and cannot be copied.
+// A hook must take the call by reference: a call cannot be copied.
 // expect-first: a hook must take the call of its function by reference, as in
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A hook takes the call by reference, also a generic one.
+// A generic hook must also take the call by reference.
 // expect-first: a hook must take the call of its function by reference
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A hook takes the call, not the function's arguments.
+// A hook must take the call, not the function's arguments.
 // expect-first: a hook must take the call of its function by reference, as in
 #include <extensible/extensible.hpp>
 

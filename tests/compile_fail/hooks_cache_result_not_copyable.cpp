@@ -1,4 +1,4 @@
-// A result that is given to several is copied.
+// A cache gives one result to several callers, so the result must be copyable.
 // expect-first: the function's result cannot be copied, so it cannot be given to several; return a std::shared_ptr
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/cache.hpp>

@@ -1,4 +1,4 @@
-// Where an awaited function is to wait, somebody has to say what it awaits.
+// To wait in an awaited function, limit_rate() needs a function that returns an awaitable pause.
 // expect-first: where it waits, a function that is awaited needs a second argument, which gives the awaitable of a pause
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/limit.hpp>

@@ -1,4 +1,4 @@
-// A start hook cannot know whether the function is awaited, so it does not wait.
+// A start hook cannot know whether the function is awaited, so it cannot wait.
 // expect-first: one that waits is an around hook
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/limit.hpp>

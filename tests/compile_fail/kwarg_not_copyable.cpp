@@ -1,4 +1,4 @@
-// Named arguments are copied with their ext::kwargs.
+// Copying ext::kwargs copies their values, so the values must be copyable.
 // expect-first: the value of a named argument must be copyable
 #include <extensible/extensible.hpp>
 

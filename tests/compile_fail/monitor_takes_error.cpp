@@ -1,4 +1,4 @@
-// A monitor takes an ext::hook_run.
+// A monitor must take an ext::hook_run.
 // expect-first: a monitor for on_hook_run\(\) must be callable with a const ext::hook_run&
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A parameter taken by value has to be movable, or it could not be passed on.
+// A parameter taken by value must be movable, because the wrapper passes the argument on.
 // expect-first: a parameter's type cannot be moved, so it could not be passed on; take it by reference
 #include <extensible/extensible.hpp>
 

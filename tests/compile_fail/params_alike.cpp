@@ -1,4 +1,4 @@
-// No two parameters have one name.
+// Two parameters cannot have the same name.
 // expect-first: ext::params names two parameters alike
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A default converts to its parameter, or not at all.
+// A default must be convertible to the type of its parameter.
 // expect-first: the argument or default for this parameter cannot be converted to its type
 // expect: "x"|'x'
 #include <extensible/extensible.hpp>

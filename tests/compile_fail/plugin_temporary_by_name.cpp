@@ -1,4 +1,4 @@
-// The hooks of a temporary plugin would be removed at once, also those that it registers by name.
+// The hooks that a temporary plugin registers by name would be removed at once.
 // expect-only: this plugin is a temporary, .* give it a name
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A reference as the result must not refer to a temporary that is made of what emplace() gets.
+// If the function returns a reference, emplace() must not bind the result to a temporary.
 // expect-only: ext::result: the result is a reference, and would refer to a temporary
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// The result has to be movable, or no hook could supply one.
+// The result type must be movable, because hooks can supply the result.
 // expect-first: the function's result type cannot be moved.*return a std::unique_ptr or a reference
 #include <extensible/extensible.hpp>
 

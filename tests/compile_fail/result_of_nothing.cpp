@@ -1,4 +1,4 @@
-// A function that returns nothing has no value as its result.
+// A hook cannot set the result of a void function to a value.
 // expect-first: the function returns nothing, so no value can be its result; call.result.emplace\(\)
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,5 @@
-// Where the function returns a reference, a temporary as the result would be gone before the caller sees it.
+// If the function returns a reference, a hook cannot set the result to a temporary: it would be
+// destroyed before the caller sees it.
 // expect-first: use of deleted function .*ext::.*result<T&>::operator=\(T&&\)|overload resolution selected deleted operator '='
 #include <extensible/extensible.hpp>
 

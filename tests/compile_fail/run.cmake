@@ -1,11 +1,11 @@
 # Checks one file that must not compile: cmake -DCASE= -DCOMPILER= -DFLAGS= -DINCLUDE= -DPRECOMPILED= -P run.cmake
-# Without a case, makes the precompiled header that the cases are compiled behind.
+# Without CASE it creates the precompiled header that all cases include first.
 #
-# The file says in its lines
-#     // expect-first: <regex>    what the first error says, which is the one that a user reads
-#     // expect-only: <regex>     the same, of the only error
-#     // expect: <regex>          what the diagnostics contain
-# and compiles where FIXED is defined, so that it never fails for another reason than the one it is about.
+# The file states its expectations:
+#     // expect-first: <regex>    matches the first error, which users read first
+#     // expect-only: <regex>     matches the only error
+#     // expect: <regex>          matches somewhere in the diagnostics
+# With FIXED defined the file must compile. This shows that it fails for no other reason.
 
 set(ENV{LC_ALL} C)
 separate_arguments(flags UNIX_COMMAND "${FLAGS}")
@@ -21,18 +21,18 @@ list(APPEND compile -fsyntax-only -include ${PRECOMPILED} ${CASE})
 execute_process(COMMAND ${compile} -DFIXED RESULT_VARIABLE failed ERROR_VARIABLE errors)
 if(failed)
     message("${errors}")
-    message(FATAL_ERROR "It does not compile where FIXED is defined.")
+    message(FATAL_ERROR "The file does not compile with FIXED defined.")
 endif()
 
 execute_process(COMMAND ${compile} RESULT_VARIABLE failed ERROR_VARIABLE errors)
 if(NOT failed)
-    message(FATAL_ERROR "It compiles, and should not.")
+    message(FATAL_ERROR "The file compiles, but it should not.")
 endif()
 message("${errors}")
 
 file(STRINGS ${CASE} expectations REGEX "^// expect(-first|-only)?: ")
 if(NOT expectations)
-    message(FATAL_ERROR "It states no expectation.")
+    message(FATAL_ERROR "The file states no expectation.")
 endif()
 string(REGEX MATCH "[^\n]* error: [^\n]*" first "${errors}")
 string(REGEX MATCHALL " error: " all_errors "${errors}")
@@ -42,8 +42,8 @@ foreach(expectation IN LISTS expectations)
     if(expectation MATCHES "^// expect-only" AND NOT number EQUAL 1)
         message(FATAL_ERROR "There is more than one error.")
     elseif(expectation MATCHES "^// expect-(first|only)" AND NOT first MATCHES "${regex}")
-        message(FATAL_ERROR "The first error is another than: ${regex}")
+        message(FATAL_ERROR "The first error does not match: ${regex}")
     elseif(NOT errors MATCHES "${regex}")
-        message(FATAL_ERROR "The compiler does not say: ${regex}")
+        message(FATAL_ERROR "The diagnostics do not match: ${regex}")
     endif()
 endforeach()

@@ -1,4 +1,4 @@
-// A spy counts calls by all their arguments.
+// spy::count() needs a value for each argument of the function.
 // expect: ext::hooks::spy::count: a value for each of the function's arguments was expected, and of its type
 #include <extensible/hooks/spy.hpp>
 

@@ -1,4 +1,4 @@
-// What cannot be compared cannot be counted.
+// spy::count() compares arguments, so their types need operator==.
 // expect: ext::hooks::spy::count: the type of an argument has no ==; look at what calls\(\) gives
 #include <extensible/hooks/spy.hpp>
 

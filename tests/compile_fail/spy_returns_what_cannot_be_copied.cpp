@@ -1,4 +1,4 @@
-// An answer of a spy may be given several times.
+// A spy can return its answer several times, so the answer must be copyable.
 // expect: ext::hooks::spy: the function's result cannot be copied, and so not be given to several calls; use ext::instead
 #include <extensible/hooks/spy.hpp>
 

@@ -1,4 +1,4 @@
-// The name comes first.
+// The name must precede the function.
 // expect-first: the arguments are a registry if it is not the default one, a name
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A wrapper is one object.
+// A wrapper cannot be copied.
 // expect-first: use of deleted function .*extensible\(const |call to deleted constructor of 'ext::extensible
 #include <extensible/extensible.hpp>
 

@@ -1,18 +1,23 @@
 // Small configurations of the library under every schedule, bounded, or under many random ones.
 //
-//     explorer                                   lists the scenarios
-//     explorer all 2 [3]                         all of them, depth first, with at most 2 preemptions and 2 stale loads: with
-//                                                the barrier, then without; each for at most 3 seconds of a processor
-//     explorer wait2 dfs 3 60 [fences]           at most 60 seconds; without the process-wide barrier
-//     explorer wait2 random 9 60 [seed=7]        without a bound
-//     explorer remove1 dfs 0 10 script=1:10,2:6,3:12   the first thread passes 10 points, then the second one 6, ...
+//     explorer                          lists the scenarios
+//     explorer all 2 [3]                runs all of them, depth first, with at most 2 preemptions
+//                                       and 2 stale loads: with the process-wide barrier, then
+//                                       without it; each for at most 3 seconds of processor time
+//     explorer wait2 dfs 3 60 [fences]  runs one for at most 60 seconds; without the barrier
+//     explorer wait2 random 9 60 [seed=7]
+//                                       runs it at random, without a bound
+//     explorer remove1 dfs 0 10 script=1:10,2:6,3:12
+//                                       the first thread passes 10 points, then the second 6, ...
 //
-//     explorer accesses                          lists what the core does with atomics, and where
-//     explorer weaken hazard:hold_quickly.load.2 acquire remove1 [options]   the scenario, when this load is an acquire only
-//     explorer check weakenings.txt              that each weakening fails as the table says, and that none is left out
-//     explorer find [access]                     looks for a scenario for each weakening
+//     explorer accesses                 lists the core's accesses to atomics
+//     explorer weaken hazard:hold_quickly.load.2 acquire remove1 [options]
+//                                       runs the scenario with this load as an acquire
+//     explorer check weakenings.txt     checks that each weakening fails as the table says, and
+//                                       that the table is complete
+//     explorer find [access]            looks for scenarios that catch the weakenings
 //
-// 0 is success, 2 a scenario that failed: then there is a trace of the schedule.
+// 0 is success. If a scenario fails, the explorer prints a trace of the schedule and exits with 2.
 
 #include "mc.hpp"
 #include "scenarios.hpp"
@@ -49,11 +54,12 @@ const scenario* find_scenario(const std::string& name) {
     return nullptr;
 }
 
-// ---- Processes: a scenario that crashes takes down only its own -----------------------------------------------------
+// ---- Processes: a crash ends only its own scenario ------------------------------------------------------------------
 
 using job = std::function<int()>;
 
-/// Runs jobs at once, as many as there are processors; or only until one has failed. Gives what each has returned.
+/// Runs as many jobs at once as there are processors. If `until_one_fails`, no job starts after one
+/// has failed. Returns the results of the jobs.
 std::vector<int> run_jobs(const std::vector<job>& jobs, bool until_one_fails = false) {
     std::vector<int> results(jobs.size());
     std::map<pid_t, std::size_t> under_way;
@@ -93,7 +99,7 @@ struct search {
     std::uint64_t seed = 0;  // of the last execution
 };
 
-// The next path, depth first. False behind the last one.
+// Goes to the next path, depth first. False if there is none.
 bool next_path() {
     std::vector<mc::choice>& path = mc::m.path;
     while (!path.empty() && path.back().taken + 1 == path.back().of) path.pop_back();
@@ -102,8 +108,8 @@ bool next_path() {
     return true;
 }
 
-// Some random executions, which find most of what threads share; then the search need not begin anew so often. What fails here
-// is found again.
+// Some random executions. They find most atomics that threads share, so that the search restarts
+// less often. A failure is not reported here: the search is expected to find it again.
 void execute_at_random(const scenario& chosen, int count) {
     mc::m.random = true;
     for (int i = 0; i < count; ++i) {
@@ -119,7 +125,7 @@ void print_trace() {
     for (const std::string& line : mc::m.trace) std::puts(line.c_str());
 }
 
-// Executes one schedule after the other. What has failed is the last one.
+// Executes one schedule after the other. If a schedule fails, it is the last one.
 search execute_all(const scenario& chosen, double seconds) {
     const std::clock_t end = std::clock() + static_cast<std::clock_t>(seconds * CLOCKS_PER_SEC);
     search s;
@@ -147,7 +153,7 @@ search execute_all(const scenario& chosen, double seconds) {
     }
 }
 
-// A failure's schedule once more, with a trace.
+// Repeats the schedule of a failure, and prints a trace.
 void run_again(const scenario& chosen, std::uint64_t seed) {
     mc::m.tracing = true;
     mc::m.seed = seed;
@@ -179,14 +185,14 @@ outcome explore(const scenario& chosen, double seconds, report printed = report:
         return ended;
     }
     if (!mc::m.script.empty()) print_trace();
-    std::printf("%-14s %s %s %d: %8ld executions, %3.0f points each, begun anew %ld times, %s, %.1f s\n", chosen.name,
+    std::printf("%-14s %s %s %d: %8ld executions, %3.0f points each, %ld restarts, %s, %.1f s\n", chosen.name,
                     mc::m.random ? "random" : "dfs", mc::m.has_barrier ? "barrier" : "fences", mc::m.max_preemptions,
                     s.executions, s.points / static_cast<double>(s.executions), s.begun_anew,
                     s.complete ? "complete" : "not complete", static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
     return ended;
 }
 
-// What takes longer than half of the time depth first is run at random for the other half.
+// If the depth-first search does not end in half of the time, random schedules use the other half.
 outcome explore_both_ways(const scenario& chosen, bool barrier, int bound, double seconds, report printed = report::all) {
     mc::m.has_barrier = barrier;
     mc::m.max_preemptions = mc::m.max_stale_loads = bound;
@@ -247,7 +253,7 @@ std::string name_of_place(const mc::access& a) {
     return file.substr(0, file.find('.')) + ":" + function + "." + mc::name_of(a.what);
 }
 
-/// The accesses of the library by name: file, function, operation, and which one of several such in the order of lines.
+/// The library's accesses by name: file, function, operation, and a number in the order of lines.
 using accesses = std::map<std::string, mc::access>;
 
 accesses find_accesses() {
@@ -275,8 +281,9 @@ accesses find_accesses() {
     return all;
 }
 
-/// Accesses in the headers that no scenario comes to, other than relaxed ones. They all state their order. Of system.hpp there
-/// is another one here; the handler in error.hpp is there only without exceptions, with which the scenarios are built.
+/// Counts the accesses in the headers that no scenario reaches, except for relaxed ones. All of
+/// them state their order. Two headers are ignored: the explorer replaces system.hpp, and the
+/// handler in error.hpp exists only without exceptions, but the scenarios are built with exceptions.
 int count_unmet(const accesses& all) {
     std::set<std::string> met;
     std::filesystem::path headers;
@@ -294,14 +301,14 @@ int count_unmet(const accesses& all) {
         for (std::string line; std::getline(file, line);) {
             const std::string place = header.path().filename().string() + ":" + std::to_string(++number);
             if (met.count(place) || !std::regex_search(line, ordered)) continue;
-            std::printf("no scenario comes to %s\n", place.c_str());
+            std::printf("no scenario reaches %s\n", place.c_str());
             ++unmet;
         }
     }
     return unmet;
 }
 
-/// The orders that are weaker by one step; relaxed, for a fence, is none at all.
+/// The orders that are weaker by one step. A relaxed fence is omitted.
 std::vector<std::memory_order> weaker_by_one(const mc::access& a, std::memory_order order) {
     using enum std::memory_order;
     if (is_fence(a)) return order == seq_cst ? std::vector{relaxed} : std::vector<std::memory_order>{};
@@ -318,7 +325,7 @@ void weaken(const mc::access& a, std::memory_order to) {
 
 /// One line of the table.
 struct weakening {
-    std::string access, order, scenario, rest;  // the rest are options; or the scenario is "-", and the rest is the reason
+    std::string access, order, scenario, rest;  // rest: options, or the reason if the scenario is "-"
 };
 
 std::vector<weakening> read_table(const char* name) {
@@ -345,7 +352,7 @@ int complain(const std::string& what) {
     return 2;
 }
 
-/// Whether the scenario fails when the access is weakened, as the table says.
+/// Checks that the scenario fails if the access is weakened, as the table says. 0 if it does.
 int check_line(const weakening& line, const mc::access& a) {
     const scenario* const chosen = find_scenario(line.scenario);
     if (!chosen) return complain("no such scenario: " + line.scenario);
@@ -358,7 +365,8 @@ int check_line(const weakening& line, const mc::access& a) {
     return ended == outcome::failed ? 0 : 2;
 }
 
-/// What can be weakened and is not in the table. A weakening that nothing catches has to be followed by weaker ones.
+/// Counts the weakenings that are missing in the table. If no scenario catches a weakening, the
+/// table must also have the next weaker ones.
 int count_missing(const std::vector<weakening>& table, const std::string& name, const mc::access& a, std::memory_order from) {
     int missing = 0;
     for (const std::memory_order to : weaker_by_one(a, from)) {
@@ -385,7 +393,7 @@ bool check_table(const char* name) {
     return wrong == 0 && !table.empty();
 }
 
-/// Looks for scenarios that catch the weakening, and prints the table's line.
+/// Looks for scenarios that catch the weakenings, and prints lines for the table.
 void find_scenario_for(const std::string& name, const mc::access& a, std::memory_order from, double seconds) {
     for (const std::memory_order to : weaker_by_one(a, from)) {
         weaken(a, to);
@@ -478,11 +486,11 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, 4096);
-    static_cast<void>(!std::freopen("/dev/null", "w", stderr));  // where the library tells of errors without a handler
+    static_cast<void>(!std::freopen("/dev/null", "w", stderr));  // the library reports errors there
     mc::set_up_memory();
     mc::watch_static_storage();
     catch_crashes();
     const int result = run({argv + 1, argv + argc});
     std::fflush(stdout);
-    std::_Exit(result);  // nothing is taken down: what the last execution has left is in the arenas
+    std::_Exit(result);  // no destructors run: objects of the last execution are in the arenas
 }

@@ -1,4 +1,4 @@
-// What is the model's machine? See mc.hpp.
+// The machine that mc.hpp describes.
 
 #include "mc.hpp"
 
@@ -9,7 +9,7 @@
 #include <iterator>
 #include <new>
 
-// Of the C++ ABI; libc++ does not declare it.
+// Part of the C++ ABI, but libc++ does not declare it.
 namespace __cxxabiv1 {
 struct __cxa_eh_globals;
 extern "C" __cxa_eh_globals* __cxa_get_globals() noexcept;
@@ -22,7 +22,7 @@ machine m;
 namespace {
 
 constexpr std::size_t stack_size = 256 * 1024;
-constexpr std::size_t granule = 8;         // what is kept per so many bytes
+constexpr std::size_t granule = 8;         // bytes for each entry of the tables below
 constexpr std::size_t watched_size = 8192;  // of objects in static storage
 constexpr std::size_t granules = (memory_size + watched_size) / granule;
 
@@ -33,31 +33,32 @@ struct outside_arena {
     ~outside_arena() { arena_on = was; }
 };
 
-/// One value of an atomic. Those of one atomic are a chain, from the newest one.
+/// One value of an atomic. The values of an atomic are a chain that begins with the newest.
 struct stored {
     const cell* at;
     std::uint64_t value;
     std::uint32_t before;   // the store before it; 0: none
     vector_clock seen;      // when each thread first saw it; 0: it has not
-    vector_clock released;  // what happens before whatever acquires it
+    vector_clock released;  // what happens before an operation that acquires it
 };
 
-/// One sequentially consistent operation. They have a single order: that of each thread, of what happens before what, and of
-/// the values of each atomic. It need not be the order in which they are executed.
+/// One sequentially consistent operation. All such operations have a single order. It agrees with
+/// the order in each thread, with what happens before what, and with the order of the values of
+/// each atomic. It can differ from the order of execution.
 struct sequential {
     int thread;
     std::uint32_t before_in_thread;  // 0: none, here and below
-    std::uint32_t before_here;       // of the same atomic
+    std::uint32_t before_here;       // on the same atomic
     std::uint32_t location;          // the atomic's number
     std::uint32_t value;             // the number of the store that it sees or is
     bool stores;
     vector_clock now;
 };
 
-/// The accesses that begin at one byte and are no atomics'.
+/// The non-atomic accesses that begin at one byte.
 struct plain_cell {
     long execution;
-    std::uint8_t begun;  // of the granule's first byte: at which bytes there are accesses
+    std::uint8_t begun;  // in the cell of a granule's first byte: which bytes have accesses
     std::uint8_t writer;
     std::uint32_t write_time;  // 0: never
     vector_clock read_times;
@@ -77,7 +78,7 @@ std::uint32_t last_sequential_of[max_threads + 1];
 
 char* memory;
 std::uint8_t* shadow;            // per 16 bytes: 1 allocated, 2 freed
-std::uint8_t *readers, *writers;  // per granule: the fibers, in this execution
+std::uint8_t *readers, *writers;  // per granule: bits of the fibers, in this execution
 std::uint8_t* is_shared;         // per granule: 1 from the next execution on, 2 now
 plain_cell* plain_cells[granule];  // by the byte in its granule, then by granule
 std::vector<block> watched;
@@ -181,12 +182,12 @@ bool follow_script(bool stay) {
         m.script_passed = 0;
     }
     if (m.script_at >= m.script.size() || m.fibers[m.script[m.script_at].fiber].state != fiber::ready) return false;
-    m.script_passed = 1;  // the point where it is
+    m.script_passed = 1;  // the point at which it is
     go_to(m.script[m.script_at].fiber);
     return true;
 }
 
-/// Another thread may go on here, or time pass. `stay`: whether the current thread can go on.
+/// Another thread can run here, or time can pass. `stay`: whether the current thread can continue.
 void schedule(bool stay) {
     if (follow_script(stay)) return;
     for (;;) {
@@ -203,7 +204,7 @@ void schedule(bool stay) {
             if (m.fibers[i].state == fiber::on_condition && m.fibers[i].wakes_at) options[n++] = {i, true};
         if (n == 0) {
             for (int i = 1; i <= m.count; ++i)
-                if (m.fibers[i].state != fiber::finished) fail("deadlock: nobody can go on");
+                if (m.fibers[i].state != fiber::finished) fail("deadlock: no thread can run");
             go_to_main();
         }
         const option chosen = options[pick(n)];
@@ -215,7 +216,7 @@ void schedule(bool stay) {
     }
 }
 
-/// Whether an operation on this is a point.
+/// Whether an operation on this object is a point.
 bool concerns_others(const void* at, bool writes) {
     if (!in_memory(at)) return true;
     const std::size_t where = offset(at) / granule;
@@ -248,21 +249,22 @@ namespace {
 
 std::uint32_t& time_of(fiber& f) noexcept { return f.now.of[&f - m.fibers]; }
 
-/// Whether one of these, each at its thread's time, happens before now. 0: it is none.
+/// Whether one of these events happens before now. Each is a time of its thread; 0 is not an event.
 bool is_known(const vector_clock& events) noexcept {
     bool known = false;
     for (std::size_t i = 0; i < std::size(events.of); ++i) known |= events.of[i] != 0 && events.of[i] <= current().now.of[i];
     return known;
 }
 
-/// Whether all of them do.
+/// Whether all of these events happen before now.
 bool are_known(const vector_clock& events) noexcept {
     bool known = true;
     for (std::size_t i = 0; i < std::size(events.of); ++i) known &= events.of[i] <= current().now.of[i];
     return known;
 }
 
-/// What the current thread does from now on is not known to whom it hands its past.
+/// Returns the current thread's past. A thread that joins it does not know of what the current
+/// thread does from now on.
 vector_clock release_past() noexcept {
     const vector_clock past = current().now;
     ++time_of(current());
@@ -301,15 +303,15 @@ bool is_weak(operation what, std::memory_order order, const place& where) {
     return where.line == weak.at.line && what == weak.what && order == weak.order && !std::strcmp(where.file, weak.at.file);
 }
 
-/// Before an operation on an atomic. Gives the order that it has.
+/// Begins an operation on an atomic. Returns the memory order to use.
 std::memory_order begin(const cell& at, operation what, bool is_point, std::memory_order order, const place& where) {
     if (concerns_others(&at, what != operation::load) && is_point) point();
     if (!is_alive(&at)) fail("use after free");
-    plain_access(&at, false);  // it may not be freed at the same time
+    plain_access(&at, false);  // it must not be freed concurrently
     return is_weak(what, order, where) ? m.weak_order : order;
 }
 
-/// Adds a value to those of an atomic.
+/// Adds a value to the values of an atomic.
 stored& add_store(const cell& to, std::uint64_t value) {
     const outside_arena outside;
     const std::uint32_t before = to.execution == m.execution ? to.last_store : 0;
@@ -323,7 +325,7 @@ stored& add_store(const cell& to, std::uint64_t value) {
     return stores.back();
 }
 
-/// The newest value. The first time in an execution that is what was there before the threads began.
+/// The newest value. At the first use in an execution, it is the value from before the threads began.
 stored& last_store(const cell& of) {
     if (of.execution == m.execution && of.last_store) return stores[of.last_store];
     stored& initial = add_store(of, of.newest);
@@ -331,7 +333,7 @@ stored& last_store(const cell& of) {
     return initial;
 }
 
-using reached = std::uint32_t[max_threads + 1];  // of each thread, the last operation that precedes something
+using reached = std::uint32_t[max_threads + 1];  // of each thread, the last operation that precedes a given one
 
 bool precedes_here(const sequential& a, const sequential& b) noexcept {
     return a.value < b.value || (a.value == b.value && a.stores && !b.stores);
@@ -339,7 +341,7 @@ bool precedes_here(const sequential& a, const sequential& b) noexcept {
 
 void reach_past(reached& all, const vector_clock& now);
 
-/// Adds an operation to those that precede something, with all that precede it.
+/// Adds an operation, and all operations that precede it.
 void reach(reached& all, std::uint32_t last) {
     const std::uint32_t until = std::exchange(all[sequentials[last].thread], last);
     for (std::uint32_t n = last; n > until; n = sequentials[n].before_in_thread) {
@@ -349,7 +351,7 @@ void reach(reached& all, std::uint32_t last) {
     reach_past(all, sequentials[last].now);
 }
 
-/// The same for all operations that happen before this time.
+/// Adds all operations that happen before this time, and all that precede these.
 void reach_past(reached& all, const vector_clock& now) {
     for (int thread = 0; thread <= max_threads; ++thread) {
         std::uint32_t last = last_sequential_of[thread];
@@ -358,8 +360,9 @@ void reach_past(reached& all, const vector_clock& now) {
     }
 }
 
-/// The number of the oldest value that a sequentially consistent load of the current thread may see: none that is older than
-/// what such an operation has seen or stored which has to precede it.
+/// The number of the oldest value that a sequentially consistent load of the current thread may
+/// see. It is at least as new as any value that a preceding sequentially consistent operation has
+/// seen or stored.
 std::uint32_t oldest_in_single_order(const cell& from) {
     reached earlier{};
     reach_past(earlier, current().now);
@@ -378,7 +381,7 @@ void add_to_single_order(const cell& at, std::uint32_t value, bool stores_it) {
     last_of_thread = last_here = number;
 }
 
-/// Chooses what a load sees.
+/// Chooses the value that a load sees.
 stored& choose(const cell& from, bool sequentially_consistent) {
     stored* const newest = &last_store(from);
     if (is_known(newest->seen)) return *newest;
@@ -386,7 +389,7 @@ stored& choose(const cell& from, bool sequentially_consistent) {
     const stored* const limit = &stores[sequentially_consistent && may_be_stale ? oldest_in_single_order(from) : 0];
     int visible = 1;
     for (const stored* oldest = newest; oldest > limit && !is_known(oldest->seen); ++visible) {
-        if (oldest->before == 0) fail("data race: an atomic is used while it is made");
+        if (oldest->before == 0) fail("data race: an atomic is used while it is constructed");
         oldest = &stores[oldest->before];
     }
     const int back = may_be_stale ? pick(visible) : 0;
@@ -463,7 +466,7 @@ std::uint64_t modify(cell& at, operation what, std::uint64_t by, std::memory_ord
     stored& seen = last_store(at);
     const std::uint64_t value = seen.value;
     see(at, seen, weak);
-    const vector_clock released = seen.released;  // what follows may move it
+    const vector_clock released = seen.released;  // a copy, because put() may move `seen`
     note(what, where, &at, changed(what, value, by));
     put(at, changed(what, value, by), weak, released);
     return value;
@@ -501,14 +504,14 @@ void process_barrier(place where) {
 
 void mutex::lock() noexcept {
     if (!m.running) {
-        check(holder_ < 0, "a lock that is held is taken, outside of the fibers");
+        check(holder_ < 0, "outside of the fibers, a lock is taken that is already held");
         holder_ = 0;
         return;
     }
     point();
     if (!is_alive(this)) fail("use after free");
     while (holder_ >= 0) {
-        check(holder_ != m.current, "a thread takes a lock that it holds");
+        check(holder_ != m.current, "a thread takes a lock that it already holds");
         current().state = fiber::on_mutex;
         current().waits_on = this;
         schedule(false);
@@ -518,11 +521,11 @@ void mutex::lock() noexcept {
     holder_ = m.current;
 }
 
-// No point: what follows is one, or concerns nobody.
+// This is not a point: the next operation is one, or other threads cannot observe it.
 void mutex::unlock() noexcept {
     if (m.running) {
         if (!is_alive(this)) fail("use after free");
-        check(holder_ == m.current, "a lock is given back that is not held");
+        check(holder_ == m.current, "a thread releases a lock that it does not hold");
         given_back_ = release_past();
     }
     note("unlock", this);
@@ -532,7 +535,7 @@ void mutex::unlock() noexcept {
 }
 
 void condition::wait_until(mutex& held, std::int64_t until) {
-    check(m.running, "somebody waits outside of the fibers");
+    check(m.running, "a wait outside of the fibers");
     note("wait", this);
     fiber& f = current();
     held.unlock();
@@ -554,7 +557,7 @@ void handover::give() noexcept { given_ = release_past(); }
 void handover::take() const noexcept { current().now.join(given_); }
 bool handover::is_known() const noexcept { return are_known(given_); }
 
-// ---- Threads, processes ---------------------------------------------------------------------------------------------
+// ---- Threads --------------------------------------------------------------------------------------------------------
 
 void call_at_thread_end(void (*function)() noexcept) {
     fiber& f = current();
@@ -575,7 +578,7 @@ bool is_alive(const void* p) noexcept { return !in_memory(p) || shadow[offset(p)
 
 namespace {
 
-/// Where what is kept of a byte is; 0 for memory in which no data races are found.
+/// The index of a byte's granule in the tables. 0: data races are not looked for in this memory.
 std::size_t granule_of(const char* at) {
     if (in_memory(at)) return offset(at) / granule;
     if (at < watched_begin || at >= watched_end) return 0;
@@ -595,7 +598,7 @@ plain_cell& plain_cell_of(std::size_t at, std::size_t byte) {
 
 void access_byte(plain_cell& cell, bool writes) {
     const fiber& f = current();
-    if (cell.write_time > f.now.of[cell.writer]) fail("data race: of two threads' accesses one writes");
+    if (cell.write_time > f.now.of[cell.writer]) fail("data race: a thread accesses what another one writes");
     if (!writes) {
         cell.read_times.of[m.current] = f.now.of[m.current];
         return;
@@ -605,7 +608,7 @@ void access_byte(plain_cell& cell, bool writes) {
     cell.write_time = f.now.of[m.current];
 }
 
-/// Memory that is freed must not be used any more.
+/// Checks that all uses of this memory happen before now, when it is freed.
 void check_unused(const char* begin, std::size_t size) {
     for (const char* at = begin; at < begin + size; at += granule) {
         const std::size_t where = granule_of(at);
@@ -614,13 +617,13 @@ void check_unused(const char* begin, std::size_t size) {
     }
 }
 
-// Each fiber has an arena of its own, so that what it allocates has the same address in most executions.
+// Each fiber has its own arena, so that its allocations have the same addresses in most executions.
 void* allocate(std::size_t size, std::size_t alignment) {
     fiber& f = current();
     size = (size + 15) / 16 * 16;
     const std::size_t begin = (f.used + 16 + alignment - 1) / alignment * alignment;
     if (begin + size > arena_size) {
-        std::puts("no memory in the arena");
+        std::puts("the arena is full");
         std::exit(3);
     }
     f.used = begin + size;
@@ -655,7 +658,7 @@ void plain_access(const void* p, bool writes) {
 
 namespace {
 
-/// Of a whole range, as of objects that fill a granule each.
+/// Accesses a whole range, as if each granule were one object.
 void plain_accesses(const void* begin, std::size_t size, bool writes) {
     for (std::size_t at = 0; at < size; at += granule) plain_access(static_cast<const char*>(begin) + at, writes);
 }
@@ -718,12 +721,12 @@ void run(const std::vector<std::function<void()>>& bodies) {
     m.count = static_cast<int>(bodies.size());
     for (int i = 1; i <= m.count; ++i) {
         fiber& f = m.fibers[i];
-        // Over that of an execution that may have been given up.
+        // This overwrites the body of the last execution, which may have been aborted.
         new (&f.body) std::function<void()>(bodies[static_cast<std::size_t>(i - 1)]);
         f.state = fiber::ready;
         if (!f.stack) f.stack = static_cast<char*>(std::malloc(stack_size));
         void** at = reinterpret_cast<void**>(f.stack + stack_size - 64);
-        *--at = nullptr;  // alignment, as behind a call
+        *--at = nullptr;  // alignment, as after a call
         *--at = reinterpret_cast<void*>(&run_fiber);
         for (int saved = 0; saved < 6; ++saved) *--at = nullptr;
         f.stack_pointer = at;
@@ -742,7 +745,7 @@ void run(const std::vector<std::function<void()>>& bodies) {
 
 void end_execution() {
     arena_on = false;
-    if (m.failed) return;  // what is shared stays as it is, so that it fails again in the same way
+    if (m.failed) return;  // is_shared does not change, so that it fails again in the same way
     for (const std::size_t where : m.newly_shared) is_shared[where] = 2;
 }
 
@@ -778,7 +781,7 @@ void operator delete(void* p, std::size_t, std::align_val_t) noexcept { operator
 
 // ---- Data races -----------------------------------------------------------------------------------------------------
 
-// What code calls that is compiled with -fsanitize=thread: that sanitizer's runtime is not linked.
+// Code compiled with -fsanitize=thread calls these. The sanitizer's own runtime is not linked.
 extern "C" {
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
@@ -819,5 +822,5 @@ void __tsan_unaligned_write2(void* at) { mc::plain_access(at, true); }
 void __tsan_unaligned_write4(void* at) { mc::plain_access(at, true); }
 void __tsan_unaligned_write8(void* at) { mc::plain_access(at, true); }
 void __tsan_unaligned_write16(void* at) { mc::plain_access(at, true); }
-unsigned char __tsan_atomic8_load(const volatile unsigned char* at, int) { return *at; }  // of the guard of a local variable
+unsigned char __tsan_atomic8_load(const volatile unsigned char* at, int) { return *at; }  // of a variable's guard
 }

@@ -1,26 +1,30 @@
 #pragma once
 
-// How is the library run under every schedule, on a machine that is as weak as C++ allows? Threads are fibers. Each operation
-// that several threads may see is a point where another one may go on, and each load is given any value that the thread may
-// still see.
+// Runs the library under every schedule, on a machine that is as weak as C++ allows. Threads are
+// fibers. Each operation that several threads can observe is a point: another thread can run there.
+// Each load can return any value that its thread may still see.
 //
-// Depth first, with a bound on preemptions, time-outs and loads of stale values; or at random. Found are: use after free
-// (memory is not used twice in one execution), data races, deadlocks and lost wake-ups (nobody can go on), and what a scenario
-// checks.
+// The search is depth first, with a bound on preemptions, time-outs and loads of stale values, or
+// it is random. It finds use after free (memory is not reused within one execution), data races,
+// deadlocks and lost wake-ups (no thread can run), and claims of a scenario that do not hold.
 //
-// The memory is that of C++20, except that the modification order of an atomic is the order in which its stores are executed: a
-// load does not see what comes later, and of two stores to one atomic that nothing orders the one that is executed first is the
-// first. A load sees any value that no newer one hides: one that happens before the load, or was seen by what happens before
-// it. A sequentially consistent one also fits into the single order of all such operations. Read-modify-writes see the newest
+// The memory model is that of C++20, except that the modification order of an atomic is the order
+// in which its stores are executed. So a load does not see later stores. If two stores to one
+// atomic are not ordered otherwise, they have the order in which they are executed. A load sees
+// any value that no newer value hides. A newer value hides older ones if its store happens before
+// the load, or if an operation that happens before the load has seen it. A sequentially consistent
+// load also fits into the single order of all such operations. Read-modify-writes see the newest
 // value.
 //
-// The process-wide barrier is that of P1202: it is ordered with the signal fences of the other threads, and with nothing else.
-// In the end that is a full fence in each thread, except that the compiler may move accesses across where no signal fence keeps
-// it.
+// The process-wide barrier is that of P1202: it is ordered with the signal fences of the other
+// threads, and with nothing else. In effect it is a full fence in each thread, but the compiler may
+// move accesses across it unless a signal fence prevents that.
 //
-// Which operations are points: those on atomics that one thread writes and another one reads or writes, in any execution so far
-// (where such an atomic turns up, the search begins anew), and those on mutexes. Not the relaxed ones, which the library uses
-// for what only one thread sees, and not those that count references, which are weaker than sequentially consistent.
+// Operations on mutexes are points. Operations on an atomic are points if one thread has written it
+// and another thread has read or written it, in any execution so far. When such an atomic is found,
+// the search restarts. Relaxed operations are not points: the library uses them for data that only
+// one thread sees. Operations that count references are not points either: they
+// are weaker than sequentially consistent.
 
 #include <atomic>
 #include <cstddef>
@@ -41,7 +45,7 @@ inline constexpr std::size_t memory_size = (max_threads + 1) * arena_size;
 
 // ---- Claims ---------------------------------------------------------------------------------------------------------
 
-/// Gives the execution up.
+/// Aborts the execution.
 [[noreturn]] void fail(const char* why);
 
 inline void check(bool holds, const char* claim) {
@@ -55,7 +59,7 @@ enum class operation {
 };
 const char* name_of(operation what) noexcept;
 
-/// Where an access is made: it is told apart from others by this.
+/// The place of an access in the source, which identifies the access.
 struct place {
     const char* file;
     const char* function;
@@ -74,13 +78,13 @@ struct access {
 
 // ---- State ----------------------------------------------------------------------------------------------------------
 
-/// How much of each thread's past is known: of what happens before now.
+/// How much of each thread's past is known, that is, happens before now.
 struct vector_clock {
-    std::uint32_t of[max_threads + 2]{};  // 0 sets up; one more than there are, for whole registers
+    std::uint32_t of[max_threads + 2]{};  // 0: the set-up; one more than needed, to fill registers
     void join(const vector_clock& other) noexcept;
 };
 
-/// What the C++ runtime keeps for a thread: the exceptions that are being handled.
+/// What the C++ runtime stores for each thread: the exceptions that are being handled.
 struct exception_state {
     void* caught = nullptr;
     unsigned uncaught = 0;
@@ -92,13 +96,13 @@ struct fiber {
     std::function<void()> body;
     enum { ready, on_mutex, on_condition, finished } state = finished;
     const void* waits_on = nullptr;
-    std::int64_t wakes_at = 0;  // 0: only when it is woken
+    std::int64_t wakes_at = 0;  // 0: no time-out
     vector_clock now;
-    vector_clock fenced;    // at the last signal fence: a barrier sees that much
-    vector_clock barriers;  // what barriers have brought, from the next signal fence on
+    vector_clock fenced;    // its past at the last signal fence, which a barrier acquires
+    vector_clock barriers;  // the past of barriers, which its next signal fence acquires
     exception_state exceptions;
     std::uintptr_t id = 0;
-    int module = 0;  // whose thread-local storage it uses
+    int module = 0;  // it uses the thread-local storage of this module
     void (*at_end[4])() noexcept {};
     int ends = 0;
     std::size_t used = 0;  // of its arena
@@ -112,9 +116,9 @@ struct script_step {
     int fiber, points;
 };
 
-/// What the search, the scenarios and the model share.
+/// The state that the search, the scenarios and the machine share.
 struct machine {
-    fiber fibers[max_threads + 1];  // 0 sets up
+    fiber fibers[max_threads + 1];  // 0: the set-up
     int count = 0;
     int current = 0;
     bool running = false;  // the fibers run
@@ -132,43 +136,43 @@ struct machine {
     std::size_t at = 0;  // of the path
     int preemptions = 0, max_preemptions = 2, stale_loads = 0, max_stale_loads = 2;
     unsigned switch_one_in = 4, stale_one_in = 2;
-    std::vector<script_step> script;  // a schedule that is given: this fiber passes so many points, then the next entry
+    std::vector<script_step> script;  // a given schedule: the fiber passes its points, then the next entry applies
     std::size_t script_at = 0;
     int script_passed = 0;
     std::vector<std::size_t> newly_shared;
 
     // The machine's variants.
     bool has_barrier = true;
-    access weak;  // this access has the order below; a fence is not there. No line: none
+    access weak;  // this access gets the order below; a fence is omitted. Line 0: none
     std::memory_order weak_order{};
 
-    std::vector<access>* met = nullptr;  // where accesses are noted
+    std::vector<access>* met = nullptr;  // accesses are recorded here
     bool tracing = false;
     std::vector<std::string> trace;
 };
 extern machine m;
 
-/// Another thread may go on here.
+/// Another thread can run here.
 void point();
 
-/// Reads or writes of what is no atomic: two of two threads, one of which writes, are a data race unless one happens before the
-/// other. Called for all of the code that is compiled with -fsanitize=thread. One object is always accessed by the address of
-/// its first byte.
+/// A read or write of an object that is not atomic. Two accesses of different threads, of which one
+/// writes, are a data race unless one happens before the other. Code that is compiled with
+/// -fsanitize=thread calls this. It always accesses an object by the address of its first byte.
 void plain_access(const void* at, bool writes);
 
 bool is_alive(const void* p) noexcept;
 
-// ---- What the library is made of ------------------------------------------------------------------------------------
+// ---- Primitives of the library --------------------------------------------------------------------------------------
 
 void signal_fence(place where);
 void process_barrier(place where);
 
-/// What an atomic is, whatever its type: its newest value, and where the earlier ones are in this execution.
+/// The state of an atomic of any type: its newest value, and its earlier values in this execution.
 struct cell {
     std::uint64_t newest = 0;
-    mutable long execution = 0;            // to which the rest belongs
-    mutable std::uint32_t last_store = 0;  // the newest value's
-    mutable std::uint32_t location = 0;    // a number of its own
+    mutable long execution = 0;            // the rest belongs to this execution
+    mutable std::uint32_t last_store = 0;  // of the newest value
+    mutable std::uint32_t location = 0;    // a unique number
 };
 void make(cell& made) noexcept;
 std::uint64_t load(const cell& from, std::memory_order order, place where);
@@ -250,18 +254,19 @@ private:
     [[maybe_unused]] char address_ = 0;
 };
 
-/// What one thread hands to another, as an executor does: what came before happens before what comes afterwards. No point.
+/// One thread gives, another takes, as in an executor: what precedes give() happens before what
+/// follows take(). These are not points.
 class handover {
 public:
     void give() noexcept;
     void take() const noexcept;
-    bool is_known() const noexcept;  // whether what came before happens before now, handed over or not
+    bool is_known() const noexcept;  // whether what precedes give() happens before now, taken or not
 
 private:
     vector_clock given_{};
 };
 
-/// One pointer for each fiber in each module, which is `initial` when an execution begins.
+/// One pointer for each fiber in each module. It is `Initial` when an execution begins.
 template <class T, T& Initial>
 class thread_pointer {
 public:
@@ -281,7 +286,8 @@ private:
 
 void call_at_thread_end(void (*function)() noexcept);
 
-/// The current thread ends; what follows is a new one that it started, with this id, 0 for one that no thread had before.
+/// The current thread ends. The fiber continues as a new thread that the old one has started. The
+/// new thread has this id, or a fresh one if it is 0.
 void end_thread(std::uintptr_t next_id);
 
 // ---- Running --------------------------------------------------------------------------------------------------------
@@ -293,7 +299,7 @@ void forget_what_is_shared();
 
 void begin_execution();
 
-/// Has data races of this object found too, which is in static storage.
+/// Also looks for data races in this object, which is in static storage.
 void watch(const void* object, std::size_t size);
 
 /// Runs the bodies as threads, in one execution.

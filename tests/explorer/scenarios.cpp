@@ -1,4 +1,5 @@
-// What is tried? Small configurations of the library, each with its claim. Compiled with -fsanitize=thread: see plain_access().
+// Small configurations of the library, each with a claim. This file is compiled with
+// -fsanitize=thread: see plain_access().
 
 #include "scenarios.hpp"
 
@@ -23,22 +24,22 @@ using body = std::function<void()>;
 using bodies = std::vector<body>;
 
 constexpr int hook_count = 8;
-constexpr int deep = detail::thread_hazards::first_slots;  // so many calls inside of each other: the next needs more slots
+constexpr int deep = detail::thread_hazards::first_slots;  // this many nested calls; the next one needs more slots
 
-/// What is checked, across threads. Not of the memory in which data races are found: only what threads know of each other by
-/// what the library does may be in that.
+/// What the checks of all threads share. It is outside the memory that is checked for data races,
+/// because the library does not synchronize its uses.
 struct ledger {
     bool goes[hook_count]{};                      // the capture's destructor has begun
     bool removed[hook_count]{};
     mc::handover removal[hook_count]{};
-    bool keeps_time = true;                       // whether captures go in time
-    int users[hook_count]{};                      // operations under way that began before the hook was removed
-    unsigned began_after[mc::max_threads + 1]{};  // of the thread's call: the hooks whose removal happens before it
+    bool keeps_time = true;                       // whether captures must be destroyed in time
+    int users[hook_count]{};                      // running operations that began before the hook was removed
+    unsigned began_after[mc::max_threads + 1]{};  // for each thread's call: the hooks whose removal happens before it
 
     void remove(int i) {
         if (!std::exchange(removed[i], true)) removal[i].give();
     }
-    /// A thread that does not know yet of a removal may still find the hook, as if it had been faster.
+    /// A thread that does not yet know of a removal may find the hook, as if it had called earlier.
     unsigned known_to_be_removed() const {
         unsigned all = 0;
         for (int i = 0; i < hook_count; ++i) all |= static_cast<unsigned>(removed[i] && removal[i].is_known()) << i;
@@ -47,7 +48,7 @@ struct ledger {
 };
 ledger seen;
 
-/// What a hook captures: tells when it is gone.
+/// A hook captures this. It sets `gone` when it is destroyed.
 struct canary {
     const int hook;
     bool& gone;
@@ -99,7 +100,7 @@ detail::thread_hazards& hazards_of_this_thread() {
 
 domain_storage other_hazards{&other_hazards_of_this_thread};
 
-/// A registry that the other module has made, and a function of it.
+/// A registry that the other module has created, and one of its functions.
 struct other_module {
     using record = detail::registry_record;
     ext::registry registry =
@@ -107,20 +108,20 @@ struct other_module {
     wrapper h{registry, "h", [](int x) { return x; }};
 };
 
-// ---- What a scenario has --------------------------------------------------------------------------------------------
+// ---- The world of a scenario ----------------------------------------------------------------------------------------
 
 struct world {
     ext::registry registry;
     wrapper f{registry, "f", [](int x) { return x; }};
     wrapper g{registry, "g", [](int x) { return x; }};
     ext::extensible<void(int, body)> nest{registry, "nest", [](int, body last) { last(); }};
-    std::unique_ptr<wrapper> second;  // of a name
+    std::unique_ptr<wrapper> second;  // wrapper of a name
     ext::hook hooks[hook_count];
     std::unique_ptr<ext::plugin> plugin;
     std::unique_ptr<other_module> other;
-    bool gone[hook_count]{};  // captures; read only by threads that the library has told so
+    bool gone[hook_count]{};  // whose captures are destroyed; read only after the library has synchronized
 
-    // A call that is awaited, and suspended.
+    // An awaited call that is suspended.
     struct suspended_call {
         detail::counting_guard held;
         unsigned concerns;  // the hooks that were not removed when it began
@@ -133,16 +134,17 @@ struct world {
     /// A hook that checks itself.
     auto watched(int i, body inside = {}, body at_end = {}) {
         return [i, inside, captured = capture(i, std::move(at_end))](auto& call) {
-            mc::check(!seen.goes[i], "a hook runs whose capture is gone");
+            mc::check(!seen.goes[i], "a hook runs after its capture is destroyed");
             mc::check(!(seen.began_after[mc::m.current] >> i & 1), "a call that began after the hook was removed runs it");
             mc::point();
             if (inside) inside();
-            mc::check(!seen.goes[i] && captured->hook == i, "a capture goes while its hook runs");
+            mc::check(!seen.goes[i] && captured->hook == i, "a capture is destroyed while its hook runs");
             call.result = -1;
         };
     }
 
-    // One call, or one change: when the last of those ends that began before a hook was removed, its capture is gone.
+    // One call or one change. When the last operation ends that began before a hook was removed,
+    // the hook's capture must be destroyed.
     static unsigned begin_operation() {
         const unsigned concerns = ~seen.known_to_be_removed();
         for (int i = 0; i < hook_count; ++i) seen.users[i] += static_cast<int>(concerns >> i & 1);
@@ -152,7 +154,7 @@ struct world {
         for (int i = 0; i < hook_count; ++i) {
             seen.users[i] -= static_cast<int>(concerns >> i & 1);
             const bool is_late = seen.keeps_time && seen.removed[i] && seen.users[i] == 0 && !seen.goes[i];
-            mc::check(!is_late, "the last call that could run a hook has left, and its capture is not gone");
+            mc::check(!is_late, "the last call that could run a hook has ended, but its capture is not destroyed");
         }
     }
     template <class Operation>
@@ -177,7 +179,7 @@ struct world {
         operate([&] {
             hooks[i].remove_and_wait();
             seen.remove(i);
-            mc::check(gone[i], "remove_and_wait() has returned, and the capture is not gone");
+            mc::check(gone[i], "remove_and_wait() has returned, but the capture is not destroyed");
         });
     }
 
@@ -187,7 +189,7 @@ struct world {
         call->handed_on.give();
         suspended = call;
     }
-    /// Goes on with the suspended call, if nobody has yet.
+    /// Resumes the suspended call, if no other thread has.
     void go_on() {
         std::unique_ptr<suspended_call> taken(std::exchange(suspended, nullptr));
         if (!taken) return;
@@ -220,8 +222,8 @@ struct world {
 
 world* w;
 
-// Calls two functions, the other one first for every second reader: a hook of both that is seen off in one, or on, is seen so
-// in the other one after that.
+// Calls two functions. If the first call shows that a change of both has been made, so must the
+// second call. Another reader calls them in the opposite order.
 body reader_of_both(wrapper& first, wrapper& second, int changed_result, const char* claim) {
     return [&first, &second, changed_result, claim] {
         const bool changed = w->call(first) == changed_result;
@@ -245,18 +247,18 @@ void unload_and_check(std::initializer_list<int> hooks) {
         w->plugin->unload();
         for (const int i : hooks) {
             seen.remove(i);
-            mc::check(w->gone[i], "unload() has returned, and a capture is not gone");
+            mc::check(w->gone[i], "unload() has returned, but a capture is not destroyed");
         }
     });
 }
 
-// It may give up before the captures are gone: then they go in time all the same.
+// It may give up before the captures are destroyed. They must still be destroyed in time.
 void unload_for_and_check(std::initializer_list<int> hooks) {
     w->operate([&] {
         const bool done = w->plugin->unload_for(std::chrono::nanoseconds(5));
         for (const int i : hooks) {
             seen.remove(i);
-            mc::check(!done || w->gone[i], "unload_for() has said so, and a capture is not gone");
+            mc::check(!done || w->gone[i], "unload_for() has returned true, but a capture is not destroyed");
         }
     });
 }
@@ -287,7 +289,7 @@ void add_crossing_hooks() {
 }
 
 const scenario all[] = {
-    {"wait", "remove_and_wait() waits for calls and for others that wait for the same hook", [] {
+    {"wait", "two threads wait in remove_and_wait() for calls of the same hook", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          const body remover = [] { w->remove_and_wait(0); };
          return bodies{call_of_f(), call_of_f(), remover, remover};
@@ -296,35 +298,35 @@ const scenario all[] = {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] { w->call(w->f), w->call(w->f); }, call_of_f(), [] { w->remove_and_wait(0); }};
      }},
-    {"remove", "each capture goes with the last call that can run its hook", [] {
+    {"remove", "each capture is destroyed with the last call that can run its hook", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
          return bodies{call_of_f(), call_of_f(), [] { w->remove(0), w->remove(1); }};
      }},
-    {"remove1", "a capture goes with the last of two calls", [] {
+    {"remove1", "a capture is destroyed with the last of two calls", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{call_of_f(), call_of_f(), [] { w->remove(0); }};
      }},
-    {"quick", "a capture goes in time while one thread has one list after the other in the same slot, in the quick way", [] {
+    {"quick", "a capture is destroyed in time while a thread protects several lists in one slot, on the fast path", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->g.on_start(w->watched(1));
          return bodies{[] { w->call(w->g), w->call(w->f), w->call(w->f), w->call(w->g); }, [] { w->remove(0); }};
      }},
-    {"quickfail", "a capture goes in time while a thread fails to hold a list in the slot that has held another one", [] {
+    {"quickfail", "a capture is destroyed in time while a thread fails to protect a list in a slot used before", [] {
          for (int i = 0; i < 2; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
          return bodies{[] { w->call(w->f), w->call(w->f); }, [] { w->remove(0); }, [] { w->hooks[1].disable(); }};
      }},
-    {"remove1x3", "a capture goes with the last of three calls", [] {
+    {"remove1x3", "a capture is destroyed with the last of three calls", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{call_of_f(), call_of_f(), call_of_f(), [] { w->remove(0); }};
      }},
-    {"deepremove", "a capture goes with the last of two calls in slots that threads got later", [] {
+    {"deepremove", "a capture is destroyed with the last of two calls, in slots that threads got later", [] {
          w->nest.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0));
          const body reader = [] { w->nest_deeply(deep, [] { w->call(w->f); }); };
          return bodies{reader, reader, [] { w->remove(0); }};
      }},
-    {"pinremove", "a capture goes with the last of a call that is awaited and one that is not", [] {
+    {"pinremove", "a capture is destroyed with the last of an awaited and a plain call", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] { w->call_awaited(w->f); }, call_of_f(), [] { w->remove(0); }};
      }},
@@ -332,7 +334,7 @@ const scenario all[] = {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{call_of_f(), call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }};
      }},
-    {"registrars", "two threads change one function", [] {
+    {"registrars", "two threads change the hooks of one function", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
          return bodies{[] { w->call(w->f), w->call(w->f); }, [] { w->remove_and_wait(0); }, [] {
@@ -341,14 +343,14 @@ const scenario all[] = {
                            w->remove(2);
                        }};
      }},
-    {"deep", "captures call functions when they go, beneath calls that nest deeply", [] {
+    {"deep", "captures call functions when they are destroyed, in deeply nested calls", [] {
          w->nest.on_start([](auto&) {});
          w->g.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0, {}, [] { w->g(1); }));
          w->hooks[1] = w->f.on_start(w->watched(1));
          return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f); }); }, [] { w->remove(0); }, [] { w->remove(1); }};
      }},
-    {"deepwait", "two threads wait for calls that nest deeply", [] {
+    {"deepwait", "two threads wait for deeply nested calls", [] {
          w->nest.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
@@ -357,7 +359,7 @@ const scenario all[] = {
      }},
     {"step", "a plugin is disabled in two functions in one step", [] {
          make_plugin_of_both();
-         constexpr auto claim = "disabled in one function, and then not in another";
+         constexpr auto claim = "disabled in one function, then not in another";
          return bodies{reader_of_both(w->f, w->g, 1, claim), reader_of_both(w->g, w->f, 1, claim), 
                        [] { w->plugin->disable(); }};
      }},
@@ -367,36 +369,36 @@ const scenario all[] = {
                            bool changed = false;
                            for (wrapper* called : {&w->f, &w->g, &w->f}) {
                                const bool runs = w->call(*called) == -1;
-                               mc::check(!changed || !runs, "disabled in one function, and then not in another");
+                               mc::check(!changed || !runs, "disabled in one function, then not in another");
                                changed |= !runs;
                            }
                        },
                        [] { w->plugin->disable(); }};
      }},
-    {"stepshared", "a thread sees a step as made that another thread has completed in one of its functions", [] {
+    {"stepshared", "a thread sees a step that another thread has completed in one of the functions", [] {
          make_plugin_of_both();
-         w->hooks[2] = w->g.on_end([](auto&) {});  // or there would be nothing in the list that follows
+         w->hooks[2] = w->g.on_end([](auto&) {});  // else the next list would be empty
          return bodies{[] { w->call(w->g); }, [] {
                            w->call(w->g);
                            const bool changed = w->call(w->g) == 1;
-                           mc::check(!changed || w->call(w->f) == 1, "disabled in one function, and then not in another");
+                           mc::check(!changed || w->call(w->f) == 1, "disabled in one function, then not in another");
                        },
                        [] { w->plugin->disable(); }};
      }},
-    {"stepon", "a plugin is enabled in one step, while another hook goes", [] {
+    {"stepon", "a plugin is enabled in one step, while another hook is removed", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->plugin->disable();
          w->plugin->on_start(w->f, w->watched(0));
          w->plugin->on_start(w->g, w->watched(1));
          w->hooks[2] = w->f.on_end([](auto&) {});
-         constexpr auto claim = "enabled in one function, and then not in another";
+         constexpr auto claim = "enabled in one function, then not in another";
          return bodies{reader_of_both(w->f, w->g, -1, claim), reader_of_both(w->g, w->f, -1, claim),
                        [] { w->plugin->enable(); }, [] { w->hooks[2].remove(); }};
      }},
-    {"twosites", "a hook goes in two wrappers of one name in one step", [] {
+    {"twosites", "a hook is removed from two wrappers of one name in one step", [] {
          w->second = std::make_unique<wrapper>(w->registry, "f", [](int x) { return x; });
          w->hooks[0] = w->f.on_start(w->watched(0));
-         constexpr auto claim = "removed in one wrapper of the name, and then not in another";
+         constexpr auto claim = "removed in one wrapper of the name, then not in another";
          return bodies{reader_of_both(w->f, *w->second, 1, claim), reader_of_both(*w->second, w->f, 1, claim),
                        [] { w->remove(0); }};
      }},
@@ -405,7 +407,7 @@ const scenario all[] = {
          return bodies{[] { w->call(w->f), w->call(w->g); }, [] { w->call(w->g), w->call(w->f); },
                        [] { unload_and_check({0, 1}); }};
      }},
-    {"threads", "threads end, their slots are handed on, and one with the number of another comes", [] {
+    {"threads", "threads end, their slots are reused, and a new thread has the id of an old one", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] {
                            w->call(w->f);
@@ -419,12 +421,12 @@ const scenario all[] = {
                        },
                        [] { w->remove_and_wait(0); }};
      }},
-    {"pins", "remove_and_wait() waits for calls that are awaited", [] {
+    {"pins", "remove_and_wait() waits for awaited calls", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          const body reader = [] { w->call_awaited(w->f); }, remover = [] { w->remove_and_wait(0); };
          return bodies{reader, reader, remover, remover};
      }},
-    {"selfwait", "a thread waits for a hook that it is inside of, while others run it", [] {
+    {"selfwait", "a thread waits for a hook that it is running, while others run it", [] {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              if (mc::m.current != 1) return;
              w->hooks[0].remove_and_wait();
@@ -434,10 +436,10 @@ const scenario all[] = {
      }},
     {"cross", "two threads wait for each other's calls, and a third one for both", [] {
          add_crossing_hooks();
-         seen.keeps_time = false;  // a thread that is let through returns before the capture is gone
+         seen.keeps_time = false;  // a thread that is let through returns before the capture is destroyed
          return bodies{[] { w->f(1); }, [] { w->g(1); }, [] { w->remove_and_wait(0); }};
      }},
-    {"selfremove", "two threads wait inside of the hook that both remove, and a third one for both", [] {
+    {"selfremove", "two threads wait inside the hook that both remove, and a third one for both", [] {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              w->hooks[0].remove_and_wait();
              seen.remove(0);
@@ -447,7 +449,7 @@ const scenario all[] = {
 
     // ---- Lists that are replaced while older ones are in use ------------------------------------------------------------
 
-    {"handon", "a call holds the first of several lists: what the later ones dropped goes with it", [] {
+    {"handon", "a call protects the first of several lists, and with it the hooks that later lists dropped", [] {
          for (int i = 0; i < 3; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
          return bodies{call_of_f(), [] { w->remove(0), w->remove(1); }, [] {
                            w->hooks[2].disable();
@@ -455,7 +457,7 @@ const scenario all[] = {
                            w->remove(2);
                        }};
      }},
-    {"handon2", "calls hold different lists of the same hooks", [] {
+    {"handon2", "calls protect different lists of the same hooks", [] {
          for (int i = 0; i < 3; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
          return bodies{call_of_f(), [] { w->call(w->f), w->call(w->f); }, [] {
                            w->hooks[1].disable();
@@ -464,7 +466,7 @@ const scenario all[] = {
                            w->remove(1);
                        }};
      }},
-    {"handonwait", "two threads wait for hooks that several lists have", [] {
+    {"handonwait", "two threads wait for hooks that are in several lists", [] {
          for (int i = 0; i < 2; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
          return bodies{call_of_f(), [] {
                            w->hooks[1].disable();
@@ -476,11 +478,11 @@ const scenario all[] = {
                        }};
      }},
 
-    {"waitless", "remove_and_wait() does not wait for a call that only looked at the list: that one may wait for it", [] {
+    {"waitless", "remove_and_wait() does not deadlock with a call that only looked at the list", [] {
          static bool ran, done;
          static mc::mutex lock;
          static mc::condition change;
-         new (&lock) mc::mutex;  // an execution that was given up may hold it
+         new (&lock) mc::mutex;  // an aborted execution may hold it
          ran = done = false;
          w->hooks[0] = w->f.on_start(w->watched(0, [] { ran = true; }));
          w->hooks[1] = w->f.on_start([](auto&) {
@@ -498,9 +500,9 @@ const scenario all[] = {
                        }};
      }},
 
-    // ---- Calls that are suspended ---------------------------------------------------------------------------------------
+    // ---- Suspended calls --------------------------------------------------------------------------------------------
 
-    {"moved", "a suspended call ends on another thread than it began on: then the capture goes", [] {
+    {"moved", "a capture is destroyed when a suspended call ends on another thread than it began on", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(), w->call_awaited(w->f); },
                        [] { w->remove(0); }};
@@ -510,7 +512,7 @@ const scenario all[] = {
          return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(), w->call_awaited(w->f); },
                        [] { w->remove_and_wait(0); }};
      }},
-    {"pinself", "a thread waits for a hook that it is inside of in a call that is awaited", [] {
+    {"pinself", "a thread waits for a hook that it is running in an awaited call", [] {
          w->hooks[0] = w->f.on_start(w->watched(0, [] {
              w->hooks[0].remove_and_wait();
              seen.remove(0);
@@ -523,19 +525,19 @@ const scenario all[] = {
          seen.keeps_time = false;  // as in cross
          return bodies{[] { w->call_awaited(w->f); }, [] { w->g(1); }, [] { w->remove_and_wait(1); }};
      }},
-    {"pinsort", "suspended calls end while another change looks for retired lists", [] {
+    {"pinsort", "awaited calls end while another change looks for retired lists", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
          const body reader = [] { w->call_awaited(w->f); };
          return bodies{reader, reader, [] { w->remove(0); }, [] { w->remove(1); }};
      }},
 
-    {"pinafter", "a capture goes when a call has left whose thread goes on with one that is awaited, in the same slot", [] {
+    {"pinafter", "a capture is destroyed after a call, although its thread has an awaited call in the same slot", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->g.on_start(w->watched(1));
          return bodies{[] { w->call(w->f), w->call_awaited(w->g); }, [] { w->remove(0); }};
      }},
-    {"movedend", "a suspended call goes on elsewhere, or in the next thread, when the thread that it began on has ended", [] {
+    {"movedend", "a suspended call is resumed on another thread, when the thread that it began on has ended", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] {
                            w->suspend(w->f);
@@ -544,21 +546,21 @@ const scenario all[] = {
                        },
                        [] { w->go_on(), w->call(w->f); }, [] { w->remove_and_wait(0); }};
      }},
-    {"movedlate", "a capture goes with a suspended call that ends on one of two other threads, when later lists have gone", [] {
+    {"movedlate", "a suspended call that ends on another thread destroys a capture, when later lists are gone", [] {
          for (int i = 0; i < 2; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
          return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(); },
                        [] { w->remove(0), w->remove(1), w->go_on(); }};
      }},
-    {"movedfor", "unload_for() gives up or not while a suspended call ends elsewhere: then the capture goes", [] {
+    {"movedfor", "unload_for() may give up; the end of a suspended call elsewhere then destroys the capture", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->plugin->on_start(w->f, w->watched(0));
          return bodies{[] { w->suspend(w->f), mc::point(), w->go_on(); }, [] { w->go_on(), w->call_awaited(w->f); },
                        [] { unload_for_and_check({0}); }};
      }},
 
-    // ---- Calls of another module's functions, and out of another module -----------------------------------------------------
+    // ---- Calls across modules ---------------------------------------------------------------------------------------
 
-    {"visit", "a capture goes with the last call of another module's function, whichever module calls", [] {
+    {"visit", "a capture is destroyed with the last call of another module's function, whichever module calls", [] {
          make_other_module();
          return bodies{call_of_h(0), call_of_h(1), [] { w->remove(0); }};
      }},
@@ -566,7 +568,7 @@ const scenario all[] = {
          make_other_module();
          return bodies{call_of_h(0), call_of_h(1), [] { w->remove_and_wait(0); }, [] { w->remove_and_wait(0); }};
      }},
-    {"visitback", "a thread that is inside of both modules' functions holds either's hooks", [] {
+    {"visitback", "a thread that is in calls of both modules' functions protects the hooks of both", [] {
          make_other_module();
          w->hooks[1] = w->f.on_start(w->watched(1, [] {
              if (mc::m.current == 1) w->call(w->other->h);
@@ -576,7 +578,7 @@ const scenario all[] = {
          }));
          return bodies{call_of_f(), call_of_h(1), [] { w->remove_and_wait(0); }, [] { w->remove_and_wait(1); }};
      }},
-    {"visitend", "threads end that have visited another module: their slots there are handed on", [] {
+    {"visitend", "threads that have called another module end: their slots there are reused", [] {
          make_other_module();
          return bodies{[] {
                            w->call(w->other->h);
@@ -590,7 +592,7 @@ const scenario all[] = {
                        },
                        [] { w->remove_and_wait(0); }};
      }},
-    {"visitclose", "another module closes while threads end that have visited it: only slots that no thread has are freed", [] {
+    {"visitclose", "another module closes while threads that have called it end: only unused slots are freed", [] {
          make_other_module();
          const body visitor = [] {
              w->call(w->other->h);
@@ -607,7 +609,7 @@ const scenario all[] = {
     {"stepadd", "a plugin is enabled in functions without hooks, while one of them gets another hook", [] {
          make_plugin_of_both();
          w->plugin->disable();
-         constexpr auto claim = "enabled in one function, and then not in another";
+         constexpr auto claim = "enabled in one function, then not in another";
          return bodies{reader_of_both(w->f, w->g, -1, claim), reader_of_both(w->g, w->f, -1, claim),
                        [] { w->plugin->enable(); }, [] { w->hooks[2] = w->g.on_end([](auto&) {}); }};
      }},
@@ -619,9 +621,9 @@ const scenario all[] = {
                            unload_and_check({0, 1});
                        }};
      }},
-    {"steptwice", "two plugins are disabled at once: each in one step", [] {
+    {"steptwice", "two plugins are disabled at once, each in one step", [] {
          make_plugin_of_both();
-         constexpr auto claim = "disabled in one function, and then not in another";
+         constexpr auto claim = "disabled in one function, then not in another";
          static ext::plugin* other;
          other = new ext::plugin(w->registry, "other");
          other->on_end(w->f, [](auto&) {});
@@ -629,68 +631,68 @@ const scenario all[] = {
          return bodies{reader_of_both(w->f, w->g, 1, claim), reader_of_both(w->g, w->f, 1, claim), [] { w->plugin->disable(); },
                        [] { other->disable(); }};
      }},
-    {"steppins", "a plugin is unloaded while calls of its functions begin that are awaited", [] {
+    {"steppins", "a plugin is unloaded while awaited calls of its functions begin", [] {
          make_plugin_of_both();
          return bodies{[] { w->call_awaited(w->f), w->call_awaited(w->g); }, [] { w->call_awaited(w->g); },
                        [] { unload_and_check({0, 1}); }};
      }},
-    {"detach", "a wrapper goes while others of its name are called and a hook is removed", [] {
+    {"detach", "a wrapper is destroyed while others of its name are called and a hook is removed", [] {
          w->second = std::make_unique<wrapper>(w->registry, "f", [](int x) { return x; });
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] { w->call(w->f), w->call(w->f); }, [] { w->call(*w->second), w->second.reset(); },
                        [] { w->remove_and_wait(0); }};
      }},
-    {"attach", "a wrapper of the name comes while a hook is removed: its calls run what the others' run", [] {
+    {"attach", "a second wrapper of a name is created while a hook is removed: its calls run the same hooks", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          return bodies{[] { w->call(w->f), w->call(w->f); }, [] {
                            w->second = std::make_unique<wrapper>(w->registry, "f", [](int x) { return x; });
                            const bool off = w->call(*w->second) == 1;
-                           mc::check(!off || w->call(w->f) == 1, "removed in one wrapper of the name, and then not in another");
+                           mc::check(!off || w->call(w->f) == 1, "removed in one wrapper of the name, then not in another");
                        },
                        [] { w->remove_and_wait(0); }};
      }},
 
-    // ---- Error handlers, plugins, threads, processes --------------------------------------------------------------------
+    // ---- Error handlers, monitors, plugins and threads --------------------------------------------------------------
 
-    {"errors", "an error handler goes while it is told of an error", [] {
+    {"errors", "an error handler is removed while it is called", [] {
          w->f.on_start([](auto&) { throw std::runtime_error("x"); }, {.isolate = true});
          w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
-             mc::check(!w->gone[0], "a handler runs whose capture is gone");
+             mc::check(!w->gone[0], "a handler runs after its capture is destroyed");
              mc::point();
-             mc::check(!w->gone[0], "a capture goes while its handler runs");
+             mc::check(!w->gone[0], "a handler's capture is destroyed early");
          });
          w->hooks[1] = w->registry.on_hook_error([](const ext::hook_error&) {});
          return bodies{call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }, [] { w->hooks[1].remove(); }};
      }},
-    {"errorfirst", "the first error handler comes, and goes, while others are told of errors", [] {
+    {"errorfirst", "the first error handler is added and removed while errors are reported", [] {
          w->f.on_start([](auto&) { throw std::runtime_error("x"); }, {.isolate = true});
          return bodies{call_of_f(), call_of_f(), [] {
                            w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
-                               mc::check(!seen.goes[0], "a handler runs whose capture is gone");
+                               mc::check(!seen.goes[0], "a handler runs after its capture is destroyed");
                                mc::point();
-                               mc::check(captured->hook == 0 && !seen.goes[0], "a capture goes while its handler runs");
+                               mc::check(captured->hook == 0 && !seen.goes[0], "a handler's capture is destroyed early");
                            });
                            w->remove_and_wait(0);
                        }};
      }},
-    {"monitor", "a monitor comes, and goes while it is told of runs of hooks", [] {
+    {"monitor", "a monitor is added, and removed while it is called", [] {
          w->hooks[1] = w->f.on_start(w->watched(1));
          return bodies{call_of_f(), [] { w->call(w->f), w->call(w->f); }, [] {
                            w->hooks[0] = w->registry.on_hook_run([captured = w->capture(0)](const ext::hook_run&) {
-                               mc::check(!seen.goes[0], "a monitor is told whose capture is gone");
+                               mc::check(!seen.goes[0], "a monitor runs after its capture is destroyed");
                                mc::point();
-                               mc::check(captured->hook == 0 && !seen.goes[0], "a capture goes while its monitor is told");
+                               mc::check(captured->hook == 0 && !seen.goes[0], "a monitor's capture is destroyed early");
                            });
                            w->remove_and_wait(0);
                        }};
      }},
-    {"errorself", "an error handler removes itself, and waits, while others are told", [] {
+    {"errorself", "an error handler removes itself and waits, while other threads report errors", [] {
          w->f.on_start([](auto&) { throw std::runtime_error("x"); }, {.isolate = true});
          w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
-             mc::check(!w->gone[0], "a handler runs whose capture is gone");
+             mc::check(!w->gone[0], "a handler runs after its capture is destroyed");
              w->hooks[0].remove_and_wait();
              seen.remove(0);
-             mc::check(!w->gone[0], "a capture goes while its handler runs");
+             mc::check(!w->gone[0], "a handler's capture is destroyed early");
          });
          return bodies{call_of_f(), call_of_f(), call_of_f()};
      }},
@@ -700,13 +702,13 @@ const scenario all[] = {
          w->hooks[1] = w->plugin->on_start(w->g, w->watched(1));
          return bodies{call_of_f(), [] { w->remove(0); }, [] { unload_and_check({0, 1}); }};
      }},
-    {"unloadself", "a capture unloads its own plugin when it goes, while another thread unloads it too", [] {
+    {"unloadself", "a capture unloads its own plugin when it is destroyed, while another thread unloads it too", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->hooks[0] = w->plugin->on_start(w->f, w->watched(0, {}, [] { mc::point(), w->plugin->unload(); }));
          w->hooks[1] = w->plugin->on_start(w->f, w->watched(1));
          return bodies{call_of_f(), [] { w->hooks[0].remove(); }, [] { unload_and_check({0, 1}); }};
      }},
-    {"unloadfor", "unload_for() gives up or not, and a second unload() waits", [] {
+    {"unloadfor", "unload_for() may give up, and a later unload() waits", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->plugin->on_start(w->f, w->watched(0));
          return bodies{call_of_f(), call_of_f(), [] {
@@ -714,7 +716,7 @@ const scenario all[] = {
                            unload_and_check({0});
                        }};
      }},
-    {"unloadlate", "when unload_for() has given up, the capture goes with the last call, and others that wait return", [] {
+    {"unloadlate", "after unload_for() has given up, the last call destroys the capture, and other waiters return", [] {
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
          w->plugin->on_start(w->f, w->watched(0));
          return bodies{call_of_f(), [] { unload_and_check({0}); }, [] { unload_for_and_check({0}); }};
@@ -728,7 +730,7 @@ const scenario all[] = {
          seen.keeps_time = false;
          return bodies{[] { w->f(1); }, [] { w->g(1); }, [] { unload_and_check({0}); }};
      }},
-    {"replace", "a hook runs in place of another, which then goes, and goes itself", [] {
+    {"replace", "a hook replaces another one, which is then removed, and is removed itself", [] {
          w->hooks[0] = w->f.on_start(w->watched(0), {.id = "a"});
          return bodies{[] { w->call(w->f), w->call(w->f); }, call_of_f(), [] {
                            w->operate([] { w->hooks[1] = w->f.on_start(w->watched(1), {.id = "a", .replace = true}); });
@@ -736,23 +738,23 @@ const scenario all[] = {
                            w->remove_and_wait(1);
                        }};
      }},
-    {"times", "a hook for one time removes itself while others call, and begins once", [] {
+    {"times", "a hook with .times = 1 removes itself while others call, and runs once", [] {
          w->hooks[0] = w->f.on_start([captured = w->capture(0), begun = std::make_unique<int>(0)](auto&) {
-             mc::check(captured->hook == 0 && ++*begun == 1, "a hook for one time begins twice");
+             mc::check(captured->hook == 0 && ++*begun == 1, "a hook with .times = 1 runs twice");
              seen.remove(0);
          }, {.times = 1});
          return bodies{call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }};
      }},
-    {"ends", "a hook goes while a call has the end that it returned", [] {
+    {"ends", "a hook is removed while a call still has its finisher", [] {
          w->hooks[0] = w->f.on_start([captured = w->capture(0)](auto&) {
              return [captured = captured.get()](auto&) {
                  mc::point();
-                 mc::check(captured->hook == 0 && !seen.goes[0], "a capture goes while the end of its hook has it");
+                 mc::check(captured->hook == 0 && !seen.goes[0], "a finisher's capture is destroyed early");
              };
          });
          return bodies{[] { w->f(1); }, [] { w->f(1); }, [] { w->remove_and_wait(0); }};
      }},
-    {"handles", "the last of several handles of a hook frees what the others' threads have used", [] {
+    {"handles", "the last handle of a hook frees what threads have used through other handles", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->hooks[0];
          return bodies{[] {
@@ -764,7 +766,7 @@ const scenario all[] = {
                            w->hooks[1] = {};
                        }};
      }},
-    {"slots", "slots are handed on to a thread that begins while they are looked at", [] {
+    {"slots", "slots are reused by a thread that begins while they are scanned", [] {
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
          const body ending = [] {
@@ -773,7 +775,7 @@ const scenario all[] = {
          };
          return bodies{ending, ending, [] { w->remove(0); }, [] { w->remove_and_wait(1); }};
      }},
-    {"grow", "a thread gets more slots while they are looked at", [] {
+    {"grow", "a thread gets more slots while slots are scanned", [] {
          w->nest.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
@@ -802,7 +804,7 @@ void execute(const scenario& chosen) {
     for (int i = 0; i < hook_count && !m.failed; ++i) {
         if (!seen.removed[i] || w->gone[i]) continue;
         m.failed = true;
-        m.failure = "all calls have ended, and a removed hook's capture is not gone";
+        m.failure = "all calls have ended, but the capture of a removed hook is not destroyed";
     }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What can the explorer try?
+// The scenarios that the explorer can run.
 
 #include <functional>
 #include <span>
@@ -11,15 +11,16 @@ namespace mc {
 struct scenario {
     const char* name;
     const char* claim;
-    std::vector<std::function<void()>> (*make)();  // what each of the threads does
+    std::vector<std::function<void()>> (*make)();  // the bodies of the threads
 };
 
 std::span<const scenario> all_scenarios() noexcept;
 
-/// Once, in the schedule that the machine's choices give. Afterwards the machine tells whether it failed.
+/// Executes the scenario once, in the schedule that the machine's choices give. Afterwards m.failed
+/// says whether it failed.
 void execute(const scenario& chosen);
 
-/// Once, before the first execution.
+/// Call this once, before the first execution.
 void watch_static_storage();
 
 }  // namespace mc

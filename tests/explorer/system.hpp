@@ -1,6 +1,6 @@
 #pragma once
 
-// What does the model of a machine give, in the place of the operating system? The library includes this through
+// The machine of mc.hpp in place of the operating system. The library includes this file through
 // EXTENSIBLE_SYSTEM_HEADER: see <extensible/detail/platform/system.hpp>.
 
 #include "mc.hpp"

@@ -21,7 +21,7 @@ using state = hooks::breaker_state;
 
 namespace {
 
-// A function that fails when it is told to, behind a breaker.
+// A function with a breaker. The argument tells the function to fail.
 struct guarded {
     explicit guarded(hooks::breaker_options options) : breaker(with_clock(std::move(options))) {}
 
@@ -33,7 +33,7 @@ struct guarded {
         };
         return options;
     }
-    // True for a success, false for a failure; nothing where the function is not called.
+    // True for a success, false for a failure, std::nullopt if the breaker rejects the call.
     std::optional<bool> call(bool fails) {
         try {
             fetch(fails);
@@ -62,7 +62,7 @@ struct guarded {
 
 }  // namespace
 
-TEST_CASE("A breaker opens when so many of the last calls have failed, and then calls do not reach the function") {
+TEST_CASE("A breaker opens at its ratio of failed calls, and then calls do not reach the function") {
     guarded g({.failure_ratio = 0.5, .window_size = 4, .minimum_calls = 4, .break_duration = 30s});
     SECTION("as an around hook") { g.fetch.around(g.breaker); }
     SECTION("as a start hook") { g.fetch.on_start(g.breaker); }
@@ -70,7 +70,7 @@ TEST_CASE("A breaker opens when so many of the last calls have failed, and then 
     SECTION("as an around hook for any function") { g.registry.around("*", g.breaker); }
     g.fail(1);
     g.succeed(3);
-    g.succeed(1);  // the failure is no longer in the window
+    g.succeed(1);  // the failure has left the window
     g.fail(1);
     CHECK(g.breaker.state() == state::closed);
     g.fail(1);  // now two of four
@@ -81,7 +81,7 @@ TEST_CASE("A breaker opens when so many of the last calls have failed, and then 
     CHECK(g.changes == "closed to open. ");
 }
 
-TEST_CASE("An open breaker refuses calls although it is isolated") {
+TEST_CASE("An open breaker rejects calls even if its hook is isolated") {
     guarded g({.failure_ratio = 1, .window_size = 2, .minimum_calls = 2});
     SECTION("as an around hook") { g.fetch.around(g.breaker, {.isolate = true}); }
     SECTION("as a start hook for any function") { g.registry.on_start("net.*", g.breaker, {.isolate = true}); }
@@ -89,7 +89,7 @@ TEST_CASE("An open breaker refuses calls although it is isolated") {
     CHECK(g.call(false) == std::nullopt);
 }
 
-TEST_CASE("A breaker stays closed while there are fewer calls than it looks at") {
+TEST_CASE("A breaker stays closed until .minimum_calls calls have ended") {
     guarded g({.failure_ratio = 0.07, .window_size = 100, .minimum_calls = 100});
     g.fetch.around(g.breaker);
     g.fail(7);
@@ -99,32 +99,32 @@ TEST_CASE("A breaker stays closed while there are fewer calls than it looks at")
     CHECK(g.breaker.state() == state::open);
 }
 
-TEST_CASE("A breaker lets a few calls through after its break, and closes or opens again") {
+TEST_CASE("After its break, a breaker lets a few calls through, and then closes or opens again") {
     guarded g({.failure_ratio = 0.5, .window_size = 10, .minimum_calls = 2, .break_duration = 30s, .half_open_calls = 3});
     g.fetch.around(g.breaker);
     g.fail(2);
     g.time.pass(30s - 1ns);
     CHECK(g.call(false) == std::nullopt);
     g.time.pass(1ns);
-    CHECK(g.breaker.state() == state::open);  // until a call comes
+    CHECK(g.breaker.state() == state::open);  // until the next call
 
     g.fail(1);
     CHECK(g.breaker.state() == state::half_open);
-    g.fail(1);  // two of three are too many, whatever the third might be
+    g.fail(1);  // two failures of three are too many, whatever the third call does
     CHECK(g.breaker.state() == state::open);
 
     g.time.pass(30s);
     g.fail(1);
     g.succeed(2);
     CHECK(g.breaker.state() == state::closed);
-    g.fail(1);  // the calls from before do not count any more
+    g.fail(1);  // earlier calls no longer count
     CHECK(g.breaker.state() == state::closed);
     g.fail(1);
     CHECK(g.breaker.state() == state::open);
     CHECK(g.changes == "closed to open. open to half-open. half-open to open. open to half-open. half-open to closed. closed to open. ");
 }
 
-TEST_CASE("A breaker counts the failures that it is told to") {
+TEST_CASE("A breaker counts only the failures that .when selects") {
     guarded g({.failure_ratio = 1, .window_size = 2, .minimum_calls = 2, .when = hooks::thrown<std::runtime_error>});
     g.fetch.around(g.breaker);
     ext::hook other = g.fetch.around([](auto& call, auto&) { call.exception = std::make_exception_ptr(std::logic_error("mine")); });
@@ -144,7 +144,7 @@ struct answer {
 
 }  // namespace
 
-TEST_CASE("A breaker counts a result that says that the call failed") {
+TEST_CASE("A breaker counts a result that denotes a failed call") {
     ext::registry registry;
     ext::extensible ask{registry, "ask", [] { return answer{true}; }};
     hooks::breaker breaker{{.window_size = 1, .minimum_calls = 1}};
@@ -153,7 +153,7 @@ TEST_CASE("A breaker counts a result that says that the call failed") {
     CHECK_THROWS_AS(ask(), hooks::breaker_open);
 }
 
-TEST_CASE("A breaker inside of a retry counts each attempt, and what the end hooks do does not matter to it") {
+TEST_CASE("A breaker inside a retry counts each attempt, and ignores changes by end hooks") {
     ext::registry registry;
     simulated_clock time;
     int calls = 0;
@@ -170,7 +170,7 @@ TEST_CASE("A breaker inside of a retry counts each attempt, and what the end hoo
     CHECK(breaker.state() == state::open);
 }
 
-TEST_CASE("A breaker does not count calls that began before it changed, nor those that were destroyed") {
+TEST_CASE("A breaker ignores calls that began before its state changed, and calls that are destroyed") {
     ext::registry registry;
     simulated_clock time;
     tasks::gate gate;
@@ -191,14 +191,14 @@ TEST_CASE("A breaker does not count calls that began before it changed, nor thos
         destroyed.start();
         CHECK(breaker.state() == state::half_open);
         CHECK_THROWS_WITH(load(false).run(), "load: the breaker is half-open, and the calls that it lets through have begun: 1");
-        gate = tasks::gate();  // forgets them both
+        gate = tasks::gate();  // forgets both suspended calls
     }
     CHECK(breaker.state() == state::half_open);
-    CHECK_THROWS_WITH(load(false).run(), "busy");  // in its place
+    CHECK_THROWS_WITH(load(false).run(), "busy");  // takes the place of the destroyed call
     CHECK(breaker.state() == state::open);
 }
 
-TEST_CASE("A breaker does not count a call of an earlier time when it ends") {
+TEST_CASE("A half-open breaker ignores the end of a call that began while it was closed") {
     ext::registry registry;
     simulated_clock time;
     tasks::gate gate;
@@ -213,13 +213,13 @@ TEST_CASE("A breaker does not count a call of an earlier time when it ends") {
     CHECK_THROWS_WITH(load(false).run(), "busy");
     time.pass(1s);
     CHECK_THROWS_WITH(load(false).run(), "busy");
-    CHECK(breaker.state() == state::half_open);  // one of three, and two of three would be too many
+    CHECK(breaker.state() == state::half_open);  // one failure of three; two would be too many
     gate.open();
     REQUIRE(slow.done());
     CHECK(breaker.state() == state::half_open);
 }
 
-TEST_CASE("A breaker is called by many threads, and lets exactly so many through while it is half-open") {
+TEST_CASE("A half-open breaker lets exactly .half_open_calls calls through, even if many threads call") {
     ext::registry registry;
     simulated_clock time;
     std::atomic<int> calls{0};

@@ -28,7 +28,7 @@ namespace hooks = ext::hooks;
 
 namespace {
 
-// A slow function behind a cache, with a clock that is set by hand.
+// A function with a cache whose clock is simulated.
 struct cached {
     explicit cached(hooks::cache_options options = {}) : known(fetch, with_clock(std::move(options))) { fetch.around(known); }
 
@@ -48,7 +48,7 @@ struct cached {
     hooks::cache<std::string(std::string_view)> known;
 };
 
-// Waits without a limit of its own but one for a test that fails. False then.
+// Waits until the condition holds. Returns false after 20 s, which happens only if a test fails.
 template <class Condition>
 bool eventually(Condition condition) {
     for (const auto limit = std::chrono::steady_clock::now() + 20s; !condition(); std::this_thread::yield())
@@ -56,7 +56,7 @@ bool eventually(Condition condition) {
     return true;
 }
 
-// What each of so many threads got; failures as their text.
+// Calls ask() on `count` threads. Returns what each thread got; a failure is returned as its text.
 std::vector<std::string> in_threads(std::size_t count, const std::function<std::string(std::size_t)>& ask) {
     std::vector<std::string> outcomes(count);
     std::vector<std::thread> threads;
@@ -72,18 +72,19 @@ std::vector<std::string> in_threads(std::size_t count, const std::function<std::
     return outcomes;
 }
 
-// Outlives the threads that share it: ThreadSanitizer does not see how the C++ runtime counts those who refer to an exception.
+// It outlives the threads that share it, because ThreadSanitizer does not see how the C++ runtime
+// counts the references to an exception.
 const std::exception_ptr down = std::make_exception_ptr(std::runtime_error("down"));
 
 }  // namespace
 
-// ---- What is kept, and for how long ---------------------------------------------------------------------------------
+// ---- Time to live and capacity --------------------------------------------------------------------------------------
 
-TEST_CASE("A cache gives the result for the same arguments again, until its time is over") {
+TEST_CASE("A cache returns the result for equal arguments until its time to live is over") {
     cached c({.ttl = 10s});
     std::string city = "oslo";
     CHECK(c.fetch(city) == "weather of oslo");
-    city = "rome";  // what the view referred to has changed
+    city = "rome";  // changes the characters that the function's argument referred to
     CHECK(c.fetch(city) == "weather of rome");
     CHECK(c.fetch("oslo") == "weather of oslo");
     CHECK(c.calls == 2);
@@ -100,7 +101,7 @@ TEST_CASE("A cache gives the result for the same arguments again, until its time
     CHECK(counts.size == 2);
 }
 
-TEST_CASE("A cache may keep results for ever, or none") {
+TEST_CASE("A cache can keep results for ever, or not at all") {
     SECTION("for ever") {
         cached c;
         c.fetch("oslo");
@@ -108,7 +109,7 @@ TEST_CASE("A cache may keep results for ever, or none") {
         c.fetch("oslo");
         CHECK(c.calls == 1);
     }
-    SECTION("none") {
+    SECTION("not at all") {
         cached c({.ttl = 0s});
         c.fetch("oslo");
         c.fetch("oslo");
@@ -117,12 +118,12 @@ TEST_CASE("A cache may keep results for ever, or none") {
     }
 }
 
-TEST_CASE("A cache that is full lets the result go that was not asked for for the longest time") {
+TEST_CASE("A full cache evicts the least recently used result") {
     cached c({.capacity = 2});
     c.fetch("a");
     c.fetch("b");
     c.fetch("a");
-    c.fetch("c");  // b goes
+    c.fetch("c");  // evicts b
     CHECK(c.known.counts().evictions == 1);
     CHECK(c.known.counts().size == 2);
     CHECK(c.calls == 3);
@@ -133,17 +134,17 @@ TEST_CASE("A cache that is full lets the result go that was not asked for for th
     CHECK(c.calls == 4);
 }
 
-TEST_CASE("A cache may have room for one result") {
+TEST_CASE("A cache can have a capacity of 1") {
     cached c({.capacity = 1});
     c.fetch("a");
     c.fetch("a");
     CHECK(c.calls == 1);
-    c.fetch("b");  // a goes
+    c.fetch("b");  // evicts a
     c.fetch("a");
     CHECK(c.calls == 3);
 }
 
-TEST_CASE("A cache keeps failures only when told to") {
+TEST_CASE("A cache keeps failures only with .failures_ttl") {
     cached c;
     c.answer = [](std::string_view) -> std::string { throw std::runtime_error("down"); };
     CHECK_THROWS_WITH(c.fetch("oslo"), "down");
@@ -173,7 +174,7 @@ struct answer {
 
 }  // namespace
 
-TEST_CASE("A cache does not keep a result that says that the call failed") {
+TEST_CASE("A cache does not keep a result that denotes a failed call") {
     ext::registry registry;
     int calls = 0;
     ext::extensible ask{registry, "ask", [&] { return answer{++calls - 2}; }};
@@ -183,7 +184,7 @@ TEST_CASE("A cache does not keep a result that says that the call failed") {
     CHECK(ask().value == 0);
 }
 
-TEST_CASE("A cache forgets one result, or all of them") {
+TEST_CASE("A cache can forget one result, or all results") {
     cached c;
     c.fetch("a");
     c.fetch("b");
@@ -200,10 +201,10 @@ TEST_CASE("A cache forgets one result, or all of them") {
 
 // ---- Signatures and keys --------------------------------------------------------------------------------------------
 
-TEST_CASE("A cache is made for any signature, and registered by name too") {
+TEST_CASE("A cache can be made for any signature, and registered by name") {
     ext::registry registry;
     int calls = 0;
-    SECTION("nothing is returned") {
+    SECTION("the function returns nothing") {
         ext::extensible once{registry, "once", [&](int, const std::vector<int>&) { ++calls; }};
         once.around(hooks::cache{once});
         once(1, {2});
@@ -212,7 +213,7 @@ TEST_CASE("A cache is made for any signature, and registered by name too") {
         once(1, {3});
         CHECK(calls == 2);
     }
-    SECTION("a reference, to a function with named parameters") {
+    SECTION("the function has named parameters, and returns a reference") {
         const int numbers[] = {1, 2};
         ext::extensible pick{registry, "pick", ext::params("index"_kw), [&](int index) -> const int& {
             ++calls;
@@ -227,7 +228,7 @@ TEST_CASE("A cache is made for any signature, and registered by name too") {
         CHECK(&pick(1) == &numbers[1]);
         CHECK(calls == 2);
     }
-    SECTION("by name, for a std::optional") {
+    SECTION("the cache is registered by name, for a function that returns a std::optional") {
         using signature = std::optional<int>(std::string);
         registry.around<signature>("find", hooks::cache<signature>{{.ttl = 1s}});
         ext::extensible find{registry, "find", [&](std::string) -> std::optional<int> {
@@ -240,7 +241,7 @@ TEST_CASE("A cache is made for any signature, and registered by name too") {
     }
 }
 
-TEST_CASE("A cache tells apart C strings by what is in them, and numbers that are not a number from those that are") {
+TEST_CASE("A cache compares C strings by their characters, and treats NaN as equal to NaN") {
     ext::registry registry;
     int calls = 0;
     ext::extensible f{registry, "f", [&](const char* text, double number) {
@@ -273,7 +274,7 @@ struct request {
 
 }  // namespace
 
-TEST_CASE("A cache takes a function that makes a key of the arguments") {
+TEST_CASE("A cache can use a function that makes a key from the arguments") {
     ext::registry registry;
     int calls = 0;
     ext::extensible send{registry, "send", [&](request what, const ext::kwargs&) {
@@ -295,9 +296,9 @@ TEST_CASE("A cache takes a function that makes a key of the arguments") {
     CHECK(calls == 3);
 }
 
-// ---- Many who ask at once -------------------------------------------------------------------------------------------
+// ---- Concurrent calls -----------------------------------------------------------------------------------------------
 
-TEST_CASE("However many threads ask a cache for the same at once, one of them calls") {
+TEST_CASE("If many threads ask a cache for one result at once, only one of them calls the function") {
     cached c;
     c.answer = [&](std::string_view) {
         eventually([&] { return c.known.counts().waiting == 7; });
@@ -310,7 +311,7 @@ TEST_CASE("However many threads ask a cache for the same at once, one of them ca
     CHECK(c.known.counts().waiting == 0);
 }
 
-TEST_CASE("Threads that wait for a call that fails get its exception, and the next asks again") {
+TEST_CASE("Threads that wait for a failing call get its exception, and the next call tries again") {
     cached c;
     c.answer = [&](std::string_view) -> std::string {
         eventually([&] { return c.known.counts().waiting == 7; });
@@ -322,7 +323,7 @@ TEST_CASE("Threads that wait for a call that fails get its exception, and the ne
     CHECK(c.fetch("oslo") == "rain");
 }
 
-TEST_CASE("What is forgotten while it is asked for reaches those who wait, and is not kept") {
+TEST_CASE("A result that is forgotten during its call reaches the waiting threads, and is not kept") {
     cached c;
     c.answer = [&](std::string_view) {
         eventually([&] { return c.known.counts().waiting == 3; });
@@ -335,7 +336,7 @@ TEST_CASE("What is forgotten while it is asked for reaches those who wait, and i
     CHECK(c.fetch("oslo") == "new");
 }
 
-TEST_CASE("Who asks a cache for what is needed to answer that does not wait for itself") {
+TEST_CASE("A call that asks the cache for its own result does not wait for itself") {
     cached c;
     c.answer = [&](std::string_view city) { return c.calls == 1 ? "outer, " + c.fetch(city) : "inner"s; };
     CHECK(c.fetch("oslo") == "outer, inner");
@@ -343,7 +344,7 @@ TEST_CASE("Who asks a cache for what is needed to answer that does not wait for 
     CHECK(c.calls == 2);
 }
 
-TEST_CASE("Two threads that each need what the other asks for do not wait for each other") {
+TEST_CASE("Two threads that each need the other's result do not wait for each other") {
     cached c;
     std::atomic<bool> b_is_asked{false};
     c.answer = [&](std::string_view city) {
@@ -366,7 +367,7 @@ TEST_CASE("Two threads that each need what the other asks for do not wait for ea
     CHECK(c.calls == 3);
 }
 
-TEST_CASE("A cache is asked, and forgets, on many threads at once") {
+TEST_CASE("Many threads can use and clear a cache at once") {
     cached c({.ttl = 5ms, .capacity = 3});
     const auto outcomes = in_threads(4, [&](std::size_t thread) {
         for (int i = 0; i < 500; ++i) {
@@ -385,7 +386,7 @@ TEST_CASE("A cache is asked, and forgets, on many threads at once") {
     CHECK(counts.size <= 3);
 }
 
-// ---- Awaited --------------------------------------------------------------------------------------------------------
+// ---- Awaited calls --------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -407,7 +408,7 @@ struct awaited {
 
 }  // namespace
 
-TEST_CASE("Awaited calls that ask a cache for the same are suspended, and resumed when the result is there") {
+TEST_CASE("Awaited calls that ask a cache for one result are suspended, and resumed when the first has ended") {
     awaited a;
     auto first = a.load("oslo"), second = a.load("oslo"), third = a.load("oslo"), other = a.load("rome");
     first.start();
@@ -435,7 +436,7 @@ TEST_CASE("Awaited calls that ask a cache for the same are suspended, and resume
     }
 }
 
-TEST_CASE("Where an awaited call that asks is destroyed, one of those who wait asks in its place") {
+TEST_CASE("If the awaited call that runs the function is destroyed, a waiting call runs the function instead") {
     awaited a;
     std::optional first(a.load("oslo"));
     auto third = a.load("oslo");
@@ -446,9 +447,9 @@ TEST_CASE("Where an awaited call that asks is destroyed, one of those who wait a
         second.start();
         third.start();
         fourth.start();
-    }  // one who waits is destroyed
+    }  // destroys the second call, which waits
     CHECK(a.calls == 1);
-    a.gate = tasks::gate();  // forgets the first
+    a.gate = tasks::gate();  // forgets the first call
     first.reset();
     CHECK(a.calls == 2);
     a.gate.open();
@@ -457,7 +458,7 @@ TEST_CASE("Where an awaited call that asks is destroyed, one of those who wait a
     CHECK(a.calls == 2);
 }
 
-TEST_CASE("An awaited call that is resumed may destroy another that waits as well") {
+TEST_CASE("An awaited call that is resumed can destroy another waiting call") {
     awaited a;
     std::optional<tasks::lazy<std::string>> third;
     const auto wait_and_destroy = [&]() -> tasks::eager<int> {
@@ -478,7 +479,7 @@ TEST_CASE("An awaited call that is resumed may destroy another that waits as wel
     CHECK(fourth.get() == "oslo");
 }
 
-TEST_CASE("Awaited calls on many threads ask a cache once") {
+TEST_CASE("Awaited calls on many threads run the function once for each argument") {
     ext::registry registry;
     std::atomic<int> calls{0}, right{0};
     ext::extensible load{registry, "load", [&](int x) -> tasks::lazy<int> {

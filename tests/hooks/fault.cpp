@@ -22,7 +22,7 @@ namespace hooks = ext::hooks;
 
 namespace {
 
-// Which of so many calls throw: "..x.x".
+// Calls the function `calls` times. Returns which calls threw, as in "..x.x".
 std::string pattern_of_faults(auto& function, int calls) {
     std::string pattern;
     for (int call = 0; call < calls; ++call) {
@@ -38,7 +38,7 @@ std::string pattern_of_faults(auto& function, int calls) {
 
 }  // namespace
 
-TEST_CASE("a fault throws in the calls of the functions that match, as long as the faults live") {
+TEST_CASE("a fault throws in calls of all matching functions, as long as the faults object lives") {
     ext::registry registry;
     int called = 0;
     ext::extensible get{registry, "net.get", [&] { ++called; }};
@@ -57,7 +57,7 @@ TEST_CASE("a fault throws in the calls of the functions that match, as long as t
     CHECK(called == 2);
 }
 
-TEST_CASE("a fault has its probability, and the same seed gives the same faults") {
+TEST_CASE("a fault can have a probability, and the same seed gives the same faults") {
     ext::registry registry;
     ext::extensible get{registry, "get", [] {}};
     const auto faults_with = [&](std::string_view text, std::uint64_t seed) {
@@ -78,7 +78,7 @@ TEST_CASE("a fault has its probability, and the same seed gives the same faults"
     CHECK(faults_with("", 7) == std::string(200, '.'));
 }
 
-TEST_CASE("a seed that was made up can be asked for") {
+TEST_CASE("a randomly chosen seed can be read and used again") {
     ext::registry registry;
     ext::extensible get{registry, "get", [] {}};
     std::uint64_t seed = 0;
@@ -92,7 +92,7 @@ TEST_CASE("a seed that was made up can be asked for") {
     CHECK(pattern_of_faults(get, 100) == first);
 }
 
-TEST_CASE("a fault delays a call") {
+TEST_CASE("a fault can delay a call") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible get{registry, "get", [] {}};
@@ -103,7 +103,7 @@ TEST_CASE("a fault delays a call") {
     CHECK(time.passed() == 3ms);
 }
 
-TEST_CASE("faults are inside of the other hooks") {
+TEST_CASE("faults run inside all other hooks") {
     ext::registry registry;
     simulated_clock time;
     int called = 0;
@@ -116,7 +116,7 @@ TEST_CASE("faults are inside of the other hooks") {
     CHECK(get() == 0);
 }
 
-TEST_CASE("faults are in awaited calls too") {
+TEST_CASE("faults affect awaited calls too") {
     ext::registry registry;
     simulated_clock time;
     int called = 0;
@@ -124,7 +124,7 @@ TEST_CASE("faults are in awaited calls too") {
         ++called;
         co_return x;
     }};
-    SECTION("thrown") {
+    SECTION("faults are thrown") {
         const hooks::faults faults{registry, "load=throw"};
         CHECK_THROWS_AS(load(1).run(), hooks::injected_fault);
         CHECK(called == 0);
@@ -134,7 +134,7 @@ TEST_CASE("faults are in awaited calls too") {
         CHECK(load(1).run() == 1);
         CHECK(time.passed() == 3s);
     }
-    SECTION("or are awaited where it is said how") {
+    SECTION("delays are awaited if a function gives the awaitable") {
         tasks::gate timer;
         hooks::duration paused{};
         const auto pause_on_timer = [&](hooks::duration pause) -> tasks::gate& {
@@ -153,12 +153,12 @@ TEST_CASE("faults are in awaited calls too") {
     }
 }
 
-TEST_CASE("faults may come from the environment") {
+TEST_CASE("faults can be read from the environment") {
     ext::registry registry;
     ext::extensible get{registry, "get", [] {}};
     const auto faults_of = [&](const char* text) {
 #if defined(_WIN32)
-        _putenv_s("EXTENSIBLE_FAULTS", text ? text : "");  // empty: there is none
+        _putenv_s("EXTENSIBLE_FAULTS", text ? text : "");  // an empty value removes the variable
 #else
         if (text) setenv("EXTENSIBLE_FAULTS", text, 1);
         else unsetenv("EXTENSIBLE_FAULTS");
@@ -195,7 +195,7 @@ TEST_CASE("threads draw their faults from one sequence") {
     CHECK(count_on(3) == count_on(1));
 }
 
-TEST_CASE("a text of faults that cannot be read is an error with the place") {
+TEST_CASE("an invalid text of faults is an error that names the column") {
     ext::registry registry;
     const auto error_of = [&](std::string_view text) -> std::string {
         try {
@@ -228,14 +228,14 @@ TEST_CASE("a text of faults that cannot be read is an error with the place") {
     CHECK_THAT(error_of("seed=-1"), ContainsSubstring("column 6 "));
     CHECK_THAT(error_of(" ; "), ContainsSubstring("column 2 ") && ContainsSubstring("the name of a function"));
     CHECK(error_of("seed=18446744073709551615") == "none");
-    CHECK(error_of("seed=throw") == "none");  // a function may be called so
+    CHECK(error_of("seed=throw") == "none");  // a function may have this name
 
     ext::extensible a{registry, "a", [] {}};
     CHECK_THROWS_AS((hooks::faults{registry, "a=throw;b"}), ext::error);
     a();  // nothing was registered
 }
 
-TEST_CASE("Faults are in the default registry where none is named") {
+TEST_CASE("Faults use the default registry if no registry is given") {
     ext::extensible f{"faults_of_the_default_registry.f", [] {}};
     {
         const hooks::faults faults{"faults_of_the_default_registry.*=throw"};

@@ -26,7 +26,7 @@ namespace hooks = ext::hooks;
 
 // ---- limit_rate() ---------------------------------------------------------------------------------------------------
 
-TEST_CASE("limit_rate() lets a burst of calls through at once, and then as many as the rate says") {
+TEST_CASE("limit_rate() lets a burst of calls through at once, and then limits their rate") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible fetch{registry, "net.fetch", [] { return 1; }};
@@ -40,12 +40,12 @@ TEST_CASE("limit_rate() lets a burst of calls through at once, and then as many 
     time.pass(1ms);
     CHECK(fetch() == 1);
     CHECK_THROWS_AS(fetch(), hooks::limit_exceeded);
-    time.pass(1h);  // no more than a burst is saved up
+    time.pass(1h);  // no more tokens than a burst are saved up
     for (int i = 0; i < 3; ++i) CHECK(fetch() == 1);
     CHECK_THROWS_AS(fetch(), ext::error);
 }
 
-TEST_CASE("limit_rate() waits for its token when it is told to, and no longer than it may") {
+TEST_CASE("limit_rate() with hooks::wait waits for a token, but no longer than .longest_wait") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible fetch{registry, "net.fetch", [] { return 1; }};
@@ -58,11 +58,11 @@ TEST_CASE("limit_rate() waits for its token when it is told to, and no longer th
     ext::extensible ask{registry, "net.ask", [] { return 1; }};
     ask.around(hooks::limit_rate({.rate = 10, .longest_wait = 200ms, .clock = stopped}, hooks::wait));
     for (int i = 0; i < 3; ++i) CHECK(ask() == 1);
-    for (int i = 0; i < 3; ++i) CHECK_THROWS_AS(ask(), hooks::limit_exceeded);  // and takes no token
+    for (int i = 0; i < 3; ++i) CHECK_THROWS_AS(ask(), hooks::limit_exceeded);  // without taking a token
     CHECK(pauses == std::vector<hooks::duration>{100ms, 200ms});
 }
 
-TEST_CASE("Limits refuse calls although the plugin isolates its hooks") {
+TEST_CASE("Limits reject calls even if the plugin isolates its hooks") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible fetch{registry, "net.fetch", [] { return 1; }};
@@ -79,7 +79,7 @@ TEST_CASE("Limits refuse calls although the plugin isolates its hooks") {
     CHECK_THROWS_AS(nested(3), hooks::limit_exceeded);
 }
 
-TEST_CASE("limit_rate() serves all functions of a pattern together, plain and awaited") {
+TEST_CASE("limit_rate() limits all functions of a pattern together, plain and awaited") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible get{registry, "net.get", [](int x) { return x; }};
@@ -91,7 +91,7 @@ TEST_CASE("limit_rate() serves all functions of a pattern together, plain and aw
     CHECK_THROWS_AS(get(1), hooks::limit_exceeded);
 }
 
-TEST_CASE("limit_rate() awaits its pauses where the function is awaited") {
+TEST_CASE("limit_rate() awaits its pauses if the function is awaited") {
     ext::registry registry;
     simulated_clock time;
     std::vector<hooks::duration> pauses;
@@ -114,7 +114,7 @@ TEST_CASE("limit_rate() awaits its pauses where the function is awaited") {
     CHECK(time.passed() == 0ms);
 }
 
-TEST_CASE("limit_rate() throws in an awaited function, too, where it is not told to wait") {
+TEST_CASE("limit_rate() without hooks::wait throws in an awaited function too") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible load{registry, "load", [](int x) -> tasks::lazy<int> { co_return x; }};
@@ -125,7 +125,7 @@ TEST_CASE("limit_rate() throws in an awaited function, too, where it is not told
     CHECK(load(3).run() == 3);
 }
 
-TEST_CASE("limit_rate() inside of a retry counts each attempt") {
+TEST_CASE("limit_rate() inside a retry counts each attempt") {
     ext::registry registry;
     simulated_clock time;
     int calls = 0;
@@ -138,7 +138,7 @@ TEST_CASE("limit_rate() inside of a retry counts each attempt") {
     CHECK(time.passed() == 200ms);
 }
 
-TEST_CASE("limit_rate() lets exactly its burst through, however many threads call") {
+TEST_CASE("limit_rate() lets exactly its burst through, even if many threads call") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible fetch{registry, "net.fetch", [] {}};
@@ -161,7 +161,7 @@ TEST_CASE("limit_rate() lets exactly its burst through, however many threads cal
 
 // ---- limit_calls() --------------------------------------------------------------------------------------------------
 
-TEST_CASE("limit_calls() throws where one call more than so many would run") {
+TEST_CASE("limit_calls() throws if a call would exceed the limit") {
     ext::registry registry;
     ext::extensible<int(int)>* self = nullptr;
     ext::extensible<int(int)> nest{registry, "nest", [&](int depth) {
@@ -172,13 +172,13 @@ TEST_CASE("limit_calls() throws where one call more than so many would run") {
     const auto limit = hooks::limit_calls({.calls = 3});
     SECTION("as a start hook") { nest.on_start(limit); }
     SECTION("as an around hook") { nest.around(limit); }
-    for (int i = 0; i < 2; ++i) {  // what was taken is given back, however the call ends
+    for (int i = 0; i < 2; ++i) {  // each call releases its slot, however it ends
         CHECK_THROWS_WITH(nest(2), "the bottom");
         CHECK_THROWS_WITH(nest(3), "nest: 3 calls are running, which is the limit");
     }
 }
 
-TEST_CASE("limit_calls() counts an awaited call until it ends, or is destroyed") {
+TEST_CASE("limit_calls() counts an awaited call until it ends or is destroyed") {
     ext::registry registry;
     std::deque<tasks::gate> gates(3);
     ext::extensible load{registry, "load", [&](std::size_t i) -> tasks::lazy<int> {
@@ -207,7 +207,7 @@ TEST_CASE("limit_calls() counts an awaited call until it ends, or is destroyed")
 
 namespace {
 
-// Waits without a limit of its own but one for a test that fails. False then.
+// Waits until the condition holds. Returns false after 20 s, which happens only if a test fails.
 template <class Condition>
 bool eventually(Condition condition) {
     for (const auto limit = std::chrono::steady_clock::now() + 20s; !condition(); std::this_thread::yield())
@@ -217,7 +217,7 @@ bool eventually(Condition condition) {
 
 }  // namespace
 
-TEST_CASE("limit_calls() makes threads wait, and never lets more of them in") {
+TEST_CASE("limit_calls() makes threads wait, and never lets more calls run than the limit") {
     ext::registry registry;
     std::atomic<int> running{0}, most{0}, calls{0};
     ext::extensible work{registry, "work", [&] {
@@ -238,7 +238,7 @@ TEST_CASE("limit_calls() makes threads wait, and never lets more of them in") {
     CHECK(most == 2);
 }
 
-TEST_CASE("limit_calls() suspends awaited calls, and resumes them in order as others end") {
+TEST_CASE("limit_calls() suspends awaited calls, and resumes them in order when others end") {
     ext::registry registry;
     std::deque<tasks::gate> gates(4);
     std::vector<int> begun;
@@ -256,7 +256,7 @@ TEST_CASE("limit_calls() suspends awaited calls, and resumes them in order as ot
         c.start();
         CHECK_THROWS_WITH(load(3).run(), "load: 1 calls are running, which is the limit, and as many wait as may");
         CHECK(begun == std::vector<int>{0});
-    }  // the first who waits is destroyed
+    }  // destroys b, the first call in the queue
     gates[0].open();
     CHECK(a.get() == 0);
     CHECK(begun == std::vector<int>{0, 2});
@@ -266,8 +266,8 @@ TEST_CASE("limit_calls() suspends awaited calls, and resumes them in order as ot
     CHECK(load(3).run() == 3);
 }
 
-TEST_CASE("limit_calls() resumes many calls one after the other, and not one within another") {
-#ifdef _GLIBCXX_DEBUG  // whose lists look at all their iterators whenever one of them moves
+TEST_CASE("limit_calls() resumes many calls one after the other, not one nested in another") {
+#ifdef _GLIBCXX_DEBUG  // its lists check all their iterators whenever an element moves
     constexpr int many = 2'000;
 #else
     constexpr int many = 100'000;
@@ -291,7 +291,7 @@ TEST_CASE("limit_calls() resumes many calls one after the other, and not one wit
     CHECK(std::all_of(waiting.begin(), waiting.end(), [](const auto& call) { return call.done(); }));
 }
 
-TEST_CASE("limit_calls() resumes calls one after the other on each thread, whichever thread is done with its own first") {
+TEST_CASE("limit_calls() resumes calls one after the other on each thread, whichever thread finishes first") {
     ext::registry registry;
     std::deque<tasks::gate> gates(6);
     std::deque<std::promise<void>> begun(6);
@@ -311,13 +311,13 @@ TEST_CASE("limit_calls() resumes calls one after the other on each thread, which
     };
     std::vector<tasks::eager<void>> awaited;
     for (std::size_t i = 0; i < 4; ++i) awaited.push_back(await_one(i));
-    std::thread first([&] { gates[0].open(); });  // resumes 2, which is done when 3 runs
+    std::thread first([&] { gates[0].open(); });  // resumes 2, which ends when 3 runs
     std::thread second([&] {
         begun[2].get_future().wait();
         gates[1].open();  // resumes 3, and then 5
     });
     first.join();
-    awaited.push_back(await_one(4));  // has the slot that is free
+    awaited.push_back(await_one(4));  // takes the free slot
     awaited.push_back(await_one(5));
     first_is_done.set_value();
     second.join();
@@ -326,7 +326,7 @@ TEST_CASE("limit_calls() resumes calls one after the other on each thread, which
     CHECK(std::all_of(awaited.begin(), awaited.end(), [](const auto& call) { return call.done(); }));
 }
 
-TEST_CASE("limit_calls() gives a slot on that an awaited call was given, and did not live to use") {
+TEST_CASE("limit_calls() passes a slot on if the call that got it is destroyed before it runs") {
     ext::registry registry;
     tasks::gate gate;
     std::optional<tasks::lazy<int>> third;
@@ -337,7 +337,7 @@ TEST_CASE("limit_calls() gives a slot on that an awaited call was given, and did
         co_return i;
     }};
     load.around(hooks::limit_calls({.calls = 1}, hooks::wait));
-    // It is resumed in the round in which the slot of the first goes to the third, and destroys that.
+    // It is resumed in the round in which the third call gets the slot, and destroys that call.
     const auto second = [&]() -> tasks::eager<int> {
         co_await load(2);
         third.reset();
@@ -359,7 +359,7 @@ TEST_CASE("limit_calls() gives a slot on that an awaited call was given, and did
     CHECK(load(5).run() == 5);
 }
 
-TEST_CASE("limit_calls() has threads and awaited calls in one queue, also where they end on many threads") {
+TEST_CASE("limit_calls() has one queue for threads and awaited calls, even if they end on many threads") {
     ext::registry registry;
     std::atomic<int> running{0}, calls{0};
     std::atomic<bool> too_many{false};

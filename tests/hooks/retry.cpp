@@ -26,7 +26,7 @@ struct outcome {
     friend bool failed(const outcome& outcome) { return outcome.is_busy; }
 };
 
-// Fails so many times, then succeeds.
+// Fails `failures` times, then succeeds.
 struct busy_server {
     int failures;
     int calls = 0;
@@ -38,7 +38,7 @@ struct busy_server {
 
 }  // namespace
 
-TEST_CASE("retry() goes on until the call succeeds, with pauses that grow") {
+TEST_CASE("retry() repeats the call until it succeeds, with growing pauses") {
     ext::registry registry;
     simulated_clock time;
     busy_server server{3};
@@ -52,7 +52,7 @@ TEST_CASE("retry() goes on until the call succeeds, with pauses that grow") {
     CHECK(reported == 0);
 }
 
-TEST_CASE("retry() leaves the last failure in the call, when attempts or the budget are used up") {
+TEST_CASE("retry() leaves the last failure in the call when the attempts or the budget are used up") {
     ext::registry registry;
     simulated_clock time;
     busy_server server{100};
@@ -65,18 +65,18 @@ TEST_CASE("retry() leaves the last failure in the call, when attempts or the bud
         CHECK_THROWS_WITH(fetch(""), "busy 3");
         CHECK(time.passed() == 3 * 20ms + 10ms + 20ms);
     }
-    SECTION("one attempt is none more") {
+    SECTION("one attempt means no retry") {
         fetch.around(hooks::retry({.attempts = 1, .clock = time.clock()}));
         CHECK_THROWS_WITH(fetch(""), "busy 1");
         CHECK(time.passed() == 20ms);
     }
-    SECTION("budget: an attempt may begin at its end, and not later") {
+    SECTION("an attempt may begin at the end of the budget, but not later") {
         fetch.around(hooks::retry({.attempts = 9, .first_pause = 10ms, .factor = 1, .budget = 60ms, .clock = time.clock()}));
-        CHECK_THROWS_WITH(fetch(""), "busy 3");  // they began at 0, 30 and 60 ms
+        CHECK_THROWS_WITH(fetch(""), "busy 3");  // the attempts began at 0, 30 and 60 ms
     }
 }
 
-TEST_CASE("retry() does not sleep where there is no pause") {
+TEST_CASE("retry() does not sleep if the pause is 0") {
     ext::registry registry;
     busy_server server{100};
     ext::extensible fetch{registry, "fetch", [&](const std::string& what) { return server(what); }};
@@ -87,10 +87,10 @@ TEST_CASE("retry() does not sleep where there is no pause") {
     CHECK(sleeps == 0);
 }
 
-TEST_CASE("retry() may look at what failed") {
+TEST_CASE("retry() can depend on the kind of failure") {
     ext::registry registry;
     simulated_clock time;
-    SECTION("at the exception") {
+    SECTION("on the exception") {
         int calls = 0;
         ext::extensible fail{registry, "fail", [&](int how) {
             ++calls;
@@ -106,7 +106,7 @@ TEST_CASE("retry() may look at what failed") {
         CHECK_THROWS_AS(fail(2), int);
         CHECK(calls == 5);
     }
-    SECTION("at the result that says so") {
+    SECTION("on the result") {
         int calls = 0;
         ext::extensible ask{registry, "ask", [&] { return outcome{++calls, calls < 3}; }};
         ask.around(hooks::retry({.attempts = 5, .clock = time.clock()}));
@@ -114,7 +114,7 @@ TEST_CASE("retry() may look at what failed") {
     }
 }
 
-TEST_CASE("retry() varies its pauses by chance, the same for the same seed") {
+TEST_CASE("retry() varies its pauses randomly, and in the same way for the same seed") {
     ext::registry registry;
     const auto time_with_seed = [&](std::uint64_t seed) {
         simulated_clock time;
@@ -130,7 +130,7 @@ TEST_CASE("retry() varies its pauses by chance, the same for the same seed") {
     CHECK(time_with_seed(9) <= 4 * 150ms);
 }
 
-TEST_CASE("retry() awaits its pauses where the function is awaited") {
+TEST_CASE("retry() awaits its pauses if the function is awaited") {
     ext::registry registry;
     simulated_clock time;
     tasks::gate timer;
@@ -155,7 +155,7 @@ TEST_CASE("retry() awaits its pauses where the function is awaited") {
     CHECK(time.passed() == 0ms);
 }
 
-TEST_CASE("retry() may be under a pattern, and in calls on many threads at once") {
+TEST_CASE("retry() can be registered for a pattern, and used by many threads at once") {
     ext::registry registry;
     simulated_clock time;
     std::atomic<int> calls{0};

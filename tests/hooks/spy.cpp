@@ -37,7 +37,7 @@ struct engine {  // cannot be copied
 
 }  // namespace
 
-TEST_CASE("a spy sees the arguments, the result and the exception of each call by value") {
+TEST_CASE("a spy copies the arguments, the result and the exception of each call") {
     ext::registry registry;
     ext::extensible charge{registry, "billing.charge", [](std::string_view, int& cents) {
         if (cents < 0) throw std::invalid_argument("less than nothing");
@@ -77,12 +77,12 @@ TEST_CASE("a spy counts the calls with given arguments") {
     CHECK(seen.count() == 0);
 }
 
-TEST_CASE("a spy answers in turn, and again and again with its last answer") {
+TEST_CASE("a spy gives its answers in order, and then repeats the last one") {
     ext::registry registry;
     int called = 0;
     ext::extensible next{registry, "next", [&] { return ++called; }};
     hooks::spy seen{next};
-    CHECK(next() == 1);  // as long as it has no answers the function is called
+    CHECK(next() == 1);  // a spy without answers calls the function
 
     SECTION("results and exceptions") {
         seen.returns(10).then_throws(std::runtime_error("x")).then_returns(30);
@@ -94,7 +94,7 @@ TEST_CASE("a spy answers in turn, and again and again with its last answer") {
         CHECK(seen.at(1).result == 10);
         CHECK(text_of(seen.at(2).exception) == "x");
     }
-    SECTION("an answer may be added later, and counts from then on") {
+    SECTION("an answer can be added later, and applies from then on") {
         seen.returns(10);
         CHECK(next() == 10);
         CHECK(next() == 10);
@@ -102,12 +102,12 @@ TEST_CASE("a spy answers in turn, and again and again with its last answer") {
         CHECK(next() == 20);
         CHECK(next() == 20);
     }
-    SECTION("the first answer may be added like those that follow") {
+    SECTION("then_returns() can also add the first answer") {
         seen.then_returns(10).then_returns(20);
         CHECK(next() == 10);
         CHECK(next() == 20);
     }
-    SECTION("new answers put away the old ones") {
+    SECTION("new answers replace the old ones") {
         seen.returns(10).then_returns(20).then_returns(30);
         CHECK(next() == 10);
         seen.throws(std::make_exception_ptr(std::logic_error("y")));
@@ -116,7 +116,7 @@ TEST_CASE("a spy answers in turn, and again and again with its last answer") {
         seen.calls_original();
         CHECK(next() == 2);
     }
-    SECTION("the function may be an answer too") {
+    SECTION("an answer can also be to call the function") {
         seen.throws(1).then_calls_original();
         CHECK_THROWS_AS(next(), int);
         CHECK(next() == 2);
@@ -124,7 +124,7 @@ TEST_CASE("a spy answers in turn, and again and again with its last answer") {
     }
 }
 
-TEST_CASE("a spy answers for functions that return nothing, or a reference") {
+TEST_CASE("a spy can answer for functions that return nothing or a reference") {
     ext::registry registry;
     bool called = false;
     ext::extensible stop{registry, "stop", [&] { called = true; }};
@@ -145,7 +145,7 @@ TEST_CASE("a spy answers for functions that return nothing, or a reference") {
     CHECK(finds.at(0).result == 2);
 }
 
-TEST_CASE("a spy is in the place of the function, inside of the other hooks") {
+TEST_CASE("a spy takes the place of the function, inside all other hooks") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible fetch{registry, "fetch", [](const std::string& what) { return what; }};
@@ -163,7 +163,7 @@ TEST_CASE("a spy is in the place of the function, inside of the other hooks") {
     CHECK(seen.count() == 3);
 }
 
-TEST_CASE("a spy is gone at the end of its scope") {
+TEST_CASE("a spy is removed at the end of its scope") {
     ext::registry registry;
     ext::extensible twice{registry, "twice", [](int x) { return 2 * x; }};
     {
@@ -174,7 +174,7 @@ TEST_CASE("a spy is gone at the end of its scope") {
     CHECK(twice(1) == 2);
 }
 
-TEST_CASE("a spy may be for one thread") {
+TEST_CASE("a spy can be limited to one thread") {
     ext::registry registry;
     const auto work = [](int x) -> tasks::lazy<int> { co_return 2 * x; };
     ext::extensible twice{registry, "twice", [](int x) { return 2 * x; }};
@@ -197,7 +197,7 @@ TEST_CASE("a spy may be for one thread") {
     CHECK(seen.count() + awaited.count() + by_name.count() == 3);
 }
 
-TEST_CASE("a spy sees awaited calls, and answers them") {
+TEST_CASE("a spy records awaited calls, and can answer them") {
     ext::registry registry;
     tasks::gate gate, never;
     ext::extensible load{registry, "load", [&](std::string_view what) -> tasks::lazy<std::string> {
@@ -225,7 +225,7 @@ TEST_CASE("a spy sees awaited calls, and answers them") {
                          "  4. (\"fourth\") has not ended");
 }
 
-TEST_CASE("a spy may be gone before a call that is suspended") {
+TEST_CASE("a spy can be destroyed while a call is suspended") {
     ext::registry registry;
     tasks::gate gate;
     ext::extensible load{registry, "load", [&](int x) -> tasks::lazy<int> {
@@ -240,7 +240,7 @@ TEST_CASE("a spy may be gone before a call that is suspended") {
     CHECK(call.get() == 3);
 }
 
-TEST_CASE("a spy tells for people what it has seen") {
+TEST_CASE("a spy prints its calls as readable text") {
     ext::registry registry;
     ext::extensible draw{registry, "draw", [](const char*, bool, double, point, unsigned char) { return point{3, 4}; }};
     ext::extensible title{registry, "title", [](char* text) -> const char* { return text; }};
@@ -266,7 +266,7 @@ TEST_CASE("a spy tells for people what it has seen") {
     CHECK_THROWS_AS(seen.at(2), ext::error);
 }
 
-TEST_CASE("a spy says so of what cannot be copied") {
+TEST_CASE("a spy's text says which values cannot be copied") {
     ext::registry registry;
     using keys = std::vector<std::unique_ptr<int>>;
     ext::extensible start{registry, "start", [](const engine&, std::unique_ptr<int> key, const keys&) { return key; }};
@@ -276,7 +276,7 @@ TEST_CASE("a spy says so of what cannot be copied") {
     CHECK_THAT(seen.text(), ContainsSubstring("engine, which cannot be copied>, " + key) && EndsWith("returned " + key));
 }
 
-TEST_CASE("a spy may be registered by name, before the function is wrapped, and with options") {
+TEST_CASE("a spy can be registered by name, before the function is wrapped, and with options") {
     ext::registry registry;
     hooks::spy<int(int)> seen{registry, "twice", {.id = "spy", .times = 1}};
     seen.returns(0);
@@ -288,7 +288,7 @@ TEST_CASE("a spy may be registered by name, before the function is wrapped, and 
     CHECK_THROWS_AS((hooks::spy{twice, {.id = "spy"}}), ext::duplicate_hook);
 }
 
-TEST_CASE("threads call, answer and read at once") {
+TEST_CASE("threads can call a function, change its answers and read its spy at once") {
     ext::registry registry;
     ext::extensible echo{registry, "echo", [](std::string text) { return text; }};
     hooks::spy seen{echo};

@@ -28,7 +28,7 @@ namespace hooks = ext::hooks;
 
 namespace {
 
-// Reads a JSON document, as strictly as the grammar has it.
+// Checks that a text is a JSON document. It does not check the details of numbers and escapes.
 class json_reader {
 public:
     explicit json_reader(std::string_view text) : text_(text) {}
@@ -89,7 +89,7 @@ const std::string thread_1 = R"({"ph": "M", "name": "thread_name", "args": {"nam
 
 }  // namespace
 
-TEST_CASE("a trace has an event for each plain call, the inner one first") {
+TEST_CASE("a trace has an event for each plain call, inner calls first") {
     ext::registry registry;
     simulated_clock time;
     std::ostringstream out;
@@ -118,7 +118,7 @@ TEST_CASE("a trace has an event for each plain call, the inner one first") {
     CHECK(is_json(out.str()));
 }
 
-TEST_CASE("a trace is valid JSON each time that the buffer is written, and not written in between") {
+TEST_CASE("a trace is valid JSON after each write of its buffer, and is not written in between") {
     ext::registry registry;
     std::ostringstream out;
     ext::extensible f{registry, "f", [] {}};
@@ -131,7 +131,7 @@ TEST_CASE("a trace is valid JSON each time that the buffer is written, and not w
             CHECK(count(out.str(), R"("ph": "X")") == calls);
         }
     }
-    SECTION("a larger one when it is full") {
+    SECTION("a larger buffer is written when it is full") {
         const hooks::trace trace{registry, out, {.buffer = 1000}};
         f();
         CHECK(out.str() == "[\n]\n");
@@ -151,7 +151,7 @@ TEST_CASE("a trace is valid JSON each time that the buffer is written, and not w
     CHECK(is_json(out.str()));
 }
 
-TEST_CASE("a trace is valid JSON in its file, whenever the program ends") {
+TEST_CASE("the file of a trace is valid JSON whenever the program ends") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](const std::string& text) { return text.size(); }};
     const std::filesystem::path path = std::filesystem::temp_directory_path() / "extensible_test_of_trace.json";
@@ -159,7 +159,7 @@ TEST_CASE("a trace is valid JSON in its file, whenever the program ends") {
         std::ofstream file(path, std::ios::binary);
         const hooks::trace trace{registry, file, {.values = true, .buffer = 1}};
         for (std::size_t calls = 1; calls <= 5; ++calls) {
-            f(std::string(calls * 5000, 'x'));  // with more than a file's own buffer holds, and with less
+            f(std::string(calls * 5000, 'x'));  // one event larger than the file's buffer, and one smaller
             f("x");
             std::ifstream read(path, std::ios::binary);
             const std::string written{std::istreambuf_iterator<char>(read), {}};
@@ -167,7 +167,7 @@ TEST_CASE("a trace is valid JSON in its file, whenever the program ends") {
             CHECK(count(written, R"("ph": "X")") == 2 * calls);
         }
     }
-    std::filesystem::remove(path);  // which is closed
+    std::filesystem::remove(path);  // the stream has closed it
 }
 
 TEST_CASE("a call does not fail because its trace cannot be written") {
@@ -187,7 +187,7 @@ TEST_CASE("a call does not fail because its trace cannot be written") {
     CHECK(reported == 0);
 }
 
-TEST_CASE("a trace of awaited calls has pairs of events, wherever the calls are suspended") {
+TEST_CASE("a trace of awaited calls has pairs of events, even if the calls are suspended") {
     ext::registry registry;
     simulated_clock time;
     std::ostringstream out;
@@ -222,7 +222,7 @@ TEST_CASE("a trace of awaited calls has pairs of events, wherever the calls are 
     CHECK(count(out.str(), "thread_name") == 2);
 }
 
-TEST_CASE("a trace has the end of a call that was destroyed while it was suspended") {
+TEST_CASE("a trace records the end of a call that is destroyed while it is suspended") {
     ext::registry registry;
     std::ostringstream out;
     tasks::gate gate;
@@ -239,7 +239,7 @@ TEST_CASE("a trace has the end of a call that was destroyed while it was suspend
     CHECK_THAT(out.str(), ContainsSubstring(R"("args": {"threw": true})"));
 }
 
-TEST_CASE("a trace has arguments, results and the texts of exceptions only when asked for") {
+TEST_CASE("a trace has arguments, results and the texts of exceptions only with .values") {
     ext::registry registry;
     const std::string text = "\"large\" tea\\\nto go \xE9\xF0\x9F\x8D\xB5\xC0\x80";
     ext::extensible brew{registry, "brew", ext::params("what"_kw, "cups"_kw, "degrees"_kw, "milk"_kw, "note"_kw, "cup"_kw),
@@ -268,7 +268,7 @@ TEST_CASE("a trace has arguments, results and the texts of exceptions only when 
     CHECK_THAT(trace_of(false, 0, 90.5), ContainsSubstring(R"("args": {"threw": true})"));
 }
 
-TEST_CASE("a trace marks a result that says that the call failed") {
+TEST_CASE("a trace marks a result that denotes a failed call") {
     ext::registry registry;
     std::ostringstream out;
     ext::extensible ask{registry, "ask", [](bool good) { return outcome{good}; }};
@@ -281,7 +281,7 @@ TEST_CASE("a trace marks a result that says that the call failed") {
     CHECK(count(out.str(), R"("args": {"failed": true})") == 1);
 }
 
-TEST_CASE("a trace has calls that hooks answer, and whatever hooks make of them") {
+TEST_CASE("a trace records calls that hooks answer, with the result that hooks set last") {
     ext::registry registry;
     std::ostringstream out;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -294,7 +294,7 @@ TEST_CASE("a trace has calls that hooks answer, and whatever hooks make of them"
     CHECK_THAT(out.str(), ContainsSubstring(R"({"arguments": {"0": 1}, "result": 8})"));
 }
 
-TEST_CASE("a trace and its stream may be gone before a call that is running") {
+TEST_CASE("a trace and its stream can be destroyed while a call runs") {
     ext::registry registry;
     auto out = std::make_unique<std::ostringstream>();
     auto trace = std::make_unique<hooks::trace>(registry, *out);
@@ -308,7 +308,7 @@ TEST_CASE("a trace and its stream may be gone before a call that is running") {
     CHECK(written == "[\n]\n");
 }
 
-TEST_CASE("threads share a trace, and each is named once") {
+TEST_CASE("threads share a trace, which names each thread once") {
     ext::registry registry;
     std::ostringstream out;
     ext::extensible f{registry, "f", [](int x) { return x; }};
@@ -328,7 +328,7 @@ TEST_CASE("threads share a trace, and each is named once") {
     CHECK(count(out.str(), R"("name": "thread 1")") == 1);
 }
 
-TEST_CASE("a trace goes into a stream behind what is there, and says so where it cannot") {
+TEST_CASE("a trace is appended to its stream, and an unusable stream is an error") {
     ext::registry registry;
     std::ostringstream out;
     ext::extensible f{registry, "f", [] {}};
@@ -350,7 +350,7 @@ TEST_CASE("a trace goes into a stream behind what is there, and says so where it
     CHECK_THROWS_AS((hooks::trace{registry, out, {.pattern = ""}}), ext::error);
 }
 
-TEST_CASE("A trace is of the default registry where none is named") {
+TEST_CASE("A trace uses the default registry if no registry is given") {
     ext::extensible f{"trace_of_the_default_registry.f", [] { throw 1; }};
     std::ostringstream out;
     {

@@ -1,4 +1,4 @@
 #pragma once
 
-/// The host exports it; plugins call it in the middle of their entries.
+/// The host exports this function. Plugins call it in the middle of their entries.
 extern "C" void half_way();

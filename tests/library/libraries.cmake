@@ -1,4 +1,4 @@
-# Plugins in shared libraries, and the tests that load them, in one folder. The tests copy what they need out of it.
+# Builds plugins as shared libraries in one folder, and the tests, which load copies of them.
 
 set(plugins ${CMAKE_CURRENT_BINARY_DIR}/library)
 
@@ -16,7 +16,7 @@ function(plugin_library name source)
     add_dependencies(plugin_libraries library_${name})
 endfunction()
 
-# Each test case is called library.<its claim>.
+# In CTest each test case is called library.<name of the test case>.
 function(library_tests)
     set(discovery ${discovery} TEST_PREFIX library.)
     add_claims(library_tests library/library.cpp)
@@ -30,7 +30,7 @@ add_custom_target(plugin_libraries)
 plugin_library(version_1 version VERSION=1)
 plugin_library(version_2 version VERSION=2)
 plugin_library(dynamic_tls version VERSION=1 EXTENSIBLE_DYNAMIC_TLS)
-target_compile_options(library_dynamic_tls PRIVATE ${not_compiled})  # what was compiled once has it
+target_compile_options(library_dynamic_tls PRIVATE ${not_compiled})  # the compiled code has static TLS
 plugin_library(throwing throwing)
 plugin_library(throwing_int throwing THROWS_INT)
 plugin_library(no_plugin no_plugin)
@@ -38,6 +38,6 @@ plugin_library(without_stamp no_plugin WITHOUT_STAMP)
 foreach(change layout version)
     plugin_library(other_${change} other_stamp)
     add_dependencies(library_other_${change} stamp_headers_${change})
-    target_compile_options(library_other_${change} PRIVATE ${not_compiled})  # what was compiled once is of the host's layout
+    target_compile_options(library_other_${change} PRIVATE ${not_compiled})  # the compiled code has the host's layout
     target_include_directories(library_other_${change} BEFORE PRIVATE ${altered}/${change})
 endforeach()

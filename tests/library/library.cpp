@@ -1,4 +1,4 @@
-// Plugins that are loaded from shared libraries, and closed again.
+// Loads plugins from shared libraries, reloads and closes them.
 #include "half_way.hpp"
 
 #include "../catch.hpp"
@@ -45,7 +45,7 @@ struct hooked {
 };
 constexpr std::pair none{0, 0}, version_1{10101, 10000}, version_2{20202, 20000};
 
-// A folder of the test's own with copies of libraries, so that no other test has opened the same files.
+// A temporary folder with copies of libraries. No other test opens the same files.
 class folder {
 public:
     folder() {
@@ -60,7 +60,7 @@ public:
     folder(const folder&) = delete;
     folder& operator=(const folder&) = delete;
     ~folder() {
-        std::error_code is_open;  // Windows keeps those files
+        std::error_code is_open;  // Windows does not remove open files
         fs::remove_all(path_, is_open);
         fs::remove_all(replaced_, is_open);
     }
@@ -69,7 +69,7 @@ public:
 
     std::size_t size() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), {})); }
 
-    // A copy of one of the libraries. It takes the place of a file of its name, which goes on as it is where it is open.
+    // Copies a library into the folder. A file of that name is moved away first: it may be open.
     fs::path copy(const std::string& library, const std::string& name) const {
         move_away(name);
         fs::copy_file(fs::path(LIBRARIES) / (library + LIBRARY_SUFFIX), path_ / name);
@@ -91,7 +91,7 @@ private:
 };
 
 #if defined(_WIN32)
-constexpr std::size_t copies_in_use = 1;  // of a library that was loaded anew: Windows keeps a file that is open
+constexpr std::size_t copies_in_use = 1;  // of a reloaded library: Windows does not remove an open file
 constexpr const char* library_of_the_system = "kernel32.dll";
 constexpr int no_such_library = 126;
 #else
@@ -100,7 +100,7 @@ constexpr const char* library_of_the_system = "libc.so.6";
 constexpr int no_such_library = ENOENT;
 #endif
 
-// The system's words for a reason.
+// The system's message for an error code.
 std::string text_of_code(int code) { return std::system_category().message(code); }
 
 std::string owner_of_hooks(const ext::registry& registry) {
@@ -123,7 +123,7 @@ extern "C" EXTENSIBLE_EXPORT void half_way() {
 
 // ---- One library ----------------------------------------------------------------------------------------------------
 
-TEST_CASE("A library's hooks run as long as it is loaded, and then it is closed") {
+TEST_CASE("The hooks of a library run until it is destroyed, which also closes the file") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1");
@@ -138,7 +138,7 @@ TEST_CASE("A library's hooks run as long as it is loaded, and then it is closed"
     CHECK_FALSE(is_in_memory(file));
 }
 
-TEST_CASE("All hooks of a library are enabled in one step, when its entry has returned") {
+TEST_CASE("All hooks of a library are enabled in one step, after its entry has returned") {
     hooked h;
     const folder plugins;
     std::size_t registered = 0;
@@ -154,7 +154,7 @@ TEST_CASE("All hooks of a library are enabled in one step, when its entry has re
     CHECK(h.added() == version_1);
 }
 
-TEST_CASE("A library's plugin is called as its file, or as it is told") {
+TEST_CASE("A library's plugin is named after the file, or as the options say") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1", "libvault" LIBRARY_SUFFIX);
@@ -168,7 +168,7 @@ TEST_CASE("A library's plugin is called as its file, or as it is told") {
     CHECK(owner_of_hooks(h.registry) == "vault");
 }
 
-TEST_CASE("A library's hooks get its defaults") {
+TEST_CASE("The options of a library are defaults for its hooks") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1");
@@ -183,7 +183,7 @@ TEST_CASE("A library's hooks get its defaults") {
     CHECK(told == "other.failing: the isolated start hook of version_1 threw: version 1");
 }
 
-TEST_CASE("A library's plugin can be disabled, and be given hooks of the host") {
+TEST_CASE("The host can disable a library's plugin, and add hooks to it") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1");
@@ -201,7 +201,7 @@ TEST_CASE("A library's plugin can be disabled, and be given hooks of the host") 
     CHECK_FALSE(is_in_memory(file));
 }
 
-TEST_CASE("A library of the default registry") {
+TEST_CASE("A library can be loaded into the default registry") {
     const ext::extensible first{"host.first", [](int x) { return x; }};
     const folder plugins;
     plugins.copy("version_1");
@@ -216,7 +216,7 @@ TEST_CASE("A library of the default registry") {
     CHECK(first(0) == 0);
 }
 
-TEST_CASE("A library's file is looked for where its path says, and not among the system's libraries") {
+TEST_CASE("A library is opened at exactly its path, and not searched among the system's libraries") {
     hooked h;
     const folder plugins;
     plugins.copy("version_1");
@@ -230,7 +230,7 @@ TEST_CASE("A library's file is looked for where its path says, and not among the
     fs::current_path(before);
 }
 
-TEST_CASE("One file can be loaded into two registries, and is closed when both have let it go") {
+TEST_CASE("One file can be loaded into two registries, and is closed with the last of the two libraries") {
     hooked h, other;
     const folder plugins;
     const fs::path file = plugins.copy("version_1");
@@ -245,7 +245,7 @@ TEST_CASE("One file can be loaded into two registries, and is closed when both h
     CHECK_FALSE(is_in_memory(file));
 }
 
-TEST_CASE("A library can be moved, and its plugin stays where it is") {
+TEST_CASE("A library can be moved, and its plugin keeps its address") {
     hooked h, other;
     const folder plugins;
     const fs::path one = plugins.copy("version_1"), two = plugins.copy("version_2");
@@ -259,7 +259,7 @@ TEST_CASE("A library can be moved, and its plugin stays where it is") {
     library = std::move(moved);
     CHECK(&library.plugin() == plugin);
     CHECK(h.added() == version_1);
-    library = ext::library(other.registry, two);  // what it had is unloaded
+    library = ext::library(other.registry, two);  // unloads the old one
     CHECK((h.added() == none && other.added() == version_2));
     CHECK(library.file() == two);
     CHECK(is_in_memory(two));
@@ -278,7 +278,7 @@ TEST_CASE("A library outlives its registry") {
     CHECK_FALSE(is_in_memory(file));
 }
 
-TEST_CASE("A library waits for calls that are inside of its hooks before it is closed") {
+TEST_CASE("A library is closed only when all calls with its hooks have ended") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1");
@@ -307,7 +307,7 @@ TEST_CASE("A library waits for calls that are inside of its hooks before it is c
     CHECK_FALSE(is_in_memory(file));
 }
 
-TEST_CASE("A library that is destroyed inside of its own hooks stays in memory") {
+TEST_CASE("A library that is destroyed during a call with its hooks stays in memory") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1");
@@ -316,14 +316,14 @@ TEST_CASE("A library that is destroyed inside of its own hooks stays in memory")
         library.reset();
         return x;
     }};
-    CHECK(ending(0) == 10000);  // the call runs its hooks to their end
+    CHECK(ending(0) == 10000);  // the running call keeps its hooks
     CHECK(ending(0) == 0);
     CHECK(is_in_memory(file));
 }
 
-// ---- Loaded anew ----------------------------------------------------------------------------------------------------
+// ---- Reload ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("A library that is loaded anew has the hooks of the new file") {
+TEST_CASE("A reloaded library has the hooks of the new file") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
@@ -349,7 +349,7 @@ TEST_CASE("A library that is loaded anew has the hooks of the new file") {
     CHECK(loaded_libraries() == before);
 }
 
-TEST_CASE("A library without static thread-local storage can be loaded anew any number of times") {
+TEST_CASE("A library without static thread-local storage can be reloaded any number of times") {
     hooked h;
     const folder plugins;
     ext::library library{h.registry, plugins.copy("dynamic_tls")};
@@ -357,7 +357,7 @@ TEST_CASE("A library without static thread-local storage can be loaded anew any 
     CHECK(h.added() == version_1);
 }
 
-TEST_CASE("A new library's hooks have the order that they state, and the old one's have no part in it") {
+TEST_CASE("After a reload, the order constraints of the new hooks apply, and those of the old hooks do not") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
@@ -373,7 +373,7 @@ TEST_CASE("A new library's hooks have the order that they state, and the old one
     CHECK(h.order(0) == 4123);
 }
 
-TEST_CASE("A hook that runs in place of a library's does so when that is loaded anew") {
+TEST_CASE("A hook that replaces a library's hook still does so after a reload") {
     hooked h;
     const folder plugins;
     ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
@@ -386,7 +386,7 @@ TEST_CASE("A hook that runs in place of a library's does so when that is loaded 
     CHECK(h.added() == version_2);
 }
 
-TEST_CASE("A hook that runs in place of a library's takes its place in the order of the version that is loaded") {
+TEST_CASE("A hook that replaces a library's hook has the position of that hook in the loaded version") {
     hooked h;
     const folder plugins;
     ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
@@ -400,7 +400,7 @@ TEST_CASE("A hook that runs in place of a library's takes its place in the order
     CHECK(h.order(0) == 52);
 }
 
-TEST_CASE("While a new library registers its hooks, the old one's run") {
+TEST_CASE("The old hooks run while the new library registers its hooks") {
     hooked h;
     const folder plugins;
     ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
@@ -422,7 +422,7 @@ TEST_CASE("While a new library registers its hooks, the old one's run") {
     CHECK(h.added() == version_2);
 }
 
-TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
+TEST_CASE("If a reload fails, the old library remains loaded") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
@@ -457,7 +457,7 @@ TEST_CASE("Where a library cannot be loaded anew, the old one stays") {
     stays();
 }
 
-TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as that") {
+TEST_CASE("A reload leaves a disabled plugin disabled, restores an unloaded one, and throws after a move") {
     hooked h;
     const folder plugins;
     ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
@@ -474,7 +474,7 @@ TEST_CASE("A library that is disabled, unloaded or moved from is loaded anew as 
     CHECK_THROWS_WITH(library.reload(), ContainsSubstring("moved from"));  // NOLINT
 }
 
-TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory beside the new one") {
+TEST_CASE("If a library is reloaded during a call with its hooks, the old version stays in memory") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
@@ -490,11 +490,11 @@ TEST_CASE("A library that is loaded anew inside of its own hooks stays in memory
     CHECK(is_in_memory(file));
 }
 
-TEST_CASE("While threads call, a library is loaded anew in one step: no call runs hooks of both, or of neither") {
+TEST_CASE("A reload is atomic while threads call: each call runs the hooks of exactly one version") {
     hooked h;
     const folder plugins;
     const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
-    std::deque<ext::extensible<int(int)>> more;  // so many that it takes a while to prepare the step
+    std::deque<ext::extensible<int(int)>> more;  // many, so that preparing the reload takes a while
     for (int number = 0; number < 300; ++number)
         more.emplace_back(h.registry, "host.more." + std::to_string(number), [](int x) { return x; });
     std::atomic<int> wrong{0};
@@ -509,7 +509,7 @@ TEST_CASE("While threads call, a library is loaded anew in one step: no call run
                 for (int calls_of_2 = 0, calls = 0; calls_of_2 < 10; ++calls) {
                     const bool first = (calls + number) % 2 == 0;
                     const int result = first ? h.first(0) : h.second(0), unit = first ? 10101 : 10000;
-                    // Once a call of any function has run the new hooks, none runs the old ones.
+                    // After a call of any function has run new hooks, no call runs old ones.
                     if (result % unit != 0 || result / unit < version || result / unit > 2) ++wrong;
                     version = result / unit;
                     calls_of_2 += version == 2;
@@ -526,9 +526,9 @@ TEST_CASE("While threads call, a library is loaded anew in one step: no call run
     CHECK(h.added() == none);
 }
 
-// ---- Broken ones ----------------------------------------------------------------------------------------------------
+// ---- Broken libraries -----------------------------------------------------------------------------------------------
 
-TEST_CASE("A file that is no shared library is an error that names it") {
+TEST_CASE("Opening a file that is not a shared library is an error that names the file") {
     hooked h;
     const folder plugins;
     const auto opened = [&](const fs::path& file) { const ext::library library{h.registry, file}; };
@@ -541,7 +541,7 @@ TEST_CASE("A file that is no shared library is an error that names it") {
     CHECK(h.added() == none);
 }
 
-TEST_CASE("A library without an entry, or without a stamp, is an error that says what to write") {
+TEST_CASE("A library without an entry or a stamp is an error that says what to write") {
     hooked h;
     const folder plugins;
     for (const auto& [name, says] : {std::pair("no_plugin", ": it exports no extensible_plugin; "),
@@ -554,7 +554,7 @@ TEST_CASE("A library without an entry, or without a stamp, is an error that says
     }
 }
 
-TEST_CASE("A library with another stamp is refused before its entry is called, and both sides are named") {
+TEST_CASE("A library with a different stamp is rejected before its entry runs, and the error describes both sides") {
     hooked h;
     const folder plugins;
     for (const auto& [name, says] : {std::pair("other_layout", ": the library was compiled with extensible with layout abi_"),
@@ -567,7 +567,7 @@ TEST_CASE("A library with another stamp is refused before its entry is called, a
     }
 }
 
-TEST_CASE("An entry that throws half-way leaves nothing but the text of what it threw") {
+TEST_CASE("If an entry throws half-way, its hooks are removed, and the error contains the text of its exception") {
     hooked h;
     const folder plugins;
     std::size_t registered = 0;
@@ -591,7 +591,7 @@ TEST_CASE("An entry that throws half-way leaves nothing but the text of what it 
     in_the_middle = nullptr;
 }
 
-TEST_CASE("An entry that cannot register a hook says why") {
+TEST_CASE("If an entry cannot register a hook, the error says why") {
     hooked h;
     const folder plugins;
     const ext::library library{h.registry, plugins.copy("version_1")};
@@ -604,9 +604,9 @@ TEST_CASE("An entry that cannot register a hook says why") {
     CHECK(h.added() == version_1);
 }
 
-// ---- A folder of them -----------------------------------------------------------------------------------------------
+// ---- A folder of libraries ------------------------------------------------------------------------------------------
 
-TEST_CASE("A folder is loaded in the order of its files' names, and what is broken in it is reported while the others go on") {
+TEST_CASE("A folder is loaded in the order of file names, and broken libraries are reported") {
     hooked h;
     const folder plugins;
     const std::vector<fs::path> files{plugins.write("1" LIBRARY_SUFFIX, "no library"), plugins.copy("throwing", "2" LIBRARY_SUFFIX),
@@ -632,7 +632,7 @@ TEST_CASE("A folder is loaded in the order of its files' names, and what is brok
     for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));
 }
 
-TEST_CASE("Of a folder those are loaded that are allowed and not blocked, by name, file name or pattern") {
+TEST_CASE("load_folder() loads libraries that are allowed and not blocked, by name, file name or pattern") {
     hooked h;
     const folder plugins;
     for (const std::string name : {"a_one", "a_two", "b_one", "b_two"}) plugins.copy("no_plugin", name + LIBRARY_SUFFIX);
@@ -650,7 +650,7 @@ TEST_CASE("Of a folder those are loaded that are allowed and not blocked, by nam
     CHECK(tried({.allow = {"c*"}}) == "");
 }
 
-TEST_CASE("A name that is allowed, and that no file of the folder has, is reported") {
+TEST_CASE("load_folder() reports an allowed name that no file has") {
     hooked h;
     const folder plugins;
     plugins.copy("version_1");
@@ -661,7 +661,7 @@ TEST_CASE("A name that is allowed, and that no file of the folder has, is report
     CHECK(reports[1].reason == plugins.path().string() + ": it has no plugin 'valut', which is allowed");
 }
 
-TEST_CASE("A folder's plugins get its defaults") {
+TEST_CASE("The options of load_folder() are defaults for the hooks of all plugins") {
     hooked h;
     const folder plugins;
     plugins.copy("version_1");
@@ -670,7 +670,7 @@ TEST_CASE("A folder's plugins get its defaults") {
     CHECK(h.failing(1) == 1);
 }
 
-TEST_CASE("A folder that cannot be read, and an empty name, are errors") {
+TEST_CASE("An unreadable folder is an error, and so is an empty name") {
     hooked h;
     const folder plugins;
     plugins.copy("version_1");

@@ -1,4 +1,4 @@
-// A library that is no plugin, or one without a stamp.
+// A library that is not a plugin, or a plugin without a stamp.
 
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A plugin that is compiled with another layout or version of the headers, and whose entry must not be called.
+// A plugin compiled with another layout or version of the headers. Its entry must not be called.
 
 #include <extensible/extensible.hpp>
 

@@ -1,4 +1,4 @@
-// A plugin whose entry throws half-way what nobody else knows.
+// A plugin whose entry throws half-way. The type of the exception is known only to this library.
 
 #include "half_way.hpp"
 

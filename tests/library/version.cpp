@@ -1,5 +1,6 @@
-// A plugin that is compiled in several versions: its hooks add VERSION to the argument, and multiples of it to the result. The
-// versions have hooks of the same ids, and put two of them in different orders.
+// A plugin that is compiled in several versions. Its hooks add VERSION to the argument, and
+// multiples of VERSION to the result. The hooks of all versions have the same ids, but two of them
+// are ordered differently.
 
 #include "half_way.hpp"
 

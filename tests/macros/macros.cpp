@@ -1,4 +1,5 @@
-// Other libraries' headers define these macros. Every header of this library is included after them, and uses none of their names.
+// Other libraries' headers define these macros. Every header of this library is included after
+// them, and uses none of their names.
 
 // The standard headers come first: not all of them tolerate the macros.
 #include <algorithm>

@@ -1,6 +1,6 @@
 #pragma once
 
-// Does the library do what the model does? And where it does not: what is the shortest program that shows it?
+// Compares the library with the model. If they differ, it looks for a short program that shows it.
 
 #include "library.hpp"
 #include "model.hpp"
@@ -16,7 +16,7 @@
 
 namespace model {
 
-/// What both have shown, if it differs: the model's trace, and the library's up to the first difference.
+/// The model's trace, the library's trace up to the first difference, and whether they differ.
 struct comparison {
     std::vector<std::string> expected, seen;
     bool differs;
@@ -32,13 +32,14 @@ inline comparison compare(const script& program) {
 
 // ---- Shrinking ------------------------------------------------------------------------------------------------------------
 
-/// All scripts of a program: itself, and what its hooks, ends and functions do, at any depth.
+/// Collects all scripts of a program: the program itself, and the scripts of its hooks, finishers
+/// and functions, at any depth.
 inline void collect(script& program, std::vector<script*>& scripts) {
     scripts.push_back(&program);
     for (operation& o : program) collect(o.does, scripts), collect(o.at_end, scripts);
 }
 
-/// Deletes operations as long as the program still differs. Tells whether it has deleted any.
+/// Deletes operations as long as the difference remains. Returns true if it has deleted any.
 inline bool delete_operations(script& program) {
     bool any = false;
     for (std::size_t which = 0;; ++which) {
@@ -58,7 +59,7 @@ inline bool delete_operations(script& program) {
     }
 }
 
-/// States no option that is not needed.
+/// Deletes the options that do not matter for the difference.
 inline void delete_options(script& program) {
     using simplify = void (*)(operation&);
     static constexpr simplify ways[]{[](operation& o) { o.before = 0; },       [](operation& o) { o.after = 0; },
@@ -92,7 +93,7 @@ inline script shrink(script program) {
     return program;
 }
 
-/// The program, and the last lines that both have shown.
+/// Prints the program, the trace up to the first difference, and the line that differs in both.
 inline void print(const script& program, const comparison& found) {
     std::printf("%s", text_of(program).c_str());
     const std::size_t at = found.seen.empty() ? 0 : found.seen.size() - 1;
@@ -101,7 +102,7 @@ inline void print(const script& program, const comparison& found) {
     std::printf("library %s\n", found.seen.empty() ? "(nothing)" : found.seen[at].c_str());
 }
 
-/// Whether the library does what the model does. Prints a program that shows a difference.
+/// True if the library does what the model does. Otherwise prints a short program that shows it.
 inline bool check(const script& program) {
     if (!compare(program).differs) return true;
     const script shrunk = shrink(program);

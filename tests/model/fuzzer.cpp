@@ -1,9 +1,10 @@
-// The programs of model/main.cpp from bytes that libFuzzer chooses, with Clang and the standard library that its libFuzzer was
-// built with, mostly libstdc++: cmake -DEXTENSIBLE_FUZZER=ON, and then
+// Runs programs like model/main.cpp, but libFuzzer chooses their bytes. It needs Clang and the
+// standard library that Clang's libFuzzer was built with, usually libstdc++. Configure with
+// -DEXTENSIBLE_FUZZER=ON, then run
 //
 //     model_fuzzer -max_total_time=60
 //
-// A difference is printed, shrunk, and ends the run.
+// A difference ends the run. The program is printed in a shrunk form.
 
 #include "check.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What does the library do? The operations of a program on the real headers, in the words of machine.hpp.
+// Performs the operations of machine.hpp on the real library.
 
 #include "machine.hpp"
 #include "program.hpp"
@@ -28,7 +28,7 @@ namespace model {
 
 using namespace ext::literals;
 
-// Not in templates, where Clang 14 forgets to define the operator.
+// These are not in templates, because Clang 14 would not define the operator there.
 inline constexpr auto text_name = "text"_kw;
 inline constexpr auto k_name = "k"_kw;
 
@@ -44,7 +44,7 @@ struct reply {
     friend bool failed(const reply& of) { return says_failed(of.number); }
 };
 
-// Results as numbers, and the other way round.
+// Conversions between results and numbers.
 inline int number_of(int result) { return result; }
 inline int number_of(const std::string& result) { return number_in(result); }
 inline int number_of(const std::optional<int>& result) { return result.value_or(no_number); }
@@ -104,7 +104,7 @@ inline std::string text_of(const ext::kwargs& kwargs) {
     return text;
 }
 
-// What is the same for typed and untyped calls.
+// The common part of the views of typed and untyped calls.
 struct view_of_call : seen_call {
     ext::kwargs& given;
     explicit view_of_call(ext::kwargs& kwargs) : given(kwargs) {}
@@ -126,7 +126,7 @@ inline constexpr bool is_named = false;
 template <class Signature, class Parameters>
 inline constexpr bool is_named<ext::named_call<Signature, Parameters>> = true;
 
-// A view of ext::call, or of the same with names.
+// A view of an ext::call or an ext::named_call.
 template <class Call>
 struct typed_view final : view_of_call {
     Call& call;
@@ -219,7 +219,7 @@ struct any_view final : view_of_call {
 template <class Parameter>
 struct function_view final : seen_arguments {
     std::string_view name;
-    Parameter& passed;  // an int, or a text
+    Parameter& passed;  // an int or a std::string
     const ext::kwargs* given;
     function_view(std::string_view called, Parameter& argument, const ext::kwargs* kwargs = nullptr)
         : name(called), passed(argument), given(kwargs) {}
@@ -248,7 +248,7 @@ struct function {
         function_view<Parameter> view(name(), argument, kwargs);
         return scripts->run_function(*stated, view).run();
     }
-    // A coroutine of its own, which outlives the function object.
+    // A separate coroutine, because it outlives the function object.
     template <class Task>
     static Task run_awaited(function self, int argument) {
         function_view<int> view(self.name(), argument);
@@ -289,7 +289,7 @@ inline later_function function_of(function<shape::later> f) { return {f}; }
 inline now_function function_of(function<shape::now> f) { return {f}; }
 inline silent_function function_of(function<shape::silent> f) { return {f}; }
 
-/// What a hook or end captures: tells by the hook's label how many there are.
+/// Hooks and finishers capture this. It counts its copies, by the label of the hook.
 class capture {
 public:
     capture(std::vector<int>& counts, int label) : counts_(&counts), label_(static_cast<std::size_t>(label)) {
@@ -322,7 +322,7 @@ struct awaited_inside final : inside_of_hook {
 };
 
 template <class Call>
-inline constexpr bool is_awaited_call = false;  // also for those with names, because no function that is awaited has any
+inline constexpr bool is_awaited_call = false;  // also for calls with names: no awaited function has named parameters
 template <class Result, class... A>
 inline constexpr bool is_awaited_call<ext::call<Result(A...)>> =
     std::is_same_v<Result, lazy<int>> || std::is_same_v<Result, eager<reply>> || std::is_same_v<Result, lazy<void>>;
@@ -361,7 +361,7 @@ struct hook_code {
         co_await scripts->run_hook(*stated, shape::later, true, view, &inside);
     }
 
-    // Only whether the function is awaited counts.
+    // Any shape that is awaited if the function is: no other difference matters.
     static shape shape_called(any_view& view) {
         return view.call.signature().starts_with("tasks::") ? shape::later : shape::number;
     }
@@ -395,7 +395,7 @@ inline auto awaited_around_hook_for_any(const hook_code& code) {
         return hook_code::run_awaited(code.scripts, code.stated, call, proceed);
     };
 }
-// On the function itself the arguments have names, if it has any.
+// If a hook is registered on a wrapper with named parameters, its call has the names.
 inline auto plain_hook(const hook_code& code) {
     return [code](auto& call) { code.run(call); };
 }
@@ -439,7 +439,7 @@ inline ext::hook_options options_for(const operation& o) {
     return options;
 }
 
-/// Where a hook is registered, for the three phases.
+/// Three functions that register a hook, one for each phase.
 template <class Start, class Around, class End>
 struct place_to_add {
     Start on_start;
@@ -449,27 +449,27 @@ struct place_to_add {
 template <class Start, class Around, class End>
 place_to_add(Start, Around, End) -> place_to_add<Start, Around, End>;
 
-/// Registers a plain hook for calls of any function, at their start or end.
+/// Registers a plain start or end hook that takes an ext::any_call.
 template <class Place>
 ext::hook add_plain_for_any(const Place& place, const hook_code& code) {
     if (code.stated->when == phase::end) return place.on_end(plain_hook_for_any(code));
     return code.stated->returns_end ? place.on_start(hook_with_end_for_any(code)) : place.on_start(plain_hook_for_any(code));
 }
-/// The same for one that is awaited.
+/// Registers an awaited hook that takes an ext::any_call.
 template <class Place>
 ext::hook add_awaited_for_any(const Place& place, const hook_code& code) {
     if (code.stated->when == phase::around) return place.around(awaited_around_hook_for_any(code));
     if (code.stated->when == phase::end) return place.on_end(awaited_hook_for_any(code));
     return place.on_start(awaited_hook_for_any(code));
 }
-/// The same for each.
+/// Registers any hook that takes an ext::any_call.
 template <class Place>
 ext::hook add_for_any(const Place& place, const hook_code& code, bool awaited) {
     if (awaited) return add_awaited_for_any(place, code);
     return code.stated->when == phase::around ? place.around(plain_around_hook_for_any(code)) : add_plain_for_any(place, code);
 }
 
-/// Registers a hook on a function of this shape, as an ext::any_call where it wants one.
+/// Registers a hook on a function of this shape.
 template <shape Of, class Place>
 ext::hook add_for(const Place& place, const hook_code& code, bool awaited) {
     const phase when = code.stated->when;
@@ -550,7 +550,7 @@ private:
 
 // ---- What is written to stderr ----------------------------------------------------------------------------------------------
 
-/// While it lives, stderr is in memory.
+/// Redirects stderr to memory while it lives.
 class captured_stderr {
 public:
     captured_stderr() : before_(std::exchange(stderr, open_memstream(&text_, &size_))) {}
@@ -561,7 +561,7 @@ public:
         std::free(text_);
     }
 
-    /// The lines since the last time, as text_of_error() writes them.
+    /// Returns the lines since the last call, in the format of text_of_error().
     std::string take() {
         std::fflush(stderr);
         std::string lines;
@@ -590,7 +590,7 @@ public:
     explicit library(script_runner& scripts) : scripts_(scripts) {}
 
     void renew_registry() override {
-        home_.reset();  // its destructor is what this is about
+        home_.reset();  // destroys it first: this tests the destructor
         home_ = std::make_unique<ext::registry>();
     }
     void seal() override { home_->seal(); }
@@ -610,7 +610,7 @@ public:
     void unwrap(int wrapper) override { wrappers_[index(wrapper)].reset(); }
 
 private:
-    // A place by name or under a pattern.
+    // Registers hooks by name or pattern.
     template <class Signature>
     auto by_name(std::string_view name, ext::plugin* owner, const ext::hook_options& options) {
         ext::registry& home = *home_;

@@ -1,7 +1,7 @@
 #pragma once
 
-// What do the model and the library have in common? What programs do with either, what scripts see of a call, and the texts in
-// which both are compared.
+// The common interface of the model and the library: the operations of programs, what scripts see
+// of a call, and the texts by which both are compared.
 
 #include "../tasks.hpp"
 #include "program.hpp"
@@ -17,7 +17,7 @@ namespace model {
 using tasks::eager;
 using tasks::lazy;
 
-/// What scripts throw.
+/// The exceptions that scripts throw.
 struct scripted : std::exception {
     int number;
     std::string text;
@@ -25,10 +25,10 @@ struct scripted : std::exception {
     const char* what() const noexcept override { return text.c_str(); }
 };
 
-/// The result of a shape::maybe that is an empty std::optional.
+/// Stands for an empty std::optional, as the result of a shape::maybe.
 inline constexpr int no_number = -1;
 
-/// Which results of a shape::now say themselves that the call failed.
+/// True if this result of a shape::now denotes a failed call.
 constexpr bool says_failed(int result) { return result % 2 != 0; }
 
 /// One call, as a hook or the function sees it.
@@ -40,24 +40,24 @@ struct seen_call {
     virtual void set_kwarg(std::string_view name, int value) = 0;
     virtual void set_text_kwarg(std::string_view name) = 0;
     virtual void erase_kwarg(std::string_view name) = 0;
-    virtual std::string read_kwarg(std::string_view name) = 0;  // throws where it is no number
+    virtual std::string read_kwarg(std::string_view name) = 0;  // throws if it is not a number
 
     virtual std::optional<int> result() = 0;
     virtual void set_result(int value) = 0;
     virtual void take_result() = 0;  // does nothing for an ext::any_call
-    virtual void set_no_number() = 0;  // with another type of result: throws for an ext::any_call, or takes the result away
-    virtual void set_other_result() = 0;  // throws for an ext::any_call, and does nothing else
+    virtual void set_no_number() = 0;  // if not a shape::maybe: an ext::any_call throws, others remove the result
+    virtual void set_other_result() = 0;  // an ext::any_call throws, others do nothing
     virtual std::exception_ptr* exception() = 0;
     virtual bool original_ran() = 0;
 
-    // What else an ext::any_call tells; empty otherwise.
+    // Further information from an ext::any_call; otherwise empty.
     virtual std::string types() = 0;
 
 protected:
     ~seen_call() = default;
 };
 
-/// What a function sees: its arguments, and nothing of the call.
+/// What a function sees: its arguments, but not the call.
 struct seen_arguments : seen_call {
     void set_kwarg(std::string_view, int) override {}
     void set_text_kwarg(std::string_view) override {}
@@ -76,7 +76,7 @@ protected:
     ~seen_arguments() = default;
 };
 
-/// What an around hook goes on to.
+/// What an around hook proceeds to.
 struct inside_of_hook {
     virtual lazy<void> run() = 0;
 
@@ -86,19 +86,20 @@ protected:
 
 /// Runs the scripts of hooks, functions and error handlers.
 struct script_runner {
-    /// `awaited` tells whether the hook may be suspended; `of` is the function's. `inside` is null but for an around hook.
+    /// `of` is the shape of the function. `awaited` is true if the hook can be suspended. `inside`
+    /// is null except for an around hook.
     virtual lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call, inside_of_hook* inside) = 0;
-    /// The end that a start hook returned.
+    /// Runs the finisher that a start hook returned.
     virtual void run_end(const operation& hook, shape of, seen_call& call) = 0;
     virtual lazy<int> run_function(const operation& wraps, seen_call& call) = 0;
-    /// An error handler, or a monitor.
+    /// Runs an error handler or a monitor.
     virtual void run_handler(const operation& handler, const std::string& event) = 0;
 
 protected:
     ~script_runner() = default;
 };
 
-/// The model, or the library. What it refuses it throws, and text_of() gives the name of the type.
+/// The model or the library. A rejected operation throws. text_of() names the exception's type.
 struct machine {
     virtual ~machine() = default;
 
@@ -128,17 +129,18 @@ struct machine {
     virtual bool unload_for_no_time(int plugin) = 0;
     virtual void move_plugin(int from, int to) = 0;
 
-    /// Whether a suspended call can still run the hook, or one of the plugin: whoever waits for that waits for ever. The model
-    /// decides that for both.
+    /// True if a suspended call can still run the hook, or a hook of the plugin. Waiting for it
+    /// would then never end. The model decides this for both machines.
     virtual bool would_wait_for_hook(int handle) = 0;
     virtual bool would_wait_for_plugin(int plugin) = 0;
 
-    /// Calls a wrapper whose shape is known. No value: the default.
+    /// Calls a wrapper of a matching shape. Without a value, the default argument is used.
     virtual int call(int wrapper, std::optional<int> value, bool with_kwarg) = 0;
     virtual lazy<int> call_later(int wrapper, int value) = 0;  // of the shapes later and silent
     virtual eager<int> call_now(int wrapper, int value) = 0;
 
-    /// What registry.functions() lists; which handles are active; which hooks' captures are alive; what was written to stderr.
+    /// What registry.functions() lists, which handles are active, which hooks' captures are alive,
+    /// and what was written to stderr.
     virtual std::string functions() = 0;
     virtual std::string active() = 0;
     virtual std::string alive() = 0;
@@ -149,18 +151,18 @@ struct machine {
 
 // ---- Texts --------------------------------------------------------------------------------------------------------------
 
-/// One line of what registry.functions() tells.
+/// Writes one function of registry.functions().
 inline void write_function(std::string& to, std::string_view name, std::string_view signature, bool wrapped) {
     ((to += "; ") += name) += wrapped ? " is " : " waits ";
     to += signature;
 }
-/// What registry.functions() tells of a hook, and the first handle of it.
+/// One hook of registry.functions(), and its first handle.
 struct hook_line {
     phase when;
     std::string_view id, owner, pattern, replaced_by;
     int priority;
     bool enabled, suits;
-    std::size_t handle;  // model::handles where there is none
+    std::size_t handle;  // model::handles if there is none
 };
 inline void write_hook(std::string& to, const hook_line& h) {
     ((to += ", ") += name_of(h.when)) += " '";
@@ -182,7 +184,7 @@ inline std::string text_of_error(std::string_view function, phase when, std::str
     return (text += displaced ? " displaced: " : " threw: ") += thrown;
 }
 
-/// What a monitor is told of one run of a hook. The effects are numbers of ext::effect.
+/// What a monitor receives for one run of a hook. The effects are values of ext::effect.
 struct run_line {
     std::string_view function;
     phase when;
@@ -203,7 +205,7 @@ inline std::string text_of_run(const run_line& run) {
     return text;
 }
 
-/// What the library's own exceptions say in a line on stderr is not compared.
+/// In lines on stderr, the texts of the library's own exceptions are not compared.
 inline std::string_view shown_on_stderr(std::string_view thrown) {
     const bool is_scripted = thrown.size() > 1 && thrown[0] == 't' && thrown.find_first_not_of("0123456789", 1) == thrown.npos;
     return is_scripted ? thrown : "?";

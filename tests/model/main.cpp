@@ -1,11 +1,12 @@
 // Random programs of operations on the library, and on a plain model of it.
 //
 //     model                     20,000 programs, with a fresh seed, which is printed
-//     model 1000000             so many
-//     model 1000 7              from this seed on: the first program has the seed 7, the second one 8
-//     model 1 7 print           prints each program before it runs: for one that crashes
+//     model 1000000             this number of programs
+//     model 1000 7              starts with this seed: the first program has seed 7, the second 8
+//     model 1 7 print           prints each program before it runs, in case it crashes
 //
-// 0 is success, 1 a difference; then there is the program, shrunk. One that takes a minute waits for ever: it ends the run.
+// 0 is success. If a program shows a difference, the model prints the program in a shrunk form and
+// exits with 1. A program that takes a minute is assumed to wait forever, and ends the run.
 
 #include "check.hpp"
 
@@ -21,7 +22,7 @@
 
 namespace {
 
-// SplitMix64, by Sebastiano Vigna: the same everywhere.
+// SplitMix64, by Sebastiano Vigna. It gives the same numbers on all platforms.
 class random_bytes {
 public:
     explicit random_bytes(std::uint64_t seed) : state_(seed) {}
@@ -41,11 +42,12 @@ private:
     std::uint64_t state_;
 };
 
-unsigned long long seed_of_program;  // of the one that runs
+unsigned long long seed_of_program;  // of the running program
 
-// In a signal handler while the program waits: what it does not allow can do no more harm.
+// A signal handler that runs while the program waits forever. So it does no harm that it calls
+// functions that signal handlers must not call.
 void tell_of_waiting(int) {
-    std::printf("waits for ever: model 1 %llu print\n", seed_of_program);
+    std::printf("waits forever: model 1 %llu print\n", seed_of_program);
     std::fflush(stdout);
     std::_Exit(EXIT_FAILURE);
 }

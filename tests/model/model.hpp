@@ -1,7 +1,7 @@
 #pragma once
 
-// What should a call do? Step by step, as plainly as it can be written, with the hooks that world.hpp says would run. First one
-// call, then one hook, then what handlers and monitors are told.
+// A model of a call: step by step, and as simple as possible. world.hpp says which hooks run. The
+// parts are: one call, one hook, then how handlers and monitors are notified.
 
 #include "machine.hpp"
 #include "program.hpp"
@@ -26,14 +26,14 @@ public:
     explicit plain_model(script_runner& scripts) : scripts_(scripts) {}
 
     int call(int slot, std::optional<int> value, bool with_kwarg) override {
-        const wrapper called = *wrappers_[index(slot)];  // as it is now: a hook may destroy it
+        const wrapper called = *wrappers_[index(slot)];  // a copy, because a hook may destroy it
         int argument = value.value_or(7);
         named_values kwargs;
         if (with_kwarg && called.of == shape::text) kwargs.emplace_back("k", 9);
         const int result = walk(called, argument, std::move(kwargs)).run();
-        return called.of == shape::change ? 1000 * argument + result : result;  // the caller's object, too
+        return called.of == shape::change ? 1000 * argument + result : result;  // includes the caller's object
     }
-    // Without hooks, the function's own object is returned.
+    // Without hooks, the function's own task is returned.
     lazy<int> call_later(int slot, int value) override { return call_awaited<lazy<int>>(*wrappers_[index(slot)], value); }
     eager<int> call_now(int slot, int value) override { return call_awaited<eager<int>>(*wrappers_[index(slot)], value); }
 
@@ -52,19 +52,19 @@ public:
 private:
     // ---- One call -------------------------------------------------------------------------------------------------------
 
-    using named_values = std::vector<std::pair<std::string, std::optional<int>>>;  // null: a text
+    using named_values = std::vector<std::pair<std::string, std::optional<int>>>;  // empty: a text
 
-    /// What hooks are handed; and what else there is to one call.
+    /// The data of one call: what hooks receive, and more.
     struct call_data {
         const std::shared_ptr<registry> home;
         const std::string_view name;
         const shape of;
         int& argument;
         holder& held;
-        const bool is_watched;  // there were monitors when it began
+        const bool is_watched;  // there were monitors when the call began
         named_values kwargs{};
         std::optional<int> result{};
-        bool is_written = false;  // the result, since a monitor's watch has looked
+        bool is_written = false;  // the result was set since the last look()
         std::exception_ptr exception{};
         bool original_ran = false;
     };
@@ -83,7 +83,7 @@ private:
         co_return co_await walk(called, value, {});
     }
 
-    /// The way of one call, with the hooks that are registered and enabled when it begins.
+    /// One call, with the hooks that are registered and enabled when it begins.
     lazy<int> walk(wrapper called, int& argument, named_values kwargs) {
         holder held(*this, running_turns(called), is_awaited(called.of));
         if (held.held.empty()) co_return co_await run_function(called, argument, std::move(kwargs));
@@ -91,7 +91,7 @@ private:
         end_hooks ends(*this, call);
 
         co_await run_start_hooks(call);
-        // Start hooks may have settled the outcome.
+        // Start hooks may have set a result or an exception.
         const std::vector<hooks> arounds = of_phase(held, phase::around);
         around inside{*this, called, call, arounds, 0};
         if (!call.result && !call.exception) co_await inside.run();
@@ -108,12 +108,12 @@ private:
         return some;
     }
 
-    // Each sees what the ones before it did. One that throws ends this.
+    // Each start hook sees the changes of earlier ones. If one throws, later ones do not run.
     lazy<void> run_start_hooks(call_data& call) {
         for (const hooks& turn : of_phase(call.held, phase::start))
             if (!co_await run_and_keep(turn, call)) co_return;
     }
-    // What the hook throws, the call has thrown. False where it throws.
+    // If the hook throws, its exception becomes the call's exception, and this returns false.
     lazy<bool> run_and_keep(const hooks& turn, call_data& call) {
         const hook_ref h = choose(turn, call);
         const std::exception_ptr thrown = co_await run_and_catch(h, call, nullptr);
@@ -121,8 +121,8 @@ private:
         co_return !thrown;
     }
 
-    /// The end hooks, always all of them; then the ends that start hooks returned, the last one first. Where the call is
-    /// destroyed while it is suspended they run then, but for those that would have to be awaited.
+    /// Runs all end hooks, and then the finishers, the last returned first. If a suspended call is
+    /// destroyed, they run too, except for hooks that would have to be awaited.
     struct end_hooks {
         plain_model& in;
         call_data& call;
@@ -163,7 +163,7 @@ private:
 
     struct watch;
 
-    /// The inside of an around hook: the next one of them, and last the function.
+    /// What an around hook proceeds to: the next around hook, or the function after the last one.
     struct around final : inside_of_hook {
         plain_model& in;
         const wrapper& called;
@@ -171,12 +171,13 @@ private:
         const std::vector<hooks>& all;
         const std::size_t at;
         hook_ref hook_outside{};
-        watch* outside = nullptr;  // of the hook outside
-        bool went_on = false;      // that has come here
+        watch* outside = nullptr;  // watches the hook outside
+        bool went_on = false;      // the hook outside has proceeded
         around(plain_model& model, const wrapper& w, call_data& c, const std::vector<hooks>& arounds, std::size_t first)
             : in(model), called(w), call(c), all(arounds), at(first) {}
 
-        // What the hook outside has left is displaced. What happens in here is not its doing.
+        // An exception that the hook outside has set is displaced. Changes in here are not
+        // attributed to that hook.
         lazy<void> run() override {
             went_on = true;
             if (call.exception) in.report(*hook_outside, call, std::exchange(call.exception, nullptr), true);
@@ -185,7 +186,7 @@ private:
             if (at == all.size()) co_await in.run_function(called, call);
             else co_await run_hook();
         }
-        // What it throws counts for the hooks outside as the function having thrown.
+        // To the hooks outside, an exception of this hook looks like an exception of the function.
         lazy<void> run_hook() {
             around inside(in, called, call, all, at + 1);
             const hook_ref h = inside.hook_outside = in.choose(all[at], call);
@@ -196,7 +197,8 @@ private:
         }
     };
 
-    // In a call: its outcome is left there. End hooks see the arguments that the function was called with.
+    // Runs the function, and stores its outcome in the call. End hooks see the arguments that the
+    // function was called with.
     lazy<void> run_function(const wrapper& called, call_data& call) {
         call.original_ran = true;
         int copy = call.argument;
@@ -214,16 +216,17 @@ private:
 
     // ---- One hook -------------------------------------------------------------------------------------------------------
 
-    // The hook that runs in a turn. Null if the call skips them all.
+    // The hook that runs in a turn. Null if the call skips all hooks of the turn.
     hook_ref choose(const hooks& turn, call_data& call, bool can_await = true) {
         for (const hook_ref& h : turn) {
             if (h->awaited && !can_await) continue;
             if (begins(h, call)) return h;
-            if (h->fallback && call.result) return nullptr;  // counts as having run, for those that it replaces
+            if (h->fallback && call.result) return nullptr;  // the hooks that it replaces do not run either
         }
         return nullptr;
     }
-    // What it throws. One that is skipped, or isolated and fails before it produces an outcome, lets the inside run.
+    // Runs a hook, and returns its exception. If an around hook is skipped, the call proceeds without
+    // it. The same holds for an isolated around hook that fails before it produces an outcome.
     lazy<std::exception_ptr> run_and_catch(hook_ref h, call_data& call, around* inside) {
         std::exception_ptr thrown;
         bool lets_run = true;
@@ -237,8 +240,8 @@ private:
         if (lets_run && inside) co_await inside->run();
         co_return thrown;
     }
-    // A hook is skipped if it is a fallback and there is a result; in calls that it makes itself, if it is not reentrant; and when it
-    // has begun as often as it may.
+    // A hook is skipped if it is a fallback and there is a result, if it is not reentrant and
+    // already runs, or if it has had all its runs.
     bool begins(const hook_ref& h, call_data& call) {
         const bool is_needed = !h->fallback || !call.result;
         if (is_needed && (h->reentrant || !is_running(*h)) && counts_and_begins(h)) return true;
@@ -253,7 +256,7 @@ private:
         std::exception_ptr thrown;
         try {
             co_await scripts_.run_hook(*h->stated, call.of, h->awaited, view, inside);
-            // What a hook for any function returns is empty where the argument is odd.
+            // A hook for any function returns an empty finisher if the argument is odd.
             if (returns_end(*h) && (h->of || call.argument % 2 == 0)) call.held.ends.push_back(h);
         } catch (...) {
             thrown = std::current_exception();
@@ -264,7 +267,7 @@ private:
     }
     static bool returns_end(const hook& h) { return h.when == phase::start && !h.awaited && h.stated->returns_end; }
 
-    // Runs the last end that a start hook returned, which is destroyed then; gives what it throws.
+    // Runs the finisher that was returned last, and destroys it. Returns its exception.
     std::exception_ptr run_end(const hook& h, call_data& call) {
         const on_this_thread here(call.held, call.held.is_awaited);
         const running mark(*this, h.reentrant ? nullptr : &h);
@@ -285,7 +288,7 @@ private:
         return nullptr;
     }
 
-    // Hooks that must not run beneath themselves, while they run.
+    // Marks a hook as running, if it must not run in calls that it makes itself.
     struct running {
         plain_model& in;
         bool marks;
@@ -301,13 +304,13 @@ private:
 
     // ---- Exceptions that no caller sees -----------------------------------------------------------------------------------
 
-    // The hook has thrown. If that displaces another exception, it is reported.
+    // The hook has thrown. If its exception displaces another one, the other one is reported.
     void keep(const std::exception_ptr& thrown, call_data& call, const hook& h) {
         const std::exception_ptr displaced = std::exchange(call.exception, thrown);
         if (displaced && displaced != thrown) report(h, call, displaced, true);
     }
 
-    // The thread counts as being inside of the call meanwhile.
+    // During the report, the call is treated as running on this thread.
     void report(const hook& h, call_data& call, const std::exception_ptr& exception, bool displaced) {
         const on_this_thread here(call.held, true);
         const std::string owner = h.owner ? h.owner->name : "", thrown = text_of(exception);
@@ -324,7 +327,8 @@ private:
             if (h->enabled) some.push_back({h});
         return some;
     }
-    // One that causes an event itself is not told of that. False then, and where it throws, which is dropped.
+    // Notifies a handler or monitor. Returns false if it caused the event itself, and so is not
+    // called, and if it throws. Its exception is dropped.
     bool tell(const hook& handler, const std::string& event) {
         if (is_running(handler)) return false;
         const running mark(*this, &handler);
@@ -338,7 +342,8 @@ private:
 
     // ---- Monitors -----------------------------------------------------------------------------------------------------------
 
-    /// What a hook does in one run, for the monitors that there are at its beginning and its end.
+    /// Watches one run of a hook, if there are monitors when the run begins. Notifies the monitors
+    /// that there are when it ends.
     struct watch {
         plain_model& in;
         const hook& h;
@@ -356,7 +361,7 @@ private:
             if (is_watching) in.tell_monitors(*this);
         }
 
-        // From here on what changes is the hook's doing.
+        // Changes after this are attributed to the hook.
         void look() {
             had_result = call.result.has_value();
             call.is_written = false;
@@ -369,8 +374,8 @@ private:
             if (outside) outside->look();
         }
     };
-    // A plain call that began without monitors tells those that have come meanwhile only of hooks with options, of the hooks that those
-    // replace, and of ends.
+    // If a plain call began without monitors, later monitors are notified only of hooks with
+    // options, of the hooks that these replace, and of finishers.
     static bool watches(const hook& h, phase when, const call_data& call) {
         const bool may_watch = call.is_watched || is_candidate(h, call) || call.held.is_awaited || when != h.when;
         return may_watch && !enabled(h.home->monitors).empty();
@@ -463,7 +468,7 @@ private:
         }
     };
 
-    // The function's own parameters: where they are no references, changes stay inside.
+    // The function's own parameters. The call sees changes only if the parameter is a reference.
     struct function_view final : seen_arguments {
         std::string_view name;
         shape of;

@@ -1,7 +1,8 @@
 #pragma once
 
-// How is a program performed? The same for the model and for the library: operation by operation, with a trace of all that can
-// be seen. An operation that the library does not allow, such as to wait for a call that is suspended, is left out.
+// Performs a program, in the same way on the model and on the library: operation by operation, with
+// a trace of everything that can be observed. Operations that the library does not allow are left
+// out, such as waiting for a suspended call.
 
 #include "machine.hpp"
 #include "program.hpp"
@@ -20,7 +21,8 @@
 
 namespace model {
 
-/// What a program has shown, line by line. The model's is recorded; the library's is compared with it as it comes.
+/// What a program has shown, line by line. The model's trace is recorded. Each line of the
+/// library's trace is at once compared with it.
 class trace {
 public:
     trace() = default;
@@ -34,7 +36,7 @@ public:
         const std::size_t at = lines_.size() - 1;
         differs_ = expected_ && (at >= expected_->size() || (*expected_)[at] != lines_[at]);
     }
-    /// A decision that only the model can make: the library's side takes the model's.
+    /// Only the model can make this decision: the library's trace repeats the model's decision.
     bool decide(bool models) {
         if (expected_ && lines_.size() < expected_->size()) models = (*expected_)[lines_.size()] == "yes";
         write(models ? "yes" : "no");
@@ -53,7 +55,7 @@ private:
 
 class performer final : public script_runner {
 public:
-    /// `make(script_runner&)` gives the machine.
+    /// `make(script_runner&)` returns the machine.
     template <class Make>
     performer(trace& shown, Make make) : trace_(shown), machine_(make(*this)) {}
 
@@ -63,7 +65,7 @@ public:
             try {
                 perform(o, {});
             } catch (...) {
-                // It was let through, and has been written down.
+                // The exception of a call that lets it through. It is already in the trace.
             }
             if (const std::string errors = machine_->take_stderr(); !errors.empty()) trace_.write("stderr: " + errors);
         }
@@ -96,21 +98,21 @@ public:
     }
 
 private:
-    static constexpr const char* not_done = "not done";  // there is nothing to do it with, or it is not allowed
+    static constexpr const char* not_done = "not done";  // its object does not exist, or it is not allowed
     static constexpr int most_scripts = 120, most_nested = 4;
 
-    // One wrapper, also when it is destroyed.
+    // A wrapper, which may have been destroyed.
     struct instance {
         shape of;
         bool is_gone = false;
         int kept = 0;  // awaited calls that may still use it
     };
-    // A plain call that is going on.
+    // A plain call that is running.
     struct frame {
         std::shared_ptr<instance> called;
-        bool past = false;  // it has come to the function or an end hook, and touches the wrapper no more
+        bool past = false;  // it has reached the function or an end hook: it no longer uses the wrapper
     };
-    // Where a script runs.
+    // The context of a running script.
     struct context {
         seen_call* call = nullptr;
         inside_of_hook* inside = nullptr;
@@ -125,16 +127,16 @@ private:
         ~keeping() { --called->kept; }
     };
     struct kept_call {
-        std::optional<keeping> called;  // until it is done
+        std::optional<keeping> called;  // until the call ends
         std::optional<lazy<void>> task;
         bool begun = false;
         int number = 0;
     };
-    // A coroutine suspends itself with this.
+    // A coroutine awaits this to suspend itself.
     struct suspension {
         performer& all;
         std::coroutine_handle<> waiting{};
-        int call = 0;  // the kept one that it belongs to
+        int call = 0;  // the number of its kept call
         explicit suspension(performer& in) : all(in) {}
         suspension(const suspension&) = delete;
         ~suspension() { std::erase(all.suspended_, this); }
@@ -146,7 +148,7 @@ private:
         }
         void await_resume() const noexcept {}
     };
-    // While the kept call of this number runs on the stack.
+    // Marks the kept call of this number as running.
     struct on_stack {
         performer& all;
         on_stack(performer& in, int number) : all(in) { all.on_stack_.push_back(number), ++all.nested_; }
@@ -154,7 +156,7 @@ private:
         ~on_stack() { all.on_stack_.pop_back(), --all.nested_; }
     };
 
-    // Each is looked at once: that takes long.
+    // The texts are cached, because making one is slow.
     const std::string& text_of(const std::exception_ptr& exception) {
         for (const auto& known : exceptions_)
             if (known.first == exception) return known.second;
@@ -320,8 +322,9 @@ private:
         return "done";
     }
 
-    // The contract of ext::extensible: no call that still touches the wrapper may be going on; but for the one whose start or
-    // around hook destroys it, supplies the result, and does not go on.
+    // The contract of ext::extensible: no running call may still use a wrapper that is destroyed.
+    // There is one exception: a start or around hook may destroy the wrapper of its own call, if it
+    // supplies the result and does not proceed.
     std::string unwrap(int slot, context here) {
         const std::shared_ptr<instance> called = wrappers_[index(slot)];
         if (!called || called->kept != 0) return not_done;
@@ -338,7 +341,7 @@ private:
         return "done";
     }
 
-    // An awaited hook is for awaited functions; an around hook on one of those is awaited.
+    // Only awaited functions can have awaited hooks, and all their around hooks are awaited.
     std::string add(const operation& o) {
         const std::shared_ptr<instance> on = wrappers_[index(o.slot)];
         if (o.where == place::on_object && !on) return not_done;
@@ -426,7 +429,7 @@ private:
     }
     bool is_on_stack(int number) const { return std::count(on_stack_.begin(), on_stack_.end(), number) != 0; }
 
-    // All that a program has left goes: first what is suspended, because a plugin would wait for it.
+    // Destroys all that a program has left. Suspended calls come first: plugins would wait for them.
     void end() {
         const auto is_kept = [](const kept_call& kept) { return kept.task.has_value(); };
         while (std::any_of(kept_.begin(), kept_.end(), is_kept))
@@ -447,12 +450,12 @@ private:
     trace& trace_;
     std::unique_ptr<machine> machine_;
     std::array<std::shared_ptr<instance>, model::wrappers> wrappers_;
-    std::vector<frame*> frames_;       // plain calls that are going on, the innermost last
+    std::vector<frame*> frames_;       // running plain calls, the innermost last
     std::vector<suspension*> suspended_;
     std::vector<int> on_stack_;        // the numbers of the kept calls that run, or are being destroyed
     int calls_ = 0, nested_ = 0, scripts_ = 0;
     std::deque<std::pair<std::exception_ptr, std::string>> exceptions_;
-    std::array<kept_call, kept_calls> kept_;  // destroyed first, because their coroutines use the others
+    std::array<kept_call, kept_calls> kept_;  // destroyed first, because their coroutines use the other members
 };
 
 }  // namespace model

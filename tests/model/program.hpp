@@ -1,6 +1,6 @@
 #pragma once
 
-// What is a program of operations, how is it made of bytes, and how does a reader see it?
+// A program of operations: its parts, how bytes are decoded to a program, and how it is printed.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,9 +16,10 @@ namespace model {
 
 enum class phase { start, around, end };
 
-/// The functions that are wrapped: int(int), std::string(std::string, const ext::kwargs&), void(int&), std::optional<int>(int),
-/// and three that are awaited: lazy<int>(int), eager<reply>(int), where a reply may say that the call failed, and
-/// lazy<void>(int). Arguments and results are numbers everywhere else in the model.
+/// The signatures of the wrapped functions: int(int), std::string(std::string, const ext::kwargs&),
+/// void(int&), std::optional<int>(int), and three awaited ones: lazy<int>(int), eager<reply>(int)
+/// and lazy<void>(int). A reply can denote a failed call. Everywhere else in the model, arguments
+/// and results are numbers.
 enum class shape { number, text, change, maybe, later, now, silent };
 inline constexpr int shapes = 7;
 
@@ -26,8 +27,8 @@ constexpr bool is_awaited(shape of) { return of >= shape::later; }
 constexpr bool is_void(shape of) { return of == shape::change || of == shape::silent; }
 
 enum class action {
-    // On a registry and what is in it.
-    renew_registry,  // the present one is destroyed, and there is a new one
+    // Operations on a registry and its contents.
+    renew_registry,  // destroys the registry, and creates a new one
     seal,
     wrap,
     unwrap,
@@ -41,7 +42,7 @@ enum class action {
     find_handle,
     copy_handle,
     drop_handle,
-    own_handle,  // by a scoped hook
+    own_handle,  // a scoped hook takes the handle
     end_scope,
     release,
     make_plugin,
@@ -52,13 +53,13 @@ enum class action {
     unload_for,
     move_plugin,
 
-    // Calls. A call of a function that is awaited is kept; it may be suspended, go on later, or be destroyed before it is done.
+    // Calls. An awaited call is kept. It can be suspended and resumed, or destroyed before it ends.
     call,
     begin_kept,
     go_on_suspended,
     drop_kept,
 
-    // In a hook or a function: on the call that it is in.
+    // In a hook or a function: operations on its call.
     set_argument,
     set_result,
     take_result,
@@ -74,8 +75,8 @@ enum class action {
     read_kwarg,
     look,
     proceed,
-    suspend,     // where it is awaited
-    await_call,  // the same
+    suspend,     // only if it is awaited
+    await_call,  // only if it is awaited
 };
 
 inline constexpr std::string_view action_names[]{
@@ -88,7 +89,7 @@ static_assert(std::size(action_names) == static_cast<std::size_t>(action::call))
 enum class place { on_object, by_name, for_any };
 
 inline constexpr int wrappers = 4, handles = 6, scopes = 2, plugins = 3, kept_calls = 3;
-inline constexpr int good_names = 8;  // the last two are refused
+inline constexpr int good_names = 8;  // the names after these are invalid
 inline constexpr std::string_view function_names[]{"a", "ab", "b", "c", "ba", "d", "cb", "ac", "", "a*"};
 inline constexpr shape usual_shapes[]{shape::number, shape::number, shape::later,  shape::text,   shape::change,
                                       shape::now,    shape::maybe,  shape::silent, shape::number, shape::number};
@@ -96,43 +97,43 @@ inline constexpr std::string_view patterns[]{"*", "a*", "*b", "ab", "e*", ""};
 inline constexpr std::string_view ids[]{"", "x", "y", "z"};
 inline constexpr std::string_view kwarg_names[]{"k", "m"};
 
-/// One operation. Which of the fields mean something depends on what it does.
+/// One operation. `what` decides which of the other fields are used.
 struct operation {
     action what{};
-    int slot = 0;   // of a wrapper, a handle, a scope, a plugin, or a call that is kept
-    int other = 0;  // a second one
+    int slot = 0;   // of a wrapper, a handle, a scope, a plugin or a kept call
+    int other = 0;  // a second slot
     int value = 0;  // an argument or result, or the number of an exception
     bool flag = false;
     bool flag_too = false;
 
-    // What wraps, or registers a hook.
-    int label = 0;  // tells hooks and functions apart in the trace
+    // For operations that wrap a function or register a hook.
+    int label = 0;  // identifies hooks and functions in the trace
     shape of{};
-    int name = 0;  // in function_names, or in patterns
+    int name = 0;  // index in function_names or patterns
     place where{};
     phase when{};
-    bool takes_any = false;  // on the object or by name: an ext::any_call
-    bool awaited = false;    // where that can be
-    int plugin = -1;         // the slot, -1 without one
+    bool takes_any = false;  // a hook on the object or by name takes an ext::any_call
+    bool awaited = false;    // if the function is awaited
+    int plugin = -1;         // its slot, -1 without a plugin
     int id = 0;
     std::optional<int> priority{};
-    unsigned before = 0, after = 0;  // bits, in the order of `ids`
+    unsigned before = 0, after = 0;  // a bit for each of `ids`
     bool replaces = false, this_thread = false, fallback = false;
     std::optional<bool> isolate{}, reentrant{};
     int times = 0;
-    bool returns_end = false;  // a start hook that is not awaited
+    bool returns_end = false;  // only a start hook that is not awaited
 
-    // What the hook or function does; and the end that the hook returns, which is empty for an ext::any_call with an odd
-    // argument.
+    // The scripts of the hook or function, and of the finisher that the hook returns. The finisher
+    // is empty for an ext::any_call with an odd argument.
     std::vector<operation> does{}, at_end{};
 };
 
 using script = std::vector<operation>;
 
-/// Every sequence of bytes is a program.
+/// Makes a program from bytes. Every sequence of bytes is valid.
 script decode(std::span<const std::uint8_t> bytes);
 
-/// An operation a line.
+/// Prints one operation per line.
 std::string text_of(const script& program);
 
 // ---- Decoding -----------------------------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ public:
     }
 
 private:
-    // How often something is chosen, of all in one table.
+    // An action, and how often it is chosen from its table.
     struct weighted {
         action what;
         int weight;
@@ -176,7 +177,7 @@ private:
         bytes_ = bytes_.subspan(1);
         return byte % limit;
     }
-    bool one_in(int n) { return below(n) == n - 1; }  // false where there are no more bytes
+    bool one_in(int n) { return below(n) == n - 1; }  // false if no bytes are left
 
     action choose(std::span<const weighted> table) {
         int sum = 0;
@@ -228,16 +229,16 @@ private:
         using enum action;
         return what == copy_handle || what == own_handle || what == release || what == move_plugin;
     }
-    // Where it is kept if it is awaited, the argument, and how the arguments are given.
+    // Decodes the slot for an awaited call, the argument, and how the arguments are passed.
     void finish_call(operation& made) {
         const int how = below(kept_calls * 10 * 4 * 2);
         made.other = how % kept_calls;
         made.value = how / kept_calls % 10;
-        made.flag = how / kept_calls / 10 % 4 != 0;          // begins at once; or lets through what is thrown
+        made.flag = how / kept_calls / 10 % 4 != 0;          // see text_of_step()
         made.flag_too = how / kept_calls / 10 / 4 % 2 != 0;  // with a named argument
     }
 
-    // Mostly the same shape under the same name.
+    // A name mostly has the same shape.
     operation wrapping(int depth) {
         operation made;
         made.what = action::wrap;
@@ -296,7 +297,7 @@ private:
         return which < 12 ? 2U << which % 3 : static_cast<unsigned>(below(16));
     }
 
-    // What a hook or function does.
+    // The script of a hook or function.
     script steps(int depth, bool can_suspend, bool can_proceed) {
         static constexpr int counts[]{0, 1, 1, 1, 2, 2, 3, 4};
         script made;
@@ -308,7 +309,7 @@ private:
         }
         return made;
     }
-    // A handler or monitor has no call that it could change.
+    // A handler or monitor cannot change a call.
     script steps_of_handler(int depth) {
         script made;
         for (int left = 1 + below(2); left > 0 && depth < 2; --left) made.push_back(world_operation(depth + 1));
@@ -340,7 +341,7 @@ private:
         return made;
     }
 
-    // Many a program has most of its hooks on one function, or in one phase, or with much to say of their order.
+    // What a program prefers: one function, one phase, or hooks with constraints on their order.
     enum liking { name = 1, one_phase = 2, order = 4 };
     bool likes(liking what) { return (likes_ & what) && !one_in(4); }
 
@@ -398,7 +399,7 @@ inline std::string text_of_registration(const operation& o) {
 inline std::string text_of_world_operation(const operation& o) {
     const std::string slot = std::to_string(o.slot), other = std::to_string(o.other), value = std::to_string(o.value);
     switch (o.what) {
-    case action::renew_registry: return "the registry is destroyed, and there is a new one";
+    case action::renew_registry: return "destroy the registry, and create a new one";
     case action::seal: return "seal";
     case action::wrap:
         return "wrapper " + slot + " = function " + std::to_string(o.label) + ", " + std::string(name_of(o.of)) + " " +
@@ -411,14 +412,14 @@ inline std::string text_of_world_operation(const operation& o) {
     case action::remove_and_wait: return "remove by handle " + slot + ", and wait";
     case action::enable: return "enable by handle " + slot;
     case action::disable: return "disable by handle " + slot;
-    case action::find_handle: return "handle " + slot + " = that of hook number " + value;
+    case action::find_handle: return "handle " + slot + " = handle of hook number " + value;
     case action::copy_handle: return "handle " + slot + " = handle " + other;
     case action::drop_handle: return "drop handle " + slot;
     case action::own_handle: return "scope " + slot + " owns handle " + other;
     case action::end_scope: return "scope " + slot + " ends";
     case action::release: return "handle " + other + " = scope " + slot + " released";
     case action::make_plugin:
-        return "plugin " + slot + " is made" + (o.flag ? ", isolate" : "") + (o.flag_too ? ", reentrant = false" : "");
+        return "plugin " + slot + " created" + (o.flag ? ", isolate" : "") + (o.flag_too ? ", reentrant = false" : "");
     case action::unload_for: return "unload plugin " + slot + " for no time";
     case action::move_plugin: return "plugin " + other + " = std::move(plugin " + slot + ")";
     default: return std::string(action_names[static_cast<std::size_t>(o.what)]) + " " + slot;
@@ -430,14 +431,14 @@ inline std::string text_of_step(const operation& o) {
     const std::string arguments = "(" + value + (o.flag_too ? ", k = 9)" : ")"), kwarg(kwarg_names[o.slot % 2]);
     switch (o.what) {
     case action::call:
-        return "call wrapper " + slot + arguments + ", if awaited kept as " + std::to_string(o.other) +
-               (o.flag ? " and begun" : ", else what it throws let through");
+        return "call wrapper " + slot + arguments + ", if awaited keep it as " + std::to_string(o.other) +
+               (o.flag ? " and begin it" : ", else let its exception through");
     case action::begin_kept: return "begin kept call " + slot;
-    case action::go_on_suspended: return "go on with suspended coroutine " + slot;
+    case action::go_on_suspended: return "resume suspended coroutine " + slot;
     case action::drop_kept: return "destroy kept call " + slot;
     case action::set_argument: return "argument = " + value;
     case action::set_result: return "result = " + value;
-    case action::take_result: return "take the result away";
+    case action::take_result: return "remove the result";
     case action::set_no_number: return "result = std::nullopt";
     case action::set_other_result: return "result = something of another type";
     case action::set_exception: return "exception = t" + value;
@@ -460,7 +461,7 @@ inline void write(std::string& text, const script& program, int indent) {
         text += std::string(static_cast<std::size_t>(indent), ' ');
         text += (o.what < action::call ? text_of_world_operation(o) : text_of_step(o)) + "\n";
         write(text, o.does, indent + 4);
-        if (o.returns_end) text += std::string(static_cast<std::size_t>(indent + 2), ' ') + "and the end that it returns\n";
+        if (o.returns_end) text += std::string(static_cast<std::size_t>(indent + 2), ' ') + "and its finisher\n";
         write(text, o.at_end, indent + 4);
     }
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// What is registered, and which hooks would a call run? The model of a registry, as plainly as it can be written: everything is
-// a vector, everything is worked out anew from what is registered, and nothing of the library is used.
+// A model of the registry: what is registered, and which hooks a call runs. It is as simple as
+// possible: everything is a vector, each answer is computed from all that is registered, and
+// nothing of the library is used.
 
 #include "../plain_order.hpp"
 #include "machine.hpp"
@@ -22,14 +23,14 @@
 
 namespace model {
 
-/// What the model throws where the library throws an exception of its own.
+/// The model throws this if the library throws an exception of this type.
 struct refusal : std::exception {
     const char* type;
     explicit refusal(const char* name) : type(name) {}
     const char* what() const noexcept override { return type; }
 };
 
-/// Whether a name is what a pattern says, where each '*' stands for any run of characters.
+/// True if the name matches the pattern. Each '*' stands for any sequence of characters.
 inline bool matches(std::string_view pattern, std::string_view name) {
     if (pattern.empty()) return name.empty();
     if (pattern[0] != '*') return !name.empty() && pattern[0] == name[0] && matches(pattern.substr(1), name.substr(1));
@@ -68,14 +69,14 @@ public:
         std::vector<std::string> before, after;
         std::uint64_t number;  // the order of registration
         bool replaces, takes_place;
-        std::string pattern;   // what it is registered under; empty for a hook on one function
+        std::string pattern;   // empty for a hook on one function
 
         const operation* stated;
         phase when;
-        std::string name;         // the function's; empty for a hook under a pattern
-        std::optional<shape> of;  // null for functions of any signature
+        std::string name;         // of the function; empty for a hook under a pattern
+        std::optional<shape> of;  // empty for a hook of any signature
         bool on_object, awaited, isolate, reentrant, fallback, this_thread;
-        int times, begun = 0;  // no limit: 0
+        int times, begun = 0;  // times = 0: no limit
         std::shared_ptr<plugin> owner;
         std::shared_ptr<registry> home;
         bool enabled = true, registered = false;
@@ -84,7 +85,7 @@ public:
         bool concerns(std::string_view function) const {
             return pattern.empty() ? name == function : matches(pattern, function);
         }
-        // One that is awaited runs in awaited calls only, and a plain one not around them.
+        // An awaited hook runs only in awaited calls. A plain around hook does not run in these.
         bool suits(shape function) const {
             return awaited ? is_awaited(function) : when != phase::around || !is_awaited(function);
         }
@@ -103,19 +104,20 @@ public:
     struct registry {
         std::uint64_t registrations = 0;
         bool sealed = false, closed = false;
-        world::hooks registered;  // on functions and under patterns, the oldest first
+        world::hooks registered;  // for functions and for patterns, the oldest first
         world::hooks handlers, monitors;
         std::vector<const wrapper*> wrapped;
     };
 
-    /// Hooks that may not be destroyed, because a call that is going on may still run them; or a report, its handlers.
+    /// Hooks that must not be destroyed yet, because a running call can still run them; or handlers
+    /// that a running report can still call.
     struct holder {
         world& in;
-        const std::vector<hooks> turns;  // the hooks of which a call runs one, the first that it does not skip
+        const std::vector<hooks> turns;  // in each turn the call runs the first hook that it does not skip
         const hooks held = all_of(turns);
-        hooks ends{};  // that were returned in the call and have not run to their end
+        hooks ends{};  // the finishers of these hooks have not ended yet
         const bool is_awaited;
-        bool on_this_thread = false;  // an awaited call: one of its hooks that are not awaited runs, or is reported of
+        bool on_this_thread = false;  // in an awaited call: a plain hook runs, or is being reported
         holder(world& model, std::vector<hooks> these, bool awaited = false) : in(model), turns(std::move(these)), is_awaited(awaited) {
             in.holders_.push_back(this);
         }
@@ -158,7 +160,7 @@ public:
         wrappers_[index(o.slot)].emplace(wrapper{&o, name, o.of, home_});
         home_->wrapped.push_back(&*wrappers_[index(o.slot)]);
     }
-    // Hooks that were registered on the object go with the last wrapper of the name.
+    // With the last wrapper of a name, the hooks are removed that were registered on such wrappers.
     void unwrap(int slot) override {
         const wrapper& leaving = *wrappers_[index(slot)];
         const std::shared_ptr<registry> home = leaving.home;
@@ -173,7 +175,7 @@ public:
 
     void add(const operation& o, bool awaited) override {
         const std::shared_ptr<plugin> owner = o.plugin >= 0 ? plugins_[index(o.plugin)] : nullptr;
-        if (o.plugin >= 0 && !owner) throw refusal("error");  // it was moved from
+        if (o.plugin >= 0 && !owner) throw refusal("error");  // the plugin was moved from
         const wrapper* const on = o.where == place::on_object ? &*wrappers_[index(o.slot)] : nullptr;
         const hook_ref added = std::make_shared<hook>();
         added->stated = &o;
@@ -192,7 +194,7 @@ public:
         handles_[index(o.other)] = added;
     }
 
-    // What can be wrong is looked at in this order. What throws has changed nothing.
+    // Errors are checked in this order. If this throws, nothing has been changed.
     void add(const hook_ref& added, const operation& o) {
         registry& home = *added->home;
         check_registration(*added);
@@ -299,12 +301,13 @@ public:
         return waited && any_suspended([&](const hook_ref& held) { return held->owner == waited; });
     }
 
-    // ---- What can be seen from outside --------------------------------------------------------------------------------------
+    // ---- What can be observed ---------------------------------------------------------------------------------------
 
     std::string functions() override { return list().first; }
 
-    /// The functions that are wrapped, or that a hook of their own waits for, by name; then patterns that match none of them.
-    /// And the hooks that are listed, in the order of the text.
+    /// Returns the text and the listed hooks, in the order of the text. It lists functions by name,
+    /// if they are wrapped or have a hook that waits for them. After these it lists patterns that
+    /// match none of them.
     std::pair<std::string, hooks> list() const {
         std::vector<std::string> names;
         for (const wrapper* w : home_->wrapped) names.emplace_back(w->name);
@@ -348,8 +351,8 @@ public:
         return text;
     }
 
-    /// What a hook captured lives while it is registered, and while a call is going on that began with it; an end that it
-    /// returned lives until that has run.
+    /// The captures of a hook live while the hook is registered, and while a call runs that began
+    /// with the hook. The captures of a finisher live until the finisher has run.
     std::string alive() override {
         std::vector<int> labels;
         for (const hook_ref& h : all_) {
@@ -398,7 +401,8 @@ protected:
         }
         return ordered;
     }
-    /// What a call of the wrapper runs if it begins now, turn by turn: of each the hook, and those that run if the call skips it.
+    /// The turns of a call that begins now. Each turn has the hook that runs, and after it the
+    /// hooks that run if the call skips the hooks before them.
     static std::vector<hooks> running_turns(const wrapper& called) {
         const hooks all = in_order(of_function(called.home->registered, called.name));
         std::vector<hooks> running;
@@ -410,16 +414,18 @@ protected:
         }
         return running;
     }
-    /// The hook of these, the function's, that a call runs if it skips this one: the newest older one that could run.
+    /// The hook of the function that a call runs if it skips `h`: of the hooks that `h` replaces,
+    /// the newest that could run.
     static hook_ref replaced_by(const hook& h, const hooks& all, shape of) {
-        const auto age = [](const hook& any) { return std::pair(any.replaces, any.number); };  // one without `replace` is the oldest
+        const auto age = [](const hook& any) { return std::pair(any.replaces, any.number); };  // `replace` is newer
         hook_ref newest;
         for (const hook_ref& other : all)
             if (is_namesake(*other, h) && age(*other) < age(h) && other->runs() && other->suits(of))
                 if (!newest || age(*newest) < age(*other)) newest = other;
         return newest;
     }
-    /// The hook of these, the function's, that runs in place of this one: the last registered with `replace` that could run.
+    /// The hook of the function that runs in place of `h`: the last registered hook with `replace`
+    /// that could run.
     static hook_ref running_instead(const hook& h, const hooks& all, std::optional<shape> of) {
         hook_ref last;
         for (const hook_ref& other : all) {
@@ -429,7 +435,7 @@ protected:
         }
         return last;
     }
-    /// Whether two hooks have the same id in the same phase and place: on one function, or under the same pattern.
+    /// True if two hooks have the same id and phase, and the same function or pattern.
     static bool is_namesake(const hook& one, const hook& other) {
         const bool same_place = one.name == other.name && one.pattern == other.pattern;
         return !one.id.empty() && one.id == other.id && one.when == other.when && same_place;
@@ -463,7 +469,8 @@ protected:
         added.this_thread = o.this_thread;
     }
 
-    // A hook under a pattern must find an order among all that are under patterns, and then in each function that it is for.
+    // There must be an order of all hooks under patterns, and then one of all hooks of each
+    // function that the new pattern matches.
     static void check_pattern(const registry& home, const hooks& after, const hook& added) {
         in_order(under_patterns(after));
         for (const std::string_view name : function_names)
@@ -483,14 +490,14 @@ protected:
         std::erase(kept->home->monitors, kept);
     }
 
-    /// Whether the hook begins. One that has begun as often as it may is removed.
+    /// Counts a run. False if the hook has already had all its runs. The last run removes the hook.
     static bool counts_and_begins(const hook_ref& h) {
         if (h->times == 0) return true;
         if (++h->begun == h->times) take_away(h);
         return h->begun <= h->times;
     }
 
-    // Whether a call is suspended that may still run such a hook.
+    // True if a suspended call can still run a hook for which `concerned` is true.
     template <class Predicate>
     bool any_suspended(Predicate concerned) const {
         for (const holder* each : holders_) {
@@ -506,9 +513,9 @@ protected:
     std::array<std::optional<wrapper>, model::wrappers> wrappers_;
     std::array<hook_ref, model::handles> handles_;
     std::array<hook_ref, model::scopes> scopes_;
-    std::array<std::shared_ptr<plugin>, model::plugins> plugins_;  // null where it was moved from
+    std::array<std::shared_ptr<plugin>, model::plugins> plugins_;  // null if it was moved from
     std::array<bool, model::plugins> has_plugin_{};
-    hooks all_;  // that ever were registered
+    hooks all_;  // all that were ever registered
     std::vector<holder*> holders_;
 };
 

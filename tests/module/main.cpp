@@ -1,4 +1,4 @@
-// A program that imports the library: does it have what a program needs that includes it? Built by .ci/module.
+// A program that imports the library as a module, instead of including it. Built by .ci/module.
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
@@ -37,7 +37,7 @@ int main() {
         check(get_api_key("service"_kw = "openai", "prefix"_kw = std::string("sk-")) == "sk-key!", "a call by name with hooks");
         check(ext::describe(ext::default_registry()).find("supply") != std::string::npos, "a description");
     }
-    check(get_api_key("openai") == "none!", "a plugin that is gone");
+    check(get_api_key("openai") == "none!", "a call after the plugin was destroyed");
 
     ext::scoped_hook retried = half.around(ext::hooks::retry({.attempts = 2}));
     int attempts = 0;

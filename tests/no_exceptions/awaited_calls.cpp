@@ -1,4 +1,4 @@
-// Without exceptions, how do hooks run in calls that are awaited?
+// Without exceptions: hooks of awaited calls.
 #include "check.hpp"
 
 #include <extensible/extensible.hpp>
@@ -47,7 +47,7 @@ void a_supplied_result_stands_for_what_is_awaited() {
     CHECK(load(1).run() == 1);
 }
 
-// The end hooks of a call that is destroyed find neither a result nor an exception, which could not be made.
+// The end hooks of a destroyed call find no result, and no exception: none can be created.
 void a_call_is_destroyed_while_it_is_suspended() {
     tasks::gate never;
     ext::registry registry;

@@ -1,4 +1,4 @@
-// Without exceptions, what do hooks see and change of a call?
+// Without exceptions: what hooks see and change in a call.
 #include "check.hpp"
 
 #include <extensible/extensible.hpp>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #if EXTENSIBLE_EXCEPTIONS
-#error "This is to be compiled without exceptions."
+#error "Compile this file without exceptions."
 #endif
 
 using namespace ext::literals;
@@ -96,14 +96,14 @@ void named_arguments() {
     CHECK(fetch("c", "tenant"_kw = "acme") == "c60acme!");
 }
 
-// An exception that a hook makes is one that hooks see; whoever sets it takes it away again.
+// Hooks see an exception that a hook has set. A hook must clear it before the call ends.
 void a_call_has_no_exception_but_by_a_hook() {
     ext::registry registry;
     ext::extensible twice{registry, "twice", [](int x) { return 2 * x; }};
     std::string seen;
     twice.on_end([&](auto& call) { seen += call.exception ? "set " : "null "; });
     CHECK(twice(1) == 2 && seen == "null ");
-#if defined(__GLIBCXX__) && defined(__cpp_rtti)  // others end the program, or give null
+#if defined(__GLIBCXX__) && defined(__cpp_rtti)  // other libraries end the program, or return null
     twice.on_start([](auto& call) { call.exception = std::make_exception_ptr(1); }, {.times = 1});
     twice.on_end([](auto& call) { if (call.exception) call.exception = nullptr, call.result = -1; });
     CHECK(twice(1) == -1 && seen == "null set ");

@@ -1,5 +1,6 @@
-// What becomes of the library's own errors without exceptions? errors <case> handled|returned|default: raises the error of that case,
-// with a handler that ends the program by 3, with one that returns, or without one.
+// The library's own errors without exceptions: errors <case> handled|returned|default
+// Raises the error of the case with a handler that ends the program with 3, with a handler that
+// returns, or without a handler.
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/fault.hpp>
 #include <extensible/hooks/retry.hpp>
@@ -33,7 +34,7 @@ const std::map<std::string_view, void (*)()> cases{
     {"wrapper_mismatch", [] { ext::extensible other{registry, "twice", [](long x) { return x; }}; }},
     {"any_call", [] { registry.on_end("tw*", [](ext::any_call& call) { call.set_result(std::string("x")); }), twice(1); }},
     {"no_result", [] { twice.on_end([](auto& call) { call.result.reset(); }), twice(1); }},
-    {"exception", [] {  // any one that is not null: not every standard library can make one
+    {"exception", [] {  // not every standard library can make an exception
         twice.on_end([](auto& call) { call.exception = std::make_exception_ptr(1); }), twice(1);
     }},
     {"empty_hook", [] { twice.on_start(static_cast<void (*)(ext::call<int(int)>&)>(nullptr)); }},
@@ -54,7 +55,7 @@ int main(int, char** arguments) {
     if (handler == "handled")
         ext::on_error([](const ext::error& error) { std::printf("handled: %s\n", error.what()), std::fflush(stdout), std::_Exit(3); });
     if (handler == "returned") ext::on_error([](const ext::error&) {});
-    std::set_terminate([] { std::_Exit(4); });  // which a program may do
+    std::set_terminate([] { std::_Exit(4); });  // programs may set this
     cases.at(arguments[1])();
-    std::puts("it went on");
+    std::puts("the program continued");
 }

@@ -1,4 +1,4 @@
-// Without exceptions, how do hooks come, stand in order, are seen, and go?
+// Without exceptions: order, replacement, options, removal, plugins and monitors of hooks.
 #include "check.hpp"
 
 #include <extensible/extensible.hpp>
@@ -59,7 +59,7 @@ void handles_and_options() {
     CHECK(f(1) == 6);
 }
 
-// When remove_and_wait() has returned nobody is inside of the hook, and what it captured is gone.
+// When remove_and_wait() returns, no thread runs the hook, and its captures are destroyed.
 void removal_waits() {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};

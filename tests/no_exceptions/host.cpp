@@ -1,5 +1,6 @@
-// A host that loads the plugin of the example, loads it anew, and unloads it: host <plugin>. It is compiled with exceptions and without,
-// and so is the plugin. Where the two differ the plugin is refused, and this ends with 3.
+// A host that loads, reloads and unloads the plugin of the example: host <plugin>
+// The host and the plugin are compiled with and without exceptions. If they differ, the host
+// rejects the plugin and exits with 3.
 #include <extensible/extensible.hpp>
 #include <extensible/library.hpp>
 
@@ -21,7 +22,7 @@ void end_refused(const ext::error& error) {
 
 void require(bool holds, const char* claim) {
     if (holds) return;
-    std::printf("not so: %s\n", claim);
+    std::printf("does not hold: %s\n", claim);
     std::exit(1);
 }
 
@@ -30,11 +31,11 @@ void use(const char* file) {
         ext::library vault{registry, file, {.name = "vault"}};
         require(get_api_key("openai") == "sk-from-the-vault", "the plugin's hook runs");
         vault.reload();
-        require(get_api_key("openai") == "sk-from-the-vault", "and when it is loaded anew");
-        require(get_api_key("other") == "of the host", "for the services that it knows");
+        require(get_api_key("openai") == "sk-from-the-vault", "it runs after a reload");
+        require(get_api_key("other") == "of the host", "it does not supply keys of other services");
     }
-    require(get_api_key("openai") == "of the host", "it is gone when it is unloaded");
-    require(registry.functions()[0].hooks.empty(), "with its hooks");
+    require(get_api_key("openai") == "of the host", "it does not run after the plugin is unloaded");
+    require(registry.functions()[0].hooks.empty(), "no hook is registered after the plugin is unloaded");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// A program that is compiled without exceptions: everything works that does not throw. 0 is success.
+// A program that is compiled without exceptions: everything that does not throw works in it.
+// It exits with 0 on success.
 #include "check.hpp"
 
 int main() {

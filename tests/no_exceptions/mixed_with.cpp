@@ -1,5 +1,6 @@
-// Two files in one program, of which this one is compiled with exceptions and the other without: each has the library for itself, and
-// neither gets the other's code. Where the linker puts the default registry, one of them is told so.
+// Two files of one program. This file is compiled with exceptions, and the other without. Each has
+// its own copy of the library, and neither gets the other's code. Only the default registry is
+// shared: it belongs to one of the files, and the other file gets an error if it uses it.
 #include <extensible/extensible.hpp>
 
 #include <cstdio>
@@ -8,7 +9,7 @@
 #include <string_view>
 
 #if !EXTENSIBLE_EXCEPTIONS
-#error "This is to be compiled with exceptions."
+#error "Compile this file with exceptions."
 #endif
 
 int calls_without_exceptions();
@@ -18,7 +19,7 @@ namespace {
 
 void require(bool holds, const char* claim) {
     if (holds) return;
-    std::fprintf(stderr, "not so: %s\n", claim);
+    std::fprintf(stderr, "does not hold: %s\n", claim);
     std::_Exit(1);
 }
 
@@ -43,9 +44,9 @@ bool is_refused_default_registry() {
 }  // namespace
 
 int main() {
-    require(calls_with_exceptions() == 8, "exceptions of functions and hooks are caught where they are compiled with exceptions");
-    require(calls_without_exceptions() == 110, "the other file has the library without exceptions beside it");
-    require(calls_with_exceptions() == 8, "and afterwards too");
+    require(calls_with_exceptions() == 8, "this file's calls catch exceptions of functions and hooks");
+    require(calls_without_exceptions() == 110, "the other file's calls work without exceptions");
+    require(calls_with_exceptions() == 8, "this file's calls still catch exceptions afterwards");
     if (is_refused_default_registry()) return 0;
     use_default_registry_without_exceptions();
     return 1;

@@ -1,11 +1,11 @@
-// The other file of mixed_with.cpp: without exceptions.
+// The other file of the program in mixed_with.cpp. This file is compiled without exceptions.
 #include <extensible/extensible.hpp>
 
 #include <cstdlib>
 #include <string_view>
 
 #if EXTENSIBLE_EXCEPTIONS
-#error "This is to be compiled without exceptions."
+#error "Compile this file without exceptions."
 #endif
 
 int calls_without_exceptions() {
@@ -16,7 +16,7 @@ int calls_without_exceptions() {
     return twice(0) + twice(5);
 }
 
-// Ends the program: the default registry is the other file's.
+// Ends the program: the default registry belongs to the other file.
 void use_default_registry_without_exceptions() {
     ext::on_error([](const ext::error& error) {
         const std::string_view text = error.what();

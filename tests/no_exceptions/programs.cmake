@@ -1,6 +1,6 @@
-# Programs that are compiled without exceptions: all of them, or one file, or the plugin or its host.
+# What is compiled without exceptions: a whole program, one file of a program, a plugin, or a host.
 
-# In compiled mode too what is no template is compiled with the program's own options.
+# In compiled mode the program compiles the library's source file itself, with its own options.
 function(without_exceptions target)
     target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
     target_link_libraries(${target} PRIVATE extensible_checked ${CMAKE_DL_LIBS})
@@ -17,7 +17,7 @@ without_exceptions(no_exceptions)
 add_test(NAME no_exceptions COMMAND no_exceptions)
 set_tests_properties(no_exceptions PROPERTIES TIMEOUT 60)
 
-# One object is compiled without exceptions.
+# Only one file of this program is compiled without exceptions.
 add_library(no_exceptions_in_one_file OBJECT no_exceptions/mixed_without.cpp)
 without_exceptions(no_exceptions_in_one_file)
 add_executable(no_exceptions_mixed no_exceptions/mixed_with.cpp)
@@ -25,7 +25,7 @@ target_link_libraries(no_exceptions_mixed PRIVATE extensible_checked no_exceptio
 add_test(NAME no_exceptions.mixed COMMAND no_exceptions_mixed)
 set_tests_properties(no_exceptions.mixed PROPERTIES TIMEOUT 30)
 
-# ---- The library's own errors, by the texts that they have with exceptions too ---------------------------------------
+# ---- The library's own errors: their texts are the same as with exceptions -------------------------------------------
 
 add_executable(no_exceptions_errors no_exceptions/errors.cpp)
 without_exceptions(no_exceptions_errors)
@@ -50,7 +50,7 @@ test_error(library "/is/not/there.so: it cannot be opened as a shared library: [
 test_error(option "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given")
 test_error(fault "ext::hooks::faults: column 7 of \"twice=throw\": delay, as [^\n]* exceptions, was expected, \"throw\" was found")
 
-# libc++ makes no exception, and ends the program.
+# With libc++, std::make_exception_ptr() ends the program if exceptions are off.
 include(CheckCXXSourceCompiles)
 check_cxx_source_compiles("
 #include <string>

@@ -1,4 +1,4 @@
-// Without exceptions, which ready-made hooks work? Those whose way to say no is not to throw.
+// The ready-made hooks that work without exceptions, because they do not reject calls by throwing.
 #include "check.hpp"
 
 #include <extensible/extensible.hpp>

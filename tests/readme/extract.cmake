@@ -1,5 +1,6 @@
-# extract_code(<markdown> <folder> <variable>): writes what is fenced as ```cpp into translation units in the folder, and their names
-# into the variable, so that what a reader copies is known to compile.
+# extract_code(<markdown> <folder> <variable>): writes the ```cpp blocks of a page to translation
+# units in the folder, and sets the variable to the names of these files. They are compiled, so that
+# the code that readers copy is known to compile.
 #
 # The first block of a page is its program, and must have an #include. Any other block with an #include is a file: it is
 # compiled alone, as it is. A block without one is a snippet: it is compiled after the program, in a namespace of its
@@ -29,7 +30,7 @@ function(extract_code markdown folder variable)
         string(REGEX MATCHALL "\n" lines "${before}")
         list(LENGTH lines count)
         math(EXPR line "${line} + ${count}")
-        set(code "#line ${line} \"${name}\"\n${block}\n")  # compilers name the line of the page
+        set(code "#line ${line} \"${name}\"\n${block}\n")  # compilers report the line of the page
         if("\n${block}" MATCHES "\n#include")
             if(units STREQUAL "")
                 set(units ${program})
@@ -60,7 +61,7 @@ function(extract_code markdown folder variable)
     set(${variable} ${units} PARENT_SCOPE)
 endfunction()
 
-# An unchanged file is not compiled again.
+# Leaves an unchanged file alone, so that it is not compiled again.
 function(write_if_different file text)
     file(WRITE ${file}.new "${text}")
     file(COPY_FILE ${file}.new ${file} ONLY_IF_DIFFERENT)

@@ -1,8 +1,9 @@
-# Can a reader follow each link of the pages, and read each line without scrolling? Run it with
+# Checks the links and the line widths of all pages. Run it with
 #     cmake -DROOT=<project> -P pages.cmake
 #
-# A link to a file of the project must name a file, and its anchor must be a heading there. Addresses on the web are not tried. Prose
-# has at most 100 columns and code has 88; a row of a table and a line that is one link may be longer. The README has 180 lines.
+# A link to a file of the project must name an existing file, and its anchor must be a heading of
+# that file. Links to the web are not checked. Prose has at most 100 columns, and code at most 88.
+# Rows of tables may be longer, and lines that are one link. The README has at most 180 lines.
 
 cmake_minimum_required(VERSION 3.21)
 include(${CMAKE_CURRENT_LIST_DIR}/read_text.cmake)
@@ -17,7 +18,7 @@ function(lines_of page variable)
     set(${variable} "${text}" PARENT_SCOPE)
 endfunction()
 
-# anchors_of(<page> <variable>): what GitHub makes of the page's headings.
+# anchors_of(<page> <variable>): the anchors that GitHub creates for the page's headings.
 function(anchors_of page variable)
     lines_of(${page} lines)
     set(anchors "")
@@ -58,7 +59,7 @@ function(check_link page number address)
             return()
         endif()
     endif()
-    set(faults "${faults}  ${page}:${number}: no ${address}\n" PARENT_SCOPE)
+    set(faults "${faults}  ${page}:${number}: broken link ${address}\n" PARENT_SCOPE)
 endfunction()
 
 foreach(page IN LISTS pages)
@@ -91,11 +92,11 @@ foreach(page IN LISTS pages)
             endif()
         endforeach()
     endforeach()
-    if(page STREQUAL "${ROOT}/README.md" AND number GREATER 181)  # the last line's end begins one more
+    if(page STREQUAL "${ROOT}/README.md" AND number GREATER 181)  # the last newline adds an empty line
         string(APPEND faults "  ${page}: ${number} lines\n")
     endif()
 endforeach()
 
 if(NOT faults STREQUAL "")
-    message(FATAL_ERROR "These need a change:\n${faults}")
+    message(FATAL_ERROR "Correct these lines:\n${faults}")
 endif()

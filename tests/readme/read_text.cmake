@@ -1,5 +1,5 @@
-# read_text(<variable> <file>): the text of a file, with other characters for those that have a meaning in CMake's lists: ( and ) for
-# brackets, @ for a semicolon, ^ for a backslash.
+# read_text(<variable> <file>): reads a file, and replaces the characters that are special in
+# CMake's lists: square brackets by ( and ), a semicolon by @, and a backslash by ^.
 function(read_text variable file)
     file(READ ${file} text)
     string(REPLACE "[" "(" text "${text}")

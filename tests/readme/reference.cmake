@@ -1,17 +1,18 @@
-# Checks that the reference has all public names, and lists those that are missing.
+# Checks that the reference has all public names, and lists the missing ones.
 #
 #     cmake -DROOT=<folder of the project> -P tests/readme/reference.cmake
 #
-# These names must stand in code, between backticks, in reference.md:
+# These names must appear as code, between backticks, in reference.md:
 # - each name that the module exports, as `ext::name`, and not only in the table of headers;
 # - each public member of an exported class, at the beginning of a piece of code in the first column of a table that has
 #   `ext::class` in its header;
-# - macros that a program may define, macros after a `///` comment, and the targets and options of CMake.
-# The ready-made hooks and their members may stand anywhere in reference.md or hooks.md.
+# - macros that a program may define, macros after a `///` comment, and the targets and options of
+#   CMake. The ready-made hooks and their members may appear anywhere in reference.md or hooks.md.
 #
-# The headers are read line by line, in the format of this project: a class begins and ends in the first column, and its members
-# are indented by four spaces. The script does not see constructors, operators, members of nested classes, and members of base
-# classes in `detail`. It does not check what the page says of a name.
+# The headers are read line by line, in the format of this project: a class begins and ends in the
+# first column, and its members are indented by four spaces. The script does not see constructors,
+# operators, members of nested classes, and members of base classes in `detail`. It does not check
+# what the page says about a name.
 
 cmake_minimum_required(VERSION 3.21)
 include(${CMAKE_CURRENT_LIST_DIR}/read_text.cmake)
@@ -23,7 +24,7 @@ function(need name code report)
     endif()
 endfunction()
 
-# All that stands between backticks, without fenced blocks.
+# Everything between backticks, except fenced blocks.
 function(code_of result text)
     string(REGEX MATCHALL "`[^`\n]+`" code "${text}")
     set(${result} "${code}" PARENT_SCOPE)
@@ -52,7 +53,7 @@ foreach(name IN LISTS exports)
     endif()
 endforeach()
 
-# ---- Their public members ---------------------------------------------------------------------------------------------
+# ---- Public members of these names ------------------------------------------------------------------------------------
 
 # need_member(<exported class> <member>)
 function(need_member class member)
@@ -77,12 +78,13 @@ foreach(header IN LISTS headers)
         set(namespace ext::hooks::)
     endif()
 
-    # The name of a member stands before the first = ( { or ; of its line. Other text that may have these is removed first.
+    # The name of a member precedes the first = ( { or ; of its line. Other text that may contain
+    # these characters is removed before.
     string(REGEX REPLACE " *//[^\n]*|EXTENSIBLE_[A-Z_]+ +" "" text "${text}")
     string(REGEX REPLACE "[(][(][^()\n]*([(][^()\n]*[)])?[^()\n]*[)][)] ?" "" text "${text}")  # attributes
     string(REGEX REPLACE "decltype\\([^()\n]*\\)" "auto" text "${text}")
     foreach(depth RANGE 3)
-        string(REGEX REPLACE "<[^<>\n]*>" "" text "${text}")  # template arguments, those inside first
+        string(REGEX REPLACE "<[^<>\n]*>" "" text "${text}")  # template arguments, innermost first
     endforeach()
     string(REPLACE "\n" ";" lines "${text}")
     set(class "")

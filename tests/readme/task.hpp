@@ -1,6 +1,6 @@
 #pragma once
 
-// What a page means by "your own task type".
+// Stands for "your own task type" in the pages.
 
 #include "../tasks.hpp"
 

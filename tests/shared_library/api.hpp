@@ -1,6 +1,6 @@
 #pragma once
 
-// What the host hands to the library, and what the library exports.
+// What the host passes to the library, and what the library exports.
 
 #include "../tasks.hpp"
 
@@ -12,11 +12,11 @@
 
 struct host_api {
     ext::registry& registry;
-    ext::extensible<std::string(std::string_view)>& get_key;  // for the library to call
+    ext::extensible<std::string(std::string_view)>& get_key;
     ext::extensible<int(int)>& inner;
-    ext::registry* default_registry;    // the host's own
+    ext::registry* default_registry;    // of the host
     tasks::gate* later{};               // what the library's hook on "host.later" awaits
-    std::atomic<int> captured{0};       // what the library's hooks have captured and not destroyed
+    std::atomic<int> captured{0};       // number of living captures of the library's hooks
     std::atomic<int> calls_in_library{0};
 };
 

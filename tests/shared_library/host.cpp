@@ -1,4 +1,5 @@
-// A program that opens a library with hooks, while its own threads call the functions: host <library> [one-registry]
+// A program that opens a library with hooks while its threads call the hooked functions:
+//     host <library> [one-registry]
 
 #include "../in_memory.hpp"
 #include "../latch.hpp"
@@ -34,7 +35,7 @@ public:
     library& operator=(const library&) = delete;
     ~library() {
         open_.reset();
-        EXPECT(!tests::is_in_memory(path_));  // it is really gone: nothing of ours keeps it
+        EXPECT(!tests::is_in_memory(path_));  // nothing keeps the library open
     }
 
     template <class Function>
@@ -62,7 +63,7 @@ void load_and_unload_while_threads_call(const char* path) {
             const char* const services[] = {"ours", "nested", "rewritten", "plain"};
             while (!stop) {
                 const std::string_view service = services[(number + rounds++) % 4];
-                const std::string key = get_key(service);  // throws where half of the plugin runs
+                const std::string key = get_key(service);  // throws if only half of the plugin's hooks run
                 EXPECT(key == service || (service == "ours" && key == "from the library") ||
                        (service == "rewritten" && key == "rrrrrrrrrr"));
                 const int x = inner(1);
@@ -77,7 +78,7 @@ void load_and_unload_while_threads_call(const char* path) {
         EXPECT(opened.function<call_function>("call_own")(1) == 4);
         EXPECT(opened.function<call_function>("call_inner")(5) == 6);
         const int before = rounds;
-        while (rounds < before + 20) std::this_thread::yield();  // the threads have been inside
+        while (rounds < before + 20) std::this_thread::yield();  // the threads have run the hooks
         opened.function<unload_function>("unload")();
         EXPECT(host.captured == 0);
         EXPECT(get_key("ours") == "ours");
@@ -101,7 +102,8 @@ void hooks_wait_for_the_host(const char* path) {
     EXPECT(host.captured == 0 && late(1) == 1);
 }
 
-// The slots that the call needs are the host's, or the library would stay as long as the thread.
+// The slots that the call needs must belong to the host. If they belonged to the library, it would
+// stay open until the thread ends.
 void a_thread_whose_first_call_comes_from_the_library_outlives_it(const char* path) {
     ext::registry registry;
     ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
@@ -140,8 +142,8 @@ void hooks_of_the_library_are_awaited(const char* path) {
         call.emplace(later(1));
         call->start();
         EXPECT(!call->done());
-        EXPECT(!opened.function<unload_at_once_function>("unload_at_once")());  // the call is inside
-        EXPECT(later(1).run() == 1);                                            // which no other is from then on
+        EXPECT(!opened.function<unload_at_once_function>("unload_at_once")());  // the suspended call has the hooks
+        EXPECT(later(1).run() == 1);                                            // new calls do not run them
         gate.open();
         EXPECT(call->done());
         opened.function<unload_function>("unload")();

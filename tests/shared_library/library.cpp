@@ -1,4 +1,4 @@
-// A library with hooks: opened, called by many threads, unloaded and closed again and again.
+// A library with hooks. The host opens, unloads and closes it many times, while its threads call.
 
 #include "api.hpp"
 
@@ -14,7 +14,7 @@
 
 namespace {
 
-// Counts itself in the host.
+// The host counts the living objects of this class.
 class captured {
 public:
     explicit captured(host_api& host) : host_(&host), text_(1000, 'x') { ++host_->captured; }
@@ -30,8 +30,8 @@ private:
     std::string text_;
 };
 
-// What an awaited hook returns. Not a task of tasks.hpp: for std::noop_coroutine GCC makes a unique symbol, and with one of
-// those a library is never really closed.
+// What an awaited hook returns. It is not a task of tasks.hpp: these use std::noop_coroutine, for
+// which GCC makes a unique symbol. A library with a unique symbol is never really closed.
 class awaited {
 public:
     struct promise_type {
@@ -85,7 +85,7 @@ struct loaded {
         });
         plugin.on_end<std::string(std::string_view)>("host.get_key", [state](auto& call) {
             if (!state.alive()) throw std::logic_error("the hook's state is gone");
-            // A start without its end, or the other way round, would be half of a plugin.
+            // A start hook without its end hook, or the reverse, would be half of a plugin.
             if (!call.kwargs.contains("began")) call.exception = std::make_exception_ptr(std::logic_error("torn"));
         });
         plugin.around("host.*", [state](ext::any_call&, auto& proceed) {

@@ -1,6 +1,7 @@
 #pragma once
 
-// How long do calls, registering and removing take, beside other threads? Each is timed by itself. Nothing is claimed of it.
+// Measures how long calls, registering and removing take while other threads are busy. Each
+// operation is timed separately. The times are printed, and not checked.
 
 #include "plugins.hpp"
 #include "world.hpp"
@@ -77,12 +78,12 @@ inline void measure_calls(world& w, double seconds, unsigned callers, unsigned p
     of_calls = {};
     w.plugins = std::max(1U, plugins);
     w.run(seconds, {{&load_plugins, plugins}, {&time_calls, callers}});
-    of_calls.print("call on " + std::to_string(callers) + " threads, beside " + std::to_string(plugins) + " that load plugins");
+    of_calls.print("call on " + std::to_string(callers) + " threads while " + std::to_string(plugins) + " load plugins");
 }
 
-// Other threads call meanwhile, all the time or every 10 ms.
+// Meanwhile other threads call, all the time or every 10 ms.
 inline void measure_changes(world& w, double seconds, unsigned others, bool busy) {
-    std::latch all_there(others + 1);  // those that began earlier would keep the others from beginning
+    std::latch all_there(others + 1);  // busy threads would keep the others from starting
     std::vector<std::thread> threads;
     w.stop = false;
     for (unsigned i = 0; i < others; ++i)
@@ -106,13 +107,13 @@ inline void measure_changes(world& w, double seconds, unsigned others, bool busy
     }
     w.stop = true;
     for (std::thread& thread : threads) thread.join();
-    const std::string beside = ", beside " + std::to_string(others) + (busy ? " that call" : " that call every 10 ms");
+    const std::string beside = ", while " + std::to_string(others) + (busy ? " call" : " call every 10 ms");
     registering.print("on_start()" + beside);
     removing.print("remove_and_wait()" + beside);
 }
 
 inline void measure(world& w, double seconds, unsigned threads) {
-    std::printf("%-58s %9s %8s %8s %10s %11s\n", "nanoseconds of one, with one reading of the clock", "number", "50 %", "99 %",
+    std::printf("%-58s %9s %8s %8s %10s %11s\n", "nanoseconds each, with one reading of the clock", "number", "50 %", "99 %",
                 "99.9 %", "most");
     histogram of_nothing;
     for (int i = 0; i < 1'000'000; ++i) {

@@ -1,11 +1,12 @@
-// Does the library hold under load, and how long do calls, registering and removing then take?
+// A load test of the library. It also measures how long calls, registering and removing take.
 //
 //     soak [seconds: 10] [threads: 64] [shared library: none]
 //
-// For half of the time threads call 1,000 functions and await calls that are suspended, while others load and unload plugins,
-// and register hooks that throw, nest and go away. The first claim that does not hold ends it with 1. In the other half
-// nothing is claimed: it prints how long things take, see latency.hpp. The shared library is that of tests/shared_library: one
-// more plugin, which is opened and closed.
+// In the first half of the time, threads call 1,000 functions and await suspended calls. Meanwhile
+// other threads load and unload plugins, and register and remove hooks that throw or nest. The
+// first claim that does not hold ends the program with 1. The second half checks nothing: it prints
+// how long operations take, see latency.hpp. The shared library is that of tests/shared_library:
+// one more plugin, which is opened and closed.
 
 #include "../in_memory.hpp"
 #include "../shared_library/api.hpp"
@@ -40,16 +41,16 @@ void call_functions(world& w, unsigned number) {
         w.call(w.any(random), any_below(100, random));
         const int inner = w.inner(1);
         expect(inner == 1 || inner == 2, "the shared library's hook runs once in a call, or not at all");
-        const std::string key = w.get_key("ours");  // throws where half of the shared library's hooks run
-        expect(key == "ours" || key == "from the library", "the shared library's hooks supply the key, or none");
+        const std::string key = w.get_key("ours");  // throws if only half of the shared library's hooks run
+        expect(key == "ours" || key == "from the library", "the library's hook or the function supplies the key");
         w.calls += 5;
-        if (random() % 16 == 0) std::this_thread::yield();  // else those that change hooks would hardly run
+        if (random() % 16 == 0) std::this_thread::yield();  // else threads that change hooks would hardly run
     } while (!w.stop);
 }
 
 // ---- Awaited calls --------------------------------------------------------------------------------------------------
 
-// A coroutine that nobody awaits.
+// A coroutine that is not awaited.
 struct detached {
     struct promise_type {
         detached get_return_object() noexcept { return {}; }
@@ -61,7 +62,7 @@ struct detached {
 };
 
 void has_gone_on(const worker& self) {
-    expect(std::this_thread::get_id() != self.thread, "a suspended call goes on on another thread");
+    expect(std::this_thread::get_id() != self.thread, "a suspended call resumes on another thread");
 }
 
 detached await_one(world& w, worker& self, const world::awaited_function& called, unsigned x) {
@@ -90,7 +91,7 @@ void await_calls(world& w, unsigned number) {
     } while (!w.stop);
 }
 
-// ---- Hooks that throw, nest and go away -----------------------------------------------------------------------------
+// ---- Hooks that throw, nest and are removed -------------------------------------------------------------------------
 
 auto fails(world& w, const captured& state, bool isolated = false) {
     return [&w, state, isolated](auto&) {
@@ -113,7 +114,7 @@ auto fails_twice(world& w, const captured& state) {
             ++w.thrown;
             call.exception = std::make_exception_ptr(thrown_by_hook{false});
         }
-        fail(call);  // displaces it
+        fail(call);  // replaces that exception
     };
 }
 
@@ -163,9 +164,9 @@ void register_hooks(world& w, unsigned number) {
         self.runs = 0;
         ext::hook hook = add_hook(w, which, f, random, captured(self));
         for (unsigned x = 0; x < 4; ++x)
-            if (w.call(f, x)) expect(which > kind::fails_twice, "what a hook throws comes out of the call");
+            if (w.call(f, x)) expect(which > kind::fails_twice, "the call throws if its hook throws");
         hook.remove_and_wait();
-        if (which == kind::counts) expect(self.runs == 3, "a hook begins as often as it may, and no more");
+        if (which == kind::counts) expect(self.runs == 3, "a hook with .times = 3 runs three times");
         self.has_removed();
         ++w.removals;
     }
@@ -181,7 +182,7 @@ void open_library(world& w, unsigned) {
             opened.find<load_function>("load")(host);
             expect(w.inner(1) == 2, "the shared library's hooks run");
             opened.find<unload_function>("unload")();
-            expect(host.captured == 0, "what the shared library's hooks captured is destroyed when unload() returns");
+            expect(host.captured == 0, "captures of the shared library's hooks are destroyed when unload() returns");
         }
         expect(!tests::is_in_memory(w.library), "nothing keeps the shared library from being closed");
         expect(w.inner(1) == 1, "the shared library's hooks do not run after unload()");
@@ -189,14 +190,14 @@ void open_library(world& w, unsigned) {
     } while (!w.stop);
 }
 
-// ---- All of it ------------------------------------------------------------------------------------------------------
+// ---- The load test --------------------------------------------------------------------------------------------------
 
 void soak(world& w, double seconds, unsigned threads) {
     ext::scoped_hook handler = w.registry.on_hook_error([&](const ext::hook_error& error) {
         try {
             std::rethrow_exception(error.exception);
         } catch (const thrown_by_hook& thrown) {
-            expect(error.displaced != thrown.isolated, "a handler gets what an isolated hook throws, and what is displaced");
+            expect(error.displaced != thrown.isolated, "a handler gets exceptions of isolated hooks, and replaced ones");
         }
         ++w.handled;
     });
@@ -207,9 +208,9 @@ void soak(world& w, double seconds, unsigned threads) {
                     {&await_calls, some},
                     {&call_functions, threads - w.plugins - 3 * some - 1},
                     {w.library ? &open_library : &call_functions, 1}});
-    expect(w.thrown == w.came_out + w.handled, "each exception comes out of a call or goes to a handler, once");
+    expect(w.thrown == w.came_out + w.handled, "each exception leaves a call or goes to a handler, exactly once");
     for (const ext::function_info& function : w.registry.functions()) expect(function.hooks.empty(), "no hooks are left");
-    for (const worker& each : w.workers) expect(each.alive == 0, "nothing that a hook captured is alive");
+    for (const worker& each : w.workers) expect(each.alive == 0, "the captures of all hooks are destroyed");
     std::printf("%u threads made %lu calls, awaited %lu, unloaded %lu plugins, and removed %lu hooks; hooks threw %lu times\n",
                 threads, w.calls.load(), w.awaits.load(), w.loads.load(), w.removals.load(), w.thrown.load());
 }
@@ -218,7 +219,7 @@ void soak(world& w, double seconds, unsigned threads) {
 }  // namespace soak
 
 int main(int count, char** arguments) {
-    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // each row at once, also into a pipe
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // prints each row at once, even into a pipe
     const double seconds = count > 1 ? std::atof(arguments[1]) : 10;
     const unsigned threads = count > 2 ? static_cast<unsigned>(std::max(8, std::atoi(arguments[2]))) : 64;
     soak::world world(threads);

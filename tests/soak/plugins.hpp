@@ -1,6 +1,6 @@
 #pragma once
 
-// How are plugins loaded and unloaded, each with complete sets of hooks?
+// Loads and unloads plugins, each with complete sets of hooks.
 
 #include "world.hpp"
 
@@ -58,7 +58,7 @@ void add_set(ext::plugin& plugin, const Where& where, const captured& state) {
     });
 }
 
-// The first plugin has its ten functions, and ninety more, by a pattern.
+// The first plugin uses a pattern, which matches its ten functions and ninety others.
 inline void add_sets(world& w, ext::plugin& plugin, unsigned number) {
     const captured state(w.workers[number]);
     if (number == 0) add_set<ext::any_call>(plugin, "soak.call.*7", state);
@@ -73,7 +73,7 @@ inline void load_plugins(world& w, unsigned number) {
     const world::function& first = w.of_plugin(number, 0);
     do {
         ext::plugin plugin{w.registry, "plugin " + std::to_string(number)};
-        plugin.disable();  // to register hooks takes many steps, to enable them takes one
+        plugin.disable();  // hooks are registered one by one, but enabled in one step
         add_sets(w, plugin, number);
         plugin.enable();
         ++self.step;

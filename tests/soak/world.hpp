@@ -1,6 +1,6 @@
 #pragma once
 
-// What do the threads of the soak call, and how is it known that hooks ran as they should?
+// The functions that the load test calls, and the checks that hooks run as they should.
 
 #include "../tasks.hpp"
 
@@ -34,22 +34,22 @@ inline unsigned any_below(unsigned end, std::minstd_rand& random) { return stati
 
 // ---- What hooks capture, throw and await ----------------------------------------------------------------------------
 
-// What is known of a thread that registers hooks. It outlives the hooks, also where the library is broken.
+// The state of a thread that registers hooks. It outlives the hooks, even if the library is broken.
 struct worker {
-    std::atomic<unsigned> generation{0};  // of its hooks; those of an earlier one are removed
-    std::atomic<unsigned> alive{0};       // objects that its hooks have captured
-    std::atomic<unsigned> step{0};        // even: its plugin may be enabled meanwhile; odd: disabled
-    std::atomic<unsigned> runs{0};        // of its hook that counts them
-    std::atomic<unsigned> ended{0};       // of the calls that it awaits
-    std::thread::id thread{};             // which begins them
+    std::atomic<unsigned> generation{0};  // of its hooks; hooks of earlier generations are removed
+    std::atomic<unsigned> alive{0};       // number of living captures of its hooks
+    std::atomic<unsigned> step{0};        // even: its plugin may become enabled; odd: may become disabled
+    std::atomic<unsigned> runs{0};        // of its hook that counts its runs
+    std::atomic<unsigned> ended{0};       // number of its awaited calls that have ended
+    std::thread::id thread{};             // the thread that begins these calls
 
     void has_removed() {
         ++generation;
-        expect(alive == 0, "what a hook captured is destroyed when its removal returns");
+        expect(alive == 0, "the captures of a hook are destroyed when its removal returns");
     }
 };
 
-// Whose hooks this thread looks for in its calls, and whether one ran.
+// The worker whose hooks this thread looks for in its calls, and whether one of them ran.
 inline thread_local const worker* watched = nullptr;
 inline thread_local bool is_seen = false;
 
@@ -63,9 +63,9 @@ public:
         --worker_->alive;
     }
 
-    // Each run of a hook begins with this.
+    // Each hook calls this when it runs.
     worker& use() const {
-        expect(state_ == living, "what a hook captured lives while the hook runs");
+        expect(state_ == living, "the captures of a hook live while it runs");
         expect(worker_->generation == generation_, "a hook does not run after its removal has returned");
         if (worker_ == watched) is_seen = true;
         return *worker_;
@@ -75,14 +75,14 @@ private:
     static constexpr unsigned living = 0x600d, destroyed = 0xdead;
     worker* worker_;
     unsigned generation_;
-    volatile unsigned state_ = living;  // volatile: else the compiler leaves out what the destructor writes
+    volatile unsigned state_ = living;  // volatile: else the compiler omits the destructor's write
 };
 
 struct thrown_by_hook {
     bool isolated;
 };
 
-// Suspends who awaits it, and resumes that on a thread of its own, which then ends.
+// Suspends the awaiting coroutine, and resumes it on a new thread, which then ends.
 struct another_thread {
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> waiting) const {
@@ -91,7 +91,7 @@ struct another_thread {
     void await_resume() const noexcept {}
 };
 
-// ---- What is called -------------------------------------------------------------------------------------------------
+// ---- Functions and their callers ------------------------------------------------------------------------------------
 
 inline unsigned shift(unsigned x) { return x << 16; }
 
@@ -121,25 +121,25 @@ struct world {
     const function& of_plugin(unsigned plugin, unsigned i) const { return *functions[(7 + plugin / 2 + 100 * i) % 1000]; }
     const awaited_function& awaited_of_plugin(unsigned plugin) const { return *awaited[plugin / 2 % 50]; }
 
-    // Any function, those of plugins more often.
+    // A random function; functions with plugins are more likely.
     const function& any(std::minstd_rand& random) const {
         if (any_below(4, random) == 0) return *functions[any_below(1000, random)];
         return of_plugin(any_below(plugins, random), any_below(10, random));
     }
 
-    // Tells whether the call returned.
+    // True if the call returned, false if it threw.
     bool call(const function& called, unsigned x) {
         try {
             expect_complete_sets(x, called(x));
             return true;
         } catch (const thrown_by_hook& error) {
-            expect(!error.isolated, "what an isolated hook throws does not come out of a call");
+            expect(!error.isolated, "an exception of an isolated hook does not leave the call");
             ++came_out;
             return false;
         }
     }
 
-    // Whether a call runs hooks of that worker.
+    // True if a call runs hooks of the worker.
     bool sees(const worker& of, const function& called) {
         watched = &of;
         is_seen = false;
@@ -147,7 +147,7 @@ struct world {
         return is_seen;
     }
 
-    // Has threads do this until the time is over. Each does it once at least.
+    // Runs each role on its threads until the time is over, and at least once.
     using role = void (*)(world&, unsigned number);
     void run(double seconds, const std::vector<std::pair<role, unsigned>>& roles) {
         stop = false;
@@ -160,8 +160,8 @@ struct world {
         for (std::thread& thread : threads) thread.join();
     }
 
-    std::vector<worker> workers;  // of each thread that a role is given to, by its number
-    unsigned plugins = 1;         // how many the first threads load
+    std::vector<worker> workers;  // one for each thread, by thread number
+    unsigned plugins = 1;         // the number of plugins, one for each of the first threads
     std::atomic<bool> stop{false};
     std::atomic<unsigned long> calls{0}, awaits{0}, loads{0}, removals{0}, thrown{0}, came_out{0}, handled{0};
 
@@ -169,7 +169,7 @@ struct world {
     std::vector<std::unique_ptr<function>> functions;
     std::vector<std::unique_ptr<awaited_function>> awaited;
 
-    // For the shared library, whose hooks are on these.
+    // The file of the shared library, and the functions that it hooks.
     const char* library = nullptr;
     ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
     ext::extensible<std::string(std::string_view)> get_key{registry, "host.get_key",

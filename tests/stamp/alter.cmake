@@ -1,5 +1,8 @@
-# Copies the headers in SOURCE to TO and alters the copy. CHANGE is `version`; `layout`, as by somebody who forgot to change the number
-# of the layout; or the name of a class, which gets one more member. Without a change the copy is not altered.
+# Copies the headers in SOURCE to TO and alters the copy. CHANGE says how:
+# - version: the copy has other numbers of the version and the layout
+# - layout: some classes get one more member, but the number of the layout is not changed
+# - the name of a class: this class gets one more member
+# - empty: the copy is not altered
 
 set(member "char of_another_layout[80] = {1}")
 
@@ -13,7 +16,8 @@ function(replace file from to)
     file(WRITE ${TO}/extensible/${file} "${text}")
 endfunction()
 
-# The member is the last one, so that the class can be initialized as before. If the class is a template, each specialization gets it.
+# The member is added at the end, so that the class can be initialized as before. If the class is a
+# template, each specialization gets the member.
 function(add_member class)
     file(GLOB_RECURSE headers ${TO}/extensible/*.hpp)
     set(found FALSE)

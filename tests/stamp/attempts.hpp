@@ -1,7 +1,8 @@
 #pragma once
 
-// What a module may do with a registry, or with what belongs to one. The host does it and so does the library, with the same
-// types of hooks and functions, so that the dynamic linker can give the library the host's code where it is not hidden.
+// Everything that a module can do with a registry, or with objects that belong to a registry. Both
+// the host and the library do it, with the same types of hooks and functions. So the dynamic linker
+// can give the library the host's code for functions that are not hidden.
 
 #include <extensible/extensible.hpp>
 
@@ -10,7 +11,8 @@
 #include <string>
 #include <string_view>
 
-// What the host hands over: pointers alone, which are alike whatever the library was compiled with.
+// What the host passes to the library: only pointers, whose layout does not depend on how the
+// library was compiled.
 struct handed {
     ext::registry* registry;
     ext::extensible<int(int)>* function;
@@ -50,7 +52,8 @@ struct attempt {
     what kind;
 };
 
-// Tells how it went by `text`, because nothing else can be passed between modules with different standard libraries.
+// Writes the outcome to `text`, because modules with different standard libraries cannot exchange
+// objects of these libraries.
 using attempt_function = void(const handed& given, attempt attempted, char* text, std::size_t size);
 
 namespace {

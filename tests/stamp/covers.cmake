@@ -1,6 +1,7 @@
-# Whether the stamp covers a class: cmake -DCLASS= -DTYPES= -DCOMPILER= -DFLAGS= -DSOURCE= -DTO= -P covers.cmake
-# The class gets one more member in a copy of the headers. Then the number of the stamp must differ from that of a module that was
-# compiled with the headers as they are. The program TYPES prints this number. Without a class the number must be the same.
+# Checks that the stamp covers a class: cmake -DCLASS= -DTYPES= -DCOMPILER= -DFLAGS= -DSOURCE= -DTO= -P covers.cmake
+# The class gets one more member in a copy of the headers. Then the hash in the stamp must differ
+# from that of a module compiled with the original headers. The program TYPES prints the original
+# hash. Without CLASS the hashes must be equal.
 
 set(CHANGE ${CLASS})
 include(${CMAKE_CURRENT_LIST_DIR}/alter.cmake)

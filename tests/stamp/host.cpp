@@ -1,5 +1,5 @@
-// A program that hands its registry to a library: host <library> done | <a word of the library's stamp>
-// It exports its symbols, so the default registry is shared as well, but not on Windows.
+// A program that passes its registry to a library: host <library> done | <a word of the library's stamp>
+// It exports its symbols, so the library shares its default registry too, except on Windows.
 
 #include "../in_memory.hpp"
 #include "attempts.hpp"
@@ -57,22 +57,22 @@ int main(int, char** arguments) try {
             const std::string text = text_of(in_library, given, attempted);
             if (expected == "done") {
                 EXPECT(text == "done");
-            } else if (attempted.kind != what::use_hook || text != "done") {  // which the host's code may do
+            } else if (attempted.kind != what::use_hook || text != "done") {  // which may run the host's code
                 const std::size_t between = text.find("; this module with extensible ");
                 EXPECT(text.starts_with("incompatible: ext: the module of the registry was compiled with extensible "));
                 EXPECT(between < text.size() && text.find(expected, between) < text.size());
             }
             if (attempted.kind == what::seal) continue;
-            // The host goes on as if nothing had been.
+            // The rejected attempt has changed nothing for the host.
             EXPECT(text_of(&try_to_make, given, attempted) == "done");
             EXPECT(function(1) == 40 && used.functions().size() == 1);
         }
     }
     use_own_registry();
 
-    // A library that is refused has registries of its own all the same. Not where the layout differs and the version does not:
-    // it may then be given the host's code for what it does with them.
-    if (expected != "types") std::thread(use_own).join();  // the thread would keep the library until it ends
+    // A library that is rejected can still use its own registries. This is not tried if the layout
+    // differs and the version does not: the dynamic linker may then give it the host's code.
+    if (expected != "types") std::thread(use_own).join();  // a thread keeps the library open until it ends
 
     library.reset();
     if (expected == "done" && tests::is_in_memory(arguments[1])) fail("it is gone", __LINE__, {}, "all were made");

@@ -1,13 +1,14 @@
-# Hosts and libraries of the stamp's tests: every library is opened by every host.
+# Hosts and libraries that test the stamp. Every host opens every library.
 
-# Without optimisation as many functions as possible can be taken for those of another module.
+# Without optimisation few functions are inlined. So the dynamic linker can replace as many
+# functions as possible by those of another module.
 function(stamp_target name visibility)
     target_link_libraries(${name} PRIVATE extensible_checked ${CMAKE_DL_LIBS})
     target_compile_options(${name} PRIVATE ${no_optimisation})
     set_target_properties(${name} PROPERTIES CXX_VISIBILITY_PRESET ${visibility} ENABLE_EXPORTS ON)
 endfunction()
 
-# `says` is in the stamp of a library that is refused, and `done` for one that is not.
+# `says` is a word of the library's stamp if the host must reject the library, and otherwise `done`.
 function(test_stamp name file says)
     foreach(visibility hidden default)
         add_test(NAME stamp.${name}_in_${visibility}_host COMMAND stamp_host_${visibility} ${file} ${says})
@@ -19,7 +20,7 @@ function(stamp_library name visibility says)
     add_library(stamp_${name} MODULE stamp/library.cpp)
     stamp_target(stamp_${name} ${visibility})
     if(NOT says STREQUAL "done")
-        # In compiled mode too: what was compiled once is made for the others' layout.
+        # In compiled mode too: the compiled code has the original layout.
         target_compile_options(stamp_${name} PRIVATE ${not_compiled})
     endif()
     test_stamp(${name} $<TARGET_FILE:stamp_${name}> ${says})
@@ -51,7 +52,8 @@ foreach(library layout_hidden layout call_fields version)
     target_include_directories(stamp_${library} BEFORE PRIVATE ${altered}/${change})
 endforeach()
 
-# Each class whose objects modules share, with one more member. Without a class: the compiler finds the number that the program printed.
+# A test for each class whose objects modules share. The test without a class shows that the
+# compiler computes the same hash as the program.
 if(NOT MSVC AND NOT CMAKE_CROSSCOMPILING AND NOT EXTENSIBLE_TEST_ONLY_RUNTIME)
     add_executable(stamp_types stamp/types.cpp)
     target_link_libraries(stamp_types PRIVATE extensible_checked)
@@ -68,7 +70,7 @@ if(NOT MSVC AND NOT CMAKE_CROSSCOMPILING AND NOT EXTENSIBLE_TEST_ONLY_RUNTIME)
     endforeach()
 endif()
 
-# The debug mode, which other standard libraries than libstdc++ know nothing of.
+# The debug mode of libstdc++.
 include(CheckCXXSourceCompiles)
 check_cxx_source_compiles("
 #include <string>
@@ -81,7 +83,7 @@ if(EXTENSIBLE_LIBSTDCXX AND NOT CMAKE_CXX_FLAGS MATCHES _GLIBCXX_DEBUG)
     target_compile_definitions(stamp_debug_mode PRIVATE _GLIBCXX_DEBUG)
 endif()
 
-# libc++, where a Clang is installed that has it.
+# libc++, if an installed Clang has it.
 if(UNIX AND NOT CMAKE_CROSSCOMPILING AND EXTENSIBLE_LIBSTDCXX AND NOT DEFINED EXTENSIBLE_CLANG_WITH_LIBCXX)
     set(found "")
     file(WRITE ${altered}/libcxx.cpp "#include <string>\nstd::string text;\n")

@@ -1,4 +1,5 @@
-// A library that attempts to use the host's registry. It is compiled as the host is, or otherwise: see CMakeLists.txt.
+// A library that attempts to use the host's registry. libraries.cmake compiles it like the host, and
+// in other ways.
 
 #include "attempts.hpp"
 

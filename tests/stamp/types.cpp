@@ -1,4 +1,4 @@
-// Prints the number in the stamp that stands for the sizes and alignments of all types that modules share.
+// Prints the stamp's hash of the sizes and alignments of all types that modules share.
 
 #include <extensible/detail/stamp.hpp>
 

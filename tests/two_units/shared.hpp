@@ -1,7 +1,7 @@
 #pragma once
 
 #include <extensible/extensible.hpp>
-// What the umbrella leaves out.
+// Headers that extensible.hpp does not include.
 #include <extensible/hooks/breaker.hpp>
 #include <extensible/hooks/cache.hpp>
 #include <extensible/hooks/fault.hpp>
@@ -14,11 +14,11 @@
 #include <string>
 #include <string_view>
 
-// What an application's header declares: one wrapper defined here, one in a source file.
+// As in an application's header: one wrapper is defined here, the other in a source file.
 inline ext::extensible greet{"two_units.greet", [](std::string_view who) { return "hello " + std::string(who); }};
 extern ext::extensible<int(int)> twice;
 
-// The same, as the other unit sees it.
+// Defined in one.cpp: what that translation unit sees.
 ext::registry* default_registry_of_one();
 const void* greet_of_one();
 std::string greet_from_one(std::string_view who);

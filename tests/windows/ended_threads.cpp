@@ -1,5 +1,6 @@
-// Threads call functions with hooks and end, and thread-local objects of theirs call once more then: no hook is lost, and nothing is
-// left in the process's heaps. MinGW frees thread-local storage before thread-local objects are destroyed. Exits 0 when all holds.
+// Threads call functions with hooks and end. While a thread ends, its thread-local objects call
+// again. Each call must run its hooks, and no memory may stay allocated in the process's heaps.
+// MinGW frees thread-local storage before it destroys thread-local objects. 0 is success.
 #include <windows.h>
 
 #include <extensible/extensible.hpp>
@@ -19,7 +20,7 @@ struct calls_at_its_end {
     ~calls_at_its_end() { twice(1); }
 };
 
-// The bytes that are in use in all heaps of the process.
+// The number of bytes in use in all heaps of the process.
 std::size_t heap_in_use() {
     HANDLE heaps[100];
     const DWORD count = ::GetProcessHeaps(100, heaps);
@@ -34,7 +35,7 @@ std::size_t heap_in_use() {
     return bytes;
 }
 
-// So many threads, several at once.
+// Runs the action on `count` threads, ten at a time.
 template <class Action>
 void run_threads(int count, Action action) {
     for (int done = 0; done < count; done += 10) {

@@ -1,4 +1,4 @@
-// As header_before.cpp, the other way round.
+// Like header_before.cpp, but <windows.h> is included after the library.
 #include <extensible/extensible.hpp>
 #include <extensible/hooks.hpp>
 #include <extensible/library.hpp>

@@ -1,4 +1,5 @@
-// The library declares some functions of Windows as <windows.h> does, which comes before it here. As much of it as there is.
+// The library declares some Windows functions itself. These declarations must agree with those of
+// the complete <windows.h>, which is included before the library here.
 #include <windows.h>
 
 #include <extensible/extensible.hpp>

@@ -1,4 +1,4 @@
-// A breaker has no other way to refuse a call than to throw.
+// A breaker can reject a call only by throwing.
 // expect-first: ext::hooks::breaker: this is compiled without exceptions
 #ifndef FIXED
 #include <extensible/hooks/breaker.hpp>

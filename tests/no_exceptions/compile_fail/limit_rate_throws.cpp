@@ -1,4 +1,4 @@
-// A limit that does not wait throws.
+// A limit that does not wait has to throw, which needs exceptions.
 // expect-first: ext::hooks::limit_rate: this is compiled without exceptions, so it cannot throw; let it wait
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/limit.hpp>

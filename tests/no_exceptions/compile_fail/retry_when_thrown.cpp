@@ -1,4 +1,4 @@
-// Nothing is thrown whose type a hook could look at.
+// Without exceptions, hooks::thrown has no exception whose type it could check.
 // expect-first: ext::hooks::thrown: this is compiled without exceptions
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/retry.hpp>

@@ -1,4 +1,4 @@
-// An answer that throws.
+// A spy cannot throw an exception as its answer.
 // expect-first: ext::hooks::spy: this is compiled without exceptions, so no answer can throw
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/spy.hpp>
