@@ -45,7 +45,7 @@ struct write_mark {
     }
 };
 
-/// Throws ext::no_result, because a hook reads a result that is not there.
+/// Throws ext::no_result, because a hook reads an empty result.
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_no_result();
 
 template <class R>
@@ -62,7 +62,7 @@ concept binds_directly =
     !std::is_reference_v<To> ||
     (std::is_reference_v<From> && std::is_convertible_v<std::remove_reference_t<From>*, std::remove_reference_t<To>*> &&
      (std::is_lvalue_reference_v<From> || std::is_rvalue_reference_v<To>)) ||
-    // Such a conversion operator is that of a std::reference_wrapper.
+    // Recognizes a std::reference_wrapper by its conversion operator.
     requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };
 
 }  // namespace detail
