@@ -107,10 +107,14 @@ private:
 template <class Key, class Outcome, class Order>
 class single_flight<Key, Outcome, Order>::flight {
 public:
+    /// Makes a flight of the calling thread. Use make() instead.
     flight(Key asked, std::shared_ptr<std::mutex> mutex) : key(std::move(asked)), mutex_(std::move(mutex)) {}
 
+    /// The key that the flight asks for.
     const Key key;
-    Outcome outcome{};  // constant once it has ended
+
+    /// The outcome, which end() sets. It is constant once the flight has ended.
+    Outcome outcome{};
 
 private:
     friend single_flight;
