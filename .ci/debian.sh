@@ -1,4 +1,5 @@
-# Root directories of other Debian releases, for .ci/run and .ci/matrix, which source this file. They need to be root.
+# Makes root directories of other Debian releases, and runs commands in them. .ci/run and .ci/matrix
+# source this file. Both must run as root.
 
 # make_root <root> <suite> <package>...: Makes a root directory with little more than these packages, from the mirror that this
 # machine's apt uses.
@@ -6,12 +7,13 @@ make_root() {
     local mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
     debootstrap --variant=minbase --include="$(IFS=, && echo "${*:3}")" "$2" "$1" "$mirror"
-    # As on this machine: proxies, and whether an old list of packages is accepted.
+    # Copies apt's settings of this machine: proxies, and whether an outdated package list is
+    # accepted.
     apt-config dump | grep -E '^Acquire::(Check|http|https|Retries)' >"$1/etc/apt/apt.conf.d/90acquire" || true
 }
 
-# in_root <root> [--bind <folder>]... <command>...: Runs a command in a root directory. Folders of this machine have the same paths
-# there. All that is mounted for it is gone afterwards.
+# in_root <root> [--bind <folder>]... <command>...: Runs a command in a root directory. The bound
+# folders of this machine have the same paths there. The mounts disappear when the command ends.
 in_root() {
     unshare --mount bash -euo pipefail -c '
         root=$1

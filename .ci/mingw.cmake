@@ -1,4 +1,4 @@
-# Compiles for Windows with Debian's package g++-mingw-w64-x86-64-posix, and runs what was compiled with Wine:
+# Compiles for Windows with Debian's package g++-mingw-w64-x86-64-posix, and runs the programs with Wine:
 #
 #     cmake --toolchain .ci/mingw.cmake ...
 
@@ -12,5 +12,6 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 
-# Not linked statically: a plugin and its host have one heap, and one emulation of thread-local storage.
+# The compiler's libraries are not linked statically, so that a plugin and its host share one heap
+# and one emulation of thread-local storage.
 set(CMAKE_CROSSCOMPILING_EMULATOR ${CMAKE_CURRENT_LIST_DIR}/wine)

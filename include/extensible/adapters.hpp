@@ -1,7 +1,7 @@
 #pragma once
 
 // Adapters that make hooks from plain functions: ext::instead, ext::filter_result and ext::tap. The
-// function receives the arguments or the result, and needs to know nothing of the library.
+// function receives the arguments or the result, and does not have to know the library.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/call/failures.hpp>
@@ -107,7 +107,7 @@ auto filter_result(Function function) {
 }
 
 /// Returns a start or end hook that calls `function` with the arguments, which it cannot change.
-/// The value of `function` is ignored.
+/// What `function` returns is ignored.
 ///
 ///     search.on_start(ext::tap([](std::string_view query) { log(query); }));
 ///

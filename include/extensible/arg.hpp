@@ -50,7 +50,8 @@ class arg {
     // A by-value number or pointer belongs to the call already, so it is overwritten.
     static constexpr bool in_place = (std::is_lvalue_reference_v<T> && !std::is_const_v<object>) || std::is_scalar_v<T>;
 
-    // There are no objects of an incomplete type or a function type to replace the argument with.
+    // An argument of an incomplete type or a function type cannot be replaced: the call could not
+    // store a replacement.
     static constexpr bool is_replaceable = requires { sizeof(object); } && !std::is_function_v<object>;
 
     static constexpr bool keeps = !in_place && is_replaceable;
@@ -169,7 +170,7 @@ public:
             return keep_as<owned<source>>(std::forward<U>(value));  // not sliced to a T
         } else if constexpr (!is_string_view<T> && std::is_trivially_copyable_v<T> && !std::is_trivially_copyable_v<source> &&
                              std::is_constructible_v<T, source&>) {
-            // A trivially copyable T cannot own anything.
+            // A trivially copyable T owns nothing, so it may be a view of `value`.
             return keep_as<owned_with_source<T, source>>(std::forward<U>(value));
         } else {
             if constexpr (fits)

@@ -29,7 +29,7 @@ concept text = std::same_as<T, std::string_view> || std::same_as<T, const char*>
 template <class T>
 using kept_type = std::conditional_t<text<std::decay_t<T>>, std::string, std::decay_t<T>>;
 
-/// The first part of what a kwarg holds. It has plain function pointers instead of virtual
+/// The base class of the value in a kwarg. It has plain function pointers instead of virtual
 /// functions, which would need run-time type information.
 struct kwarg_value {
     const type_identity* type;
@@ -107,7 +107,7 @@ private:
 
 /// A small map from names to values of any copyable type, in the order in which the names were set.
 ///
-/// String literals, C strings and std::string_view are stored as std::string: ask for that type. An
+/// String literals, C strings and std::string_view are stored as std::string: read that type. An
 /// empty map allocates nothing. It is a value type without synchronization.
 ///
 ///     call.kwargs.set("tenant", "acme");
@@ -221,8 +221,7 @@ private:
     EXTENSIBLE_FUNCTION static void destroy(list* entries) noexcept;
     [[noreturn]] EXTENSIBLE_FUNCTION static void throw_bad_kwarg(const entry& known, std::string_view wanted);
 
-    // Owned. Null if there are no entries, so that one load shows whether there is anything to
-    // destroy.
+    // Owned. Null if there are no entries, so that the destructor has to check only this pointer.
     list* entries_ = nullptr;
 };
 

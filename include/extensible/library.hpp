@@ -182,7 +182,7 @@ namespace detail {
 /// until the library is closed.
 struct EXTENSIBLE_HIDDEN loaded_library {
     shared_library code;
-    const ref<plugin_record> hooks;  // remains if other code moves from `plugin`
+    const ref<plugin_record> hooks;  // remains valid if other code moves from `plugin`
     ext::plugin plugin;
 
     loaded_library(shared_library opened, const ref<plugin_record>& record)
@@ -191,8 +191,8 @@ struct EXTENSIBLE_HIDDEN loaded_library {
     loaded_library& operator=(const loaded_library&) = delete;
     ~loaded_library() {
         remove_and_wait(hooks);
-        // If a hook is still alive, this thread is inside one of the hooks, or another thread is
-        // that could not be waited for, because the two would have waited for each other.
+        // If a hook is still alive, this thread is inside one of the hooks, or another thread is,
+        // for which the removal did not wait because the two would have waited for each other.
         if (hooks->registry->domain->is_alive(*hooks)) code.keep_open();
     }
 };
@@ -217,7 +217,7 @@ EXTENSIBLE_HIDDEN inline void call_entry(void (*entry)(ext::plugin&), loaded_lib
     raise<error>(join({name, ": its entry threw: ", text}));
 }
 
-/// Lets an open library register its hooks, which are not enabled yet.
+/// Lets an open library register its hooks. They are disabled until the caller enables them.
 EXTENSIBLE_HIDDEN inline std::unique_ptr<loaded_library> load(shared_library opened, const ref<plugin_record>& hooks,
                                                               const std::string& name) {
     auto loaded = std::make_unique<loaded_library>(std::move(opened), hooks);

@@ -27,9 +27,9 @@ struct fixed_string {
 template <std::size_t Size>
 fixed_string(const char (&)[Size]) -> fixed_string<Size>;
 
-// `detail::parameter_called<"url">::is<Holds>` is Holds. In a static_assert, compilers print the
-// name with it, if it is qualified as here. Clang before 15 prints the characters of a class as
-// numbers, so for it they are passed one by one.
+// `detail::parameter_called<"url">::is<Holds>` equals Holds. If a static_assert uses it, qualified
+// as here, compilers print the name. Clang before 15 prints the characters of a class as numbers,
+// so they are passed to it one by one.
 #if EXTENSIBLE_TEXT_IS_NUMBERS
 template <char... Name>
 struct parameter_spelled {
@@ -148,7 +148,7 @@ struct parameters {
     }
 };
 
-/// Names the parameters of a function that is wrapped, in order, and gives them defaults if wanted.
+/// Names the parameters of a wrapped function, in order, and can give them defaults.
 ///
 ///     ext::extensible fetch{"net.fetch", ext::params("url"_kw, "timeout"_kw = 30s),
 ///                           [](std::string_view url, std::chrono::seconds timeout) { ... }};

@@ -32,7 +32,7 @@ struct write_mark {
     }
 };
 
-/// Throws ext::no_result, because a hook reads a result that is not there.
+/// Throws ext::no_result, because a hook reads an empty result.
 [[noreturn]] EXTENSIBLE_FUNCTION void throw_no_result();
 
 template <class R>

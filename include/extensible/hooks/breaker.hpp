@@ -1,12 +1,13 @@
 #pragma once
 
-// How is a function left alone for a while that fails all the time? By a hook that throws in its place: a circuit breaker.
+// ext::hooks::breaker: a circuit breaker. It stops calling a function that keeps failing, and
+// throws breaker_open instead.
 //
 //     #include <extensible/hooks/breaker.hpp>
 //
 //     ext::hooks::breaker vault{{.failure_ratio = 0.5, .window_size = 20, .minimum_calls = 5, .break_duration = 30s}};
 //     read_secret.around(vault);
-//     ext::on_start("vault.*", vault);  // or for all of these together, plain and awaited
+//     ext::on_start("vault.*", vault);  // or: one breaker for all of these, plain and awaited
 //     if (vault.state() == ext::hooks::breaker_state::open) use_old_secrets();
 
 #include <extensible/any_call.hpp>
@@ -38,32 +39,54 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
-/// Closed: calls go through, and their failures are counted. Open: none goes through. Half-open: a few do, to see how they fare.
+/// The states of a breaker:
+/// - `closed`: calls proceed, and their failures are counted;
+/// - `open`: calls are refused;
+/// - `half_open`: a limited number of calls proceed as a test, and others are refused.
 enum class breaker_state : std::uint8_t { closed, open, half_open };
 
-/// "closed", "open" or "half-open".
+/// Returns the name of a state: "closed", "open" or "half-open".
 constexpr std::string_view to_string(breaker_state state) noexcept {
     return state == breaker_state::closed ? "closed" : state == breaker_state::open ? "open" : "half-open";
 }
 
-/// A call was not made, because the breaker is open, or half-open and as many have begun as it lets through. Names
-/// the function.
+/// Thrown instead of calling the function if the breaker is open, or if it is half-open and
+/// `half_open_calls` calls have begun already. The text names the function and the state.
 class EXTENSIBLE_VISIBLE breaker_open : public refusal {
 public:
     using refusal::refusal;
 };
 
+/// Options of a breaker. All fields are optional. Designated initializers must appear in the order
+/// of declaration.
 struct breaker_options {
-    double failure_ratio = 0.5;  ///< it opens when so large a part of the calls in the window have failed: more than 0, 1 at most
-    int window_size = 100;       ///< so many calls are in the window, those that ended last
-    int minimum_calls = 10;      ///< with fewer in the window it stays closed
-    duration break_duration = std::chrono::seconds(60);  ///< so long it is open before it lets calls through again
-    int half_open_calls = 3;     ///< and then so many: by their failures it opens again or closes
-    /// Whether a failure counts; each does where this is empty. One that does not counts as a success.
+    /// The breaker opens when this fraction of the calls in the window has failed. More than 0, at
+    /// most 1.
+    double failure_ratio = 0.5;
+
+    /// The number of calls in the window, which are the latest calls that have ended. At least 1.
+    int window_size = 100;
+
+    /// The breaker does not open before the window has this number of calls. At least 1, at most
+    /// `window_size`.
+    int minimum_calls = 10;
+
+    /// How long the breaker is open before it lets calls proceed again. 0 or more.
+    duration break_duration = std::chrono::seconds(60);
+
+    /// The number of calls that proceed while the breaker is half-open. Their failures decide
+    /// whether it opens again or closes. At least 1.
+    int half_open_calls = 3;
+
+    /// Returns true if a failure counts. Other failures are treated as successes. If this is empty,
+    /// every failure counts. Several threads may call it at the same time.
     std::function<bool(const any_call&)> when = {};
-    /// Is told of each change, by the thread whose call made it, when it has been made. Where it throws, that is thrown to the
-    /// caller.
+
+    /// Called after each change of state, by the thread whose call caused it. If it throws, the
+    /// caller of the function receives the exception. Several threads may call it at the same time.
     std::function<void(breaker_state from, breaker_state to)> on_change = {};
+
+    /// Tells the time. The breaker does not sleep.
     hooks::clock clock = {};
 };
 
@@ -71,7 +94,8 @@ namespace detail {
 
 class circuit;
 
-/// A call that the circuit has let through. Where it is destroyed before it has counted, nothing is known of the call.
+/// The permission to make one call. If it is destroyed before count(), the call is not counted, and
+/// a half-open circuit lets another call proceed in its place.
 class [[nodiscard]] permit {
 public:
     permit(std::shared_ptr<circuit> of, std::size_t period) noexcept : of_(std::move(of)), period_(period) {}
@@ -79,7 +103,8 @@ public:
     permit& operator=(permit&&) = delete;
     inline ~permit();
 
-    /// Counts how the call has ended; not where it has not, because it was destroyed while it was suspended.
+    /// Counts the outcome of the call. Does nothing if the call was destroyed while it was
+    /// suspended.
     void count(const any_call& call);
 
 private:
@@ -87,7 +112,7 @@ private:
     std::size_t period_;
 };
 
-/// The state of one breaker.
+/// The state of one breaker, which its copies share. Any thread may use it.
 class circuit : public std::enable_shared_from_this<circuit> {
 public:
     explicit circuit(breaker_options options);
@@ -112,42 +137,58 @@ private:
     const breaker_options options_;
     mutable std::mutex mutex_;  // guards all below
     breaker_state state_ = breaker_state::closed;
-    std::size_t period_ = 0;    // goes up with each change of state: a call counts only in the one in which it began
+    std::size_t period_ = 0;    // incremented by each change of state; a call counts only in its own period
     time_point opened_{};
-    int permits_ = 0;           // that were given since it is half-open
-    int calls_ = 0;             // that count, of this period and no more than the window has
-    int failures_ = 0;          // of these
-    std::vector<bool> window_;  // whether each of them has failed, in a circle
-    std::size_t next_ = 0;      // where the next one goes
+    int permits_ = 0;           // permits in use, or used, in this half-open period
+    int calls_ = 0;             // calls counted in this period; while closed, at most the size of the window
+    int failures_ = 0;          // how many of these calls failed
+    std::vector<bool> window_;  // a ring buffer: true for each counted call that failed
+    std::size_t next_ = 0;      // index in window_ of the next call
 };
 
 }  // namespace detail
 
-/// A hook for any function, which throws breaker_open while it is open. It may be an around hook: inside of a retry each attempt
-/// counts, and what end hooks make of the outcome does not. Or a start hook, under patterns too: each call counts, as it ends.
+/// A circuit breaker: a hook for functions of any signature, which throws breaker_open while it is
+/// open.
 ///
-/// The copies share one state, and so do all functions that it is registered on. Any number of threads may call them. It opens
-/// where too many calls fail, and after `break_duration` the next call makes it half-open. Calls that began before a change are
-/// not counted after it, nor are those that are destroyed while they are suspended. A call that does not end while it is
-/// half-open keeps it so.
+/// It can be an around hook or a start hook. As an around hook, it counts the outcome of the hooks
+/// inside it and the function: inside a retry it counts each attempt, and it does not see what end
+/// hooks change. As a start hook, it counts each call once, with the outcome that the end hooks
+/// left.
+///
+/// It opens if too many calls fail. The first call after `break_duration` makes it half-open. It
+/// does not count calls that began before the last change of state, or that are destroyed while
+/// they are suspended. A call that does not end keeps the breaker half-open.
+///
+/// Copies share one state, and so do all functions that the breaker is registered on, directly or
+/// under a pattern. Any number of threads may call these functions, and use the breaker, at the
+/// same time.
 class breaker {
 public:
+    /// Marks a hook for functions of any signature.
     using for_any_call = void;
 
-    /// Throws ext::error for options that cannot be meant.
+    /// Creates a breaker that is closed. Throws ext::error if an option is invalid.
     explicit breaker(breaker_options options = {}) : circuit_(std::make_shared<detail::circuit>(std::move(options))) {}
 
-    /// What it was after the last call that began or ended.
+    /// Returns the state after the last call that began or ended. Time alone does not change the
+    /// state: after `break_duration` it is still `open` until a call arrives.
     breaker_state state() const { return circuit_->state(); }
 
+    /// Runs the breaker as a start hook: throws breaker_open, or returns a finisher that counts the
+    /// outcome of the call.
     auto operator()(any_call& call) const {
         return [permit = circuit_->enter(call.name())](any_call& ended) mutable { permit.count(ended); };
     }
+
+    /// Runs the breaker as an around hook: throws breaker_open, or proceeds and counts the outcome.
     void operator()(any_call& call, ext::proceed& proceed) const {
         detail::permit permit = circuit_->enter(call.name());
         proceed();
         permit.count(call);
     }
+
+    /// Runs the breaker as an around hook of a function that returns an awaitable.
     template <class Stage>
     Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) const {
         detail::permit permit = circuit_->enter(call.name());
@@ -159,7 +200,7 @@ private:
     std::shared_ptr<detail::circuit> circuit_;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -210,7 +251,7 @@ inline permit circuit::enter(std::string_view function) {
     return given;
 }
 
-// Empty where the call may go through.
+// Returns an empty text if the call may proceed.
 inline std::string circuit::reason_to_refuse(time_point now) const {
     if (state_ == breaker_state::open && now - opened_ < options_.break_duration)
         return ", for another " + option_text(options_.break_duration - (now - opened_));
@@ -238,10 +279,11 @@ inline std::optional<circuit::change> circuit::count_one(bool failed, time_point
         window_[next_] = failed;
         next_ = (next_ + 1) % window_.size();
     }
-    // While it is half-open, out of all that may go through: it opens as soon as those that have ended are enough for that.
+    // While half-open, the ratio is that of all calls that may proceed, so that the circuit opens
+    // as soon as enough of them have failed.
     const int of_calls = half_open ? options_.half_open_calls : calls_;
-    // A trace less than the ratio does: 7 of 100 are as much as 0.07, also where the processor computes with more digits than a
-    // double has.
+    // The limit is a trace smaller than the ratio, because of rounding: 7 of 100 calls must reach
+    // the ratio 0.07, even if the processor computes with more digits than a double has.
     const bool too_many = failures_ >= options_.failure_ratio * of_calls * (1 - 1e-12);
     if (too_many && (half_open || calls_ >= options_.minimum_calls)) return change_to(breaker_state::open, now);
     if (half_open && calls_ == options_.half_open_calls) return change_to(breaker_state::closed, now);

@@ -1,6 +1,7 @@
 #pragma once
 
-// How is a function's result given again, without a call, to those who ask for the same? By an around hook that keeps it.
+// ext::hooks::cache: an around hook that keeps the results of a function, and returns copies of
+// them to later calls with equal arguments.
 //
 //     #include <extensible/hooks/cache.hpp>
 //
@@ -35,19 +36,41 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
+/// Options of a cache. All fields are optional. Designated initializers must appear in the order of
+/// declaration.
 struct cache_options {
-    duration ttl = (duration::max)();      ///< time to live: so long a result is given again
-    std::size_t capacity = 1000;         ///< so many results are kept: the one goes that was not asked for for the longest time
-    duration failures_ttl = duration(0);  ///< so long a failure is given again: exceptions, and results that say so, see ext::failed
+    /// The time to live: how long a result is kept. 0 or more. With 0, only concurrent calls share
+    /// a result.
+    duration ttl = (duration::max)();
+
+    /// The maximum number of kept results. If there are more, the least recently used one is
+    /// evicted. At least 1.
+    std::size_t capacity = 1000;
+
+    /// How long a failure is kept: an exception, or a result for which ext::failed is true. 0 or
+    /// more. With 0, failures are not kept.
+    duration failures_ttl = duration(0);
+
+    /// Tells the time. The cache does not sleep.
     hooks::clock clock = {};
 };
 
+/// The counters of a cache. See cache::counts().
 struct cache_counts {
-    std::uint64_t hits = 0;       ///< calls that were given a result, or a failure, of another
-    std::uint64_t misses = 0;     ///< calls that went on to the function
-    std::uint64_t evictions = 0;  ///< results that the capacity had no room for
-    std::size_t size = 0;         ///< results that are kept now, also those whose time is over
-    std::size_t waiting = 0;      ///< threads that wait now for what another has asked for
+    /// The number of calls that received the result or the failure of another call.
+    std::uint64_t hits = 0;
+
+    /// The number of calls that proceeded to the function.
+    std::uint64_t misses = 0;
+
+    /// The number of results that were removed because the cache was full.
+    std::uint64_t evictions = 0;
+
+    /// The number of results that are kept now, including expired ones.
+    std::size_t size = 0;
+
+    /// The number of threads that are waiting now for another thread's call.
+    std::size_t waiting = 0;
 };
 
 namespace detail {
@@ -57,17 +80,31 @@ class cache_state;
 
 }  // namespace detail
 
-/// An around hook for functions of this signature. The results are told apart by the arguments, which are kept: views and C
-/// strings as strings of their own, pointers by their address; what a view further in refers to has to live as long. For
-/// arguments that have no operator<, `make_key` is called with all of them, by any thread, and gives something that has.
+/// An around hook that keeps the results of functions of the signature R(A...). A call with equal
+/// arguments receives a copy of the kept result.
 ///
-/// Who asks for what another call is asking for waits for it, and gets the same: also its exception. An awaited call is
-/// suspended meanwhile, and goes on on the thread on which the other ended, before that returns; where the other is destroyed,
-/// one of them asks in its place. A thread that would wait for itself, because asking needs what is asked for, goes on to the
-/// function instead; of an awaited call that cannot be known, and it would wait for ever.
+/// A result is found by the arguments of its call, which the cache stores: string views and C
+/// strings as std::string, other pointers by their address. A view inside another type is stored as
+/// a view, so the characters must live as long as the cache keeps the view. Each argument must be
+/// copyable and have an operator<. Otherwise pass `make_key`, a callable that receives all
+/// arguments as constants and returns a key that has an operator<. Several threads may call it at
+/// the same time.
 ///
-/// The copies share what is kept, and any thread may use them. What is given is a copy. A call that waits may be destroyed, but
-/// not while another thread may resume it. By name the signature is given: `ext::around<R(A...)>("fetch",
+/// If several calls with equal arguments run at once, one of them calls the function. The others
+/// wait, and receive the same result or exception. A waiting awaited call is suspended. It resumes
+/// on the thread on which the other call ends, before that call returns. If the other call is
+/// destroyed, one of the waiting calls takes its place. Do not destroy a waiting call while another
+/// thread may resume it.
+///
+/// A thread that would wait for itself calls the function instead, so a plain function may call
+/// itself with equal arguments. Awaited calls that wait for themselves are not detected, nor are
+/// two threads that wait for each other in two caches: they wait forever.
+///
+/// A result that is a view, a pointer or a reference is kept as it is. The object that it refers to
+/// must live as long as the cache keeps the result.
+///
+/// Copies share the kept results, and any number of threads may use them at the same time. To
+/// register a cache by name, write the signature: `ext::around<R(A...)>("fetch",
 /// ext::hooks::cache<R(A...)>{options})`.
 template <class Signature, class MakeKey = detail::by_arguments>
 class cache;
@@ -85,16 +122,24 @@ class cache<R(A...), MakeKey> {
     using key = detail::key_of<MakeKey, std::remove_cvref_t<A>...>;
 
 public:
+    /// The call that the hook receives.
     using call_type = ext::call<R(A...)>;
+
+    /// What the hook returns if the function returns an awaitable. Otherwise void.
     using stage = ext::detail::stage_of<R>;
 
-    /// The function only tells the signature. Throws ext::error for options that cannot be meant.
+    /// Creates an empty cache. Takes only the signature from the function. Throws ext::error if an
+    /// option is invalid.
     template <class Function, class Parameters>
     explicit cache(const extensible<R(A...), Function, Parameters>&, cache_options options = {}, MakeKey make_key = {})
         : cache(std::move(options), std::move(make_key)) {}
+
+    /// Creates an empty cache. Throws ext::error if an option is invalid.
     explicit cache(cache_options options = {}, MakeKey make_key = {})
         : state_(std::make_shared<state>(std::move(options))), make_key_(std::move(make_key)) {}
 
+    /// Runs the cache as an around hook: sets the outcome of the call to a kept one, waits for that
+    /// of another call, or proceeds.
     void operator()(call_type& call, ext::proceed& proceed) const
         requires(!is_awaited)
     {
@@ -112,6 +157,7 @@ public:
         }
     }
 
+    /// Runs the cache as an around hook of a function that returns an awaitable.
     stage operator()(call_type& call, awaiting_proceed<stage>& proceed) const
         requires is_awaited
     {
@@ -129,12 +175,14 @@ public:
         }
     }
 
-    /// The next call with these arguments goes on to the function. What is being asked for now is not kept.
+    /// Removes the result for these arguments, so that the next call with them calls the function.
+    /// The result of a call with these arguments that is running now is not kept.
     void forget(const std::remove_cvref_t<A>&... args) const { state_->forget(key(make_key_(args...))); }
 
-    /// As forget(), for all.
+    /// Does what forget() does, for all arguments.
     void clear() const { state_->clear(); }
 
+    /// Returns the current counters.
     cache_counts counts() const { return state_->counts(); }
 
 private:
@@ -163,7 +211,7 @@ cache(const extensible<Signature, Function, Parameters>&, cache_options = {}) ->
 template <class Signature, class Function, class Parameters, class MakeKey>
 cache(const extensible<Signature, Function, Parameters>&, cache_options, MakeKey) -> cache<Signature, MakeKey>;
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -174,7 +222,7 @@ public:
         ext::result<T> result;
         std::exception_ptr exception;
     };
-    using shared_outcome = std::shared_ptr<const outcome>;  // null where it could not be copied, or the call was destroyed
+    using shared_outcome = std::shared_ptr<const outcome>;  // null if it could not be copied, or the call was destroyed
     using flights = single_flight<Key, shared_outcome, key_order>;
     using shared_flight = typename flights::shared_flight;
 
@@ -185,13 +233,13 @@ public:
     }
 
     struct found {
-        shared_outcome outcome;  // what is kept; else
-        shared_flight flight;    // who is asking
-        bool begun = false;      // it is the caller
+        shared_outcome outcome;  // the kept outcome; if it is null:
+        shared_flight flight;    // the call that is asking now
+        bool begun = false;      // true if that is the caller's own call, whose flight has just begun
     };
     found ask(const Key& key);
 
-    /// False where this thread would wait for itself.
+    /// Waits for the flight to end. Returns false at once if this thread would wait for itself.
     bool wait(typename flights::flight& flight) {
         std::unique_lock lock = flights_.lock();
         const bool waited = flights_.wait(lock, flight);
@@ -232,7 +280,8 @@ private:
     cache_counts counts_;
 };
 
-/// While a call asks: the flight that it has begun. It ends with this, also where the call is destroyed.
+/// Owns the flight that a call has begun. The destructor ends the flight, even if the call is
+/// destroyed while it is suspended.
 template <class Key, class T>
 class cache_state<Key, T>::asking {
 public:
@@ -249,7 +298,8 @@ public:
         EXTENSIBLE_TRY {
             outcome_ = std::make_shared<const outcome>(outcome{call.result, call.exception});
         } EXTENSIBLE_CATCH(...) {
-            // There is no memory, or it cannot be copied: those who wait ask themselves.
+            // The outcome could not be copied, perhaps for lack of memory. Then the waiting calls
+            // ask again.
         }
     }
 
@@ -284,7 +334,7 @@ void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, 
             const time_point until = ttl < (time_point::max)() - now ? now + ttl : (time_point::max)();
             if (is_kept) counts_.evictions += kept_.keep(flight->key, std::move(came), until);
         } EXTENSIBLE_CATCH(...) {
-            // There is no memory: it is asked for again.
+            // Out of memory: the outcome is not kept.
         }
     }
     flights::resume(flight);

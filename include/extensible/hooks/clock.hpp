@@ -1,6 +1,6 @@
 #pragma once
 
-// What do the ready-made hooks know of time? A clock that is handed to them, so that a test can make up its own.
+// ext::hooks::clock: how the ready-made hooks read the time and sleep. A test can replace it.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -14,23 +14,30 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
+/// A duration in the options of the ready-made hooks, in nanoseconds. Other durations convert to
+/// it.
 using duration = std::chrono::nanoseconds;
+
+/// A time of a hooks::clock: that of the steady clock, in nanoseconds.
 using time_point = std::chrono::time_point<std::chrono::steady_clock, duration>;
 
-/// Tells the time and lets it pass, on any thread. A test or a simulation hands over functions of its own:
+/// Two functions with which a ready-made hook reads the time and sleeps. The defaults are those of
+/// std::chrono::steady_clock and std::this_thread. Several threads may call them at the same time.
+/// The hook owns a copy. A test or a simulation passes its own functions:
 ///
 ///     const ext::hooks::clock clock{[] { return simulation.now(); }, [](auto time) { simulation.pass(time); }};
 ///     fetch.around(ext::hooks::retry({.clock = clock}));
 struct clock {
-    /// Never goes back. Throws nothing.
+    /// Returns the time. It must neither throw nor go back.
     std::function<time_point()> now = [] { return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now()); };
-    /// Blocks the calling thread for that long, which is more than 0.
+
+    /// Blocks the calling thread for this time, which is more than 0.
     std::function<void(duration)> sleep = [](duration time) { std::this_thread::sleep_for(time); };
 };
 
 namespace detail {
 
-// In place of a function that gives the awaitable of a pause, where there is none.
+// Stands in for the callable that returns the awaitable of a pause, if the user passes none.
 struct no_pause {};
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 #pragma once
 
-// How does a program behave when functions fail, or take long? By faults in their calls, of which the same seed gives the same.
+// ext::hooks::faults: fault injection. It makes calls throw or take longer, to test how a program
+// copes. The same seed gives the same faults.
 //
 //     #include <extensible/hooks/fault.hpp>
 //
@@ -30,44 +31,61 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
-/// What an injected fault throws. `what()` names the function, the rule and the seed.
+/// Thrown by a call that a rule with `throw` selects. The text names the function, the rule and the
+/// seed.
 class EXTENSIBLE_VISIBLE injected_fault : public error {
 public:
     using error::error;
 };
 
+/// Options of ext::hooks::faults. All fields are optional. Designated initializers must appear in
+/// the order of declaration.
 struct faults_options {
-    std::uint64_t seed = 0;  ///< which calls the faults are in, unless the text has a seed; 0: others each time
+    /// Decides which calls have faults. A seed in the text has precedence. 0 means a random seed.
+    std::uint64_t seed = 0;
+
+    /// Sleeps during a delay.
     hooks::clock clock = {};
 };
 
-/// Puts faults into calls as long as it lives. The text is a list of rules with `;` between them:
+/// Makes calls throw or take longer, as long as this object lives. The text is a list of rules,
+/// separated by `;`:
 ///
-///     PATTERN=throw                 each call of the functions that match throws an injected_fault
-///     PATTERN=throw(0.01)           with this probability; neither can be read without exceptions
-///     PATTERN=delay(50ms)           each call is later by that: a number and ns, us, ms or s
-///     PATTERN=delay(50ms, 0.1)      with this probability
-///     seed=7                        instead of the options' seed
+///     PATTERN=throw                 each call of a matching function throws an injected_fault
+///     PATTERN=throw(0.01)           a call throws with this probability, 0 to 1
+///     PATTERN=delay(50ms)           each call takes this much longer; the unit is ns, us, ms or s
+///     PATTERN=delay(50ms, 0.1)      a call takes longer with this probability
+///     seed=7                        uses this seed instead of that of the options
 ///
-/// A rule's calls are numbered in the order in which they come to it, and the seed tells for each number whether it has the
-/// fault. The rules are around hooks inside of all others, the first of them outermost: a retry sees a fault as the function's
-/// own failure, and a call that a hook has answered has none.
+/// A rule numbers its calls in the order in which they arrive. The seed decides for each number
+/// whether that call has the fault. Each rule is an around hook inside all other hooks, and the
+/// first rule is the outermost of them. So a retry sees a fault as a failure of the function, and a
+/// call that a hook answers has no fault.
 ///
-/// A delay blocks the thread, also where the function is awaited, unless `pause` is given, which is called with a duration and
-/// returns what such a call then awaits. Awaited functions whose coroutines can await only their own kind, as Boost.Asio's,
-/// have no faults.
+/// A delay blocks the thread, even if the function returns an awaitable. To suspend such calls
+/// instead, pass `pause`: a callable that takes a hooks::duration and returns an awaitable. Several
+/// threads may call it at the same time. Awaited functions whose coroutines can await only their
+/// own kind, such as those of Boost.Asio, have no faults.
+///
+/// Without exceptions (-fno-exceptions), a text with `throw` is an error. Movable, not copyable.
+/// Any number of threads may call the functions at the same time.
 class [[nodiscard("the faults are gone where this is destroyed: give it a name")]] faults {
 public:
-    /// In the default registry. An empty text means no faults. Throws ext::error for one that cannot be read, with the place.
+    /// Injects faults into functions of the default registry. An empty text means no faults. Throws
+    /// ext::error if the text cannot be parsed: the error gives the column, and no rule is
+    /// registered. Also throws what registering an around hook throws.
     [[nodiscard("the faults are gone where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit faults(std::string_view text, const faults_options& options = {})
         : faults(default_registry(), text, options) {}
 
+    /// Injects faults into functions of the registry `home`. See the other constructor.
     template <class Pause = detail::no_pause>
     [[nodiscard("the faults are gone where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN faults(registry& home, std::string_view text, const faults_options& options = {}, Pause pause = {});
 
-    /// With the text in the environment variable EXTENSIBLE_FAULTS, which need not be there.
+    /// Takes the text from the environment variable EXTENSIBLE_FAULTS, for functions of the
+    /// registry `home`. If the variable is not set, there are no faults. Throws what the
+    /// constructors throw. No other thread may change the environment at the same time.
     template <class Pause = detail::no_pause>
     EXTENSIBLE_HIDDEN static faults from_environment(registry& home = default_registry(), const faults_options& options = {},
                                                      Pause pause = {}) {
@@ -75,7 +93,7 @@ public:
         return faults(home, text ? text : "", options, std::move(pause));
     }
 
-    /// Have the same faults again with this one.
+    /// Returns the seed that is used. Pass it to get the same faults again.
     std::uint64_t seed() const noexcept { return seed_; }
 
 private:
@@ -83,17 +101,17 @@ private:
     std::vector<scoped_hook> hooks_;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
-// One rule, for all calls.
+// One rule, for all calls. Any thread may use it.
 class fault {
 public:
     fault(const fault_rule& rule, std::uint64_t seed, std::uint64_t number, hooks::clock clock)
         : clock_(std::move(clock)), rule_(rule), seed_(seed), chance_(seed + number != 0 ? seed + number : 1) {}
 
-    /// Throws, or gives by what the call is to be later.
+    /// Throws injected_fault, or returns the time by which the call is delayed, which may be 0.
     duration draw(std::string_view function) {
         if (chance_.draw() >= rule_.probability) return duration(0);
         if (rule_.delay) return *rule_.delay;

@@ -1,15 +1,19 @@
 #pragma once
 
-// How often may a function be called, and by how many at once? A hook throws where it would be more, or waits.
+// ext::hooks::limit_rate: limits the number of calls per second. ext::hooks::limit_calls: limits
+// the number of calls that run at the same time. A call over the limit throws or waits.
 //
 //     #include <extensible/hooks/limit.hpp>
 //
-//     ext::on_start("net.*", ext::hooks::limit_rate({.rate = 100, .burst = 20}));   // throws limit_exceeded; all of net together
-//     fetch.around(ext::hooks::limit_rate({.rate = 100}, ext::hooks::wait));        // waits; inside of a retry each attempt counts
-//     fetch.around(ext::hooks::limit_calls({.calls = 8}, ext::hooks::wait));        // an awaited call is suspended meanwhile
-//     load.around(ext::hooks::limit_rate({.rate = 5}, [&](auto pause) { return timer.after(pause); }));  // is awaited
+//     ext::on_start("net.*", ext::hooks::limit_rate({.rate = 100, .burst = 20}));  // throws
+//     fetch.around(ext::hooks::limit_rate({.rate = 100}, ext::hooks::wait));       // waits
+//     fetch.around(ext::hooks::limit_calls({.calls = 8}, ext::hooks::wait));       // waits
 //
-// There is no hook that ends a call after some time: nothing can make a function return that does not look.
+//     // For a function that returns an awaitable: awaits the pause.
+//     const auto pause_for = [&](auto pause) { return timer.after(pause); };
+//     load.around(ext::hooks::limit_rate({.rate = 5}, pause_for));
+//
+// The library has no timeout hook: a running function cannot be interrupted unless it cooperates.
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
@@ -34,27 +38,44 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
-/// A call was not made, because it would have been one too many. Names the function and the limit.
+/// Thrown instead of calling the function if the call would exceed the limit. The text names the
+/// function and the limit.
 class EXTENSIBLE_VISIBLE limit_exceeded : public refusal {
 public:
     using refusal::refusal;
 };
 
+/// Options of limit_rate(). All fields are optional. Designated initializers must appear in the
+/// order of declaration.
 struct limit_rate_options {
-    double rate = 100;                       ///< so many calls a second
-    int burst = 1;                           ///< and so many at once, after a time with few
-    duration longest_wait = (duration::max)();  ///< where it waits: a call that would have to wait longer throws at once
+    /// The number of calls per second. More than 0, and finite.
+    double rate = 100;
+
+    /// The number of calls that may begin at once after a quiet time. At least 1.
+    int burst = 1;
+
+    /// If the hook waits: a call that would have to wait longer throws at once. 0 or more.
+    duration longest_wait = (duration::max)();
+
+    /// Tells the time, and sleeps if the hook waits.
     hooks::clock clock = {};
 };
 
+/// Options of limit_calls(). All fields are optional. Designated initializers must appear in the
+/// order of declaration.
 struct limit_calls_options {
-    int calls = 16;                                      ///< so many at once
-    int longest_queue = (std::numeric_limits<int>::max)();  ///< where it waits: one more than so many throws
+    /// The number of calls that may run at the same time. At least 1.
+    int calls = 16;
+
+    /// If the hook waits: the number of calls that may wait at the same time. One more throws. 0 or
+    /// more.
+    int longest_queue = (std::numeric_limits<int>::max)();
 };
 
+/// The type of ext::hooks::wait.
 struct wait_type {};
 
-/// For limit_rate() and limit_calls(): wait, and do not throw.
+/// A tag for limit_rate() and limit_calls(): a call over the limit waits instead of throwing.
 EXTENSIBLE_HIDDEN inline constexpr wait_type wait{};
 
 namespace detail {
@@ -67,32 +88,54 @@ class calls_limit_hook;
 
 }  // namespace detail
 
-/// A hook for any function: a token bucket. Without a second argument it throws limit_exceeded, and may be a start hook or an
-/// around hook. With ext::hooks::wait it waits, as an around hook. A function that is awaited needs `awaitable_of`, which is
-/// called with a duration and returns what its coroutines can await.
+/// Returns a hook for functions of any signature that limits the number of calls per second, with a
+/// token bucket. The second argument decides what a call over the limit does:
+/// - without it, the call throws limit_exceeded; register the hook as a start hook or an around
+///   hook;
+/// - ext::hooks::wait: the call blocks its thread; register it as an around hook of a plain
+///   function;
+/// - `awaitable_of`, a callable that takes a hooks::duration and returns an awaitable: the call
+///   awaits it; register it as an around hook of a function that returns an awaitable.
 ///
-/// Those who wait go on in the order in which they came: each takes the next token when it comes, and waits until that is there.
-/// The copies of the hook share one bucket. Throws ext::error for options that cannot be meant. Without exceptions it has to wait, and
-/// what it throws all the same, beyond `longest_wait`, goes to the handler of ext::on_error().
+/// Waiting calls proceed in the order in which they arrived: each reserves the next token, and
+/// waits until the token is available. Inside a retry, each attempt takes a token. Copies of the
+/// hook share one bucket, and so do all functions that it is registered on. Any number of threads
+/// may call them at the same time.
+///
+/// The arguments are copied or moved into the hook. Throws ext::error if an option is invalid.
+/// Without exceptions (-fno-exceptions) a limit must wait. A call that would wait longer than
+/// `longest_wait` then goes to the handler of ext::on_error(), which ends the program.
 template <class Wait = detail::no_wait>
 detail::rate_limit_hook<Wait> limit_rate(limit_rate_options options, Wait awaitable_of = {}) {
     return {std::move(options), std::move(awaitable_of)};
 }
 
-/// A hook for any function: so many of its calls run at once. Without a second argument it throws limit_exceeded, and may be a
-/// start hook or an around hook. With ext::hooks::wait it waits, as an around hook; an awaited call is suspended meanwhile, and
-/// goes on on the thread on which another call ended, before that returns.
+/// Returns a hook for functions of any signature that limits the number of calls that run at the
+/// same time. The second argument decides what a call over the limit does:
+/// - without it, the call throws limit_exceeded; register the hook as a start hook or an around
+///   hook;
+/// - ext::hooks::wait: the call waits until another call ends; register it as an around hook.
 ///
-/// Those who wait go on in the order in which they came. A call beneath one of the same hook may wait for its own outer call:
-/// register the hook with `.reentrant = false`, if the function is not awaited, and those beneath do not count. The copies of
-/// the hook share one limit. A call that waits may be destroyed, but not while another thread may let it go on. Throws
-/// ext::error for options that cannot be meant. Without exceptions it has to wait, as limit_rate().
+/// A waiting plain call blocks its thread. A waiting awaited call is suspended, and resumes on the
+/// thread on which another call ends, before that call returns. Waiting calls proceed in the order
+/// in which they arrived. Do not destroy a suspended call while another thread may resume it.
+///
+/// A start hook holds its slot until the end hooks have run. An around hook holds it only while
+/// everything inside it runs.
+///
+/// With ext::hooks::wait, a nested call may wait for its own outer call. Register the hook with
+/// `.reentrant = false`: nested calls on the same thread then skip the limit. Awaited functions
+/// cannot use this option.
+///
+/// Copies of the hook share one limit, and so do all functions that it is registered on. Any number
+/// of threads may call them at the same time. Throws ext::error if an option is invalid. Without
+/// exceptions (-fno-exceptions) a limit must wait, as with limit_rate().
 template <class Wait = detail::no_wait>
 detail::calls_limit_hook<Wait> limit_calls(limit_calls_options options, Wait = {}) {
     return {options};
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -106,7 +149,8 @@ public:
         expect(options_.longest_wait >= duration(0), "limit_rate", ".longest_wait", "0 or more", options_.longest_wait);
     }
 
-    /// Takes one token, which is there after the pause that it returns. Throws where that is longer than `longest_wait`.
+    /// Takes one token. Returns the pause after which the token is available. If the pause is
+    /// longer than `longest_wait`, throws limit_exceeded and takes nothing.
     duration take(std::string_view function, duration longest_wait) {
         const time_point now = options_.clock.now();
         const std::lock_guard lock(mutex_);
@@ -134,8 +178,8 @@ private:
 
     const limit_rate_options options_;
     std::mutex mutex_;   // guards all below
-    double tokens_;      // less than 0 where some are taken that are not there yet
-    time_point filled_;  // when the tokens were counted
+    double tokens_;      // negative if calls have reserved tokens that are not available yet
+    time_point filled_;  // when tokens_ was last updated
 };
 
 template <class Wait>
@@ -204,7 +248,7 @@ public:
     auto operator()(any_call& call) {
         static_assert(!waits, "ext::hooks::limit_calls: one that waits is an around hook, as in "
                               "fetch.around(limit_calls({...}, wait))");
-        return [held = taken(slots_->take(), call)](any_call&) {};  // it is given back where the end of the call is destroyed
+        return [held = taken(slots_->take(), call)](any_call&) {};  // the destructor of the finisher returns the slot
     }
 
     void operator()(any_call& call, ext::proceed& proceed) {

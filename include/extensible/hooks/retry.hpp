@@ -1,6 +1,7 @@
 #pragma once
 
-// How is a call that has failed tried again? By an around hook that waits a little, longer each time, and goes on once more.
+// ext::hooks::retry: an around hook that calls the function again after a failure. It waits between
+// the attempts, longer each time.
 //
 //     #include <extensible/hooks/retry.hpp>
 //
@@ -28,16 +29,36 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
+/// Options of retry(). All fields are optional. Designated initializers must appear in the order of
+/// declaration.
 struct retry_options {
-    int attempts = 3;                                       ///< so many at most, the first one included
-    duration first_pause = std::chrono::milliseconds(100);  ///< between the first attempt and the second
-    double factor = 2;                                      ///< each pause is so many times as long as the one before
-    duration longest_pause = std::chrono::minutes(1);       ///< but no longer than this
-    double jitter = 0;                                      ///< chance makes a pause shorter or longer by up to this part
-    duration budget = (duration::max)();                      ///< no attempt begins when so much time has passed since the first
-    /// Whether a failure is worth another attempt; each is where this is empty. All threads that call the function call it.
+    /// The maximum number of attempts, including the first. At least 1.
+    int attempts = 3;
+
+    /// The pause after the first attempt. 0 or more. With 0 there are no pauses at all.
+    duration first_pause = std::chrono::milliseconds(100);
+
+    /// The ratio of each pause to the one before. At least 1.
+    double factor = 2;
+
+    /// No pause is longer than this. At least `first_pause`.
+    duration longest_pause = std::chrono::minutes(1);
+
+    /// Each pause is made shorter or longer at random, by up to this fraction. 0 to 1.
+    double jitter = 0;
+
+    /// No attempt begins later than this after the first one began. 0 or more. If a pause would end
+    /// after the budget, the caller receives the failure at once.
+    duration budget = (duration::max)();
+
+    /// Returns true if a failure is worth another attempt. If this is empty, every failure is.
+    /// Several threads may call it at the same time.
     std::function<bool(const any_call&)> when = {};
-    std::uint64_t seed = 0;  ///< of the jitter; 0 for another one each time
+
+    /// The seed of the jitter. 0 means a random seed.
+    std::uint64_t seed = 0;
+
+    /// Tells the time, and sleeps during the pauses.
     hooks::clock clock = {};
 };
 
@@ -48,19 +69,26 @@ class retry_hook;
 
 }  // namespace detail
 
-/// An around hook for any function that can be called several times with one set of arguments: none that takes what can only be
-/// moved, which the first attempt would use up. It goes on until the call has not failed (see any_call::failed), so it may be
-/// that a failure says so in its result. What is left in the call is the outcome of the last attempt; the exceptions of the
-/// others are gone, and no error handler is told of them.
+/// Returns an around hook for functions of any signature that calls the function again after a
+/// failure. A failure is an exception, or a result for which ext::failed is true. The caller
+/// receives the outcome of the last attempt. Exceptions of earlier attempts are dropped: error
+/// handlers do not receive them.
 ///
-/// A function that is awaited needs `pause`, which is called with a duration and returns what its coroutines can await.
-/// Throws ext::error for options that cannot be meant. Any number of threads may call the function.
+/// Do not use it for a function with a move-only parameter that is passed by value: the first
+/// attempt consumes the argument.
+///
+/// During a pause, a plain call blocks its thread. For a function that returns an awaitable, pass
+/// `pause`: a callable that takes a hooks::duration and returns the awaitable of the pause. Several
+/// threads may call it at the same time.
+///
+/// The arguments are copied or moved into the hook. Throws ext::error if an option is invalid. Any
+/// number of threads may call the function at the same time.
 template <class Pause = detail::no_pause>
 detail::retry_hook<Pause> retry(retry_options options = {}, Pause pause = {}) {
     return {std::move(options), std::move(pause)};
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -70,7 +98,8 @@ public:
     attempts(const retry_options& options, hooks::detail::chance& chance)
         : options_(options), chance_(chance), begun_(options.clock.now()), pause_(options.first_pause) {}
 
-    /// What to wait before the next attempt; none where this one is the last. It takes what was thrown out of the call.
+    /// Returns the pause before the next attempt, or nothing if this attempt was the last. If there
+    /// is another attempt, clears the exception of the call, so that it is not reported.
     std::optional<duration> pause_after(any_call& call) {
         if (!call.failed() || ++made_ >= options_.attempts || (options_.when && !options_.when(call))) return std::nullopt;
         const duration pause = part_of(pause_, 1 + options_.jitter * (2 * chance_.draw() - 1));
@@ -81,7 +110,7 @@ public:
     }
 
 private:
-    // Not longer than the longest pause, whatever the factor.
+    // Returns `whole * factor`, at most the longest pause. Does not overflow.
     duration part_of(duration whole, double factor) const {
         const double part = static_cast<double>(whole.count()) * factor;
         return part < static_cast<double>(options_.longest_pause.count()) ? duration(static_cast<duration::rep>(part))

@@ -1,6 +1,7 @@
 #pragma once
 
-// How is something asked for once, however many want it at the same time? One call asks: a flight. The others wait for it to end.
+// ext::hooks::single_flight: if several callers ask for the same key at the same time, one of them
+// asks (the flight), and the others wait for its outcome. ext::hooks::cache uses it.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -17,77 +18,103 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
-/// The flights under way, by key. Its lock may guard more than them: for a cache, what is kept is looked at and a flight begun
-/// in one step. Who begins a flight has to close() and end() it, whatever happens.
+/// A table of the flights under way, by key, with a lock. It works for threads and coroutines.
+///
+/// A caller takes the lock and looks for a flight of its key. If there is one, the caller waits for
+/// it with wait() or ended(). Otherwise it makes and begins a flight, asks without the lock, and
+/// then must call close() and end() with the lock, and resume() without it, even if asking failed.
+/// The lock may guard other data too: a cache looks at its kept results and begins a flight under
+/// one lock.
+///
+/// Any number of threads may use one object. Call the members of the first group only with the lock
+/// held, and the others only without it. `Outcome` must be default-constructible.
 template <class Key, class Outcome, class Order = std::less<>>
 class single_flight {
 public:
+    /// One flight. Its member `outcome` is constant once the flight has ended.
     class flight;
+
+    /// A shared pointer to a flight.
     using shared_flight = std::shared_ptr<flight>;
+
+    /// What ended() returns.
     class awaiter;
 
+    /// Locks the table. The lock is released when the returned object is destroyed.
     [[nodiscard]] std::unique_lock<std::mutex> lock() const { return std::unique_lock(*mutex_); }
 
-    // ---- Under the lock ----
+    // ---- With the lock held ----
 
-    /// The flight for this key; null where there is none.
+    /// Returns the flight for this key, or null.
     template <class K>
     shared_flight find(const K& key) const {
         const auto found = flights_.find(key);
         return found != flights_.end() ? found->second : nullptr;
     }
 
-    /// Makes a flight of this thread, which nobody finds before begin(): that may throw std::bad_alloc, and then it has not
-    /// begun.
+    /// Makes a flight of this thread. find() does not find it before begin().
     shared_flight make(Key key) const { return std::make_shared<flight>(std::move(key), mutex_); }
+
+    /// Begins the flight: find() finds it from now on. If it throws std::bad_alloc, the flight has
+    /// not begun.
     void begin(const shared_flight& made) { flights_.emplace(made->key, made); }
 
-    /// Blocks this thread until it has ended, without the lock. False at once where it would wait for itself: asking may need
-    /// what is asked for, or what a thread is asking for that waits for this one. Not known of threads that wait in two objects
-    /// of this class.
+    /// Blocks this thread until the flight has ended. Releases the lock while it waits, and takes
+    /// it again. Returns false at once if the thread would wait for itself: if it has begun the
+    /// flight itself, or if the thread that has begun it waits for this thread. Cycles of threads
+    /// that wait in different objects of this class are not detected.
     bool wait(std::unique_lock<std::mutex>& lock, flight& joined);
 
-    /// Nobody finds it any more. False where it had been forgotten: its outcome is for those alone who wait for it.
+    /// Removes the flight from the table. Returns false if it was already forgotten; then only its
+    /// current waiters get the outcome.
     bool close(const flight& asked) noexcept;
 
-    /// Wakes the threads that wait. The coroutines wait for resume().
+    /// Sets the outcome, and wakes the threads that wait. Coroutines wait until resume() is called.
     void end(flight& asked, Outcome outcome) noexcept;
 
-    /// Who asks from now on begins another flight.
+    /// Removes the flight for this key, so that the next caller begins another one.
     template <class K>
     void forget(const K& key) {
         if (const auto found = flights_.find(key); found != flights_.end()) flights_.erase(found);
     }
+
+    /// Does what forget() does, for all keys.
     void clear() noexcept { flights_.clear(); }
 
-    /// How many threads are waiting.
+    /// Returns the number of threads that are waiting.
     std::size_t waiting() const noexcept { return waits_.size(); }
 
     // ---- Without the lock ----
 
-    /// `co_await ended(flight)`: the coroutine is suspended until the flight has ended. That it waits for itself is not seen.
+    /// Returns an awaitable: `co_await ended(flight)` suspends the coroutine until the flight has
+    /// ended. A coroutine that waits for itself is not detected, and waits forever.
     static awaiter ended(shared_flight joined) { return awaiter(std::move(joined)); }
 
-    /// Resumes the coroutines that wait, in the order in which they came, on this thread.
+    /// Resumes the coroutines that wait for this flight, on this thread, in the order in which they
+    /// arrived.
     static void resume(shared_flight asked);
 
 private:
     bool would_wait_for_itself(const flight& joined) const;
 
     const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();  // guards all below, and the flights
-    std::map<Key, shared_flight, Order> flights_;    // none that is closed
-    std::map<std::thread::id, const flight*> waits_;  // which thread waits for what
+    std::map<Key, shared_flight, Order> flights_;    // begun, but neither closed nor forgotten
+    std::map<std::thread::id, const flight*> waits_;  // for each waiting thread, the flight that it waits for
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 template <class Key, class Outcome, class Order>
 class single_flight<Key, Outcome, Order>::flight {
 public:
+    /// Makes a flight of the calling thread. Use make() instead.
     flight(Key asked, std::shared_ptr<std::mutex> mutex) : key(std::move(asked)), mutex_(std::move(mutex)) {}
 
+    /// The key that the flight asks for.
     const Key key;
-    Outcome outcome{};  // constant once it has ended
+
+    /// The outcome, which end() sets. It is constant once the flight has ended.
+    Outcome outcome{};
 
 private:
     friend single_flight;
@@ -104,15 +131,16 @@ public:
     explicit awaiter(shared_flight joined) noexcept : joined_(std::move(joined)) {}
     awaiter(const awaiter&) = delete;
     awaiter& operator=(const awaiter&) = delete;
-    ~awaiter() {  // which may be destroyed while it waits
+    ~awaiter() {  // the coroutine may be destroyed while it waits
         const std::lock_guard lock(*joined_->mutex_);
         if (waits_) joined_->suspended_.erase(node_);
     }
 
     bool await_ready() const noexcept { return false; }
 
-    // The coroutine may be running elsewhere once the lock is given up, and this destroyed. So what it needs then is its own,
-    // and it is not inlined into the coroutine, which would have these variables.
+    // As soon as the lock is released, another thread may resume the coroutine, which destroys this
+    // object. So the function has its own reference to the flight. It must not be inlined into the
+    // coroutine, because its variables would then be in the coroutine's frame.
     EXTENSIBLE_NOINLINE bool await_suspend(std::coroutine_handle<> handle) {
         const shared_flight joined = joined_;
         const std::lock_guard lock(*joined->mutex_);
@@ -140,7 +168,8 @@ bool single_flight<Key, Outcome, Order>::wait(std::unique_lock<std::mutex>& lock
     return true;
 }
 
-// The threads that wait for each other never make a circle, or none of them would go on.
+// The loop ends, because waiting threads never form a cycle: wait() refuses the wait that would
+// close one.
 template <class Key, class Outcome, class Order>
 bool single_flight<Key, Outcome, Order>::would_wait_for_itself(const flight& joined) const {
     for (const flight* next = &joined; !next->has_ended_;) {
@@ -167,7 +196,8 @@ void single_flight<Key, Outcome, Order>::end(flight& asked, Outcome outcome) noe
     asked.ended_.notify_all();
 }
 
-// One by one: what is resumed may destroy another that waits.
+// Takes one coroutine at a time from the list, because a resumed coroutine may destroy another one
+// that waits.
 template <class Key, class Outcome, class Order>
 void single_flight<Key, Outcome, Order>::resume(shared_flight asked) {
     std::unique_lock lock(*asked->mutex_);

@@ -1,14 +1,14 @@
 #pragma once
 
-// How does a test see the calls of a function, and answer them? By a spy, which is in the function's place until its scope
-// ends.
+// ext::hooks::spy: records the calls of a function in a test, and can answer them in place of the
+// function.
 //
 //     #include <extensible/hooks/spy.hpp>
 //
 //     ext::hooks::spy seen{charge, {.this_thread = true}};
 //     seen.returns(true).then_throws(std::runtime_error("declined"));
 //     buy("tea");
-//     INFO(seen);  // is shown where a check fails: billing.charge was called once:\n  1. ("ann", 250) returned true
+//     INFO(seen);  // printed if a check fails
 //     CHECK(seen.count("ann", 250) == 1);
 
 #include <extensible/awaiting_proceed.hpp>
@@ -46,12 +46,19 @@ struct spy_hook;
 
 }  // namespace detail
 
-/// Sees what a function, plain or awaited, is called with and what comes of it, and answers in its place where it is told to.
-/// It is an around hook, the innermost unless the options give a priority: it sees each attempt of a retry, and no call that
-/// another hook has answered. With `.this_thread` it leaves calls on other threads alone than the one that made the spy.
+/// Records the arguments and the outcome of each call of a function, plain or awaited, and can
+/// answer calls in place of the function.
 ///
-/// Each answer is for one call, and the last one for all that come after: once there are answers the function itself is not
-/// called unless that is asked for. Any thread may use a spy. Calls that are running when it is destroyed finish as they began.
+/// A spy is an around hook, by default the innermost one: it sees each attempt of a retry, but not
+/// the calls that another hook answers. With `.this_thread`, only calls from the thread that
+/// created the spy are affected.
+///
+/// Without answers, the spy calls the function. Each answer is used once, in order, and the last
+/// answer is used for all further calls: then the function itself is not called, unless the answer
+/// says so.
+///
+/// The spy removes its hook when it is destroyed. Calls that are running then finish as they began.
+/// Any thread may use the spy. It cannot be copied or moved.
 template <class Signature>
 class spy;
 
@@ -66,16 +73,20 @@ class [[nodiscard("the spy is gone where it is destroyed: give it a name")]] spy
     using answer = typename record::answer;
 
 public:
+    /// The type of a recorded call.
     using call_type = spied_call<R(A...)>;
 
-    /// Spies on `function`. Throws as extensible::around() does.
+    /// Registers a spy on `function`. If the options give no priority, it is the innermost hook.
+    /// Throws what extensible::around() throws.
     template <class Function, class Parameters>
     [[nodiscard("the spy is gone where it is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit spy(const extensible<R(A...), Function, Parameters>& function, hook_options options = {})
         : record_(std::make_shared<record>(function.name(), std::exchange(options.this_thread, false))),
           hook_(function.around(detail::spy_hook<R(A...)>{record_}, innermost(options))) {}
 
-    /// As above, by name: `ext::hooks::spy<bool(std::string_view, int)> seen{ext::default_registry(), "billing.charge"};`
+    /// Registers a spy by name, in the registry `home`. Throws what registry::around() throws.
+    ///
+    ///     ext::hooks::spy<bool(std::string_view, int)> seen{registry, "billing.charge"};
     [[nodiscard("the spy is gone where it is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN spy(registry& home, std::string_view function, hook_options options = {})
         : record_(std::make_shared<record>(function, std::exchange(options.this_thread, false))),
@@ -84,56 +95,81 @@ public:
     spy(const spy&) = delete;
     spy& operator=(const spy&) = delete;
 
-    /// These forget the answers given before. What a result refers to that is a view or a reference has to outlive its use.
+    /// Replaces all answers by this one: returns a copy of `result`, or a reference to it if the
+    /// function returns a reference. What a view or a reference refers to must outlive its use.
+    /// Returns the spy.
     spy& returns(value result)
         requires(!std::is_void_v<outcome>)
     {
         return answers(returning(std::forward<value>(result)), false);
     }
+
+    /// Replaces all answers by this one: returns, for a `void` function. Returns the spy.
     spy& returns()
         requires std::is_void_v<outcome>
     {
         return answers([](auto& call) { call.result.emplace(); }, false);
     }
+
+    /// Replaces all answers by this one: throws `exception`. A std::exception_ptr is rethrown.
+    /// Returns the spy.
     template <class Exception>
     spy& throws(Exception exception) {
         return answers(throwing(std::move(exception)), false);
     }
+
+    /// Replaces all answers by this one: calls the function. Returns the spy.
     spy& calls_original() { return answers(nullptr, false); }
 
-    /// These add an answer: the one before it is for one more call only.
+    /// Adds the answer of returns(result). The answer before it is then used for one call only.
+    /// Returns the spy.
     spy& then_returns(value result)
         requires(!std::is_void_v<outcome>)
     {
         return answers(returning(std::forward<value>(result)), true);
     }
+
+    /// Adds the answer of returns(), as then_returns(result) does.
     spy& then_returns()
         requires std::is_void_v<outcome>
     {
         return answers([](auto& call) { call.result.emplace(); }, true);
     }
+
+    /// Adds the answer of throws(exception), as then_returns(result) does.
     template <class Exception>
     spy& then_throws(Exception exception) {
         return answers(throwing(std::move(exception)), true);
     }
+
+    /// Adds the answer of calls_original(), as then_returns(result) does.
     spy& then_calls_original() { return answers(nullptr, true); }
 
-    /// The calls so far, in the order in which they began.
+    /// Returns copies of the calls so far, in the order in which they began.
     std::vector<call_type> calls() const { return record_->calls(); }
 
-    /// How many calls there were; or those with these arguments, which are compared with `==`.
+    /// Returns the number of calls so far.
     std::size_t count() const { return record_->calls().size(); }
+
+    /// Returns the number of calls with these arguments, which are compared with `==`. Expects a
+    /// value for each argument.
     template <class... Expected>
     std::size_t count(const Expected&... expected) const;
 
-    /// The call of this number, counted from 0. Throws ext::error, with the text of the spy, where there were fewer.
+    /// Returns a copy of the call with this index, counted from 0. If there were fewer calls,
+    /// throws ext::error with the text of the spy.
     call_type at(std::size_t index) const;
 
-    /// Forgets the calls so far, and no answers.
+    /// Forgets the calls so far. The answers remain.
     void clear() { record_->clear(); }
 
-    /// The calls so far, for people: `billing.charge was called once:\n  1. ("ann", 250) returned true`.
+    /// Returns the calls so far as text:
+    ///
+    ///     billing.charge was called once:
+    ///       1. ("ann", 250) returned true
     std::string text() const;
+
+    /// Writes text() to the stream.
     friend std::ostream& operator<<(std::ostream& out, const spy& spy) { return out << spy.text(); }
 
 private:
@@ -168,11 +204,11 @@ private:
         return *this;
     }
 
-    const std::shared_ptr<record> record_;  // which the hook has too
+    const std::shared_ptr<record> record_;  // shared with the hook
     scoped_hook hook_;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -219,7 +255,7 @@ std::string spy<R(A...)>::text() const {
     return out.str();
 }
 
-// Where a call is suspended for good, and destroyed, its record has no outcome.
+// If a call is destroyed while it is suspended, its record has no outcome.
 template <class Signature>
 struct detail::spy_hook {
     std::shared_ptr<spy_record<Signature>> record;

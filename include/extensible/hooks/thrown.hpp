@@ -1,6 +1,7 @@
 #pragma once
 
-// Which failures does a ready-made hook look at? For its option `.when`, where exceptions of some types count.
+// ext::hooks::thrown: tells whether a call threw an exception of some types. For the option `.when`
+// of the ready-made hooks.
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -29,7 +30,8 @@ bool is_thrown(const any_call& call) {
 
 }  // namespace detail
 
-/// Whether an exception of one of these types was thrown: `retry({.when = ext::hooks::thrown<busy, std::system_error>})`.
+/// Returns true if the call threw an exception of one of these types, or of a type derived from
+/// one: `retry({.when = ext::hooks::thrown<busy, std::system_error>})`.
 template <class... Exceptions>
 bool thrown(const any_call& call) {
     return call.exception() && (detail::is_thrown<Exceptions>(call) || ...);

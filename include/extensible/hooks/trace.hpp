@@ -1,7 +1,7 @@
 #pragma once
 
-// When was which function called, and for how long? A file of trace events that https://ui.perfetto.dev and chrome://tracing
-// draw.
+// ext::hooks::trace: writes when each call began and how long it took to a file, which
+// https://ui.perfetto.dev and chrome://tracing draw as a timeline.
 //
 //     #include <extensible/hooks/trace.hpp>
 //
@@ -36,10 +36,19 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
+/// Options of a trace. All fields are optional. Designated initializers must appear in the order of
+/// declaration.
 struct trace_options {
-    std::string pattern = "*";        ///< of the functions whose calls are recorded
-    bool values = false;              ///< whether arguments, results and texts of exceptions are: they may be secrets
-    std::size_t buffer = 65'536;      ///< when the events take so many bytes they are written; at least 1
+    /// A name or a pattern. Calls of the functions that it matches are recorded.
+    std::string pattern = "*";
+
+    /// If true, arguments, results and texts of exceptions are recorded too. They may be secrets.
+    bool values = false;
+
+    /// The size of the buffer in bytes: events are written when they take this much. At least 1.
+    std::size_t buffer = 65'536;
+
+    /// Tells the time. The trace does not sleep.
     hooks::clock clock = {};
 };
 
@@ -49,42 +58,54 @@ class trace_log;
 
 }  // namespace detail
 
-/// Records calls as long as it lives, from their first start hook to their last end hook, also those that other hooks answer.
+/// Records calls as trace events, as long as this object lives. An event covers a call from its
+/// first start hook to its last end hook. Calls that other hooks answer are recorded too.
 ///
-/// A plain call is an event "X" of its thread. An awaited one is a pair of events "b" and "e" with an id of its own, because
-/// others may run between them on the thread, and it may end on another. `args` holds `threw` or `failed`, for calls that do;
-/// and with `.values` the arguments, the result and the text of the exception, where they are numbers, bools or strings.
+/// A plain call is an event "X" of its thread. An awaited call is a pair of events "b" and "e" with
+/// an id of its own, because other calls may run on the thread in between, and the call may end on
+/// another thread. The `args` of an event contain `threw` or `failed` if the call did. With
+/// `.values` they also contain the text of the exception, and the arguments and results that are
+/// numbers, bools or strings.
 ///
-/// The stream is one that can be positioned in, as of a file that was not opened to append, and nobody else writes to it. The
-/// events are an array, whose end is overwritten by the next ones: the file is valid JSON after each time that the buffer is
-/// written, whichever way the program ends. Where the stream fails, the events are lost, and the calls go on.
+/// The stream must be seekable (not opened in append mode) and used by nothing else, and it must
+/// outlive the trace. The file is valid JSON after each write, even if the program crashes later:
+/// the events are an array, and each write overwrites the end of the array. If the stream fails,
+/// the events are lost, and the calls proceed.
+///
+/// Any number of threads may make calls, and call flush(), at the same time. The trace cannot be
+/// copied or moved.
 class [[nodiscard("the trace ends where this is destroyed: give it a name")]] trace {
 public:
-    /// Of functions of the default registry, or another. Throws ext::error for options or a stream that cannot be meant.
+    /// Begins to record calls of functions of the default registry. Writes to `out`, which must
+    /// outlive the trace. Throws ext::error if an option is invalid, or if the stream is not good
+    /// or not seekable. Also throws what registry::on_start() throws.
     [[nodiscard("the trace ends where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit trace(std::ostream& out, const trace_options& options = {})
         : trace(default_registry(), out, options) {}
+
+    /// Begins to record calls of functions of the registry `home`. See the other constructor.
     [[nodiscard("the trace ends where this is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN trace(registry& home, std::ostream& out, const trace_options& options = {});
     trace(const trace&) = delete;
     trace& operator=(const trace&) = delete;
 
-    /// Writes what is in the buffer. Calls that are still running have no end in the file.
+    /// Ends the recording, and writes the events in the buffer. An awaited call that is still
+    /// running has no end event, and a plain one has no event at all.
     ~trace();
 
-    /// Writes what is in the buffer.
+    /// Writes the events in the buffer.
     void flush() const;
 
 private:
-    std::shared_ptr<detail::trace_log> log_;  // which calls that are running have too
+    std::shared_ptr<detail::trace_log> log_;  // shared with running calls
     scoped_hook hook_;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
-/// The events of all threads, on their way to the stream.
+/// Collects the events of all threads, and writes them to the stream.
 class trace_log {
 public:
     trace_log(std::ostream& out, const trace_options& options)
@@ -117,7 +138,7 @@ public:
         write();
     }
 
-    /// From now on the stream may be gone.
+    /// Writes the buffer. After that the stream may be destroyed.
     void close() {
         const std::lock_guard lock(mutex_);
         write();
@@ -126,12 +147,13 @@ public:
 
 private:
     void append(json_object event, const std::string& thread) {
-        event.add("pid", "1").add("tid", thread);  // the standard library knows no process ids
+        event.add("pid", "1").add("tid", thread);  // the standard library cannot tell the process id
         pending_ += std::exchange(is_first_, false) ? "\n" : ",\n";
         pending_ += event.text();
     }
 
-    // All at once, so that hardly any program ends in between. The array's end is shorter than the event that overwrites it.
+    // Writes everything at once, so that the program is unlikely to end in the middle. The end of
+    // the array is shorter than any event, so the next write overwrites all of it.
     void write() {
         if (!out_ || pending_.empty()) return;
         constexpr std::string_view end_of_array = "\n]\n";
@@ -141,7 +163,7 @@ private:
             out_->write(text.data(), static_cast<std::streamsize>(text.size()));
             out_->flush();
         } EXTENSIBLE_CATCH(const std::ios_base::failure&) {
-            // The stream has it in its state too.
+            // The state of the stream shows the failure too.
         }
         end_ += static_cast<std::streamoff>(text.size() - end_of_array.size());
     }
@@ -150,14 +172,14 @@ private:
     const time_point start_;
     std::atomic<std::uint64_t> last_id_{0};
     std::mutex mutex_;
-    std::ostream* out_;          // guarded by the mutex, as all that follows; null once it may be gone
-    std::streampos end_;         // of the last event in the stream
-    std::string pending_ = "[";  // what comes behind that
+    std::ostream* out_;          // guarded by the mutex, like all that follows; null once it may be destroyed
+    std::streampos end_;         // the end of the last event in the stream
+    std::string pending_ = "[";  // the text that follows it
     bool is_first_ = true;
-    std::map<std::thread::id, std::size_t> threads_;  // a std::thread::id is no number
+    std::map<std::thread::id, std::size_t> threads_;  // a std::thread::id is not a number
 };
 
-/// One call from its beginning on; its end.
+/// One call. Created when the call begins; called as a finisher when it ends.
 class traced_call {
 public:
     traced_call(std::shared_ptr<trace_log> log, const any_call& call) : log_(std::move(log)) {
@@ -192,16 +214,16 @@ private:
         log_->add(std::move(event.add("args", details.text())));
     }
 
-    // To the nanosecond, in a few hundred of which many a call is over.
+    // Has nanosecond digits, because many calls take only a few hundred nanoseconds.
     static std::string in_microseconds(duration time) {
         const std::string digits = json(time.count() % 1000);
         return json(time.count() / 1000) + "." + std::string(3 - digits.size(), '0') + digits;
     }
 
     std::shared_ptr<trace_log> log_;
-    std::string arguments_;  // while they are to be written
+    std::string arguments_;  // as JSON; empty without `.values`, or if they are written already
     duration begin_{};
-    std::uint64_t id_ = 0;  // of an awaited call
+    std::uint64_t id_ = 0;  // the id of an awaited call; 0 for a plain one
 };
 
 }  // namespace detail

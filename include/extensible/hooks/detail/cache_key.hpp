@@ -1,6 +1,6 @@
 #pragma once
 
-// How are the results of a cached function told apart? By a key made of the arguments.
+// The key of a cached result, which is made from the arguments of the call.
 
 #include <extensible/arg.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -17,7 +17,8 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
-// What is kept of an argument, or of what a function makes of the arguments: what it is, or a string of its own.
+// The type in which an argument, or the result of `make_key`, is stored: its own type, or a string
+// for a string view or a C string.
 template <class T>
 struct kept_in_key {
     using type = T;
@@ -42,7 +43,7 @@ struct kept_in_key<char*> {
     using type = c_string;
 };
 
-/// All arguments.
+/// The default for `make_key`: a tuple of all arguments.
 struct by_arguments {
     template <class... A>
     std::tuple<typename kept_in_key<A>::type...> operator()(const A&... args) const {
@@ -76,7 +77,8 @@ struct key_type<by_arguments, A...> {
 template <class MakeKey, class... A>
 using key_of = typename key_type<MakeKey, A...>::type;
 
-/// A strict order of keys. Not a number is behind all numbers, where a < b would have it equal to each of them.
+/// A strict weak order of keys. NaN comes after all numbers: with a < b it would be equivalent to
+/// each of them.
 struct key_order {
     template <class T>
     bool operator()(const T& a, const T& b) const {

@@ -1,6 +1,7 @@
 #pragma once
 
-// Which calls run at once, and which wait? A number of slots, and a queue of threads and coroutines that wait for one.
+// The slots of limit_calls(): a fixed number of slots, and a queue of threads and coroutines that
+// wait for one.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/types/text.hpp>
@@ -18,9 +19,9 @@ namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
 class call_slots;
 
-// A call that waits. Guarded by the mutex of the slots.
+// A waiting call. Guarded by the mutex of the slots.
 struct waiter {
-    std::list<waiter*>* in = nullptr;  // the queue, or the round whose turn it is; null for neither
+    std::list<waiter*>* in = nullptr;  // the list that contains this: the queue, or `ready` of a round; or null
     std::list<waiter*>::iterator node{};
     bool has_slot = false;
     std::coroutine_handle<> suspended{};  // null for a thread
@@ -40,7 +41,7 @@ struct waiter {
     }
 };
 
-/// One that is taken, or none. It is given back when this is destroyed.
+/// Owns one slot, or none. The destructor returns the slot.
 class [[nodiscard]] slot {
 public:
     explicit slot(std::shared_ptr<call_slots> of = nullptr) noexcept : of_(std::move(of)) {}
@@ -54,8 +55,9 @@ private:
     std::shared_ptr<call_slots> of_;
 };
 
-/// Who waits first gets a slot first, threads and coroutines alike. A slot that is given back goes straight to the first in the
-/// queue: there is a free one only where nobody waits.
+/// Gives slots to threads and coroutines in the order in which they arrived. A slot that is
+/// returned passes directly to the first waiter in the queue, so a slot is free only if the queue
+/// is empty. Any thread may use it.
 class call_slots : public std::enable_shared_from_this<call_slots> {
     using queue = std::list<waiter*>;
 
@@ -64,16 +66,19 @@ public:
 
     call_slots(int count, int longest_queue) : free_(count), longest_queue_(longest_queue) {}
 
-    /// Waits for one, blocking the thread. None where the queue is as long as it may be.
+    /// Takes a slot, and blocks the thread until there is one. Returns no slot if the queue is
+    /// full.
     slot take();
 
-    /// `co_await await()`: the same, and the coroutine is suspended. It goes on on the thread that gives a slot back.
+    /// Does the same for a coroutine: `co_await await()` suspends it until there is a slot. It
+    /// resumes on the thread that returns a slot.
     awaiter await();
 
 private:
     friend class slot;
 
-    // While a thread resumes coroutines in give_back(): those whose turn it is next on that thread.
+    // Exists while a thread resumes coroutines in give_back(). The coroutines in `ready` have a
+    // slot, and are resumed next on that thread.
     struct round {
         std::thread::id by;
         queue ready{};
@@ -86,8 +91,10 @@ private:
     void give_back();
     void resume(std::unique_lock<std::mutex>& lock, round& here);
 
-    // The coroutine may be running elsewhere once the lock is given up, and may have destroyed all that is its. So this keeps
-    // the mutex, and is not inlined into the coroutine, which would have these variables then.
+    // As soon as the lock is released, another thread may resume the coroutine, which may destroy
+    // the waiter and its reference to this object. So the function has its own reference. It must
+    // not be inlined into the coroutine, because its variables would then be in the coroutine's
+    // frame.
     EXTENSIBLE_NOINLINE bool suspend(waiter& call, std::coroutine_handle<> handle) {
         const std::shared_ptr<call_slots> kept = shared_from_this();
         const std::lock_guard lock(mutex_);
@@ -102,7 +109,7 @@ private:
     round* rounds_ = nullptr;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 class call_slots::awaiter {
 public:
@@ -144,7 +151,8 @@ inline slot call_slots::take() {
 
 inline call_slots::awaiter call_slots::await() { return awaiter(shared_from_this()); }
 
-// Where a coroutine is destroyed while it waits, or before it has gone on with the slot that it was given.
+// Called when an awaiter is destroyed. Its coroutine may have been destroyed while it waits, or
+// before it has resumed with the slot that it was given.
 inline void call_slots::abandon(waiter& call) {
     std::unique_lock lock(mutex_);
     call.leave();
@@ -162,11 +170,12 @@ inline void call_slots::give_back() {
     next.has_slot = true;
     if (!next.suspended) {
         next.leave();
-        next.wake.notify_one();  // under the lock, behind which it is gone
+        next.wake.notify_one();  // with the lock held, because the waiter may be destroyed once it is released
         return;
     }
-    // A coroutine may have ended, and given its slot back, before resume() returns. That is done further out then: as many as
-    // wait would otherwise be resumed one within another.
+    // A resumed coroutine may end, and return its slot, before resume() returns. In this case the
+    // outer call of resume() on this thread resumes the next coroutine. Otherwise the calls would
+    // nest as deep as the queue is long.
     for (round* outer = rounds_; outer; outer = outer->outer)
         if (outer->by == std::this_thread::get_id()) return next.move_to(outer->ready);
     round here{std::this_thread::get_id()};
@@ -184,7 +193,7 @@ inline void call_slots::resume(std::unique_lock<std::mutex>& lock, round& here) 
         lock.lock();
     }
     round** at = &rounds_;
-    while (*at != &here) at = &(*at)->outer;  // rounds of other threads may have begun meanwhile
+    while (*at != &here) at = &(*at)->outer;  // other threads may have begun rounds in the meantime
     *at = here.outer;
 }
 

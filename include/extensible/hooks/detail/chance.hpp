@@ -1,6 +1,6 @@
 #pragma once
 
-// Where do the ready-made hooks have their chances from? Numbers of a fixed sequence for each seed.
+// The random numbers of the ready-made hooks: one fixed sequence for each seed.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -10,26 +10,27 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
-/// Another one each time, and not 0.
+/// Returns a random seed, which is not 0.
 inline std::uint64_t any_seed() {
     std::random_device device;
     const std::uint64_t seed = (std::uint64_t{device()} << 32) + device();
     return seed ? seed : 1;
 }
 
-/// Numbers in [0, 1). Any thread may draw, and each number is drawn by one.
+/// A sequence of random numbers in [0, 1). Any thread may draw, and no two draws return the same
+/// element of the sequence.
 ///
 /// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. Its state is a counter, so
 /// one atomic addition draws a number.
 class chance {
 public:
-    /// With seed 0 the sequence is another one each time.
+    /// Begins the sequence of this seed. 0 means a random seed.
     explicit chance(std::uint64_t seed) : drawn_(seed ? seed : any_seed()) {}
     chance(const chance& other) noexcept : drawn_(other.drawn_.load(std::memory_order_relaxed)) {}
     chance& operator=(const chance&) = delete;
 
     double draw() noexcept {
-        std::uint64_t x = drawn_.fetch_add(step, std::memory_order_relaxed) + step;  // relaxed: nothing else is handed over
+        std::uint64_t x = drawn_.fetch_add(step, std::memory_order_relaxed) + step;  // relaxed: publishes nothing else
         x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
         x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
         x ^= x >> 31;

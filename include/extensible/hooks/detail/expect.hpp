@@ -1,6 +1,6 @@
 #pragma once
 
-// What does a ready-made hook say of an option that cannot be meant?
+// The validation of the options of ready-made hooks.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/error.hpp>
@@ -13,7 +13,7 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
-/// A number or a text as it is; a duration in the largest unit of which there is one: "1.5 ms".
+/// Returns the value of an option as text. A duration is in the largest unit that fits: "1.5 ms".
 template <class T>
 std::string option_text(const T& given) {
     std::ostringstream text;
@@ -30,8 +30,9 @@ std::string option_text(const T& given) {
     return text.str();
 }
 
-/// Throws an ext::error unless `holds`: "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given". `holds` is
-/// false for a NaN where it is a comparison that the value has to fulfil.
+/// Throws ext::error if `holds` is false. The text is, for instance, "ext::hooks::retry: .attempts
+/// was expected to be at least 1, 0 was given". Write `holds` as a comparison that a valid value
+/// fulfils, so that it is false for a NaN.
 template <class T>
 void expect(bool holds, std::string_view hook, std::string_view option, std::string_view expected, const T& given) {
     if (holds) return;

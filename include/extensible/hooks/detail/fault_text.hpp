@@ -1,6 +1,8 @@
 #pragma once
 
-// How are faults written? As `net.*=throw(0.01); store.get=delay(50ms, 0.1); seed=7`, which is read here.
+// The parser of the text of ext::hooks::faults:
+//
+//     net.*=throw(0.01); store.get=delay(50ms, 0.1); seed=7
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/error.hpp>
@@ -15,19 +17,20 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
-/// One fault: `store.get=delay(50ms, 0.1)`.
+/// One rule, such as `store.get=delay(50ms, 0.1)`.
 struct fault_rule {
     std::string text, pattern;
-    std::optional<duration> delay{};  // none: it throws
+    std::optional<duration> delay{};  // empty: the rule throws
     double probability = 1;
 };
 
+/// The rules and the seed of a parsed text.
 class fault_text {
 public:
     std::vector<fault_rule> rules;
     std::optional<std::uint64_t> seed;
 
-    /// Throws ext::error for a text that cannot be read, with the place.
+    /// Parses the text. Throws ext::error, which gives the column, if it cannot be parsed.
     explicit fault_text(std::string_view text) : text_(text) {
         while (skip_spaces(), !is_at_end()) {
             read_rule();
@@ -53,14 +56,14 @@ private:
         rules.push_back(std::move(rule));
     }
 
-    // `throw`, `throw(0.01)`.
+    // Reads what follows `throw`: nothing, or `(0.01)`.
     void read_throw(fault_rule& rule) {
         if (!take('(')) return;
         rule.probability = read_probability();
         expect(')', "')'");
     }
 
-    // `delay(50ms)`, `delay(50ms, 0.1)`.
+    // Reads what follows `delay`: `(50ms)` or `(50ms, 0.1)`.
     void read_delay(fault_rule& rule) {
         expect('(', "'('");
         rule.delay = read_duration();
@@ -87,7 +90,8 @@ private:
         return duration(static_cast<duration::rep>(number * nanoseconds));
     }
 
-    // Not by the standard library, which reads the decimal point of the locale, or in some cases not at all.
+    // Does not use the standard library: its functions expect the decimal point of the locale, or
+    // cannot read floating-point numbers in some implementations.
     double read_number() {
         if (!is_digit()) fail(at_, "a number");
         double digits = 0;

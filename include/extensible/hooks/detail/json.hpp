@@ -1,6 +1,6 @@
 #pragma once
 
-// How are values written as JSON?
+// Values as JSON, for ext::hooks::trace.
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -16,21 +16,23 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
-/// How many bytes the character takes that `text` begins with; 0 where that is no UTF-8.
+/// Returns the number of bytes of the first character of `text`, or 0 if the text does not begin
+/// with valid UTF-8.
 inline std::size_t utf8_length(std::string_view text) {
     const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
     const unsigned first = byte(0), second = byte(1);
     const std::size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
     for (std::size_t i = 1; i < length; ++i)
         if ((byte(i) & 0xC0) != 0x80) return 0;
-    if (first == 0xE0 && second < 0xA0) return 0;  // two bytes would have done
+    if (first == 0xE0 && second < 0xA0) return 0;  // overlong: two bytes are enough
     if (first == 0xED && second > 0x9F) return 0;  // one half of a surrogate pair
-    if (first == 0xF0 && second < 0x90) return 0;  // three bytes would have done
-    if (first == 0xF4 && second > 0x8F) return 0;  // there is no such character
+    if (first == 0xF0 && second < 0x90) return 0;  // overlong: three bytes are enough
+    if (first == 0xF4 && second > 0x8F) return 0;  // above U+10FFFF
     return length;
 }
 
-/// A string; bytes that are no UTF-8 are replaced, as one of them would make the whole document unreadable.
+/// Returns a JSON string. Bytes that are not UTF-8 are replaced, because one such byte would make
+/// the whole document invalid.
 inline std::string json(std::string_view text) {
     constexpr std::string_view hex = "0123456789abcdef";
     std::string written = "\"";
@@ -61,9 +63,10 @@ std::string json(T value) {
     }
 }
 
+/// A JSON object that is written member by member.
 class json_object {
 public:
-    /// Leaves out what has no value.
+    /// Adds a member, whose value is JSON text. Does nothing if the value is empty.
     json_object& add(std::string_view name, const std::string& value) {
         if (!value.empty()) members_ += (members_.empty() ? "" : ", ") + json(name) + ": " + value;
         return *this;
@@ -74,7 +77,7 @@ private:
     std::string members_;
 };
 
-/// Arguments and results of any call, where they are of one of these types.
+/// The arguments and results of a call as JSON. Values of other types than these are left out.
 template <class... T>
 struct json_values {
     static std::string argument(const any_call& call, std::size_t index) { return first(call.arg<T>(index)...); }
@@ -83,7 +86,7 @@ struct json_values {
     static std::string arguments(const any_call& call) {
         json_object all;
         for (std::size_t i = 0; i < call.size(); ++i) {
-            const std::string name(call.arg_name(i));  // empty where the function has none
+            const std::string name(call.arg_name(i));  // empty if the parameters have no names
             all.add(name.empty() ? std::to_string(i) : name, argument(call, i));
         }
         return all.text();

@@ -1,6 +1,7 @@
 #pragma once
 
-// What does a cache keep, until when, and what goes where there is no more room? What was not asked for for the longest time.
+// A map with a limited size, whose entries expire. If it is full, it evicts the least recently used
+// entry.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/hooks/clock.hpp>
@@ -12,13 +13,14 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
 
-/// Not to be used by several threads at once.
+/// A least-recently-used map. Not thread-safe.
 template <class Key, class Value, class Order>
 class lru {
 public:
     explicit lru(std::size_t capacity) : capacity_(capacity) {}
 
-    /// What is kept for this key; null where there is none, or its time is over.
+    /// Returns a pointer to the value of this key, or null if there is none or it has expired. The
+    /// pointer is valid until the map is changed.
     const Value* find(const Key& key, time_point now) {
         const auto known = entries_.find(key);
         if (known == entries_.end()) return nullptr;
@@ -27,7 +29,8 @@ public:
         return &known->second.value;
     }
 
-    /// Keeps it, in place of what was kept for this key. Tells whether another had to go. May throw, and then it is not kept.
+    /// Sets or replaces the value of this key. Returns true if another entry was evicted. If it
+    /// throws, the key has no value.
     bool keep(const Key& key, Value value, time_point until) {
         forget(key);
         const auto added = entries_.emplace(key, entry{std::move(value), until, recent_.end()}).first;
@@ -68,7 +71,7 @@ private:
 
     const std::size_t capacity_;
     entries entries_;
-    recent recent_;  // one for each entry: the one that was asked for last is the first
+    recent recent_;  // each entry once, the most recently used one first
 };
 
 }  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail

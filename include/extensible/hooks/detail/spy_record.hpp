@@ -1,6 +1,6 @@
 #pragma once
 
-// What does a spy keep of a call, and where?
+// ext::hooks::spied_call: what a spy records of one call.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -32,11 +32,11 @@
 
 namespace ext::inline EXTENSIBLE_ABI::hooks {
 
-/// Is recorded for a T that cannot be copied.
+/// Stands for an argument or a result of type T that cannot be copied.
 template <class T>
 struct not_copied {};
 
-/// Is recorded as the result of a function that returns nothing.
+/// The recorded result of a `void` function.
 struct nothing {};
 
 namespace detail {
@@ -50,8 +50,10 @@ constexpr auto recorded_type() {
     else return std::type_identity<value>();
 }
 
-/// What is kept of a T: a value, also of what a reference refers to. For a std::string_view or a `const char*` that is a
-/// std::string, empty for a null pointer. Other views and pointers are kept as they are, without what they refer to.
+/// The type in which a T is recorded: a copy of the value, even if T is a reference. A
+/// std::string_view or a `const char*` is recorded as a std::string, which is empty for a null
+/// pointer. Other views and pointers are recorded as they are, without the objects that they refer
+/// to.
 template <class T>
 using recorded = typename decltype(recorded_type<T>())::type;
 
@@ -64,23 +66,26 @@ struct recorded_arguments<std::tuple<arg<A>...>> {
 
 }  // namespace detail
 
-/// What a spy has seen of one call.
+/// What a spy records of one call of a function of this signature.
 template <class Signature>
 struct spied_call;
 
+/// What a spy records of one call of a function of the signature R(A...). It is a value without
+/// synchronization, and can be printed with `<<`.
 template <class R, class... A>
 struct spied_call<R(A...)> {
-    /// What the function was called with, but for a last ext::kwargs.
+    /// A std::tuple with copies of the arguments, except a trailing ext::kwargs.
     typename detail::recorded_arguments<typename ext::detail::shape<R(A...)>::args>::type args;
 
-    /// What it returned, or its awaitable gave. With neither this nor an exception the call is still running, or was destroyed
-    /// while it was suspended.
+    /// What the function returned, or what `co_await` yielded. If there is neither a result nor an
+    /// exception, the call is still running, or was destroyed while it was suspended.
     std::optional<detail::recorded<ext::detail::outcome_of<R>>> result{};
 
-    std::exception_ptr exception{};  ///< what it threw
+    /// What was thrown, or null.
+    std::exception_ptr exception{};
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -104,12 +109,12 @@ void write(std::ostream& out, const not_copied<T>&) {
     out << '<' << ext::detail::type_name<T>() << ", which cannot be copied>";
 }
 
-/// What a spy and its hook have in common, on all threads.
+/// What a spy and its hook share. Any thread may use it.
 template <class Signature>
 class spy_record {
 public:
     using seen_call = spied_call<Signature>;
-    using answer = std::function<void(ext::call<Signature>&)>;  // empty: the function itself
+    using answer = std::function<void(ext::call<Signature>&)>;  // empty: calls the function
 
     struct running_call {
         std::shared_ptr<seen_call> seen;
@@ -164,15 +169,17 @@ public:
 
 private:
     const std::string function_;
-    const std::thread::id thread_;  // of the calls that are seen; the id of no thread: of all
+    const std::thread::id thread_;  // whose calls are recorded; a default-constructed id means all threads
     mutable std::mutex mutex_;
-    std::vector<answer> answers_;                    // guarded by the mutex, as all that follows
-    std::size_t given_ = 0;                          // the next answer, or their number when the last one was given
-    std::vector<std::shared_ptr<seen_call>> calls_;  // shared with those that are running, which clear() does not end
+    std::vector<answer> answers_;                    // guarded by the mutex, like all that follows
+    std::size_t given_ = 0;                          // index of the next answer, or their number if the last was given
+    std::vector<std::shared_ptr<seen_call>> calls_;  // shared with running calls, which clear() does not affect
 };
 
 }  // namespace detail
 
+/// Writes the call as text, such as `("ann", 250) returned true`. A value without a `<<` of its own
+/// is written as its type.
 template <class Signature>
 std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
     out << '(';
