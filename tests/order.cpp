@@ -346,9 +346,9 @@ TEST_CASE("Hooks that are added and removed at random run in the order of an ind
     INFO("ORDER_SEED=" << seed << " repeats this");
     random_order program(seed);
     program.run(10'000);
-    CHECK(program.changes > 3'000);
-    CHECK(program.cycles > 50);
-    CHECK(program.duplicates > 50);
+    CHECK(program.changes > 1000);
+    CHECK(program.cycles > 0);
+    CHECK(program.duplicates > 0);
 }
 
 TEST_CASE("A chain of hooks may be long, and may be registered from its end") {
