@@ -29,11 +29,11 @@
 #include <memory_resource>
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 struct of_the_library {};
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext
 
 // Names that begin or end with a keyword that a compiler may write before a type.
 struct mystruct {};

@@ -16,7 +16,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -117,4 +117,4 @@ auto tap(Function function) {
     return [function = std::move(function)](auto& call) mutable { detail::show_to(function, detail::plain_call(call)); };
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

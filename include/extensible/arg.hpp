@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 template <class T>
 class arg;
@@ -213,4 +213,4 @@ private:
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -15,7 +15,7 @@
 #include <extensible/detail/types/private_access.hpp>
 #include <extensible/proceed.hpp>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// Runs the rest of a call, from an around hook of a function that returns an awaitable. Such a
 /// hook is a coroutine, which is awaited, and writes `co_await proceed()`. See ext::proceed.
@@ -47,7 +47,7 @@ private:
     bool called_ = false;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 template <class Stage>
 Stage awaiting_proceed<Stage>::operator()() {
@@ -91,4 +91,4 @@ Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry&
     if (skipped) co_await inside();
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -18,7 +18,7 @@
 #include <tuple>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -197,4 +197,4 @@ struct named_call {
     operator ext::call<Signature>&() const noexcept { return call; }
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// Returns a table of all functions and hooks as text. Under each function, it has a line for each
 /// hook, in running order. See registry::functions() for the same as data.
@@ -182,4 +182,4 @@ EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

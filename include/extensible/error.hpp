@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 // The classes are visible across shared libraries, even with -fvisibility=hidden, so that a `catch`
 // in one module catches what another module has thrown.
@@ -149,31 +149,21 @@ EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::st
 /// Returns the what() of an exception, which must not be null.
 EXTENSIBLE_FUNCTION std::string text_of(const std::exception_ptr& exception);
 
-// -------------------------------------------------------------------------------------------------
-
-#if EXTENSIBLE_EXCEPTIONS
-
-}  // namespace detail
-
-template <class Error>
-void detail::raise(const std::string& text) {
-    throw Error(text);
-}
-
-#else
-
-namespace detail {
-
+/// Without exceptions: calls the handler of on_error(), and ends the program.
 [[noreturn]] EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept;
 
 }  // namespace detail
 
+// -------------------------------------------------------------------------------------------------
+
 template <class Error>
 void detail::raise(const std::string& text) {
+#if EXTENSIBLE_EXCEPTIONS
+    throw Error(text);
+#else
     end_program(Error(text));
-}
-
 #endif
+}
 
 #if EXTENSIBLE_BODIES
 
@@ -184,27 +174,24 @@ void on_error(void (*)(const error&)) noexcept {}
 #else
 
 namespace detail {
-
 EXTENSIBLE_SHARED_VARIABLE constinit std::atomic<void (*)(const error&)> error_handler{nullptr};
-
-// Release and acquire: the thread that calls the handler sees everything that was written before
-// the handler was set.
-void end_program(const error& problem) noexcept {
-    if (const auto handler = error_handler.load(std::memory_order_acquire)) handler(problem);
-    std::fprintf(stderr, "extensible: %s\n", problem.what());
-    std::terminate();
 }
-
-}  // namespace detail
 
 void on_error(void (*handler)(const error&)) noexcept {
     detail::error_handler.store(handler, std::memory_order_release);
 }
 
+// Release and acquire: the thread that calls the handler sees everything that was written before
+// the handler was set.
+void detail::end_program(const error& problem) noexcept {
+    if (const auto handler = error_handler.load(std::memory_order_acquire)) handler(problem);
+    std::fprintf(stderr, "extensible: %s\n", problem.what());
+    std::terminate();
+}
+
 #endif
 
-std::string detail::text_of(phase when, std::string_view id, std::string_view pattern,
-                                                std::string_view owner) {
+std::string detail::text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner) {
     return join({to_string(when), " hook", id.empty() ? "" : " '", id, id.empty() ? "" : "'", pattern.empty() ? "" : " for '", pattern,
                  pattern.empty() ? "" : "'", owner.empty() ? "" : " of ", owner});
 }
@@ -230,4 +217,4 @@ std::string hook_error::text() const {
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

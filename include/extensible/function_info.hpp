@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// One hook, as registry::functions() returns it.
 struct hook_info {
@@ -77,7 +77,7 @@ struct function_info {
     std::vector<hook_info> hooks;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
@@ -133,4 +133,4 @@ EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -10,7 +10,7 @@
 
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// A handle to a registered hook. It is small and copyable, and does not own the hook: dropping the
 /// handle does not remove the hook.
@@ -105,4 +105,4 @@ private:
     ext::hook hook_;
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

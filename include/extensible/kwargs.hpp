@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -267,4 +267,4 @@ void kwargs::throw_bad_kwarg(const entry& known, std::string_view wanted) {
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -29,7 +29,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 struct loaded_library;
@@ -316,4 +316,4 @@ inline std::vector<load_report> load_folder(registry& home, const std::filesyste
     return reports;
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// What a hook did to the result, or to the exception, of its call:
 /// - `nothing`: the hook did not change it;
@@ -77,4 +77,4 @@ struct hook_run {
     effect exception = effect::nothing;
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// A list of ids of hooks. It is created from one id or from several: `"one"` or
 /// `{"one", "another"}`.
@@ -99,11 +99,11 @@ namespace detail {
 /// Returns the options of a hook that is registered without any. They are never destroyed.
 EXTENSIBLE_HIDDEN const hook_options& no_options();
 
-// ---------------------------------------------------------------------------------------------------------------------
+}  // namespace detail
+
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
-
-}  // namespace detail
 
 EXTENSIBLE_CALL_FUNCTION const hook_options& detail::no_options() {
     static const immortal<hook_options> none{};
@@ -114,4 +114,4 @@ EXTENSIBLE_CALL_FUNCTION hook_ids::hook_ids(std::string id) { push_back(std::mov
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -162,4 +162,4 @@ constexpr auto params(Named&&... named) {
         {detail::to_parameter(std::forward<Named>(named))...}};
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// The phases of a call in which hooks run, in this order:
 /// - `start`: before the function;
@@ -30,4 +30,4 @@ constexpr const char* article(phase when) noexcept { return when == phase::start
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

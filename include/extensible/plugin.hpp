@@ -43,7 +43,7 @@
     extern "C" EXTENSIBLE_EXPORT void extensible_plugin(::ext::plugin&);                               \
     void extensible_plugin([[maybe_unused]] ::ext::plugin& self)  // NOLINT(bugprone-macro-parentheses)
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// Defaults for all hooks of a plugin. Each hook may override them.
 struct plugin_options {
@@ -230,4 +230,4 @@ private:
     detail::ref<detail::plugin_record> record_;
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

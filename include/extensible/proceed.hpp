@@ -11,7 +11,7 @@
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/types/private_access.hpp>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -64,7 +64,7 @@ private:
     bool called_ = false;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 inline void proceed::operator()() {
     called_ = true;
@@ -89,4 +89,4 @@ EXTENSIBLE_CALL_FUNCTION void proceed::run(const shared& call, const detail::hoo
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 struct function_info;
 
@@ -201,4 +201,4 @@ EXTENSIBLE_SHARED_VARIABLE constinit immortal<registry> extensible_default_regis
 
 inline registry& default_registry() noexcept { return detail::extensible_default_registry.value; }
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

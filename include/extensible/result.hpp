@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
@@ -302,4 +302,4 @@ void detail::throw_no_result() {
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -10,10 +10,10 @@
 #define EXTENSIBLE_VERSION_PATCH 0
 #define EXTENSIBLE_VERSION (EXTENSIBLE_VERSION_MAJOR * 10000 + EXTENSIBLE_VERSION_MINOR * 100 + EXTENSIBLE_VERSION_PATCH)
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// The version of the library, as text: "1.2.0".
 EXTENSIBLE_HIDDEN inline constexpr char version[] = EXTENSIBLE_TEXT(EXTENSIBLE_VERSION_MAJOR) "." EXTENSIBLE_TEXT(
     EXTENSIBLE_VERSION_MINOR) "." EXTENSIBLE_TEXT(EXTENSIBLE_VERSION_PATCH);
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class T>
 using atomic = mc::atomic<T>;
@@ -35,4 +35,4 @@ void call_at_thread_end() {
 inline bool enable_process_barrier() noexcept { return mc::m.has_barrier; }
 inline void process_barrier(mc::place where = mc::place::here()) noexcept { mc::process_barrier(where); }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -35,9 +35,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Where a hook is registered: on a wrapped function, or by name or under a pattern in a registry; and for which plugin.
 struct hook_place {
@@ -294,6 +292,4 @@ EXTENSIBLE_CALL_FUNCTION ext::hook register_erased_handler(registry_record& regi
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -42,9 +42,7 @@
 #include <tuple>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// What modules share. Of a template it is a sample.
 using shared_types = type_list<
@@ -114,6 +112,4 @@ EXTENSIBLE_CALL_FUNCTION registry_record& registry_record::checked() {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -37,7 +37,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// The states of a breaker:
 /// - `closed`: calls proceed, and their failures are counted;
@@ -307,4 +307,4 @@ inline circuit::change circuit::change_to(breaker_state state, time_point now) {
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

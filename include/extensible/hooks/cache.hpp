@@ -34,7 +34,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Options of a cache. All fields are optional. Designated initializers must appear in the order of
 /// declaration.
@@ -342,4 +342,4 @@ void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, 
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

@@ -12,7 +12,7 @@
 #include <functional>
 #include <thread>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// A duration in the options of the ready-made hooks, in nanoseconds. Other durations convert to
 /// it.
@@ -42,4 +42,4 @@ struct no_pause {};
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

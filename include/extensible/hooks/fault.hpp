@@ -29,7 +29,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Thrown by a call that a rule with `throw` selects. The text names the function, the rule and the
 /// seed.
@@ -168,4 +168,4 @@ faults::faults(registry& home, std::string_view text, const faults_options& opti
     }
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

@@ -36,7 +36,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Thrown instead of calling the function if the call would exceed the limit. The text names the
 /// function and the limit.
@@ -285,4 +285,4 @@ private:
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

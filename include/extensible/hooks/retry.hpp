@@ -27,7 +27,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Options of retry(). All fields are optional. Designated initializers must appear in the order of
 /// declaration.
@@ -173,4 +173,4 @@ private:
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

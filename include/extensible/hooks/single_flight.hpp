@@ -16,7 +16,7 @@
 #include <thread>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// A table of the flights under way, by key, with a lock. It works for threads and coroutines.
 ///
@@ -211,4 +211,4 @@ void single_flight<Key, Outcome, Order>::resume(shared_flight asked) {
     }
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

@@ -37,7 +37,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 namespace detail {
 
@@ -281,4 +281,4 @@ struct detail::spy_hook {
     }
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

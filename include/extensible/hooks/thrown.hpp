@@ -8,7 +8,7 @@
 
 #include <exception>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 namespace detail {
 
@@ -37,4 +37,4 @@ bool thrown(const any_call& call) {
     return call.exception() && (detail::is_thrown<Exceptions>(call) || ...);
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

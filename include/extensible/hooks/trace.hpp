@@ -34,7 +34,7 @@
 #include <thread>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Options of a trace. All fields are optional. Designated initializers must appear in the order of
 /// declaration.
@@ -237,4 +237,4 @@ inline trace::~trace() { log_->close(); }
 
 inline void trace::flush() const { log_->flush(); }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks

@@ -18,7 +18,7 @@
 #include <optional>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
 template <class Stage>
 class awaiting_proceed;
@@ -144,4 +144,4 @@ void displace_exception(call_fields& call, const hook_record& caller, const coun
 
 }  // namespace detail
 
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}  // namespace ext

@@ -15,9 +15,7 @@
 #include <new>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Holds the hooks of a call that may be suspended, and go on and end on other threads: by the list's count.
 class counting_guard {
@@ -85,6 +83,4 @@ counting_guard::on_this_thread::on_this_thread(const counting_guard& held, std::
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

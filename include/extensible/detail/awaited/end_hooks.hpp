@@ -19,9 +19,7 @@
 #include <exception>
 #include <new>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The end hooks of a call that is awaited, one by one, and then the ends that start hooks returned. Where the call is destroyed before
 /// they have all run, the others run then, but for those that would have to be awaited: they find ext::abandoned in
@@ -125,6 +123,4 @@ void awaited_end_hooks::run_abandoned() {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -26,7 +26,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_COROUTINES
 
@@ -151,4 +151,4 @@ private:
     }
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

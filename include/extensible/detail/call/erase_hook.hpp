@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // A start hook that returns the end of its call. An empty one, as of a std::function, is none.
 template <class Call, class Hook>
@@ -52,4 +52,4 @@ erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
     return {new stored(std::forward<Hook>(hook)), run, guarded, [](void* object) noexcept { delete static_cast<stored*>(object); }};
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -20,9 +20,7 @@
 #include <string_view>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// In a catch-all block: keeps what it has caught. What is no C++ exception cannot be kept and goes on: a thread that is cancelled.
 /// The ends that start hooks returned are destroyed then.
@@ -164,6 +162,4 @@ void report_isolated(const hook_record& hook, std::string_view function) {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

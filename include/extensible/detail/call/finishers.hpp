@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class call_fields;
 struct hook_record;
@@ -66,4 +66,4 @@ private:
     alignas(void*) unsigned char room_[sizeof(call_end) + small_end];
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

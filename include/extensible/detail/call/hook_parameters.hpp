@@ -12,7 +12,7 @@
 
 #include <type_traits>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class Signature, class Parameters>
 struct handed {
@@ -96,4 +96,4 @@ template <class Hook>
     requires is_generic<Hook>
 constexpr bool takes_proceed_by_value<Hook> = !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -27,9 +27,7 @@
 #include <exception>
 #include <new>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The first of the candidates that the call does not skip; null if it skips them all. If `can_await` is
 /// false, passes over awaited hooks.
@@ -173,6 +171,4 @@ EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call) {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -19,9 +19,7 @@
 #include <new>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Watches one run of a hook for the monitors of its registry, if there are any. In a coroutine's frame, which GCC does not hide: so
 /// its functions are hidden, and not the class.
@@ -121,6 +119,4 @@ void hook_watch::tell(ending how) {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

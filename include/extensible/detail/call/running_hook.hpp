@@ -6,7 +6,7 @@
 #include <extensible/detail/platform/system.hpp>
 #include <extensible/detail/records/hook_record.hpp>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A hook that must not run in calls that it makes itself, on the stack while it runs: which of them are running on this thread?
 struct EXTENSIBLE_HIDDEN running_hook {
@@ -51,4 +51,4 @@ inline bool running_hook::is_running(const hook_record& hook) noexcept {
     return running != nullptr;
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -17,7 +17,7 @@
 
 #if defined(_WIN32)
 
-namespace ext::inline EXTENSIBLE_ABI::detail::windows {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {
 
 extern "C" {  // see system.hpp
 __declspec(dllimport) ::HINSTANCE__* __stdcall LoadLibraryExW(const wchar_t*, void*, unsigned long);
@@ -26,13 +26,13 @@ __declspec(dllimport) int __stdcall SetThreadErrorMode(unsigned long, unsigned l
 __declspec(dllimport) unsigned long __stdcall GetLastError();
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail::windows
+}}}}  // namespace ext::detail::windows
 
 #else
 #include <dlfcn.h>
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A path as text, in UTF-8 on Windows.
 EXTENSIBLE_HIDDEN inline std::string text_of(const std::filesystem::path& path) {
@@ -160,4 +160,4 @@ inline void shared_library::close() noexcept { ::dlclose(handle_); }
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -20,7 +20,7 @@
 #include <unistd.h>
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class T>
 using atomic = std::atomic<T>;
@@ -58,6 +58,6 @@ inline void process_barrier() noexcept { std::terminate(); }
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail
 
 #endif

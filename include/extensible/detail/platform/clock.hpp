@@ -10,7 +10,7 @@
 #include <time.h>
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A point in time of the steady clock, in nanoseconds.
 using time_point = std::int64_t;
@@ -35,4 +35,4 @@ inline time_point now() noexcept {
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -21,6 +21,8 @@
 #include <extensible needs C++20, compile with -std=c++20>
 #endif
 
+#include <version>  // tells which standard library it is
+
 // EXTENSIBLE_EXCEPTIONS: 1 where this is compiled with exceptions, else 0.
 //
 // EXTENSIBLE_TRY { } EXTENSIBLE_CATCH(...) { } is try and catch; without exceptions the first block alone, and one such block

@@ -4,7 +4,7 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A T in static storage that is never destroyed, for use before main and after it has returned.
 template <class T>
@@ -16,4 +16,4 @@ union immortal {
     ~immortal() {}
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -20,7 +20,7 @@
 #include EXTENSIBLE_SYSTEM_HEADER
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Holds a mutex from its construction to its destruction, except between unlock() and lock().
 class mutex_lock {
@@ -45,4 +45,4 @@ inline time_point from_now(double nanoseconds) noexcept {
     return nanoseconds < static_cast<double>(last) / 2 ? now() + static_cast<time_point>(nanoseconds) : last;
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

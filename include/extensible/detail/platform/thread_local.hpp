@@ -10,7 +10,7 @@
 #include <atomic>
 #include <exception>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A pointer to a T that each thread has one of, in each module. It is `&Initial` at first.
 template <class T, T& Initial>
@@ -78,6 +78,6 @@ EXTENSIBLE_HIDDEN void call_at_thread_end() {
     end.touch();
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail
 
 #endif

@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <time.h>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Mutual exclusion between threads. Not recursive.
 class mutex {
@@ -77,6 +77,6 @@ inline thread_id this_thread_id() noexcept {
     return (thread_id)self;  // a number or a pointer  NOLINT
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail
 
 #endif

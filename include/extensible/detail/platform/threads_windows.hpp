@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Mutual exclusion between threads. Not recursive.
 class mutex {
@@ -61,6 +61,6 @@ using thread_id = std::uintptr_t;
 
 inline thread_id this_thread_id() noexcept { return windows::GetCurrentThreadId(); }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail
 
 #endif

@@ -14,7 +14,7 @@ struct _RTL_CONDITION_VARIABLE;
 union _LARGE_INTEGER;
 struct HINSTANCE__;
 
-namespace ext::inline EXTENSIBLE_ABI::detail::windows {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {
 
 extern "C" {
 __declspec(dllimport) void __stdcall AcquireSRWLockExclusive(::_RTL_SRWLOCK*);
@@ -37,6 +37,6 @@ __declspec(dllimport) int __stdcall GetModuleHandleExW(unsigned long, const wcha
 #endif
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail::windows
+}}}}  // namespace ext::detail::windows
 
 #endif

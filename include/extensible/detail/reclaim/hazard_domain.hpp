@@ -21,9 +21,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// All threads' slots, and the lists that have been replaced but may still be in use. It needs no construction and is never
 /// destroyed. Each module (the program, a shared library) has one, and a registry uses that of the module it was made in: calls
@@ -387,6 +385,4 @@ EXTENSIBLE_FUNCTION void hazard_domain::forget(ref<hook_record>& unheld) noexcep
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

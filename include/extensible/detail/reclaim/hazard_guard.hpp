@@ -13,9 +13,7 @@
 
 #include <cstdint>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Holds the hooks of one call: those that are published when it begins, until it ends. Lives on the call's stack.
 class EXTENSIBLE_HIDDEN hazard_guard {
@@ -125,6 +123,4 @@ EXTENSIBLE_FUNCTION void hazard_guard::leave_slowly(hazard_slot& slot) noexcept 
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -22,9 +22,7 @@
 #define EXTENSIBLE_MAX_NESTING 4000
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class hazard_domain;
 struct thread_hazards;
@@ -185,6 +183,4 @@ EXTENSIBLE_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::size_t c
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

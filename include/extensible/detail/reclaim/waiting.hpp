@@ -12,11 +12,9 @@
 #include <cstddef>
 #include <cstdint>
 
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
+
 #if EXTENSIBLE_BODIES
-
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
 
 EXTENSIBLE_FUNCTION void hazard_domain::wake_waiters() noexcept {
     const mutex_lock lock(mutex_);
@@ -90,6 +88,4 @@ EXTENSIBLE_FUNCTION bool hazard_domain::waits_for(thread_id from, thread_id to) 
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

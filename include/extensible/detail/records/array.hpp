@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// An array whose size is known when it is made.
 template <class T>
@@ -68,4 +68,4 @@ EXTENSIBLE_COLD std::size_t count_first(const array<T>& items, Predicate is_firs
     return from;
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 struct function_record;
 struct hook_list;
@@ -92,4 +92,4 @@ struct function_record : counted {
     EXTENSIBLE_FUNCTION bool is_wanted() const noexcept;
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

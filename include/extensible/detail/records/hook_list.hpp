@@ -14,9 +14,7 @@
 #include <new>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// One hook as a call sees it.
 struct hook_entry {
@@ -160,6 +158,4 @@ void hook_list::free(hook_list* list) noexcept {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class call_fields;
 struct function_record;
@@ -140,4 +140,4 @@ struct hook_record : hook_group {
 
 inline bool hook_group::has(const hook_record& hook) const noexcept { return this == &hook || this == hook.plugin.get(); }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

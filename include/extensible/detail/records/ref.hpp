@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Base of what `ref` counts.
 struct counted {
@@ -62,4 +62,4 @@ private:
 template <class T>
 ref(T*) -> ref<T>;
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

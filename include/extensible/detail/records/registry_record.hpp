@@ -14,9 +14,7 @@
 #include <string_view>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class hazard_domain;
 
@@ -157,6 +155,4 @@ void function_table::clear() noexcept {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -16,11 +16,9 @@
 #include <cstddef>
 #include <utility>
 
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
+
 #if EXTENSIBLE_BODIES
-
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
 
 // Ends the registration of the hooks that leave. `former` is what the function had; the function is null for hooks
 // under patterns.
@@ -164,6 +162,4 @@ private:
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -25,9 +25,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A registry that is locked, which everything that follows needs. Calls are not kept from running meanwhile. When it is unlocked
 /// what nobody uses any more is destroyed, foreign code included.
@@ -404,6 +402,4 @@ EXTENSIBLE_CALL_FUNCTION void locked_registry::close() {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -30,9 +30,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The hooks of a function with one more. May throw order_cycle.
 EXTENSIBLE_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
@@ -314,6 +312,4 @@ hook_order with_hook(std::string_view function, const hook_order& hooks, hook_re
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 constexpr bool is_pattern(std::string_view name) noexcept { return name.find('*') != std::string_view::npos; }
 
@@ -33,4 +33,4 @@ constexpr bool matches(std::string_view pattern, std::string_view name) noexcept
     return p == pattern.size();
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

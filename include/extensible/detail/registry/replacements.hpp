@@ -11,9 +11,7 @@
 
 #include <cstddef>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Whether the hook can run in the function's calls: one that is awaited only in calls that are awaited in the same way, and a
 /// plain one not around them. Hooks for any function may be under a pattern that matches others too.
@@ -89,6 +87,4 @@ bool suits(const hook_record& hook, const function_type* function) noexcept {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

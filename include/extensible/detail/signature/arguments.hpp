@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // Whether a T can be copied. A container is if its elements are, which std::is_copy_constructible does not check.
 template <class T>
@@ -50,4 +50,4 @@ decltype(auto) pass_on(call<Signature>& call, Function&& function) {
     }(shape<Signature>::parameters);
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -11,7 +11,7 @@
 #include <coroutine>
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_COROUTINES
 
@@ -64,4 +64,4 @@ using outcome_of = R;
 
 #endif
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

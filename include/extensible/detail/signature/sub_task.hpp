@@ -12,7 +12,7 @@
 #include <coroutine>
 #endif
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class R>
 struct stage_for {
@@ -118,4 +118,4 @@ class stage;
 template <class R>
 using stage_of = typename stage_for<R>::type;
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

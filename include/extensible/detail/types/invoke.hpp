@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Calls a function, a function object, or a member function on the object or pointer that is the
 /// first argument. It is std::invoke without data members and std::reference_wrapper, because
@@ -45,4 +45,4 @@ concept binds_directly =
     // Such a conversion operator is that of a std::reference_wrapper.
     requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

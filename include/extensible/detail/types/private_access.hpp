@@ -6,7 +6,7 @@
 
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Reaches what public classes keep for the library's own use; each of them has this as a friend.
 struct access {
@@ -28,4 +28,4 @@ struct access {
     }
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

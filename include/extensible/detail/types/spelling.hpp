@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class T>
 constexpr std::string_view function_text() noexcept {
@@ -123,4 +123,4 @@ constexpr std::string_view inside(std::string_view text) noexcept {
     return text.substr(begin, text.size() - begin - 1);
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -9,9 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI {
-
-namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the concatenation of texts, for what() of an error.
 EXTENSIBLE_FUNCTION std::string join(std::initializer_list<std::string_view> parts);
@@ -50,6 +48,4 @@ std::string text_of(int number) {
 
 #endif
 
-}  // namespace detail
-
-}  // namespace ext::inline EXTENSIBLE_ABI
+}}}  // namespace ext::detail

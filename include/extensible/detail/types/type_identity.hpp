@@ -8,7 +8,7 @@
 
 #include <string_view>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Tells types apart. Each type has one identity in a module; identities of two modules are compared by name.
 struct type_identity {
@@ -50,4 +50,4 @@ constexpr const type_identity& identity_of() noexcept {
     return stored_identity<T>;
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

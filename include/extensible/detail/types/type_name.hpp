@@ -18,7 +18,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace ext::inline EXTENSIBLE_ABI::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The name of T as one writes it: `std::string(std::string_view)`, `std::vector<int>`, `unsigned long`.
 template <class T>
@@ -258,4 +258,4 @@ template <template <auto...> class Template, auto... Values>
 inline constexpr name_parts parts<Template<Values...>> =
     with_values<of_values<Template>, Template<Values...>>(type_list<>(), argument<false, Values>()...);
 
-}  // namespace ext::inline EXTENSIBLE_ABI::detail
+}}}  // namespace ext::detail

@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 // The type in which an argument, or the result of `make_key`, is stored: its own type, or a string
 // for a string view or a C string.
@@ -101,4 +101,4 @@ private:
     }
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
+}}}}  // namespace ext::hooks::detail

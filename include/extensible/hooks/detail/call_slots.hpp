@@ -15,7 +15,7 @@
 #include <thread>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 class call_slots;
 
@@ -197,4 +197,4 @@ inline void call_slots::resume(std::unique_lock<std::mutex>& lock, round& here) 
     *at = here.outer;
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
+}}}}  // namespace ext::hooks::detail

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <random>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns a random seed, which is not 0.
 inline std::uint64_t any_seed() {
@@ -42,4 +42,4 @@ private:
     std::atomic<std::uint64_t> drawn_;
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
+}}}}  // namespace ext::hooks::detail

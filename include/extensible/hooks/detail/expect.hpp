@@ -11,7 +11,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns the value of an option as text. A duration is in the largest unit that fits: "1.5 ms".
 template <class T>
@@ -40,4 +40,4 @@ void expect(bool holds, std::string_view hook, std::string_view option, std::str
                                   .append(expected).append(", ").append(option_text(given)).append(" was given"));
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
+}}}}  // namespace ext::hooks::detail

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// One rule, such as `store.get=delay(50ms, 0.1)`.
 struct fault_rule {
@@ -159,4 +159,4 @@ private:
     std::size_t at_ = 0;
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
+}}}}  // namespace ext::hooks::detail

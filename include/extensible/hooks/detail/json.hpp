@@ -14,7 +14,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns the number of bytes of the first character of `text`, or 0 if the text does not begin
 /// with valid UTF-8.
@@ -102,4 +102,4 @@ private:
 using json_value = json_values<bool, short, unsigned short, int, unsigned, long, unsigned long, long long, unsigned long long,
                                float, double, std::string, std::string_view, const char*>;
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
+}}}}  // namespace ext::hooks::detail

@@ -11,7 +11,7 @@
 #include <map>
 #include <utility>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks::detail {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// A least-recently-used map. Not thread-safe.
 template <class Key, class Value, class Order>
@@ -74,4 +74,4 @@ private:
     recent recent_;  // each entry once, the most recently used one first
 };
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks::detail
+}}}}  // namespace ext::hooks::detail

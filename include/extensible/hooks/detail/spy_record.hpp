@@ -30,7 +30,7 @@
 #include <utility>
 #include <vector>
 
-namespace ext::inline EXTENSIBLE_ABI::hooks {
+namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Stands for an argument or a result of type T that cannot be copied.
 template <class T>
@@ -196,4 +196,4 @@ std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
     return out;
 }
 
-}  // namespace ext::inline EXTENSIBLE_ABI::hooks
+}}}  // namespace ext::hooks
