@@ -495,7 +495,7 @@ struct awaited_by_own {
 }  // namespace
 
 TEST_CASE("If tasks can be awaited only among themselves, the stages of a call are such tasks, too") {
-    STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<awaits_own<int>>, awaits_own<void>>);
-    STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<awaited_by_own<int>>, awaited_by_own<void>>);
-    STATIC_REQUIRE(std::is_same_v<ext::detail::stage_of<lazy<int>>, ext::detail::stage>);
+    STATIC_REQUIRE(std::is_same_v<ext::detail::sub_task_of<awaits_own<int>>, awaits_own<void>>);
+    STATIC_REQUIRE(std::is_same_v<ext::detail::sub_task_of<awaited_by_own<int>>, awaited_by_own<void>>);
+    STATIC_REQUIRE(std::is_same_v<ext::detail::sub_task_of<lazy<int>>, ext::detail::sub_task>);
 }

@@ -209,7 +209,7 @@ struct modelled {
     int priority = 0;
     std::vector<std::string> before, after;
     unsigned long long number = 0;
-    bool replaces = false, takes_place = false;
+    bool replaces = false, inherits_turn = false;
     ext::phase when{};
     std::string name{};  // of a plugin for this hook alone, by which it is found in the registry's list
     std::shared_ptr<ext::plugin> owner{};
@@ -265,7 +265,7 @@ private:
         added->before = options.before;
         added->after = options.after;
         added->replaces = options.replace;
-        added->takes_place = added->replaces && !options.priority && options.before.empty() && options.after.empty();
+        added->inherits_turn = added->replaces && !options.priority && options.before.empty() && options.after.empty();
         added->when = static_cast<ext::phase>(one_in(5) ? below(3) : 0);
         added->number = registrations_ + 1;
         added->name = std::to_string(added->number);

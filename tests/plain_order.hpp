@@ -14,7 +14,7 @@
 struct plain_order_cycle {};
 
 /// Puts hooks of one phase in order. A Hook has `id`, `pattern`, `priority`, `before`, `after`,
-/// `number`, `replaces` and `takes_place`, as a hook_record has them. Throws plain_order_cycle.
+/// `number`, `replaces` and `inherits_turn`, as a hook_record has them. Throws plain_order_cycle.
 template <class Hook>
 std::vector<Hook*> plain_order(const std::vector<Hook*>& hooks) {
     using turn = std::pair<int, unsigned long long>;
@@ -28,7 +28,7 @@ std::vector<Hook*> plain_order(const std::vector<Hook*>& hooks) {
     std::vector<turn> own(count);
     for (std::size_t i = 0; i != count; ++i) {
         for (const Hook* other : hooks)
-            if (hooks[i]->takes_place && !other->replaces && other->id == hooks[i]->id && other->pattern == hooks[i]->pattern) place[i] = other;
+            if (hooks[i]->inherits_turn && !other->replaces && other->id == hooks[i]->id && other->pattern == hooks[i]->pattern) place[i] = other;
         own[i] = {place[i]->priority, place[i]->number};
     }
 

@@ -53,14 +53,14 @@ void filter_with(Function& function, ext::call<R(A...)>& call) {
         if constexpr (fits) {
             if (!call.result || call.exception) return;
             if constexpr (std::is_reference_v<result>) {
-                set_from(call.result, function, take(call.result));
+                set_from(call.result, function, move_out(call.result));
             } else if constexpr (is_copyable<result>) {
                 using argument = std::conditional_t<std::is_invocable_v<Function&, const result&>, const result&, result>;
                 result after = detail::invoke(function, static_cast<argument>(std::as_const(*call.result)));
                 call.result.emplace(std::move(after));
             } else {
                 EXTENSIBLE_TRY {
-                    set_from(call.result, function, take(call.result));
+                    set_from(call.result, function, move_out(call.result));
                 } EXTENSIBLE_CATCH(...) {
                     keep_exception(call);
                 }

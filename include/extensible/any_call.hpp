@@ -152,7 +152,7 @@ public:
 
     /// Returns true if the function returns an awaitable. The call may then be suspended, and
     /// continue on another thread.
-    bool is_awaited() const noexcept { return operations().stage != nullptr; }
+    bool is_awaited() const noexcept { return operations().sub_task != nullptr; }
 
     /// Returns true if the call has failed so far: there is an exception, or a result for which
     /// ext::failed is true.
@@ -184,9 +184,9 @@ public:
     bool original_ran() const noexcept { return call_->original_ran; }
 
 private:
-    friend detail::access;
+    friend detail::private_access;
     explicit any_call(detail::call_fields& call) noexcept : call_(&call) {}
-    const detail::call_operations& operations() const noexcept { return detail::access::operations(*call_); }
+    const detail::call_operations& operations() const noexcept { return detail::private_access::operations(*call_); }
 
     template <class T>
     static constexpr const detail::type_identity& type_of() noexcept {
@@ -197,33 +197,33 @@ private:
     static constexpr std::size_t the_result = static_cast<std::size_t>(-1);
 
     template <class T>
-    void set(const detail::value_operations& place, std::size_t index, T&& value) const {
+    void set(const detail::value_operations& target, std::size_t index, T&& value) const {
         using exact = std::decay_t<T>;
         using kept = detail::kept_type<T>;
         // A std::reference_wrapper.
         if constexpr (requires { { value.get() } -> std::same_as<typename exact::type&>; }) {
             using referred = detail::referred<typename exact::type>;
             referred made{__builtin_addressof(value.get())};
-            if (fits<referred>(place)) return place.set(call_, &made);
+            if (fits<referred>(target)) return target.set(call_, &made);
         }
-        if (fits<exact>(place)) {
+        if (fits<exact>(target)) {
             exact made(std::forward<T>(value));
-            place.set(call_, __builtin_addressof(made));
-        } else if (!std::same_as<exact, kept> && fits<kept>(place)) {
+            target.set(call_, __builtin_addressof(made));
+        } else if (!std::same_as<exact, kept> && fits<kept>(target)) {
             kept made(std::forward<T>(value));
-            place.set(call_, __builtin_addressof(made));
+            target.set(call_, __builtin_addressof(made));
         } else {
             throw_mismatch(index, detail::type_name<exact>());
         }
     }
     template <class T>
-    static bool fits(const detail::value_operations& place) noexcept {
-        return place.set && *place.set_type == detail::identity_of<T>();
+    static bool fits(const detail::value_operations& target) noexcept {
+        return target.set && *target.set_type == detail::identity_of<T>();
     }
 
     // Throws signature_mismatch for an argument, or for the_result. `type` is the type that the
     // hook tried to set; it is empty if the index is out of range.
-    [[noreturn]] EXTENSIBLE_FUNCTION void throw_mismatch(std::size_t index, std::string_view type) const;
+    [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_mismatch(std::size_t index, std::string_view type) const;
 
     detail::call_fields* call_;
 };
@@ -299,16 +299,16 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
 
     static bool has_result(call_fields* call) noexcept { return call_from<signature>(call).result.has_value(); }
     static void reset_result(call_fields* call) noexcept { call_from<signature>(call).result.reset(); }
-    static bool take_mark(call_fields* call) noexcept { return access::take_mark(call_from<signature>(call).result); }
+    static bool take_mark(call_fields* call) noexcept { return private_access::take_mark(call_from<signature>(call).result); }
 
     static constexpr value_operations args[sizeof...(Index) + 1]{  // an array cannot be empty
         argument_operations<signature, Index>::table..., value_operations{}};
-    static constexpr const type_identity* stage() noexcept {
-        if constexpr (coroutine_type<R>) return &identity_of<stage_of<R>>();
+    static constexpr const type_identity* sub_task() noexcept {
+        if constexpr (coroutine_type<R>) return &identity_of<sub_task_of<R>>();
         else return nullptr;
     }
 
-    static constexpr call_operations table{{&identity_of<signature>(), stage()},
+    static constexpr call_operations table{{&identity_of<signature>(), sub_task()},
                                            sizeof...(Index),
                                            args,
                                            Parameters::count != 0 ? static_cast<const std::string_view*>(Parameters::names) : nullptr,

@@ -21,24 +21,24 @@ namespace ext { inline namespace EXTENSIBLE_ABI {
 /// hook is a coroutine, which is awaited, and writes `co_await proceed()`. See ext::proceed.
 ///
 ///     read_secret.around([](auto& call, auto& proceed) -> task<void> { co_await proceed(); });
-template <class Stage>
+template <class SubTask>
 class awaiting_proceed {
 public:
     /// Returns an awaitable that runs the rest of the call when it is awaited, as
     /// ext::proceed::operator() does. Do not call it again before the awaitable is done.
-    [[nodiscard("nothing runs unless it is awaited: co_await proceed()")]] Stage operator()();
+    [[nodiscard("nothing runs unless it is awaited: co_await proceed()")]] SubTask operator()();
 
     awaiting_proceed(const awaiting_proceed&) = delete;
     awaiting_proceed& operator=(const awaiting_proceed&) = delete;
 
 private:
-    friend detail::access;
-    using shared = detail::inside_of_call<Stage>;
+    friend detail::private_access;
+    using shared = detail::rest_of_call<SubTask>;
     awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller), hook_(caller.record) {}
 
-    static Stage run(const shared& call, const detail::hook_entry& entry);
-    Stage go_on();
-    Stage go_on_watched();
+    static SubTask run(const shared& call, const detail::hook_entry& entry);
+    SubTask run_rest();
+    SubTask run_rest_watched();
 
     const shared& call_;
     const detail::hook_entry& caller_;
@@ -49,46 +49,46 @@ private:
 
 // -------------------------------------------------------------------------------------------------
 
-template <class Stage>
-Stage awaiting_proceed<Stage>::operator()() {
+template <class SubTask>
+SubTask awaiting_proceed<SubTask>::operator()() {
     if (call_.call.exception) detail::displace_exception(call_.call, *hook_, *call_.held);
-    return watch_ ? go_on_watched() : go_on();
+    return watch_ ? run_rest_watched() : run_rest();
 }
 
-template <class Stage>
-Stage awaiting_proceed<Stage>::go_on_watched() {
-    const detail::hook_watch::inside inside(*watch_);
-    co_await go_on();
+template <class SubTask>
+SubTask awaiting_proceed<SubTask>::run_rest_watched() {
+    const detail::hook_watch::timed_rest timer(*watch_);
+    co_await run_rest();
 }
 
-template <class Stage>
-Stage awaiting_proceed<Stage>::go_on() {
+template <class SubTask>
+SubTask awaiting_proceed<SubTask>::run_rest() {
     const detail::hook_entry& next = (&caller_)[1];
-    Stage begun = next.run ? run(call_, next) : call_.run_function(call_);
-    called_ = true;  // not reached if the stage cannot be allocated
+    SubTask begun = next.run ? run(call_, next) : call_.run_function(call_);
+    called_ = true;  // not reached if the sub_task cannot be allocated
     return begun;
 }
 
 // Runs an around hook. To the hooks outside it, an around hook that throws looks like a function
 // that threw.
-template <class Stage>
-Stage awaiting_proceed<Stage>::run(const shared& call, const detail::hook_entry& entry) {
-    const detail::call_operations& operations = detail::access::operations(call.call);
+template <class SubTask>
+SubTask awaiting_proceed<SubTask>::run(const shared& call, const detail::hook_entry& entry) {
+    const detail::call_operations& operations = detail::private_access::operations(call.call);
     operations.reset_result(&call.call);
-    awaiting_proceed inside(call, entry);
+    awaiting_proceed next(call, entry);
     const detail::hook_entry* const hook = detail::hook_in_turn(entry, call.call, *call.held);
     bool skipped = !hook;
     if (hook) {
-        inside.hook_ = hook->record;
+        next.hook_ = hook->record;
         EXTENSIBLE_TRY {
-            co_await detail::begin_hook<Stage>(*hook, call.call, *call.held, &inside);
+            co_await detail::begin_hook<SubTask>(*hook, call.call, *call.held, &next);
         } EXTENSIBLE_CATCH(...) {
             if (!detail::keep_or_isolate(call.call, *hook->record, *call.held)) operations.reset_result(&call.call);
-            else skipped = !inside.called_ && !operations.has_result(&call.call) && !call.call.exception;
+            else skipped = !next.called_ && !operations.has_result(&call.call) && !call.call.exception;
         }
     }
-    inside.watch_ = nullptr;  // the hook's run is over
-    if (skipped) co_await inside();
+    next.watch_ = nullptr;  // the hook's run is over
+    if (skipped) co_await next();
 }
 
 }}  // namespace ext

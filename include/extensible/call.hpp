@@ -31,7 +31,7 @@ public:
     const std::string_view name;
 
 private:
-    friend access;
+    friend private_access;
     const call_operations& operations_;
 
     // How code that does not know the signature uses the call.
@@ -59,7 +59,7 @@ public:
     bool original_ran = false;
 
 private:
-    call_ends ends_;
+    finishers finishers_;
 
 public:
     call_fields(const call_fields&) = delete;
@@ -137,7 +137,7 @@ struct call<R(A...)> : detail::call_fields {
     }
 
 private:
-    friend detail::access;
+    friend detail::private_access;
 
     // Takes the view by reference, so that it is copied at once, into `name`.
     call(const std::string_view& function, const detail::call_operations& table, A&... given)

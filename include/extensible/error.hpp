@@ -118,7 +118,7 @@ struct hook_error {
 
     /// Returns all of it in one line, such as "net.fetch: the isolated start hook 'vault' of
     /// openbao threw: connection refused".
-    EXTENSIBLE_FUNCTION std::string text() const;
+    EXTENSIBLE_COLD_FUNCTION std::string text() const;
 };
 
 /// Sets the handler for the library's own errors in a program that is compiled without exceptions
@@ -133,24 +133,24 @@ struct hook_error {
 /// std::terminate().
 ///
 /// All modules that can see each other's symbols share one handler. Its code must stay loaded.
-EXTENSIBLE_FUNCTION void on_error(void (*handler)(const error&)) noexcept;
+EXTENSIBLE_COLD_FUNCTION void on_error(void (*handler)(const error&)) noexcept;
 
 namespace detail {
 
 /// Throws one of the library's own errors; all of them are thrown here. Without exceptions, the
 /// handler of on_error() receives the error.
 template <class Error>
-[[noreturn]] EXTENSIBLE_FUNCTION void raise(const std::string& text);
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void raise(const std::string& text);
 
 /// Returns a description such as "start hook 'vault' for 'models.*' of openbao". Empty parts are
 /// left out.
-EXTENSIBLE_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner);
+EXTENSIBLE_COLD_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner);
 
 /// Returns the what() of an exception, which must not be null.
-EXTENSIBLE_FUNCTION std::string text_of(const std::exception_ptr& exception);
+EXTENSIBLE_COLD_FUNCTION std::string text_of(const std::exception_ptr& exception);
 
 /// Without exceptions: calls the handler of on_error(), and ends the program.
-[[noreturn]] EXTENSIBLE_FUNCTION void end_program(const error& problem) noexcept;
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void end_program(const error& problem) noexcept;
 
 }  // namespace detail
 

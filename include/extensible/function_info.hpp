@@ -85,10 +85,10 @@ namespace detail {
 
 EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& hooks, const replacements& replaced) {
     std::string other;
-    if (const hook_record* const stand_in = replaced.stand_in_of(hook))
+    if (const hook_record* const stand_in = replaced.replacement_of(hook))
         other = stand_in->plugin ? join({stand_in->id, " of ", stand_in->plugin->name}) : stand_in->id;
     hook_info info{hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
-                   hook.priority, hook.runs(), true, std::move(other), {}, access::make<ext::hook>(ref(&hook))};
+                   hook.priority, hook.is_enabled(), true, std::move(other), {}, private_access::make<ext::hook>(ref(&hook))};
     const auto add_if_unknown = [&](const std::string& id) {
         if (is_unknown(id, hook, hooks) && !contains(info.unknown_ids, id)) info.unknown_ids.push_back(id);
     };
@@ -105,7 +105,7 @@ EXTENSIBLE_LAZY_FUNCTION function_info info_of(const function_record& function) 
     for (const ordered_hook& each : function.hooks) {
         if (info.signature.empty() && each.hook->signature) info.signature = each.hook->signature->name;
         info.hooks.push_back(info_of(*each.hook, function.hooks, replaced));
-        if (info.wrapped) info.hooks.back().suits = suits(*each.hook, function.sites->type);
+        if (info.wrapped) info.hooks.back().suits = can_run_in(*each.hook, function.sites->type);
     }
     return info;
 }

@@ -52,7 +52,7 @@ public:
     friend bool operator==(const hook&, const hook&) = default;
 
 private:
-    friend detail::access;
+    friend detail::private_access;
     explicit hook(detail::ref<detail::hook_record> record) noexcept : record_(std::move(record)) {}
 
     detail::ref<detail::hook_record> record_;

@@ -218,8 +218,8 @@ private:
     entry* find(std::string_view name) noexcept { return entries_ ? find_in_list(name) : nullptr; }
     EXTENSIBLE_HIDDEN entry* find_in_list(std::string_view name) noexcept;
     EXTENSIBLE_LAZY_FUNCTION void put(std::string_view name, kwarg value);
-    EXTENSIBLE_FUNCTION static void destroy(list* entries) noexcept;
-    [[noreturn]] EXTENSIBLE_FUNCTION static void throw_bad_kwarg(const entry& known, std::string_view wanted);
+    EXTENSIBLE_COLD_FUNCTION static void destroy(list* entries) noexcept;
+    [[noreturn]] EXTENSIBLE_COLD_FUNCTION static void throw_bad_kwarg(const entry& known, std::string_view wanted);
 
     // Owned. Null if there are no entries, so that the destructor has to check only this pointer.
     list* entries_ = nullptr;
@@ -229,13 +229,13 @@ private:
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALL_FUNCTION kwarg::kwarg(const kwarg& other) : held_(other.held_ ? other.held_->copy(*other.held_) : nullptr) {}
+EXTENSIBLE_CALLED_BY_USERS kwarg::kwarg(const kwarg& other) : held_(other.held_ ? other.held_->copy(*other.held_) : nullptr) {}
 
-EXTENSIBLE_CALL_FUNCTION kwargs::kwargs(const kwargs& other) : entries_(other.entries_ ? new list(*other.entries_) : nullptr) {}
+EXTENSIBLE_CALLED_BY_USERS kwargs::kwargs(const kwargs& other) : entries_(other.entries_ ? new list(*other.entries_) : nullptr) {}
 
 void kwargs::destroy(list* entries) noexcept { delete entries; }
 
-EXTENSIBLE_CALL_FUNCTION kwargs::entry* kwargs::find_in_list(std::string_view name) noexcept {
+EXTENSIBLE_CALLED_BY_USERS kwargs::entry* kwargs::find_in_list(std::string_view name) noexcept {
     for (std::size_t i = 0; i < size(); ++i)
         if ((*entries_)[i].name == name) return &(*entries_)[i];
     return nullptr;

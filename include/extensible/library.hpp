@@ -186,7 +186,7 @@ struct EXTENSIBLE_HIDDEN loaded_library {
     ext::plugin plugin;
 
     loaded_library(shared_library opened, const ref<plugin_record>& record)
-        : code(std::move(opened)), hooks(record), plugin(access::make<ext::plugin>(record)) {}
+        : code(std::move(opened)), hooks(record), plugin(private_access::make<ext::plugin>(record)) {}
     loaded_library(const loaded_library&) = delete;
     loaded_library& operator=(const loaded_library&) = delete;
     ~loaded_library() {
@@ -255,7 +255,7 @@ EXTENSIBLE_HIDDEN inline std::vector<std::filesystem::path> files_in(const std::
 
 inline library::library(registry& home, const std::filesystem::path& file, const library_options& options)
     : file_(detail::absolute_path(file)) {
-    const detail::ref hooks(new detail::plugin_record(detail::access::record(home),
+    const detail::ref hooks(new detail::plugin_record(detail::private_access::record(home),
                                                       options.name.empty() ? detail::text_of(file.stem()) : options.name,
                                                       options.isolate, options.reentrant));
     const std::string name = detail::text_of(file_);
@@ -282,7 +282,7 @@ inline void library::reload() {
     hooks->predecessor = detail::ref(&old);
     const std::string name = detail::text_of(file_);
     std::unique_ptr<detail::loaded_library> loaded = detail::load(detail::shared_library::open_copy(file_, name), hooks, name);
-    detail::locked_registry(*old.registry).hand_over(old, *hooks);
+    detail::locked_registry(*old.registry).replace_plugin(old, *hooks);
     std::swap(loaded_, loaded);  // the old library is closed at the end of this function
 }
 

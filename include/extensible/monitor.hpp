@@ -14,8 +14,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI {
 /// - `nothing`: the hook did not change it;
 /// - `set`: the hook set it, and there was none before;
 /// - `replaced`: the hook replaced it by another one;
-/// - `taken_away`: the hook removed it.
-enum class effect : std::uint8_t { nothing, set, replaced, taken_away };
+/// - `cleared`: the hook removed it.
+enum class effect : std::uint8_t { nothing, set, replaced, cleared };
 
 /// A number of nanoseconds. It converts to std::chrono::nanoseconds, but this header does not
 /// include <chrono>.

@@ -105,12 +105,12 @@ EXTENSIBLE_HIDDEN const hook_options& no_options();
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALL_FUNCTION const hook_options& detail::no_options() {
-    static const immortal<hook_options> none{};
+EXTENSIBLE_CALLED_BY_USERS const hook_options& detail::no_options() {
+    static const never_destroyed<hook_options> none{};
     return none.value;
 }
 
-EXTENSIBLE_CALL_FUNCTION hook_ids::hook_ids(std::string id) { push_back(std::move(id)); }
+EXTENSIBLE_CALLED_BY_USERS hook_ids::hook_ids(std::string id) { push_back(std::move(id)); }
 
 #endif
 

@@ -74,7 +74,7 @@ public:
     /// Creates a plugin for functions of the registry `home`. `name` is copied, and need not be
     /// unique.
     EXTENSIBLE_HIDDEN plugin(registry& home, std::string_view name, plugin_options defaults = {})
-        : record_(new detail::plugin_record(detail::access::record(home), name, defaults.isolate, defaults.reentrant)) {}
+        : record_(new detail::plugin_record(detail::private_access::record(home), name, defaults.isolate, defaults.reentrant)) {}
 
     /// Takes over the hooks of `other`, which then has none.
     plugin(plugin&& other) noexcept = default;
@@ -99,7 +99,7 @@ public:
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                     const hook_options& options = detail::no_options()) & {
-        return add<phase::start, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
+        return add<phase::start, Signature, Parameters>(detail::private_access::site(function), std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook of this plugin that runs around `function`. See extensible::around().
@@ -108,7 +108,7 @@ public:
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook around(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                   const hook_options& options = detail::no_options()) & {
-        return add<phase::around, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
+        return add<phase::around, Signature, Parameters>(detail::private_access::site(function), std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook of this plugin that runs after `function`. See extensible::on_end(). Throws
@@ -117,7 +117,7 @@ public:
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_end(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                   const hook_options& options = detail::no_options()) & {
-        return add<phase::end, Signature, Parameters>(detail::access::site(function), std::forward<Hook>(hook), options);
+        return add<phase::end, Signature, Parameters>(detail::private_access::site(function), std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook of this plugin that runs before the function with this name, or before all
@@ -201,7 +201,7 @@ public:
     std::string_view name() const noexcept { return record_ ? std::string_view(record_->name) : std::string_view(); }
 
 private:
-    friend detail::access;
+    friend detail::private_access;
     explicit plugin(detail::ref<detail::plugin_record> record) noexcept : record_(std::move(record)) {}
 
     EXTENSIBLE_HIDDEN const detail::ref<detail::plugin_record>& checked() const {
@@ -218,12 +218,12 @@ private:
     }
 
     template <phase When, class Signature, class Parameters, class Hook>
-    EXTENSIBLE_HIDDEN ext::hook add(const detail::site& function, Hook&& hook, const hook_options& options) {
-        return detail::register_hook<When, Signature, Parameters>(function, std::forward<Hook>(hook), options, checked().get());
+    EXTENSIBLE_HIDDEN ext::hook add(const detail::wrapper_site& function, Hook&& hook, const hook_options& options) {
+        return detail::add_hook<When, Signature, Parameters>(function, std::forward<Hook>(hook), options, checked().get());
     }
     template <phase When, class Signature, class Hook>
     EXTENSIBLE_HIDDEN ext::hook add(std::string_view function, Hook&& hook, const hook_options& options) {
-        return detail::register_hook<When, Signature>(*checked()->registry, function, std::forward<Hook>(hook), options,
+        return detail::add_hook<When, Signature>(*checked()->registry, function, std::forward<Hook>(hook), options,
                                                       record_.get());
     }
 

@@ -18,12 +18,12 @@ namespace detail {
 class counting_guard;
 
 /// What all around hooks of one call share. `run_function` resets the result, calls the function,
-/// and leaves its outcome in the call. In an awaited call, it returns a stage that does so when it
+/// and leaves its outcome in the call. In an awaited call, it returns a sub_task that does so when it
 /// is awaited.
 template <class Result>
-struct inside_of_call {
+struct rest_of_call {
     call_fields& call;
-    Result (*run_function)(const inside_of_call& self);
+    Result (*run_function)(const rest_of_call& self);
     const counting_guard* held = nullptr;  // of an awaited call; null for others
 };
 
@@ -52,15 +52,18 @@ public:
     proceed& operator=(const proceed&) = delete;
 
 private:
-    friend detail::access;
-    using shared = detail::inside_of_call<void>;
+    friend detail::private_access;
+    using shared = detail::rest_of_call<void>;
     proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller), hook_(caller.record) {}
 
     EXTENSIBLE_HIDDEN static void run(const shared& call, const detail::hook_entry& hook);
+    void run_rest();
+    EXTENSIBLE_COLD_FUNCTION void run_rest_watched();
 
     const shared& call_;
     const detail::hook_entry& caller_;  // the next entry is after it
     const detail::hook_record* hook_;   // that receives this: the caller's, or a hook it replaces
+    detail::hook_watch* watch_ = nullptr;  // of that hook; null without a monitor
     bool called_ = false;
 };
 
@@ -69,22 +72,33 @@ private:
 inline void proceed::operator()() {
     called_ = true;
     if (call_.call.exception) [[unlikely]] detail::displace_exception(call_.call, *hook_);
+    if (watch_) [[unlikely]] return run_rest_watched();
+    run_rest();
+}
+
+inline void proceed::run_rest() {
     const detail::hook_entry& next = (&caller_)[1];
     if (!next.run) return call_.run_function(call_);
-    detail::access::operations(call_.call).reset_result(&call_.call);
+    detail::private_access::operations(call_.call).reset_result(&call_.call);
     run(call_, next);
 }
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALL_FUNCTION void proceed::run(const shared& call, const detail::hook_entry& hook) {
-    proceed inside(call, hook);
+EXTENSIBLE_CALLED_BY_USERS void proceed::run(const shared& call, const detail::hook_entry& hook) {
+    proceed next(call, hook);
+    const detail::run_input input{.proceed = &next};
     EXTENSIBLE_TRY {
-        hook.run(hook.object, &call.call, &inside);
+        hook.run(hook.object, &call.call, &input);
     } EXTENSIBLE_CATCH(...) {
         detail::keep_exception(call.call, *hook.record);
-        detail::access::operations(call.call).reset_result(&call.call);
+        detail::private_access::operations(call.call).reset_result(&call.call);
     }
+}
+
+void proceed::run_rest_watched() {
+    const detail::hook_watch::timed_rest timer(*watch_);
+    run_rest();
 }
 
 #endif

@@ -71,14 +71,14 @@ public:
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook,
                                     const hook_options& options = detail::no_options()) {
-        return detail::register_hook<phase::start, Signature>(record(), function, std::forward<Hook>(hook), options);
+        return detail::add_hook<phase::start, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook that runs after the function with this name, whether it returned or threw.
     /// The parameters and exceptions are those of on_start().
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
-        return detail::register_hook<phase::end, Signature>(record(), function, std::forward<Hook>(hook), options);
+        return detail::add_hook<phase::end, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook that runs around the function with this name. Its second parameter is an
@@ -86,7 +86,7 @@ public:
     /// hook in order is the outermost. The parameters and exceptions are those of on_start().
     template <class Signature = void, class Hook>
     EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
-        return detail::register_hook<phase::around, Signature>(record(), function, std::forward<Hook>(hook), options);
+        return detail::add_hook<phase::around, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
     /// Registers a handler for exceptions that no caller sees: an isolated hook threw them, a later
@@ -100,7 +100,7 @@ public:
     /// that does nothing. Throws sealed, or error for an empty handler.
     template <class Handler>
     EXTENSIBLE_HIDDEN hook on_hook_error(Handler&& handler) {
-        return detail::register_handler<hook_error>(record(), std::forward<Handler>(handler));
+        return detail::add_handler<hook_error>(record(), std::forward<Handler>(handler));
     }
 
     /// Registers a monitor, which is called after each run of each hook, and whenever a call skips
@@ -115,7 +115,7 @@ public:
     /// longer. Throws sealed, or error for an empty monitor.
     template <class Monitor>
     EXTENSIBLE_HIDDEN hook on_hook_run(Monitor&& monitor) {
-        return detail::register_handler<hook_run>(record(), std::forward<Monitor>(monitor));
+        return detail::add_handler<hook_run>(record(), std::forward<Monitor>(monitor));
     }
 
     /// Returns all functions with their hooks, sorted by name. The list includes names that have
@@ -129,8 +129,8 @@ public:
     EXTENSIBLE_HIDDEN void seal() { detail::locked_registry(record())->sealed = true; }
 
 private:
-    friend detail::access;
-    friend detail::immortal<registry>;
+    friend detail::private_access;
+    friend detail::never_destroyed<registry>;
     explicit constexpr registry(detail::ref<detail::registry_record>::adopted record) noexcept : record_(record) {}
 
     EXTENSIBLE_HIDDEN detail::registry_record& record() const { return record_->checked(); }
@@ -187,12 +187,12 @@ namespace detail {
 // all versions of the library. So modules of two versions meet here, and find out by the stamp that
 // they are incompatible.
 #if defined(EXTENSIBLE_COMPILED)
-extern "C" EXTENSIBLE_VISIBLE immortal<registry> extensible_default_registry;
+extern "C" EXTENSIBLE_VISIBLE never_destroyed<registry> extensible_default_registry;
 #endif
 #if EXTENSIBLE_BODIES
-EXTENSIBLE_HIDDEN inline constinit immortal<registry_record> default_record{hazards_storage.value, std::size_t{1}};
+EXTENSIBLE_HIDDEN inline constinit never_destroyed<registry_record> default_record{hazards_storage.value, std::size_t{1}};
 extern "C" {
-EXTENSIBLE_SHARED_VARIABLE constinit immortal<registry> extensible_default_registry{
+EXTENSIBLE_SHARED_VARIABLE constinit never_destroyed<registry> extensible_default_registry{
     ref<registry_record>::adopted{&default_record.value}};
 }
 #endif

@@ -19,7 +19,7 @@ namespace ext { inline namespace EXTENSIBLE_ABI {
 namespace detail {
 
 /// Records that a result was written: set by each write to the result, including assignment, and
-/// read and cleared by access::take_mark().
+/// read and cleared by private_access::take_mark().
 struct write_mark {
     bool written = false;
 
@@ -33,7 +33,7 @@ struct write_mark {
 };
 
 /// Throws ext::no_result, because a hook reads an empty result.
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_no_result();
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_no_result();
 
 template <class R>
 inline constexpr bool is_optional = false;
@@ -118,7 +118,7 @@ private:
     }
     constexpr const object* checked() const { return const_cast<result*>(this)->checked(); }
 
-    friend detail::access;
+    friend detail::private_access;
     detail::write_mark mark_;
 };
 
@@ -153,7 +153,7 @@ public:
     }
 
 private:
-    friend detail::access;
+    friend detail::private_access;
     bool set_ = false;
     detail::write_mark mark_;
 };
@@ -202,7 +202,7 @@ public:
     object* operator->() const { return __builtin_addressof(**this); }
 
 private:
-    friend access;
+    friend private_access;
     object* object_ = nullptr;
     write_mark mark_;
 };
@@ -248,13 +248,13 @@ void set_from(result<R>& result, Function&& function, A&&... args) {
 /// Returns true if the result is empty, so that the call can only end with an exception.
 /// Always false for a `void` function: without an exception, it has returned.
 template <class R>
-bool is_missing(const result<R>& result) noexcept {
+bool has_no_value(const result<R>& result) noexcept {
     return !std::is_void_v<R> && !result.has_value();
 }
 
 /// Moves the result out. Requires has_value().
 template <class R>
-R take(result<R>& result) {
+R move_out(result<R>& result) {
     if constexpr (std::is_reference_v<R>) return static_cast<R>(*result);
     else if constexpr (!std::is_void_v<R>) return std::move(static_cast<std::optional<std::remove_const_t<R>>&>(result).operator*());
 }

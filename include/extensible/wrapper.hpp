@@ -42,7 +42,7 @@ namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_function(std::string_view name);
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_empty_function(std::string_view name);
 
 /// The type of ext::fn. It forwards its arguments, so it costs no move beyond those of the function
 /// itself.
@@ -62,7 +62,7 @@ struct signature_from<constant_function<Function>> {
 };
 
 // Stands in for the signature if the arguments of a wrapper's constructor are wrong.
-struct misused {};
+struct not_constructible_from_these {};
 
 }  // namespace detail
 
@@ -153,7 +153,7 @@ public:
     /// Wraps `function` under `name`, in the registry `home`, with names for its parameters: see
     /// ext::params. Throws what the constructor without names throws.
     EXTENSIBLE_HIDDEN extensible(registry& home, std::string_view name, Parameters names, Function function)
-        : site_{nullptr, &detail::access::record(home)}, function_(std::move(function)), parameters_(std::move(names)) {
+        : site_{nullptr, &detail::private_access::record(home)}, function_(std::move(function)), parameters_(std::move(names)) {
         if (detail::is_null(function_)) detail::throw_empty_function(name);
         detail::locked_registry(*site_.registry).attach(site_, name, operations);
     }
@@ -234,7 +234,7 @@ public:
     /// changed.
     template <class Hook>
     EXTENSIBLE_ALWAYS_INLINE hook on_start(Hook&& hook, const hook_options& options = detail::no_options()) const {
-        return detail::register_hook<phase::start, signature, Parameters>(site_, std::forward<Hook>(hook), options);
+        return detail::add_hook<phase::start, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook that runs after the function, whether it returned or threw. The hook takes
@@ -242,7 +242,7 @@ public:
     /// are those of on_start().
     template <class Hook>
     EXTENSIBLE_ALWAYS_INLINE hook on_end(Hook&& hook, const hook_options& options = detail::no_options()) const {
-        return detail::register_hook<phase::end, signature, Parameters>(site_, std::forward<Hook>(hook), options);
+        return detail::add_hook<phase::end, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook that runs around the function. The hook takes the ext::call and an
@@ -255,24 +255,24 @@ public:
     /// exceptions are those of on_start().
     template <class Hook>
     EXTENSIBLE_ALWAYS_INLINE hook around(Hook&& hook, const hook_options& options = detail::no_options()) const {
-        return detail::register_hook<phase::around, signature, Parameters>(site_, std::forward<Hook>(hook), options);
+        return detail::add_hook<phase::around, signature, Parameters>(site_, std::forward<Hook>(hook), options);
     }
 
 private:
-    friend detail::access;
+    friend detail::private_access;
 
     // The function, as the innermost part of what around hooks proceed to.
-    struct inside : detail::inside_of_call<void> {
+    struct rest : detail::rest_of_call<void> {
         const extensible& self;
     };
 
     // One call with hooks, step by step.
-    EXTENSIBLE_HIDDEN EXTENSIBLE_NOINLINE R call_with_hooks(detail::handed_on<A>... args) const {
+    EXTENSIBLE_HIDDEN EXTENSIBLE_NOINLINE R call_with_hooks(detail::forwarded<A>... args) const {
         // The call runs these hooks, whatever is registered or removed meanwhile.
         const detail::hazard_guard held(site_);
         const detail::hook_list* const hooks = held.list();
         if (!hooks) [[unlikely]] return detail::invoke(function_, std::forward<A>(args)...);
-        auto call = detail::access::make<ext::call<signature>>(hooks->name, operations, args...);
+        auto call = detail::private_access::make<ext::call<signature>>(hooks->name, operations, args...);
 
         // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
         //    skipped.
@@ -296,7 +296,7 @@ private:
                 return detail::invoke(function_, std::forward<decltype(passed)>(passed)...);
             });
         } else if (const detail::hook_entry& around = *hooks->begin(phase::around); around.run) [[unlikely]] {
-            detail::access::run<proceed>(inside{{call, &run_inside}, *this}, around);
+            detail::private_access::run<proceed>(rest{{call, &run_rest}, *this}, around);
         } else {
             run_function(call);
         }
@@ -309,18 +309,18 @@ private:
                 detail::keep_exception(call, *hook->record);
             }
         }
-        if (hooks->has_ends) [[unlikely]] detail::run_ends(call);
+        if (hooks->has_finishers) [[unlikely]] detail::run_finishers(call);
 
         // 4. The outcome.
-        if (call.exception || detail::is_missing(call.result)) [[unlikely]] detail::throw_outcome(call);
-        return detail::take(call.result);
+        if (call.exception || detail::has_no_value(call.result)) [[unlikely]] detail::throw_outcome(call);
+        return detail::move_out(call.result);
     }
 
     // Runs the function for the innermost around hook.
-    static void run_inside(const detail::inside_of_call<void>& erased) {
+    static void run_rest(const detail::rest_of_call<void>& erased) {
         auto& call = static_cast<ext::call<signature>&>(erased.call);
         call.result.reset();
-        static_cast<const inside&>(erased).self.run_function(call);
+        static_cast<const rest&>(erased).self.run_function(call);
     }
 
     void run_function(ext::call<signature>& call) const {
@@ -334,14 +334,14 @@ private:
         }
     }
 
-    detail::site site_;
+    detail::wrapper_site site_;
     EXTENSIBLE_NO_UNIQUE_ADDRESS mutable Function function_;
     EXTENSIBLE_NO_UNIQUE_ADDRESS Parameters parameters_;
 };
 
 // Chosen if the arguments of the constructor are wrong. The static_assert lists the valid ones.
 template <class Function>
-class extensible<detail::misused, Function> {
+class extensible<detail::not_constructible_from_these, Function> {
     static_assert(detail::always_false<Function>,
                   "ext::extensible: the arguments are a registry if it is not the default one, a name, ext::params if there are any, and "
                   "one function; for one that is overloaded: ext::fn<static_cast<R (*)(A...)>(&f)>");
@@ -363,11 +363,11 @@ extensible(registry&, std::string_view, parameters<Parameter...>, Function)
     -> extensible<detail::signature_of<Function>, Function, parameters<Parameter...>>;
 
 // Arguments that no other guide accepts: an overloaded function, no function, or another order.
-extensible(std::string_view, ...) -> extensible<detail::misused>;
-extensible(registry&, ...) -> extensible<detail::misused>;
+extensible(std::string_view, ...) -> extensible<detail::not_constructible_from_these>;
+extensible(registry&, ...) -> extensible<detail::not_constructible_from_these>;
 template <class First, class... More>
     requires(sizeof...(More) != 0 && !std::is_convertible_v<First, std::string_view> && !std::is_same_v<std::remove_cvref_t<First>, registry>)
-extensible(First&&, More&&...) -> extensible<detail::misused>;
+extensible(First&&, More&&...) -> extensible<detail::not_constructible_from_these>;
 
 #if EXTENSIBLE_BODIES
 

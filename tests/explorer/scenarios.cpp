@@ -75,7 +75,7 @@ struct inside_module {
     ~inside_module() { mc::m.fibers[mc::m.current].module = before; }
 };
 
-using domain_storage = detail::immortal<detail::hazard_domain>;
+using domain_storage = detail::never_destroyed<detail::hazard_domain>;
 extern domain_storage other_hazards;
 
 void release_other_hazards() noexcept {
@@ -104,7 +104,7 @@ domain_storage other_hazards{&other_hazards_of_this_thread};
 struct other_module {
     using record = detail::registry_record;
     ext::registry registry =
-        detail::access::make<ext::registry>(detail::ref<record>::adopted{new record(other_hazards.value, std::size_t{1})});
+        detail::private_access::make<ext::registry>(detail::ref<record>::adopted{new record(other_hazards.value, std::size_t{1})});
     wrapper h{registry, "h", [](int x) { return x; }};
 };
 
@@ -185,7 +185,7 @@ struct world {
 
     void suspend(wrapper& called) {
         const unsigned concerns = begin_operation();
-        auto* const call = new suspended_call{detail::counting_guard(detail::access::site(called)), concerns};
+        auto* const call = new suspended_call{detail::counting_guard(detail::private_access::site(called)), concerns};
         call->handed_on.give();
         suspended = call;
     }
@@ -203,13 +203,13 @@ struct world {
         if (!held.list()) return;
         int one = 1;
         constexpr auto& operations = detail::operations_of<int(int), ext::parameters<>>::table;
-        auto call = detail::access::make<ext::call<int(int)>>("f", operations, one);
+        auto call = detail::private_access::make<ext::call<int(int)>>("f", operations, one);
         for (const detail::hook_entry* hook = held.list()->begin(); hook->run; ++hook)
             detail::run_on_this_thread(*hook, call, held);
     }
     void call_awaited(wrapper& called) {
         operate([&] {
-            const detail::counting_guard held(detail::access::site(called));
+            const detail::counting_guard held(detail::private_access::site(called));
             mc::point();
             run_hooks(held);
         });
@@ -794,7 +794,7 @@ void execute(const scenario& chosen) {
     begin_execution();
     new (&detail::hazards_storage) domain_storage(&hazards_of_this_thread);
     new (&other_hazards) domain_storage(&other_hazards_of_this_thread);
-    using record = detail::immortal<detail::registry_record>;
+    using record = detail::never_destroyed<detail::registry_record>;
     new (&detail::default_record) record(detail::hazards_storage.value, std::size_t{1});
     seen = {};
     world::suspended = nullptr;

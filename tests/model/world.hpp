@@ -68,7 +68,7 @@ public:
         int priority;
         std::vector<std::string> before, after;
         std::uint64_t number;  // the order of registration
-        bool replaces, takes_place;
+        bool replaces, inherits_turn;
         std::string pattern;   // empty for a hook on one function
 
         const operation* stated;
@@ -461,7 +461,7 @@ protected:
         added.priority = o.priority.value_or(0);
         added.number = added.home->registrations + 1;
         added.replaces = o.replaces && !added.id.empty();
-        added.takes_place = added.replaces && !o.priority && added.before.empty() && added.after.empty();
+        added.inherits_turn = added.replaces && !o.priority && added.before.empty() && added.after.empty();
         added.isolate = o.isolate.value_or(added.owner && added.owner->isolate);
         added.reentrant = o.reentrant.value_or(!added.owner || added.owner->reentrant);
         added.times = o.times;

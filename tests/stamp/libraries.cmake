@@ -57,11 +57,11 @@ endforeach()
 if(NOT MSVC AND NOT CMAKE_CROSSCOMPILING AND NOT EXTENSIBLE_TEST_ONLY_RUNTIME)
     add_executable(stamp_types stamp/types.cpp)
     target_link_libraries(stamp_types PRIVATE extensible_checked)
-    foreach(class "" arg awaiting_proceed call call_end call_ends call_fields call_operations change_step counted counting_guard entry
-            erased_hook error function_record function_table function_type hazard_domain hazard_slot hook hook_entry hook_error hook_group
-            hook_list hook_record hook_run hook_watch inside inside_of_call kwarg kwarg_value kwargs mutex nanoseconds ordered_hook
-            place_for_stage plugin_record proceed referred registry_contents registry_record result scoped_hook site stamp
-            thread_hazards turn type_identity value_operations)
+    foreach(class "" arg awaited_slot awaited_slot_base awaiting_proceed call call_fields call_operations change_step counting_guard entry
+            erased_hook error finisher finishers function_record function_table function_type hazard_domain hazard_slot hook hook_entry
+            hook_error hook_group hook_list hook_record hook_run hook_watch kwarg kwarg_value kwargs mutex nanoseconds ordered_hook
+            plugin_record proceed reference_counted referred registry_contents registry_record rest_of_call result run_input scoped_hook
+            stamp thread_hazards timed_rest turn type_identity value_operations wrapper_site)
         add_test(NAME stamp.covers_${class}
             COMMAND ${CMAKE_COMMAND} -DCLASS=${class} -DTYPES=$<TARGET_FILE:stamp_types> -DCOMPILER=${CMAKE_CXX_COMPILER}
                 -DFLAGS=${CMAKE_CXX_FLAGS} -DSOURCE=${PROJECT_SOURCE_DIR}/include -DTO=${altered}/covers_${class}

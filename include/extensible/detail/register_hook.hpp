@@ -38,54 +38,54 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Where a hook is registered: on a wrapped function, or by name or under a pattern in a registry; and for which plugin.
-struct hook_place {
-    const site* function;        // null: by name
+struct registration_target {
+    const wrapper_site* function;        // null: by name
     registry_record& registry;
     std::string_view name;       // of the function, or the pattern
     bool is_pattern;             // the hook is for each function that the name matches
     plugin_record* plugin;       // null without one
 };
 
-/// Registers a hook, which is destroyed where that fails. A null signature means any, a null stage a plain hook.
-EXTENSIBLE_HIDDEN ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
-                                                   const type_identity* signature, const type_identity* stage,
+/// Registers a hook, which is destroyed where that fails. A null signature means any, a null sub_task a plain hook.
+EXTENSIBLE_HIDDEN ext::hook add_erased(const registration_target& target, phase when, const erased_hook& erased,
+                                                   const type_identity* signature, const type_identity* sub_task,
                                                    const hook_options& options);
 
 /// The registry of a wrapped function. Throws error where the wrapper is not constructed yet, and so is zero: it is in static storage
 /// of a source file whose turn is still to come.
-EXTENSIBLE_HIDDEN registry_record& registry_of(const site& function);
+EXTENSIBLE_HIDDEN registry_record& registry_of(const wrapper_site& function);
 
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_empty_hook(std::string_view function, phase when);
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_empty_hook(std::string_view function, phase when);
 
 /// Registers a plain hook that returns Result, which is handed what `Call` makes of the call; or one that is awaited.
 template <phase When, class Call, class Result, class Hook>
-ext::hook register_plain(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
+ext::hook erase_plain(const registration_target& target, const type_identity* signature, Hook&& hook, const hook_options& options) {
     using stored = std::decay_t<Hook>;
-    if (is_null(hook)) throw_empty_hook(place.name, When);
+    if (is_null(hook)) throw_empty_hook(target.name, When);
     if constexpr (std::is_void_v<Result>) {
         const erased_hook erased = erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
-        return register_erased(place, When, erased, signature, nullptr, options);
+        return add_erased(target, When, erased, signature, nullptr, options);
     } else {
-        using end = hook_invocation<std::decay_t<Result>, decltype(Call::from(nullptr))>;
-        constexpr bool is_end = When == phase::start && (takes_reference<end> || end::fits);
-        static_assert(is_end, "ext: a hook must return nothing: to skip the function, set call.result. A start hook may return a "
+        using finish = hook_invocation<std::decay_t<Result>, decltype(Call::of(nullptr))>;
+        constexpr bool is_finisher = When == phase::start && (takes_reference<finish> || finish::is_callable);
+        static_assert(is_finisher, "ext: a hook must return nothing: to skip the function, set call.result. A start hook may return a "
                               "finisher, which can be called with the call, and a hook of an awaited function an awaitable");
-        if constexpr (is_end && end::fits) {
-            static_assert(std::is_void_v<typename end::type>,
+        if constexpr (is_finisher && finish::is_callable) {
+            static_assert(std::is_void_v<typename finish::type>,
                           "ext: the finisher that a start hook returns must return nothing, and is not awaited");
             erased_hook erased = erase(&run_start<Call, stored>, &run_guarded, std::forward<Hook>(hook));
-            erased.takes_record = erased.returns_end = true;
-            return register_erased(place, When, erased, signature, nullptr, options);
+            erased.takes_record = erased.returns_finisher = true;
+            return add_erased(target, When, erased, signature, nullptr, options);
         }
         return {};
     }
 }
-template <phase When, class Call, class Stage, class Hook>
-ext::hook register_awaited(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
-    if (is_null(hook)) throw_empty_hook(place.name, When);
-    erased_hook erased = erase(&begin_awaited<When, Call, Stage, std::decay_t<Hook>>, &run_guarded, std::forward<Hook>(hook));
+template <phase When, class Call, class SubTask, class Hook>
+ext::hook erase_awaited(const registration_target& target, const type_identity* signature, Hook&& hook, const hook_options& options) {
+    if (is_null(hook)) throw_empty_hook(target.name, When);
+    erased_hook erased = erase(&begin_awaited<When, Call, SubTask, std::decay_t<Hook>>, &run_guarded, std::forward<Hook>(hook));
     erased.takes_record = true;
-    return register_erased(place, When, erased, signature, &identity_of<Stage>(), options);
+    return add_erased(target, When, erased, signature, &identity_of<SubTask>(), options);
 }
 
 // What goes on to the inside of calls of functions that return R.
@@ -95,33 +95,33 @@ struct proceed_of {
 };
 template <coroutine_type R>
 struct proceed_of<R> {
-    using type = awaiting_proceed<stage_of<R>>;
+    using type = awaiting_proceed<sub_task_of<R>>;
 };
 template <class R>
 using proceed_for = typename proceed_of<R>::type;
 
 /// Registers a hook on a function that returns R.
 template <phase When, class R, class Call, class Hook>
-ext::hook register_suitable(const hook_place& place, const type_identity* signature, Hook&& hook, const hook_options& options) {
+ext::hook pick_awaited_or_plain(const registration_target& target, const type_identity* signature, Hook&& hook, const hook_options& options) {
     constexpr bool is_awaited = coroutine_type<R>;
     using result = typename hook_result<When, std::decay_t<Hook>, Call, proceed_for<R>>::type;
     if constexpr (awaitable<result>) {
         static_assert(is_awaited, "ext: the hook returns an awaitable, and the function does not: nobody would await it");
         if constexpr (is_awaited) {
-            using stage_type = stage_of<R>;
-            constexpr bool function_can_await = can_await<stage_type, result>;
+            using sub_task_type = sub_task_of<R>;
+            constexpr bool function_can_await = can_await<sub_task_type, result>;
             static_assert(function_can_await,
                           "ext: the hook returns an awaitable that coroutines of the function's type cannot await; let it return "
                           "one of the function's own family");
             if constexpr (function_can_await)
-                return register_awaited<When, Call, stage_type>(place, signature, std::forward<Hook>(hook), options);
+                return erase_awaited<When, Call, sub_task_type>(target, signature, std::forward<Hook>(hook), options);
         }
         return {};
     } else {
         static_assert(When != phase::around || !is_awaited,
                       "ext: an around hook of a function that returns an awaitable has to return one too, and to await what it "
                       "goes on to: co_await proceed()");
-        return register_plain<When, Call, result>(place, signature, std::forward<Hook>(hook), options);
+        return erase_plain<When, Call, result>(target, signature, std::forward<Hook>(hook), options);
     }
 }
 
@@ -138,26 +138,26 @@ struct result_type_of<R(A...)> {
 
 /// Registers a hook on a function of this signature.
 template <phase When, class Signature, class Parameters, class Hook>
-ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_options& options) {
+ext::hook pick_call_view(const registration_target& target, Hook&& hook, const hook_options& options) {
     using R = typename result_type_of<Signature>::type;
-    using typed = handed<Signature, Parameters>;
-    using any = handed<any_call, parameters<>>;
+    using typed = call_view<Signature, Parameters>;
+    using any = call_view<any_call, parameters<>>;
     using with_call = hook_result<When, std::decay_t<Hook>, typed, proceed_for<R>>;
     using with_any_call = hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>;
-    constexpr bool takes_the_call = takes_reference<with_call> || with_call::fits;
+    constexpr bool takes_the_call = takes_reference<with_call> || with_call::is_callable;
     // A generic hook that does not take the call takes no ext::any_call either, except around: [](ext::any_call& call, auto& proceed).
     constexpr bool takes_any_call = [] {
         // NOLINTNEXTLINE(bugprone-branch-clone): the second is asked for few hooks
         if constexpr (takes_the_call || (is_generic<std::decay_t<Hook>> && When != phase::around)) return false;
         else if constexpr (takes_proceed_by_value<std::decay_t<Hook>>) return false;
-        else return takes_reference<with_any_call> || with_any_call::fits;
+        else return takes_reference<with_any_call> || with_any_call::is_callable;
     }();
     if constexpr (takes_the_call) {
-        if constexpr (with_call::fits)  // or there is an error in its body
-            return register_suitable<When, R, typed>(place, &identity_of<Signature>(), std::forward<Hook>(hook), options);
+        if constexpr (with_call::is_callable)  // or there is an error in its body
+            return pick_awaited_or_plain<When, R, typed>(target, &identity_of<Signature>(), std::forward<Hook>(hook), options);
     } else if constexpr (takes_any_call) {
-        if constexpr (with_any_call::fits)
-            return register_suitable<When, R, any>(place, nullptr, std::forward<Hook>(hook), options);
+        if constexpr (with_any_call::is_callable)
+            return pick_awaited_or_plain<When, R, any>(target, nullptr, std::forward<Hook>(hook), options);
     } else if constexpr (When == phase::around) {
         static_assert(takes_any_call,
                       "ext: an around hook must take the call of its function and an ext::proceed by reference, as in "
@@ -177,58 +177,58 @@ ext::hook register_typed(const hook_place& place, Hook&& hook, const hook_option
 
 /// Registers a hook on functions of any signature. One that returns an awaitable is for those that do so too.
 template <phase When, class Hook>
-ext::hook register_any(const hook_place& place, Hook&& hook, const hook_options& options) {
-    using any = handed<any_call, parameters<>>;
+ext::hook pick_for_any_call(const registration_target& target, Hook&& hook, const hook_options& options) {
+    using any = call_view<any_call, parameters<>>;
     using given = hook_result<When, std::decay_t<Hook>, any, ext::proceed>;
-    constexpr bool takes_the_call = takes_reference<given> || given::fits;
-    if constexpr (!given::fits) {
+    constexpr bool takes_the_call = takes_reference<given> || given::is_callable;
+    if constexpr (!given::is_callable) {
         static_assert(takes_the_call,
                       "ext: a hook for any function must be callable with an ext::any_call&, and an around hook with an ext::proceed& "
                       "as well");
         return {};
     } else if constexpr (awaitable<typename given::type>) {
         using result = typename given::type;
-        using own_stage = std::conditional_t<coroutine_type<result>, stage_for<result>, std::type_identity<stage>>;
-        return register_awaited<When, any, typename own_stage::type>(place, nullptr, std::forward<Hook>(hook), options);
+        using own_sub_task = std::conditional_t<coroutine_type<result>, sub_task_for<result>, std::type_identity<sub_task>>;
+        return erase_awaited<When, any, typename own_sub_task::type>(target, nullptr, std::forward<Hook>(hook), options);
     } else {
-        return register_plain<When, any, typename given::type>(place, nullptr, std::forward<Hook>(hook), options);
+        return erase_plain<When, any, typename given::type>(target, nullptr, std::forward<Hook>(hook), options);
     }
 }
 
-/// Registers `hook` on the wrapped function at `place`, which another module may have made.
+/// Registers `hook` on the wrapped function at `site`, which another module may have made.
 template <phase When, class Signature, class Parameters, class Hook>
-EXTENSIBLE_HIDDEN ext::hook register_hook(const site& place, Hook&& hook, const hook_options& options,
+EXTENSIBLE_HIDDEN ext::hook add_hook(const wrapper_site& site, Hook&& hook, const hook_options& options,
                                           plugin_record* plugin = nullptr) {
-    registry_record& registry = registry_of(place);
-    return register_typed<When, Signature, Parameters>({&place, registry, place.function->name, false, plugin},
+    registry_record& registry = registry_of(site);
+    return pick_call_view<When, Signature, Parameters>({&site, registry, site.function->name, false, plugin},
                                                        std::forward<Hook>(hook), options);
 }
 
 /// Registers `hook` by name or under a pattern. `Signature` is void where the hook tells it.
 template <phase When, class Signature, class Hook>
-ext::hook register_hook(registry_record& registry, std::string_view name, Hook&& hook, const hook_options& options,
+ext::hook add_hook(registry_record& registry, std::string_view name, Hook&& hook, const hook_options& options,
                         plugin_record* plugin = nullptr) {
     using signature = typename signature_of_hook<When, Signature, std::decay_t<Hook>>::type;
     constexpr bool is_any = std::same_as<signature, any_call>;
-    const hook_place place{nullptr, registry, name, is_any && is_pattern(name), plugin};
-    if constexpr (is_any) return register_any<When>(place, std::forward<Hook>(hook), options);
-    else return register_typed<When, signature, parameters<>>(place, std::forward<Hook>(hook), options);
+    const registration_target target{nullptr, registry, name, is_any && is_pattern(name), plugin};
+    if constexpr (is_any) return pick_for_any_call<When>(target, std::forward<Hook>(hook), options);
+    else return pick_call_view<When, signature, parameters<>>(target, std::forward<Hook>(hook), options);
 }
 
-EXTENSIBLE_HIDDEN ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors);
+EXTENSIBLE_HIDDEN ext::hook add_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors);
 
 /// Registers a handler for on_hook_error(), or a monitor for on_hook_run(): a hook without a call, which is told Event.
 template <class Event, class Handler>
-ext::hook register_handler(registry_record& registry, Handler&& handler) {
+ext::hook add_handler(registry_record& registry, Handler&& handler) {
     constexpr bool monitors = std::is_same_v<Event, hook_run>;
     using invocation = hook_invocation<std::decay_t<Handler>, const Event>;
-    constexpr bool takes_the_event = takes_reference<invocation> || invocation::fits;
+    constexpr bool takes_the_event = takes_reference<invocation> || invocation::is_callable;
     static_assert(takes_the_event || monitors, "ext: a handler for on_hook_error() must be callable with a const ext::hook_error&");
     static_assert(takes_the_event || !monitors, "ext: a monitor for on_hook_run() must be callable with a const ext::hook_run&");
-    if constexpr (invocation::fits) {
+    if constexpr (invocation::is_callable) {
         if (is_null(handler)) throw_empty_hook(monitors ? "on_hook_run" : "on_hook_error", phase::start);
         run_hook* const run = &run_handler<Event, std::decay_t<Handler>>;
-        return register_erased_handler(registry, erase(run, nullptr, std::forward<Handler>(handler)), monitors);
+        return add_erased_handler(registry, erase(run, nullptr, std::forward<Handler>(handler)), monitors);
     } else {
         return {};
     }
@@ -238,7 +238,7 @@ ext::hook register_handler(registry_record& registry, Handler&& handler) {
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALL_FUNCTION registry_record& registry_of(const site& function) {
+EXTENSIBLE_CALLED_BY_USERS registry_record& registry_of(const wrapper_site& function) {
     if (function.registry) return function.registry->checked();
     raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; register the hook by "
                  "the function's name, as in ext::on_start(\"name\", hook), which waits for the function");
@@ -250,7 +250,7 @@ void throw_empty_hook(std::string_view function, phase when) {
 }
 
 // A record that owns the hook.
-EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phase when, std::string_view id,
+EXTENSIBLE_COLD_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phase when, std::string_view id,
                                                  std::string_view pattern) {
     EXTENSIBLE_TRY {
         ref record(new hook_record(id, pattern));
@@ -263,31 +263,31 @@ EXTENSIBLE_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phas
     }
 }
 
-EXTENSIBLE_CALL_FUNCTION ext::hook register_erased(const hook_place& place, phase when, const erased_hook& erased,
-                                               const type_identity* signature, const type_identity* stage,
+EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased(const registration_target& target, phase when, const erased_hook& erased,
+                                               const type_identity* signature, const type_identity* sub_task,
                                                const hook_options& options) {
-    const std::string_view pattern = place.is_pattern ? place.name : std::string_view();
+    const std::string_view pattern = target.is_pattern ? target.name : std::string_view();
     ref record = make_record(erased, when, options.id, pattern);
     record->signature = signature;
-    record->stage = stage;
-    record->plugin = ref(place.plugin);
+    record->sub_task = sub_task;
+    record->plugin = ref(target.plugin);
     {
-        locked_registry registry(place.registry);
-        if (place.function) registry.add(*place.function, *record, options);
-        else if (place.is_pattern) registry.add_pattern(place.name, *record, options);
-        else registry.add(place.name, *record, options);
+        locked_registry registry(target.registry);
+        if (target.function) registry.add(*target.function, *record, options);
+        else if (target.is_pattern) registry.add_pattern(target.name, *record, options);
+        else registry.add(target.name, *record, options);
     }
-    return access::make<ext::hook>(std::move(record));
+    return private_access::make<ext::hook>(std::move(record));
 }
 
-EXTENSIBLE_CALL_FUNCTION ext::hook register_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors) {
+EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors) {
     ref record = make_record(erased, phase::start, "", "");
     {
         locked_registry locked(registry);
         if (monitors) locked.add_monitor(*record);
         else locked.add_error_handler(*record);
     }
-    return access::make<ext::hook>(std::move(record));
+    return private_access::make<ext::hook>(std::move(record));
 }
 
 #endif

@@ -48,14 +48,14 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 using shared_types = type_list<
     std::string, std::string_view, std::vector<int>, std::optional<int>, std::tuple<int, int>, std::exception_ptr, mutex,
     // Calls.
-    arg<int>, arg<int&>, call<int(int)>, call<void(int&)>, call_end, call_ends, call_fields, call_operations, function_type, kwarg, kwargs,
+    arg<int>, arg<int&>, call<int(int)>, call<void(int&)>, finisher, finishers, call_fields, call_operations, function_type, kwarg, kwargs,
     kwargs::entry, kwarg_value, nanoseconds, referred<int>, result<int>, result<int&>, result<void>, type_identity, value_operations,
     // Hooks that run.
-    awaiting_proceed<int>, counting_guard, error, hook_error, hook_run, hook_watch, hook_watch::inside, inside_of_call<void>,
-    place_for_stage<int>, proceed,
+    awaited_slot_base, awaiting_proceed<int>, counting_guard, error, hook_error, hook_run, hook_watch, hook_watch::timed_rest, rest_of_call<void>,
+    awaited_slot<int>, proceed, run_input,
     // Records.
-    change_step, counted, erased_hook, function_record, function_table, hook, hook_entry, hook_group, hook_list, hook_order, hook_record,
-    ordered_hook, plugin_record, registry_contents, registry_record, scoped_hook, site, stamp, turn,
+    change_step, erased_hook, function_record, function_table, hook, hook_entry, hook_group, hook_list, hook_order, hook_record,
+    ordered_hook, plugin_record, reference_counted, registry_contents, registry_record, scoped_hook, stamp, turn, wrapper_site,
     // Hazard pointers.
     hazard_domain, hazard_slot, thread_hazards>;
 
@@ -83,11 +83,11 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
 
 /// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text
 /// begins with `where`; it calls the other module `whose` and this one `mine`.
-EXTENSIBLE_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose,
+EXTENSIBLE_COLD_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose,
                                      std::string_view mine);
 
 EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
-    : stamp(make_stamp()), counted(initial_references), domain(&shared) {
+    : stamp(make_stamp()), reference_counted(initial_references), domain(&shared) {
     errors.registry = monitors.registry = this;
 }
 
@@ -105,7 +105,7 @@ void check_stamp(const stamp& other, std::string_view where, std::string_view wh
         join({where, ": ", whose, " was compiled with ", its, "; ", mine, " with ", own, "; compile both alike"}));
 }
 
-EXTENSIBLE_CALL_FUNCTION registry_record& registry_record::checked() {
+EXTENSIBLE_CALLED_BY_USERS registry_record& registry_record::checked() {
     check_stamp(*this, "ext", "the module of the registry", "this module");
     return *this;
 }

@@ -189,8 +189,8 @@ public:
     }
 
     /// Runs the breaker as an around hook of a function that returns an awaitable.
-    template <class Stage>
-    Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) const {
+    template <class SubTask>
+    SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) const {
         detail::permit permit = circuit_->enter(call.name());
         co_await proceed();
         permit.count(call);

@@ -116,7 +116,7 @@ class cache<R(A...), MakeKey> {
     static_assert(std::is_void_v<value> || std::is_lvalue_reference_v<value> || std::is_copy_constructible_v<value>,
                   "ext::hooks::cache: the function's result cannot be copied, so it cannot be given to several; "
                   "return a std::shared_ptr");
-    static_assert(!is_awaited || std::is_same_v<ext::detail::stage_of<R>, ext::detail::stage>,
+    static_assert(!is_awaited || std::is_same_v<ext::detail::sub_task_of<R>, ext::detail::sub_task>,
                   "ext::hooks::cache: coroutines of the function's type await only those of their own family, "
                   "and so cannot wait here");
     using key = detail::key_of<MakeKey, std::remove_cvref_t<A>...>;
@@ -126,7 +126,7 @@ public:
     using call_type = ext::call<R(A...)>;
 
     /// What the hook returns if the function returns an awaitable. Otherwise void.
-    using stage = ext::detail::stage_of<R>;
+    using sub_task = ext::detail::sub_task_of<R>;
 
     /// Creates an empty cache. Takes only the signature from the function. Throws ext::error if an
     /// option is invalid.
@@ -158,7 +158,7 @@ public:
     }
 
     /// Runs the cache as an around hook of a function that returns an awaitable.
-    stage operator()(call_type& call, awaiting_proceed<stage>& proceed) const
+    sub_task operator()(call_type& call, awaiting_proceed<sub_task>& proceed) const
         requires is_awaited
     {
         const key asked = key_of(call);

@@ -144,7 +144,7 @@ struct awaited_fault {
     EXTENSIBLE_NO_UNIQUE_ADDRESS Pause pause;
 
     template <class Proceed>
-    ext::detail::stage operator()(any_call& call, Proceed& proceed) {
+    ext::detail::sub_task operator()(any_call& call, Proceed& proceed) {
         const duration time = rule->draw(call.name());
         if constexpr (std::is_same_v<Pause, no_pause>) rule->block(time);
         else if (time > duration(0)) static_cast<void>(co_await pause(time));

@@ -207,8 +207,8 @@ public:
         proceed();
     }
 
-    template <class Stage>
-    Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) {
+    template <class SubTask>
+    SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
         constexpr bool can_await = !std::is_same_v<Wait, wait_type>;
         static_assert(can_await, "ext::hooks::limit_rate: where it waits, a function that is awaited needs a second argument, which "
                                  "gives the awaitable of a pause, as in limit_rate({.rate = 5}, "
@@ -256,9 +256,9 @@ public:
         proceed();
     }
 
-    template <class Stage>
-    Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) {
-        constexpr bool can_await = std::is_same_v<Stage, ext::detail::stage>;
+    template <class SubTask>
+    SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
+        constexpr bool can_await = std::is_same_v<SubTask, ext::detail::sub_task>;
         static_assert(can_await || !waits,
                       "ext::hooks::limit_calls: coroutines of the function's type await only those of their own family, and so cannot "
                       "wait here; leave out ext::hooks::wait, and it throws");

@@ -150,8 +150,8 @@ public:
         }
     }
 
-    template <class Stage>
-    Stage operator()(any_call& call, awaiting_proceed<Stage>& proceed) {
+    template <class SubTask>
+    SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
         constexpr bool can_pause = !std::is_same_v<Pause, no_pause>;
         static_assert(can_pause, "ext::hooks::retry: a function that is awaited needs a second argument, which gives the "
                                  "awaitable of a pause, as in retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); })");

@@ -268,8 +268,8 @@ struct detail::spy_hook {
         record->end(running, call);
     }
 
-    template <class Stage>
-    Stage operator()(ext::call<Signature>& call, awaiting_proceed<Stage>& proceed) const {
+    template <class SubTask>
+    SubTask operator()(ext::call<Signature>& call, awaiting_proceed<SubTask>& proceed) const {
         if (!record->spies_here()) {
             co_await proceed();
             co_return;

@@ -21,7 +21,7 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 class counting_guard {
 public:
     /// As hazard_guard.
-    EXTENSIBLE_HIDDEN explicit counting_guard(const site& from) {
+    EXTENSIBLE_HIDDEN explicit counting_guard(const wrapper_site& from) {
         const hazard_guard held(from);
         list_ = held.list();
         if (list_) list_->calls.fetch_add(hook_list::one_call, std::memory_order_seq_cst);  // before the slot is cleared
@@ -45,7 +45,7 @@ public:
             // Release: as in hazard_guard. That it is seen late does no harm: the count holds the list.
             slot_->held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, std::memory_order_release);
         }
-        EXTENSIBLE_FUNCTION on_this_thread(const counting_guard& held, std::nothrow_t) noexcept;
+        EXTENSIBLE_COLD_FUNCTION on_this_thread(const counting_guard& held, std::nothrow_t) noexcept;
         on_this_thread(const on_this_thread&) = delete;
         on_this_thread& operator=(const on_this_thread&) = delete;
         // A flag may have been set here for a list that was in the slot before. It stays for the next call in the slot.

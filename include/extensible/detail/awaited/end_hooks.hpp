@@ -45,15 +45,15 @@ public:
     EXTENSIBLE_HIDDEN void run(const hook_entry& hook);
 
     /// Behind the last one.
-    void run_ends() {
-        if (held_.list()->has_ends) run_ends_on_this_thread();
+    void run_finishers() {
+        if (held_.list()->has_finishers) run_finishers_on_this_thread();
         done_ = true;
     }
 
 private:
-    EXTENSIBLE_FUNCTION void run_ends_on_this_thread();
-    EXTENSIBLE_FUNCTION void abandon() noexcept;
-    EXTENSIBLE_FUNCTION void run_abandoned();
+    EXTENSIBLE_COLD_FUNCTION void run_finishers_on_this_thread();
+    EXTENSIBLE_COLD_FUNCTION void abandon() noexcept;
+    EXTENSIBLE_COLD_FUNCTION void run_abandoned();
 
     const hook_entry* next_;
     bool done_ = false;
@@ -65,14 +65,14 @@ private:
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALL_FUNCTION void awaited_end_hooks::run(const hook_entry& hook) {
+EXTENSIBLE_CALLED_BY_USERS void awaited_end_hooks::run(const hook_entry& hook) {
     const counting_guard::on_this_thread here(held_, std::nothrow);
     guarded_run(*hook.record, hook.record->when, call_).run(hook.run, hook.object, nullptr);
 }
 
-void awaited_end_hooks::run_ends_on_this_thread() {
+void awaited_end_hooks::run_finishers_on_this_thread() {
     const counting_guard::on_this_thread here(held_, std::nothrow);
-    detail::run_ends(call_);
+    detail::run_finishers(call_);
 }
 
 void awaited_end_hooks::abandon() noexcept {
@@ -82,7 +82,7 @@ void awaited_end_hooks::abandon() noexcept {
     } EXTENSIBLE_CATCH(...) {
         // No memory for an exception: there is nobody left to tell.
     }
-    while (call_end* const end = access::ends(call_).take_last()) end->destroy(end);
+    while (finisher* const last = private_access::finishers(call_).take_last()) last->destroy(last);
 }
 
 void awaited_end_hooks::run_abandoned() {
@@ -111,13 +111,13 @@ void awaited_end_hooks::run_abandoned() {
     for (; next_->run; ++next_) {
         // Not hook_in_turn(): this thread counts as inside of the call already.
         const hook_entry* const candidates = next_->candidates();
-        const hook_entry* const hook = candidates ? choose(candidates, call_, false) : next_->record->stage ? nullptr : next_;
+        const hook_entry* const hook = candidates ? choose(candidates, call_, false) : next_->record->sub_task ? nullptr : next_;
         if (!hook) continue;
         run(*hook->record, [&] { guarded_run(*hook->record, phase::end, call_).run(hook->run, hook->object, nullptr); });
     }
-    while (call_end* const end = access::ends(call_).take_last()) {
-        const hook_record& hook = *end->hook;
-        run(hook, [&] { run_end(end, call_); });
+    while (finisher* const last = private_access::finishers(call_).take_last()) {
+        const hook_record& hook = *last->hook;
+        run(hook, [&] { run_finisher(last, call_); });
     }
 }
 

@@ -61,13 +61,13 @@ struct awaited_path;
 /// may be suspended in each step, and continue on another thread. The site and the function must outlive it.
 template <class R, class... A, class Function>
 struct awaited_path<R(A...), Function> {
-    static R run(const site& called, Function& function, const call_operations& operations, A... args) {
+    static R run(const wrapper_site& called, Function& function, const call_operations& operations, A... args) {
         // The call runs these hooks, whatever is registered or removed meanwhile.
         const counting_guard held(called);
         const hook_list* const hooks = held.list();
         if (!hooks) co_return co_await detail::invoke(function, std::forward<A>(args)...);
-        auto call = access::make<ext::call<R(A...)>>(hooks->name, operations, args...);
-        using own_stage = stage_of<R>;
+        auto call = private_access::make<ext::call<R(A...)>>(hooks->name, operations, args...);
+        using own_sub_task = sub_task_of<R>;
         function_task<R> task;
         // The end hooks run even if the call is destroyed while it is suspended.
         awaited_end_hooks end_hooks(call, held);
@@ -78,7 +78,7 @@ struct awaited_path<R(A...), Function> {
             const hook_entry* const hook = hook_in_turn(*entry, call, held);
             if (!hook) continue;
             EXTENSIBLE_TRY {
-                if (hook->record->stage) co_await begin_hook<own_stage>(*hook, call, held);
+                if (hook->record->sub_task) co_await begin_hook<own_sub_task>(*hook, call, held);
                 else run_on_this_thread(*hook, call, held);
             } EXTENSIBLE_CATCH(...) {
                 if (!keep_or_isolate(call, *hook->record, held)) break;
@@ -90,15 +90,15 @@ struct awaited_path<R(A...), Function> {
         if (!call.result && !call.exception) {
             EXTENSIBLE_TRY {
                 if (const hook_entry& around = *hooks->begin(phase::around); around.run) [[unlikely]] {
-                    const rest inside{{call, &await_function, &held}, function, task};
-                    co_await access::run<awaiting_proceed<own_stage>>(inside, around);
+                    const rest of_call{{call, &await_function, &held}, function, task};
+                    co_await private_access::run<awaiting_proceed<own_sub_task>>(of_call, around);
                 } else if constexpr (std::is_void_v<outcome_of<R>>) {
-                    // Awaited here, because a stage of its own would be another coroutine.
+                    // Awaited here, because a sub_task of its own would be another coroutine.
                     co_await task.begin([&] { return begin_function(call, function); }), call.result.emplace();
                 } else {
                     call.result.emplace(co_await task.begin([&] { return begin_function(call, function); }));
                 }
-            } EXTENSIBLE_CATCH(...) {  // the function threw, or a stage cannot be allocated
+            } EXTENSIBLE_CATCH(...) {  // the function threw, or a sub_task cannot be allocated
                 keep_exception(call);
             }
         }
@@ -106,38 +106,38 @@ struct awaited_path<R(A...), Function> {
         // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
         while (const hook_entry* const hook = end_hooks.next()) {
             EXTENSIBLE_TRY {
-                if (hook->record->stage) co_await begin_hook<own_stage>(*hook, call, held);
+                if (hook->record->sub_task) co_await begin_hook<own_sub_task>(*hook, call, held);
                 else end_hooks.run(*hook);
             } EXTENSIBLE_CATCH(...) {
                 keep_or_isolate(call, *hook->record, held);
             }
         }
-        end_hooks.run_ends();
+        end_hooks.run_finishers();
 
         // 4. The outcome.
-        if (call.exception || is_missing(call.result)) [[unlikely]] throw_outcome(call);
+        if (call.exception || has_no_value(call.result)) [[unlikely]] throw_outcome(call);
         if constexpr (std::is_void_v<outcome_of<R>>) co_return;
-        else co_return take(call.result);
+        else co_return move_out(call.result);
     }
 
 private:
     // The function, as the innermost part of what around hooks proceed to.
-    struct rest : inside_of_call<stage_of<R>> {
+    struct rest : rest_of_call<sub_task_of<R>> {
         Function& function;
         function_task<R>& task;
     };
 
     // Awaits the function for the innermost around hook.
-    static auto await_function(const inside_of_call<stage_of<R>>& erased) -> stage_of<R>
+    static auto await_function(const rest_of_call<sub_task_of<R>>& erased) -> sub_task_of<R>
         requires coroutine_type<R>
     {
         auto& call = static_cast<ext::call<R(A...)>&>(erased.call);
-        const auto& inside = static_cast<const rest&>(erased);
+        const auto& of_call = static_cast<const rest&>(erased);
         call.result.reset();
         EXTENSIBLE_TRY {
-            const auto begin = [&] { return begin_function(call, inside.function); };
-            if constexpr (std::is_void_v<outcome_of<R>>) co_await inside.task.begin(begin), call.result.emplace();
-            else call.result.emplace(co_await inside.task.begin(begin));
+            const auto begin = [&] { return begin_function(call, of_call.function); };
+            if constexpr (std::is_void_v<outcome_of<R>>) co_await of_call.task.begin(begin), call.result.emplace();
+            else call.result.emplace(co_await of_call.task.begin(begin));
         } EXTENSIBLE_CATCH(...) {
             keep_exception(call);
         }

@@ -9,6 +9,8 @@
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/types/invoke.hpp>
 #include <extensible/detail/types/private_access.hpp>
+#include <extensible/error.hpp>
+#include <extensible/monitor.hpp>
 #include <extensible/phase.hpp>
 #include <extensible/proceed.hpp>
 
@@ -19,31 +21,35 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // A start hook that returns the end of its call. An empty one, as of a std::function, is none.
 template <class Call, class Hook>
-void run_start(void* object, call_fields* erased_call, void*) {
+void run_start(void* object, call_fields* erased_call, const run_input*) {
     hook_record& record = *static_cast<hook_record*>(object);
-    call_ends& ends = access::ends(*erased_call);
-    auto&& call = Call::from(erased_call);
-    const auto& end = ends.add<Call>(record, [&]() -> decltype(auto) {
+    finishers& of_call = private_access::finishers(*erased_call);
+    auto&& call = Call::of(erased_call);
+    const auto& added = of_call.add<Call>(record, [&]() -> decltype(auto) {
         return detail::invoke(*static_cast<Hook*>(record.erased.object), call);
     });
-    if (!is_null(end)) return;
-    call_end* const empty = ends.take_last();
+    if (!is_null(added)) return;
+    finisher* const empty = of_call.take_last();
     empty->destroy(empty);
 }
 
 template <phase When, class Call, class Hook>
-void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] void* inside) {
-    auto&& call = Call::from(erased_call);
+void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] const run_input* input) {
+    auto&& call = Call::of(erased_call);
     if constexpr (When == phase::around)
-        detail::invoke(*static_cast<Hook*>(object), call, *static_cast<proceed*>(inside));
+        detail::invoke(*static_cast<Hook*>(object), call, *input->proceed);
     else
         detail::invoke(*static_cast<Hook*>(object), call);
 }
 
-// A handler or monitor, which is told Event.
+// A handler receives an ext::hook_error, and a monitor an ext::hook_run.
 template <class Event, class Handler>
-void run_handler(void* object, call_fields*, void* event) {
-    static_cast<void>(detail::invoke(*static_cast<Handler*>(object), *static_cast<const Event*>(event)));
+void run_handler(void* object, call_fields*, const run_input* input) {
+    const auto& event = [input]() -> const Event& {
+        if constexpr (std::is_same_v<Event, hook_error>) return *input->error;
+        else return *input->run;
+    }();
+    static_cast<void>(detail::invoke(*static_cast<Handler*>(object), event));
 }
 
 template <class Hook>

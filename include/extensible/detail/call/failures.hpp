@@ -24,14 +24,14 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// In a catch-all block: keeps what it has caught. What is no C++ exception cannot be kept and goes on: a thread that is cancelled.
 /// The ends that start hooks returned are destroyed then.
-EXTENSIBLE_FUNCTION void keep_exception(call_fields& call);
+EXTENSIBLE_COLD_FUNCTION void keep_exception(call_fields& call);
 
 /// As above, for what `hook` threw in this call. If it displaces another exception, that is reported.
-EXTENSIBLE_FUNCTION void keep_exception(call_fields& call, const hook_record& hook);
+EXTENSIBLE_COLD_FUNCTION void keep_exception(call_fields& call, const hook_record& hook);
 
 /// As above. An isolated hook's exception is reported, unless it is a refusal, and the call proceeds as if the hook had returned.
 /// Returns whether it does.
-EXTENSIBLE_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook);
+EXTENSIBLE_COLD_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook);
 
 /// Whether one is the other thrown again. Where that is a copy nothing tells but the text, which is all that a report would add.
 template <bool AreCopied = EXTENSIBLE_EXCEPTIONS_ARE_COPIED>
@@ -39,20 +39,20 @@ bool is_same_exception(const std::exception_ptr& before, const std::exception_pt
 
 /// Hands an exception to the handlers of the registry; without one, a line goes to stderr. `function` is the name of the one that
 /// was called.
-EXTENSIBLE_FUNCTION void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced);
+EXTENSIBLE_COLD_FUNCTION void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced);
 
 /// In a catch-all block: reports what it has caught, which the isolated `hook` threw.
-EXTENSIBLE_FUNCTION void report_isolated(const hook_record& hook, std::string_view function);
+EXTENSIBLE_COLD_FUNCTION void report_isolated(const hook_record& hook, std::string_view function);
 
 /// Hands `what` to a handler or monitor. False where it throws, or is running on this thread already: one that causes such an event
 /// itself must not be told of that, for it might never end.
-EXTENSIBLE_FUNCTION bool tell(const hook_entry& handler, void* what);
+EXTENSIBLE_COLD_FUNCTION bool notify(const hook_entry& handler, const run_input& input);
 
 /// Before the around hook `caller` goes on once more: the exception that the inside left before, and nobody cleared, is displaced.
-EXTENSIBLE_FUNCTION void displace_exception(call_fields& call, const hook_record& caller);
+EXTENSIBLE_COLD_FUNCTION void displace_exception(call_fields& call, const hook_record& caller);
 
 /// Throws what the call ended with, when that is no result. Without exceptions the handler of on_error() gets an error that says so.
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_outcome(call_fields& call);
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_outcome(call_fields& call);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ bool is_same_exception(const std::exception_ptr& before, const std::exception_pt
 void keep_exception(call_fields& call) {
     std::exception_ptr caught = std::current_exception();
     if (!caught) {
-        while (call_end* const end = access::ends(call).take_last()) end->destroy(end);
+        while (finisher* const last = private_access::finishers(call).take_last()) last->destroy(last);
         EXTENSIBLE_RETHROW;
     }
     call.exception = std::move(caught);
@@ -89,7 +89,7 @@ void keep_exception(call_fields& call, const hook_record& hook) {
 }
 
 // In a catch-all block: whether what it has caught is an ext::refusal.
-EXTENSIBLE_FUNCTION bool is_refusal() noexcept {
+EXTENSIBLE_COLD_FUNCTION bool is_refusal() noexcept {
 #if EXTENSIBLE_EXCEPTIONS
     try {
         throw;
@@ -122,7 +122,7 @@ void throw_outcome(call_fields& call) {
     raise<no_result>(join({call.name, ": the call ended with neither a result nor an exception"}));
 }
 
-EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
+EXTENSIBLE_COLD_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
     EXTENSIBLE_TRY {
         static_cast<void>(std::fputs(join({"extensible: ", error.text(), "\n"}).c_str(), stderr));
     } EXTENSIBLE_CATCH(...) {
@@ -130,11 +130,11 @@ EXTENSIBLE_FUNCTION void write_to_stderr(const hook_error& error) noexcept {
     }
 }
 
-bool tell(const hook_entry& handler, void* what) {
+bool notify(const hook_entry& handler, const run_input& input) {
     if (running_hook::is_running(*handler.record)) return false;
     const running_hook::scope running(handler.record);
     EXTENSIBLE_TRY {
-        handler.run(handler.object, nullptr, what);
+        handler.run(handler.object, nullptr, &input);
         return true;
     } EXTENSIBLE_CATCH(...) {
         if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
@@ -149,7 +149,7 @@ void report(const hook_record& hook, std::string_view function, std::exception_p
         const hazard_guard held(hook.registry->errors);
         if (!held.list()) return write_to_stderr(error);
         for (const hook_entry* handler = held.list()->begin(); handler->run; ++handler)
-            if (!tell(*handler, &error)) write_to_stderr(error);
+            if (!notify(*handler, {.error = &error})) write_to_stderr(error);
     } EXTENSIBLE_CATCH(const std::bad_alloc&) {  // of the guard: the call that is reported of goes on all the same
         write_to_stderr(error);
     }

@@ -15,27 +15,27 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class Signature, class Parameters>
-struct handed {
-    static named_call<Signature, Parameters> from(call_fields* call) noexcept { return {call_from<Signature>(call)}; }
+struct call_view {
+    static named_call<Signature, Parameters> of(call_fields* call) noexcept { return {call_from<Signature>(call)}; }
 };
 template <class Signature>
-struct handed<Signature, parameters<>> {
-    static ext::call<Signature>& from(call_fields* call) noexcept { return call_from<Signature>(call); }
+struct call_view<Signature, parameters<>> {
+    static ext::call<Signature>& of(call_fields* call) noexcept { return call_from<Signature>(call); }
 };
 template <>
-struct handed<any_call, parameters<>> {
-    static any_call from(call_fields* call) noexcept { return access::make<any_call>(*call); }
+struct call_view<any_call, parameters<>> {
+    static any_call of(call_fields* call) noexcept { return private_access::make<any_call>(*call); }
 };
 
 // Whether a hook can be called with references to these, and what it returns then.
 template <class Hook, class... Argument>
 struct hook_invocation {
-    static constexpr bool fits = std::is_invocable_v<Hook&, Argument&...>;
-    using type = typename std::conditional_t<fits, std::invoke_result<Hook&, Argument&...>, std::type_identity<void>>::type;
+    static constexpr bool is_callable = std::is_invocable_v<Hook&, Argument&...>;
+    using type = typename std::conditional_t<is_callable, std::invoke_result<Hook&, Argument&...>, std::type_identity<void>>::type;
 };
 
 // `Proceed` is what an around hook is handed to go on, and is not used for others.
-template <phase When, class Hook, class Call, class Proceed, class Handed = decltype(Call::from(nullptr))>
+template <phase When, class Hook, class Call, class Proceed, class Handed = decltype(Call::of(nullptr))>
 using hook_result = std::conditional_t<When == phase::around, hook_invocation<Hook, Handed, Proceed>, hook_invocation<Hook, Handed>>;
 
 // A generic lambda, or an overloaded function object: it has an operator(), which is ambiguous with another one, and no address.

@@ -31,14 +31,14 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The first of the candidates that the call does not skip; null if it skips them all. If `can_await` is
 /// false, passes over awaited hooks.
-EXTENSIBLE_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await = true);
+EXTENSIBLE_COLD_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await = true);
 
 /// Runs the ends that start hooks returned in this call, the last one first.
-EXTENSIBLE_HIDDEN void run_ends(call_fields& call);
+EXTENSIBLE_HIDDEN void run_finishers(call_fields& call);
 
 /// Runs one of the candidates of a hook_entry, which are at `object`, or none if the call skips
 /// them all.
-EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, void* inside);
+EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, const run_input* input);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -46,10 +46,10 @@ EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, void* inside
 
 // ---- Options ---------------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_FUNCTION bool has_result(call_fields& call) noexcept { return access::operations(call).has_result(&call); }
+EXTENSIBLE_COLD_FUNCTION bool has_result(call_fields& call) noexcept { return private_access::operations(call).has_result(&call); }
 
 // Whether the hook is to run in this call, on this thread. Then the run counts. A hook that has begun as often as it may is removed.
-EXTENSIBLE_FUNCTION bool claim_run(hook_record& hook, call_fields& call) {
+EXTENSIBLE_COLD_FUNCTION bool claim_run(hook_record& hook, call_fields& call) {
     if (hook.fallback && has_result(call)) return false;
     if (hook.only_thread != 0 && hook.only_thread != hook.registry->domain->this_thread().number) return false;
     if (!hook.reentrant && running_hook::is_running(hook)) return false;
@@ -65,9 +65,9 @@ EXTENSIBLE_FUNCTION bool claim_run(hook_record& hook, call_fields& call) {
 
 const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await) {
     for (const hook_entry* hook = candidates; hook->run; ++hook) {
-        if (hook->record->stage && !can_await) continue;
+        if (hook->record->sub_task && !can_await) continue;
         if (claim_run(*hook->record, call)) return hook;
-        hook_watch(*hook->record, hook->record->when, call).tell(hook_watch::ending::skipped);
+        hook_watch(*hook->record, hook->record->when, call).report_run(hook_watch::ending::skipped);
         if (hook->record->fallback && has_result(call)) break;  // what it replaces is not needed either
     }
     return nullptr;
@@ -79,18 +79,18 @@ public:
     guarded_run(hook_record& hook, phase when, call_fields& call) noexcept : hook_(hook), call_(call), watch_(hook, when, call) {}
 
     /// Runs it, or its end. False if that threw and the hook is isolated: it is reported. What any other throws goes on.
-    bool run(run_hook* what, void* object, void* inside) {
+    bool run(run_hook* what, void* object, const run_input* input) {
         const running_hook::scope running(hook_.reentrant ? nullptr : &hook_);
         EXTENSIBLE_TRY {
-            what(object, &call_, inside);
+            what(object, &call_, input);
         } EXTENSIBLE_CATCH(...) {
             if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
-            watch_.tell(hook_watch::ending::threw);
+            watch_.report_run(hook_watch::ending::threw);
             if (!hook_.isolate || is_refusal()) EXTENSIBLE_RETHROW;
             report_isolated(hook_, call_.name);
             return false;
         }
-        watch_.tell(hook_watch::ending::returned);
+        watch_.report_run(hook_watch::ending::returned);
         return true;
     }
 
@@ -102,67 +102,48 @@ private:
     hook_watch watch_;
 };
 
-// Stands in for the rest of the call in an around hook that a monitor watches: runs the hook's
-// actual proceed, and times it.
-struct watched_inside : inside_of_call<void> {
-    hook_watch& watch;
-    proceed& next;
-
-    static void run(const inside_of_call<void>& erased) {
-        const auto& self = static_cast<const watched_inside&>(erased);
-        const hook_watch::inside inside(self.watch);
-        self.next();
-    }
-};
-
 // Runs one hook. Returns false if the rest of the call still has to run: the hook is an isolated
-// around hook, and failed before it produced an outcome. `next` is null except for an around hook.
-EXTENSIBLE_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fields& call, proceed* next) {
+// around hook, and failed before it produced an outcome. `input` is null except for an around hook.
+EXTENSIBLE_COLD_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fields& call, const run_input* input) {
     guarded_run guarded(*hook.record, hook.record->when, call);
-    if (!next) return guarded.run(hook.run, hook.object, nullptr);
-    bool returned = false;
-    if (guarded.watch()) {
-        const hook_entry alone[2]{{nullptr, nullptr, hook.record}, {}};
-        const watched_inside watched{{call, &watched_inside::run}, guarded.watch(), *next};
-        proceed watched_next = access::make<proceed>(watched, alone[0]);
-        returned = guarded.run(hook.run, hook.object, &watched_next);
-    } else {
-        returned = guarded.run(hook.run, hook.object, next);
-    }
-    return returned || access::was_called(*next) || access::operations(call).has_result(&call) || call.exception;
+    if (!input) return guarded.run(hook.run, hook.object, nullptr);
+    proceed& next = *input->proceed;
+    private_access::hook_of(next) = hook.record;
+    private_access::watch(next) = guarded.watch() ? &guarded.watch() : nullptr;
+    const bool returned = guarded.run(hook.run, hook.object, input);
+    private_access::watch(next) = nullptr;  // the hook's run is over
+    return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) || call.exception;
 }
 
-EXTENSIBLE_CALL_FUNCTION void run_guarded(void* object, call_fields* call, void* inside) {
+EXTENSIBLE_CALLED_BY_USERS void run_guarded(void* object, call_fields* call, const run_input* input) {
     const auto* const candidates = static_cast<const hook_entry*>(object);
-    proceed* const next = candidates->record->when == phase::around ? static_cast<proceed*>(inside) : nullptr;
     const hook_entry* const hook = choose(candidates, *call);
     bool done = false;
-    if (next && hook) access::hook_of(*next) = hook->record;
     EXTENSIBLE_TRY {
-        done = hook && run_hook_guarded(*hook, *call, next);
+        done = hook && run_hook_guarded(*hook, *call, input);
     } EXTENSIBLE_CATCH(...) {
         keep_exception(*call, *hook->record);  // only here it is known which candidate threw it
         EXTENSIBLE_RETHROW;
     }
-    if (next && !done) (*next)();
+    if (input && !done) (*input->proceed)();
 }
 
 // ---- Finishers -------------------------------------------------------------------------------------------------------
 
 // Runs one, and destroys it.
-EXTENSIBLE_FUNCTION void run_end(call_end* end, call_fields& call) {
+EXTENSIBLE_COLD_FUNCTION void run_finisher(finisher* last, call_fields& call) {
     const struct destroyer {
-        call_end* end;
-        ~destroyer() { end->destroy(end); }
-    } at_end{end};
-    guarded_run(*end->hook, phase::end, call).run(end->run, end, nullptr);
+        finisher* self;
+        ~destroyer() { self->destroy(self); }
+    } at_end{last};
+    guarded_run(*last->hook, phase::end, call).run(last->run, last, nullptr);
 }
 
-EXTENSIBLE_CALL_FUNCTION void run_ends(call_fields& call) {
-    while (call_end* const end = access::ends(call).take_last()) {
-        const hook_record& hook = *end->hook;
+EXTENSIBLE_CALLED_BY_USERS void run_finishers(call_fields& call) {
+    while (finisher* const last = private_access::finishers(call).take_last()) {
+        const hook_record& hook = *last->hook;
         EXTENSIBLE_TRY {
-            run_end(end, call);
+            run_finisher(last, call);
         } EXTENSIBLE_CATCH(...) {
             keep_exception(call, hook);
         }

@@ -27,20 +27,20 @@ class hook_watch {
 public:
     enum class ending { returned, threw, skipped };
 
-    EXTENSIBLE_FUNCTION hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept;
+    EXTENSIBLE_COLD_FUNCTION hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept;
     hook_watch(const hook_watch&) = delete;
     hook_watch& operator=(const hook_watch&) = delete;
-    EXTENSIBLE_FUNCTION ~hook_watch();
+    EXTENSIBLE_COLD_FUNCTION ~hook_watch();
 
     explicit operator bool() const noexcept { return watching_; }
 
     /// Lives while what an around hook has inside runs: that is not its doing, and the time counts apart.
-    class inside {
+    class timed_rest {
     public:
-        EXTENSIBLE_FUNCTION explicit inside(hook_watch& watch) noexcept;
-        inside(const inside&) = delete;
-        inside& operator=(const inside&) = delete;
-        EXTENSIBLE_FUNCTION ~inside();
+        EXTENSIBLE_COLD_FUNCTION explicit timed_rest(hook_watch& watch) noexcept;
+        timed_rest(const timed_rest&) = delete;
+        timed_rest& operator=(const timed_rest&) = delete;
+        EXTENSIBLE_COLD_FUNCTION ~timed_rest();
 
     private:
         hook_watch& watch_;
@@ -48,10 +48,10 @@ public:
     };
 
     /// Tells the monitors. What they throw is dropped.
-    EXTENSIBLE_FUNCTION void tell(ending how);
+    EXTENSIBLE_COLD_FUNCTION void report_run(ending how);
 
 private:
-    EXTENSIBLE_FUNCTION void look() noexcept;
+    EXTENSIBLE_COLD_FUNCTION void look() noexcept;
 
     const hook_record& hook_;
     call_fields& call_;
@@ -61,7 +61,7 @@ private:
     // Where it is watching.
     bool had_result_ = false;
     std::exception_ptr exception_{};
-    time_point since_ = 0, inside_ = 0;
+    time_point since_ = 0, in_rest_ = 0;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -80,38 +80,38 @@ hook_watch::~hook_watch() = default;
 
 // From here on what changes is the hook's doing.
 void hook_watch::look() noexcept {
-    const call_operations& operations = access::operations(call_);
+    const call_operations& operations = private_access::operations(call_);
     had_result_ = operations.has_result(&call_);
     operations.take_mark(&call_);
     exception_ = call_.exception;
 }
 
-hook_watch::inside::inside(hook_watch& watch) noexcept : watch_(watch) {}
+hook_watch::timed_rest::timed_rest(hook_watch& watch) noexcept : watch_(watch) {}
 
-hook_watch::inside::~inside() {
-    watch_.inside_ += now() - since_;
+hook_watch::timed_rest::~timed_rest() {
+    watch_.in_rest_ += now() - since_;
     watch_.look();
 }
 
-void hook_watch::tell(ending how) {
+void hook_watch::report_run(ending how) {
     if (!watching_) return;
     const time_point took = now() - since_;
-    const call_operations& operations = access::operations(call_);
+    const call_operations& operations = private_access::operations(call_);
     const auto effect_of = [](bool before, bool after, bool written) {
-        return before && !after ? effect::taken_away : !before && after ? effect::set : written ? effect::replaced : effect::nothing;
+        return before && !after ? effect::cleared : !before && after ? effect::set : written ? effect::replaced : effect::nothing;
     };
     hook_run run{call_.name, when_, hook_.id, hook_.plugin ? std::string_view(hook_.plugin->name) : std::string_view()};
     run.skipped = how == ending::skipped;
     run.threw = how == ending::threw;
     run.took = nanoseconds(took);
-    run.took_inside = nanoseconds(inside_);
+    run.took_inside = nanoseconds(in_rest_);
     const bool has_result = operations.has_result(&call_);
     run.result = effect_of(had_result_, has_result, operations.take_mark(&call_) && has_result);
     run.exception = effect_of(exception_ != nullptr, call_.exception != nullptr, exception_ != call_.exception);
     EXTENSIBLE_TRY {
         const hazard_guard held(hook_.registry->monitors);
         for (const hook_entry* monitor = held.list() ? held.list()->begin() : nullptr; monitor && monitor->run; ++monitor)
-            static_cast<void>(detail::tell(*monitor, &run));
+            static_cast<void>(notify(*monitor, {.run = &run}));
     } EXTENSIBLE_CATCH(const std::bad_alloc&) {
         // Of the guard: nobody is told.
     }

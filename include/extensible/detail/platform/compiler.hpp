@@ -128,16 +128,16 @@
 
 // What is said of a function that is not a template. Its body is compiled where EXTENSIBLE_BODIES is 1.
 //
-// EXTENSIBLE_FUNCTION: it is rarely called, and small rather than fast. Said where it is declared; of a member of a hidden class, where
+// EXTENSIBLE_COLD_FUNCTION: it is rarely called, and small rather than fast. Said where it is declared; of a member of a hidden class, where
 // it is defined.
-// EXTENSIBLE_CALL_FUNCTION: calls run it, or an application calls it, to register or to wrap; see EXTENSIBLE_NOINLINE. Said where it
+// EXTENSIBLE_CALLED_BY_USERS: calls run it, or an application calls it, to register or to wrap; see EXTENSIBLE_NOINLINE. Said where it
 // is defined, since GCC warns of it at a declaration.
 #if defined(EXTENSIBLE_COMPILED)
-#define EXTENSIBLE_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN
-#define EXTENSIBLE_CALL_FUNCTION EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN
+#define EXTENSIBLE_COLD_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN
+#define EXTENSIBLE_CALLED_BY_USERS EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN
 #else
-#define EXTENSIBLE_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN inline
-#define EXTENSIBLE_CALL_FUNCTION EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN inline
+#define EXTENSIBLE_COLD_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN inline
+#define EXTENSIBLE_CALLED_BY_USERS EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN inline
 #endif
 
 // The same for a function that few files use: its declaration, and its body. Where each file compiles what it uses it is a template,

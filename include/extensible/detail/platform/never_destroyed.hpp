@@ -8,12 +8,12 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A T in static storage that is never destroyed, for use before main and after it has returned.
 template <class T>
-union immortal {
+union never_destroyed {
     T value;
 
     template <class... A>
-    constexpr explicit immortal(A&&... from) noexcept : value(static_cast<A&&>(from)...) {}
-    ~immortal() {}
+    constexpr explicit never_destroyed(A&&... from) noexcept : value(static_cast<A&&>(from)...) {}
+    ~never_destroyed() {}
 };
 
 }}}  // namespace ext::detail

@@ -40,9 +40,9 @@ public:
 
     /// The hook, or each hook of a list that is about to be published, has one more holder; or the hook has one less. None are
     /// left: reclaim() will destroy its function object.
-    void keep(hook_record& hook) noexcept;
-    void keep(const hook_list& list) noexcept;
-    void let_go(hook_record& hook) noexcept;
+    void retain(hook_record& hook) noexcept;
+    void retain(const hook_list& list) noexcept;
+    void release(hook_record& hook) noexcept;
 
     /// Takes over a list that no site points to any more.
     void retire(hook_list& list) noexcept;
@@ -91,13 +91,13 @@ private:
     // The mutex is held when these are called.
     bool reclaim(mutex_lock& lock) noexcept;
     void destroy(hook_record& hook, mutex_lock& lock) noexcept;
-    void free_unused(mutex_lock& lock) noexcept;
+    void free_reclaimable(mutex_lock& lock) noexcept;
     void sort_retired() noexcept;
-    bool find_in_slots() noexcept;
+    bool mark_lists_in_slots() noexcept;
     static void move_first(hook_list*& from, hook_list*& to) noexcept;
-    void put_away(hook_list*& list) noexcept;
-    static void keep_one(hook_record& hook) noexcept;
-    void let_go_of_one(hook_record& hook) noexcept;
+    void release_list(hook_list*& list) noexcept;
+    static void retain_one(hook_record& hook) noexcept;
+    void release_one(hook_record& hook) noexcept;
     static void forget(ref<hook_record>& unheld) noexcept;
     void wake_all() noexcept;
     template <class Visitor>
@@ -117,21 +117,21 @@ private:
     thread_hazards* threads_ = nullptr;
     std::uint64_t thread_numbers_ = 0;  // the last one given
     hook_list* retired_ = nullptr;  // may be in slots
-    hook_list* counted_ = nullptr;  // in no slot; the last call that is counted in one reclaims it
-    hook_list* unused_ = nullptr;   // to be freed
-    ref<hook_record> unheld_{};     // to be destroyed, or being destroyed
+    hook_list* left_to_counted_calls_ = nullptr;  // in no slot; the last call that is counted in one reclaims it
+    hook_list* reclaimable_ = nullptr;   // to be freed
+    ref<hook_record> to_destroy_{};     // to be destroyed, or being destroyed
     waiter* waiters_ = nullptr;
 };
 
-EXTENSIBLE_FUNCTION thread_hazards& hazards_of_this_thread();
+EXTENSIBLE_COLD_FUNCTION thread_hazards& hazards_of_this_thread();
 
 #if defined(EXTENSIBLE_COMPILED)
 
-EXTENSIBLE_HIDDEN extern immortal<hazard_domain> hazards_storage;
+EXTENSIBLE_HIDDEN extern never_destroyed<hazard_domain> hazards_storage;
 
 #else
 
-EXTENSIBLE_HIDDEN inline constinit immortal<hazard_domain> hazards_storage{&hazards_of_this_thread};
+EXTENSIBLE_HIDDEN inline constinit never_destroyed<hazard_domain> hazards_storage{&hazards_of_this_thread};
 
 #endif
 
@@ -144,13 +144,13 @@ EXTENSIBLE_HIDDEN inline hazard_domain& hazards() noexcept { return hazards_stor
 
 #if defined(EXTENSIBLE_COMPILED)
 
-constinit immortal<hazard_domain> hazards_storage{&hazards_of_this_thread};
+constinit never_destroyed<hazard_domain> hazards_storage{&hazards_of_this_thread};
 
 #endif
 
 // ---- Slots of threads ------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_FUNCTION void release_hazards_of_this_thread() noexcept {
+EXTENSIBLE_COLD_FUNCTION void release_hazards_of_this_thread() noexcept {
     this_thread_hazards::set(&no_hazards);
     hazards().release_slots();
 }
@@ -167,7 +167,7 @@ thread_hazards& hazards_of_this_thread() {
     return *this_thread_hazards::get();
 }
 
-EXTENSIBLE_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
+EXTENSIBLE_COLD_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
     set_up();
     const thread_id me = this_thread_id();
     {
@@ -194,7 +194,7 @@ EXTENSIBLE_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
     return *made;
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::release_slots() noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_slots() noexcept {
     const thread_id me = this_thread_id();
     const mutex_lock lock(mutex_);
     // Inside of a call this is std::exit, which unwinds nothing: the thread stays, and so does what it holds.
@@ -202,62 +202,62 @@ EXTENSIBLE_FUNCTION void hazard_domain::release_slots() noexcept {
         if (thread->owner == me && !thread->is_in_call()) thread->owner = 0;
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::free_slots() noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::free_slots() noexcept {
     const mutex_lock lock(mutex_);
     for (const thread_hazards* thread = threads_; thread; thread = thread->next)
         if (thread->owner != 0) return;  // that thread may still use them
     while (threads_) thread_hazards::destroy(std::exchange(threads_, threads_->next));
 }
 
-EXTENSIBLE_FUNCTION mutex& hazard_domain::registration() noexcept {
+EXTENSIBLE_COLD_FUNCTION mutex& hazard_domain::registration() noexcept {
     set_up();
     return registration_;
 }
 
 // Before the first slot is used and before the first change: asks the system for the barrier.
-EXTENSIBLE_FUNCTION void hazard_domain::set_up() noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::set_up() noexcept {
     const mutex_lock lock(mutex_);
     if (!std::exchange(is_set_up_, true)) asymmetric_ = enable_process_barrier();
 }
 
 // ---- Retired lists ---------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_FUNCTION void hazard_domain::retire(hook_list& list) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::retire(hook_list& list) noexcept {
     const mutex_lock lock(mutex_);
     list.next = std::exchange(retired_, &list);
 }
 
 // Moves a list, which `from` links to, to another chain.
-EXTENSIBLE_FUNCTION void hazard_domain::move_first(hook_list*& from, hook_list*& to) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::move_first(hook_list*& from, hook_list*& to) noexcept {
     hook_list* const list = std::exchange(from, from->next);
     list->next = std::exchange(to, list);
 }
 
 // Nobody holds the list any more.
-EXTENSIBLE_FUNCTION void hazard_domain::put_away(hook_list*& list) noexcept {
-    list->any_of([this](hook_record& hook) { return let_go_of_one(hook), false; });
-    move_first(list, unused_);
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_list(hook_list*& list) noexcept {
+    list->any_of([this](hook_record& hook) { return release_one(hook), false; });
+    move_first(list, reclaimable_);
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::reclaim() noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::reclaim() noexcept {
     mutex_lock lock(mutex_);
     reclaim(lock);
     wake_all();  // also when nothing was reclaimed: a call may have left that somebody waits for
 }
 
 // Tells whether there was something to reclaim. The lock is let go of meanwhile.
-EXTENSIBLE_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
+EXTENSIBLE_COLD_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
     for (bool any = false;; any = true) {
         sort_retired();
-        hook_record* hook = unheld_.get();
+        hook_record* hook = to_destroy_.get();
         while (hook && hook->destroyed_by != 0) hook = hook->next.get();
         if (hook) destroy(*hook, lock);
-        else if (unused_) free_unused(lock);
+        else if (reclaimable_) free_reclaimable(lock);
         else return any;
     }
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
     // The list may be gone afterwards, unless this is the last call that it was left to.
     const std::size_t before = list.calls.fetch_sub(hook_list::one_call, std::memory_order_seq_cst);
     // Without left_to_calls the list is still published, or a beginning call has it in a slot and reclaims it on
@@ -265,9 +265,9 @@ EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noe
     if ((before & hook_list::left_to_calls) == 0) return;
     mutex_lock lock(mutex_);
     if (before == hook_list::one_call + hook_list::left_to_calls) {
-        hook_list** at = &counted_;
+        hook_list** at = &left_to_counted_calls_;
         while (*at != &list) at = &(*at)->next;
-        put_away(*at);
+        release_list(*at);
         reclaim(lock);
     }
     wake_all();
@@ -275,24 +275,24 @@ EXTENSIBLE_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noe
 
 // Finds out which of the retired lists nobody holds, and which only calls that are counted. Looks again until a look
 // sets no new flag: every slot that the last look found was flagged before, so its call sees the flag when it leaves.
-EXTENSIBLE_FUNCTION void hazard_domain::sort_retired() noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::sort_retired() noexcept {
     for (bool again = retired_ != nullptr; again;) {
         // Between the stores that replaced the lists, or flagged slots, and the next look. Where slots are stored with sequential
         // consistency, the order of such accesses does it.
         if (asymmetric_) process_barrier();
-        again = find_in_slots();
+        again = mark_lists_in_slots();
         for (hook_list** at = &retired_; *at;) {
             // The count after the look at the slots, because a call that is counted has its list in one before. No further one can come.
             if ((*at)->in_slot) at = &(*at)->next;
-            else if ((*at)->calls.fetch_or(hook_list::left_to_calls, std::memory_order_seq_cst) != 0) move_first(*at, counted_);
-            else put_away(*at);
+            else if ((*at)->calls.fetch_or(hook_list::left_to_calls, std::memory_order_seq_cst) != 0) move_first(*at, left_to_counted_calls_);
+            else release_list(*at);
         }
         again &= retired_ != nullptr;
     }
 }
 
 // Marks the retired lists that are in slots. Tells whether it has set a flag.
-EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
+EXTENSIBLE_COLD_FUNCTION bool hazard_domain::mark_lists_in_slots() noexcept {
     // A hash table: where calls are nested deeply, as many lists may be retired as there are slots.
     constexpr std::size_t bucket_count = 251;
     hook_list* buckets[bucket_count]{};
@@ -307,7 +307,7 @@ EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
         while (list && reinterpret_cast<std::uintptr_t>(list) != held) list = list->next_of_bucket;
         if (!list) return false;
         list->in_slot = true;
-        flagged |= (slot.attention.fetch_or(hazard_slot::notify, std::memory_order_seq_cst) & hazard_slot::notify) == 0;
+        flagged |= (slot.flags.fetch_or(hazard_slot::reclaim_requested, std::memory_order_seq_cst) & hazard_slot::reclaim_requested) == 0;
         return false;
     });
     return flagged;
@@ -315,15 +315,15 @@ EXTENSIBLE_FUNCTION bool hazard_domain::find_in_slots() noexcept {
 
 // Calls `visit` for the slots that are not empty until it returns true; tells whether it has.
 template <class Visitor>
-EXTENSIBLE_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
+EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
     for (thread_hazards* thread = threads_; thread; thread = thread->next)
         for (hazard_slot* slot = thread->own_slots; slot; slot = slot->next.load(std::memory_order_seq_cst))
             if (const std::uintptr_t held = slot->held.load(std::memory_order_seq_cst); held != 0 && visit(*slot, held)) return true;
     return false;
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::free_unused(mutex_lock& lock) noexcept {
-    hook_list* list = std::exchange(unused_, nullptr);
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::free_reclaimable(mutex_lock& lock) noexcept {
+    hook_list* list = std::exchange(reclaimable_, nullptr);
     lock.unlock();
     while (list) hook_list::free(std::exchange(list, list->next));
     lock.lock();
@@ -331,44 +331,44 @@ EXTENSIBLE_FUNCTION void hazard_domain::free_unused(mutex_lock& lock) noexcept {
 
 // ---- Hooks that are removed ------------------------------------------------------------------------------------------
 
-EXTENSIBLE_FUNCTION void hazard_domain::keep(hook_record& hook) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain(hook_record& hook) noexcept {
     const mutex_lock lock(mutex_);
-    keep_one(hook);
+    retain_one(hook);
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::keep(const hook_list& list) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain(const hook_list& list) noexcept {
     const mutex_lock lock(mutex_);
-    list.any_of([](hook_record& hook) { return keep_one(hook), false; });
+    list.any_of([](hook_record& hook) { return retain_one(hook), false; });
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::keep_one(hook_record& hook) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain_one(hook_record& hook) noexcept {
     if (hook.holders++ != 0) return;
-    ref(&hook).release();  // the holders own the record: let_go_of_one() takes this up
+    ref(&hook).release();  // the holders own the record: release_one() takes this up
     ++hook.alive;
     if (hook.plugin) ++hook.plugin->alive;
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::let_go(hook_record& hook) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::release(hook_record& hook) noexcept {
     const mutex_lock lock(mutex_);
-    let_go_of_one(hook);
+    release_one(hook);
 }
 
-EXTENSIBLE_FUNCTION void hazard_domain::let_go_of_one(hook_record& hook) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_one(hook_record& hook) noexcept {
     if (--hook.holders != 0) return;
-    hook.next = std::move(unheld_);
-    unheld_ = ref<hook_record>(ref<hook_record>::adopted{&hook});
+    hook.next = std::move(to_destroy_);
+    to_destroy_ = ref<hook_record>(ref<hook_record>::adopted{&hook});
 }
 
 // It stays in the chain while the function object is destroyed, so that wait_until_unused() waits for that too. Whoever calls this
 // wakes the waiters afterwards.
-EXTENSIBLE_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lock& lock) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lock& lock) noexcept {
     ref<hook_record> kept(&hook);
     hook.destroyed_by = this_thread_id();
     wake_all();  // one that waits for the next of them can destroy that itself, should this destructor wait for it
     lock.unlock();
     hook.destroy_object();
     lock.lock();
-    ref<hook_record>* at = &unheld_;
+    ref<hook_record>* at = &to_destroy_;
     while (at->get() != &hook) at = &(*at)->next;
     forget(*at);
     lock.unlock();
@@ -377,7 +377,7 @@ EXTENSIBLE_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lock& l
 }
 
 // Takes a hook, which `unheld` links to, from its chain.
-EXTENSIBLE_FUNCTION void hazard_domain::forget(ref<hook_record>& unheld) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::forget(ref<hook_record>& unheld) noexcept {
     const ref<hook_record> hook = std::exchange(unheld, std::move(unheld->next));
     --hook->alive;
     if (hook->plugin) --hook->plugin->alive;

@@ -41,10 +41,10 @@ struct alignas(32) hazard_slot {
     thread_hazards* thread = nullptr;  // whose it is; constant
 
     // Not 0 if a call that leaves has more to do than to clear its slot.
-    static constexpr std::uint32_t notify = 1;  // a retired list was found here: reclaim() is to be called
-    static constexpr std::uint32_t fenced = 2;  // there is no process_barrier(); set for good
+    static constexpr std::uint32_t reclaim_requested = 1;  // a retired list was found here: reclaim() is to be called
+    static constexpr std::uint32_t needs_fence = 2;  // there is no process_barrier(); set for good
     static constexpr std::uint32_t nested = 4;  // not the thread's first slot: it goes back to the free ones; set for good
-    atomic<std::uint32_t> attention{0};
+    atomic<std::uint32_t> flags{0};
 
     hazard_slot* next_free = nullptr;  // the owner's alone
     std::uint32_t block_size = 0;      // in the first slot of an array: how many it has
@@ -95,7 +95,7 @@ struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
 
     /// Throws error if a call of `called` would need more than EXTENSIBLE_MAX_NESTING slots of this thread. Handlers of
     /// a registry are exempt. Call it before take_slot().
-    void check_nesting(const site& called) const {
+    void check_nesting(const wrapper_site& called) const {
         if (slots_made < EXTENSIBLE_MAX_NESTING || free) [[likely]] return;
         // Relaxed: this thread has written it.
         if (own_slots[0].held.load(std::memory_order_relaxed) != 0) throw_if_nested_too_deeply(called);
@@ -103,14 +103,14 @@ struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
 
     /// After a call has cleared the slot. Relaxed: the flag is set for good.
     static void give_back(hazard_slot& slot) noexcept {
-        if (slot.attention.load(std::memory_order_relaxed) & hazard_slot::nested)
+        if (slot.flags.load(std::memory_order_relaxed) & hazard_slot::nested)
             slot.next_free = std::exchange(slot.thread->free, &slot);
     }
 
     bool is_in_call() const noexcept;
 
 private:
-    static void throw_if_nested_too_deeply(const site& called);
+    static void throw_if_nested_too_deeply(const wrapper_site& called);
     void grow();
     void adopt(hazard_slot* added, std::size_t count) noexcept;
 };
@@ -125,25 +125,25 @@ using this_thread_hazards = thread_pointer<thread_hazards, no_hazards>;
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool asymmetric) noexcept : domain(&home) {
+EXTENSIBLE_COLD_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool asymmetric) noexcept : domain(&home) {
     if (asymmetric) quick_domain = &home;
     adopt(own_slots, first_slots);
 }
 
-EXTENSIBLE_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcept {
+EXTENSIBLE_COLD_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcept {
     hazard_slot* block = thread->own_slots[first_slots - 1].next.load(std::memory_order_relaxed);  // relaxed: no other thread is left
     while (block) delete[] std::exchange(block, block[block->block_size - 1].next.load(std::memory_order_relaxed));
     delete thread;
 }
 
 // Relaxed: this thread has written it.
-EXTENSIBLE_FUNCTION bool thread_hazards::is_in_call() const noexcept {
+EXTENSIBLE_COLD_FUNCTION bool thread_hazards::is_in_call() const noexcept {
     for (const hazard_slot* slot = own_slots; slot; slot = slot->next.load(std::memory_order_relaxed))
         if (slot->held.load(std::memory_order_relaxed) != 0) return true;
     return false;
 }
 
-EXTENSIBLE_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const site& called) {
+EXTENSIBLE_COLD_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const wrapper_site& called) {
     if (!called.type) return;  // the handlers of a registry
     raise<error>(join({called.function->name,
                        ": calls with hooks are nested " EXTENSIBLE_TEXT(EXTENSIBLE_MAX_NESTING) " deep on this thread. Does "
@@ -152,7 +152,7 @@ EXTENSIBLE_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const site& 
 }
 
 // More slots, after the last one.
-EXTENSIBLE_FUNCTION void thread_hazards::grow() {
+EXTENSIBLE_COLD_FUNCTION void thread_hazards::grow() {
     static_assert(EXTENSIBLE_MAX_NESTING >= first_slots, "EXTENSIBLE_MAX_NESTING must be at least 7");
     std::size_t count = further_slots;
     if (slots_made < EXTENSIBLE_MAX_NESTING && EXTENSIBLE_MAX_NESTING - slots_made < count)
@@ -160,18 +160,18 @@ EXTENSIBLE_FUNCTION void thread_hazards::grow() {
     adopt(new hazard_slot[count], count);
 }
 
-EXTENSIBLE_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::size_t count) noexcept {
+EXTENSIBLE_COLD_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::size_t count) noexcept {
     added->block_size = static_cast<std::uint32_t>(count);
     for (std::size_t i = count; i-- > 0;) {
         hazard_slot& slot = added[i];
         slot.thread = this;
         // Relaxed, here and below: no other thread sees them yet.
-        std::uint32_t flags = quick_domain == this ? hazard_slot::fenced : 0;
+        std::uint32_t flags = quick_domain == this ? hazard_slot::needs_fence : 0;
         if (&slot != own_slots) {
             flags |= hazard_slot::nested;
             slot.next_free = std::exchange(free, &slot);
         }
-        slot.attention.store(flags, std::memory_order_relaxed);
+        slot.flags.store(flags, std::memory_order_relaxed);
         if (i + 1 < count) slot.next.store(&added[i + 1], std::memory_order_relaxed);
     }
     slots_made += count;

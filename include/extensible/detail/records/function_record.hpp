@@ -23,7 +23,7 @@ struct registry_record;
 /// What the calls of a function are like, as far as registering needs to know. In static storage of the function's module.
 struct function_type {
     const type_identity* signature;
-    const type_identity* stage;  // how parts of its calls are awaited; null where the function is not awaited
+    const type_identity* sub_task;  // how parts of its calls are awaited; null where the function is not awaited
 };
 
 /// A place in the order of hooks. Smaller ones run first.
@@ -59,7 +59,7 @@ struct hook_selection {
 
 /// The part of a wrapper that the registry writes to. A call without hooks reads the first member, and nothing else. The second
 /// has its place in every version of the library: the stamp of the registry tells whether the rest can be read.
-struct site {
+struct wrapper_site {
     mutable atomic<const hook_list*> hooks{nullptr};  // null when there is no enabled hook
     registry_record* registry = nullptr;              // set first, and then constant; the function keeps it
 
@@ -70,26 +70,26 @@ struct site {
     ref<function_record> function{};
     const function_type* type = nullptr;  // null for error handlers
 
-    site* next = nullptr;  // the function's other wrappers; guarded by the registration lock
+    wrapper_site* next = nullptr;  // the function's other wrappers; guarded by the registration lock
 };
 
 /// One name in a registry.
-struct function_record : counted {
+struct function_record : reference_counted {
     const std::string name;
     const ref<registry_record> registry;
 
     // Guarded by the registration lock.
-    site* sites = nullptr;           // the wrappers; none means that the hooks are waiting
+    wrapper_site* sites = nullptr;           // the wrappers; none means that the hooks are waiting
     hook_order hooks;                // disabled ones and those under patterns too
     hook_list* published = nullptr;  // what every site points to
 
     function_record* next_of_bucket = nullptr;  // in the registry's table of functions
 
-    EXTENSIBLE_FUNCTION function_record(std::string_view called, const ref<registry_record>& home);
-    EXTENSIBLE_FUNCTION ~function_record();
+    EXTENSIBLE_COLD_FUNCTION function_record(std::string_view called, const ref<registry_record>& home);
+    EXTENSIBLE_COLD_FUNCTION ~function_record();
 
     /// Whether somebody wraps it, or a hook of its own waits for it.
-    EXTENSIBLE_FUNCTION bool is_wanted() const noexcept;
+    EXTENSIBLE_COLD_FUNCTION bool is_wanted() const noexcept;
 };
 
 }}}  // namespace ext::detail

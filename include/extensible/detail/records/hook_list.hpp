@@ -31,7 +31,7 @@ struct hook_entry {
 };
 
 /// A change of several functions' hooks, which takes place in one step for all calls that begin afterwards.
-struct change_step : counted {
+struct change_step : reference_counted {
     atomic<bool> happened{false};
 };
 
@@ -41,7 +41,7 @@ struct hook_list {
     const ref<function_record> function;
     const std::string_view name;             // the function's
     const hook_entry* first[phase_count]{};  // of each phase; the entry after the last of a phase has no `run`
-    bool has_ends = false;                   // one of them returns the end of its call
+    bool has_finishers = false;                   // one of them returns the end of its call
     const bool watched;                      // by monitors
     bool only_start_hooks = true;            // and none of them returns an end
 
@@ -78,7 +78,7 @@ struct hook_list {
         std::size_t phases_ = 0;          // that have begun
     };
 
-    EXTENSIBLE_FUNCTION static void free(hook_list* list) noexcept;
+    EXTENSIBLE_COLD_FUNCTION static void free(hook_list* list) noexcept;
 
     const hook_entry* begin(phase when) const noexcept { return first[static_cast<std::size_t>(when)]; }
     const hook_entry* begin() const noexcept { return std::launder(reinterpret_cast<const hook_entry*>(this + 1)); }
@@ -111,7 +111,7 @@ private:
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates,
+EXTENSIBLE_COLD_FUNCTION hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates,
                                               bool is_watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     void* const memory = ::operator new(sizeof(hook_list) + (entries + phase_count + candidates) * sizeof(hook_entry));
@@ -120,30 +120,30 @@ EXTENSIBLE_FUNCTION hook_list::writer::writer(function_record& of, std::size_t e
     candidate_ = entry_ + entries + phase_count;
 }
 
-EXTENSIBLE_FUNCTION void hook_list::writer::begin_phases(std::size_t end) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hook_list::writer::begin_phases(std::size_t end) noexcept {
     for (; phases_ < end; ++phases_) {
         if (phases_ != 0) new (entry_++) hook_entry{};  // after the last one of the phase before
         list_->first[phases_] = entry_;
     }
 }
 
-EXTENSIBLE_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept {
+EXTENSIBLE_COLD_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept {
     begin_phases(static_cast<std::size_t>(hook.when) + 1);
     const bool guarded = hook.erased.run_guarded && (list_->watched || hook.has_options);
     if (guarded) new (entry_++) hook_entry{hook.erased.run_guarded, candidate_, &hook};
     else new (entry_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
-    list_->has_ends |= hook.erased.returns_end;
-    list_->only_start_hooks &= hook.when == phase::start && !hook.erased.returns_end;
+    list_->has_finishers |= hook.erased.returns_finisher;
+    list_->only_start_hooks &= hook.when == phase::start && !hook.erased.returns_finisher;
     return guarded;
 }
 
-EXTENSIBLE_FUNCTION void hook_list::writer::add_candidate(hook_record& hook) noexcept {
+EXTENSIBLE_COLD_FUNCTION void hook_list::writer::add_candidate(hook_record& hook) noexcept {
     new (candidate_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
-    list_->has_ends |= hook.erased.returns_end;
-    list_->only_start_hooks &= !hook.erased.returns_end;
+    list_->has_finishers |= hook.erased.returns_finisher;
+    list_->only_start_hooks &= !hook.erased.returns_finisher;
 }
 
-EXTENSIBLE_FUNCTION hook_list* hook_list::writer::finish() noexcept {
+EXTENSIBLE_COLD_FUNCTION hook_list* hook_list::writer::finish() noexcept {
     begin_phases(phase_count);
     new (entry_) hook_entry{};
     return list_;

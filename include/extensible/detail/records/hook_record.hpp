@@ -18,17 +18,30 @@
 #include <utility>
 #include <vector>
 
-namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
+namespace ext { inline namespace EXTENSIBLE_ABI {
 
+class proceed;
+struct hook_error;
+struct hook_run;
+
+namespace detail {
+
+struct awaited_slot_base;
 class call_fields;
 struct function_record;
 struct hook_record;
 struct registry_record;
 
-/// Runs a hook, which is at `object`, in a call. `inside` is an ext::proceed for an around hook. A hook that is awaited is begun
-/// instead, and `inside` is a place_for_stage of the type that its record names. A handler of on_hook_error() gets no call, and the
-/// ext::hook_error as `inside`.
-using run_hook = void(void* object, call_fields* call, void* inside);
+/// What a hook receives besides its call. At most one of these is set.
+struct run_input {
+    ext::proceed* proceed = nullptr;    // for an around hook
+    awaited_slot_base* slot = nullptr;  // for an awaited hook, which is begun: an awaited_slot of the type that its record names
+    const ext::hook_error* error = nullptr;  // for a handler of on_hook_error(), which has no call
+    const ext::hook_run* run = nullptr;      // for a monitor, which has no call
+};
+
+/// Runs the hook at `object` in a call. `input` is null for a plain start or end hook.
+using run_hook = void(void* object, call_fields* call, const run_input* input);
 
 /// A hook with its type erased: the function object, and code of the module that it came from.
 struct erased_hook {
@@ -37,11 +50,11 @@ struct erased_hook {
     run_hook* run_guarded;  // for hooks with options, and while monitors watch: its object is the candidates of a hook_entry; null for handlers
     void (*destroy)(void* object) noexcept;
     bool takes_record = false;  // `run` is handed the hook_record, in which the object is
-    bool returns_end = false;   // a start hook that returns the end of its call
+    bool returns_finisher = false;   // a start hook that returns the end of its call
 };
 
 /// One hook, or all hooks of a plugin: what is disabled, enabled, removed and waited for together.
-struct hook_group : counted {
+struct hook_group : reference_counted {
     // Set before registration, constant from then on. The registry has its place in every version of the library, as in `site`.
     ref<registry_record> registry;
     hook_record* const only_hook;  // null for a plugin
@@ -53,8 +66,8 @@ struct hook_group : counted {
     // How many of its hooks have captured state that is not destroyed yet. Guarded by the hazard domain's mutex.
     std::size_t alive = 0;
 
-    EXTENSIBLE_FUNCTION explicit hook_group(hook_record* only) noexcept;
-    EXTENSIBLE_FUNCTION ~hook_group();
+    EXTENSIBLE_COLD_FUNCTION explicit hook_group(hook_record* only) noexcept;
+    EXTENSIBLE_COLD_FUNCTION ~hook_group();
     bool has(const hook_record& hook) const noexcept;
 };
 
@@ -67,8 +80,8 @@ struct plugin_record : hook_group {
     // same ids, and do not order each other.
     ref<plugin_record> predecessor;
 
-    EXTENSIBLE_FUNCTION plugin_record(registry_record& home, std::string_view called, bool isolates, bool is_reentrant);
-    EXTENSIBLE_FUNCTION ~plugin_record();
+    EXTENSIBLE_COLD_FUNCTION plugin_record(registry_record& home, std::string_view called, bool isolates, bool is_reentrant);
+    EXTENSIBLE_COLD_FUNCTION ~plugin_record();
 };
 
 /// One registered hook: what an ext::hook refers to. Outlives the function object inside, which is destroyed as soon as nothing
@@ -81,7 +94,7 @@ struct hook_record : hook_group {
     // Set before registration, constant from then on. Each change of a function reads the first ones of all its hooks:
     // they are close together.
     ref<plugin_record> plugin;                 // null without one
-    const type_identity* stage = nullptr;      // what it is awaited as; null for a plain hook; in the hook's module
+    const type_identity* sub_task = nullptr;      // what it is awaited as; null for a plain hook; in the hook's module
     phase when{};
     bool on_object = false;  // registered on the function itself: removed with its last wrapper
     bool has_options = false;  // a call needs more to run it than to call `erased.run`, and may skip it
@@ -89,7 +102,7 @@ struct hook_record : hook_group {
     bool reentrant = true;
     bool fallback = false;
     bool replaces = false;     // the hook that has its id in the same phase, on the same function or under the same pattern
-    bool takes_place = false;  // of that hook in the order; it states none of its own
+    bool inherits_turn = false;  // of that hook in the order; it states none of its own
     std::uint64_t only_thread = 0;  // the number of a thread, see thread_hazards; 0: any
     std::size_t times = 0;          // 0: without limit
     erased_hook erased{};
@@ -104,16 +117,16 @@ struct hook_record : hook_group {
     atomic<std::size_t> begun{0};  // counted where `times` has a limit
 
     // Guarded by the registration lock.
-    bool runs() const noexcept { return enabled && (!plugin || plugin->enabled); }
+    bool is_enabled() const noexcept { return enabled && (!plugin || plugin->enabled); }
 
     // Guarded by the hazard domain's mutex.
     thread_id destroyed_by = 0;  // the thread that is destroying the function object
     ref<hook_record> next{};     // in the domain's chain of hooks that nobody holds
 
-    EXTENSIBLE_FUNCTION explicit hook_record(std::string_view called = {}, std::string_view under = {});
+    EXTENSIBLE_COLD_FUNCTION explicit hook_record(std::string_view called = {}, std::string_view under = {});
     hook_record(const hook_record&) = delete;
     hook_record& operator=(const hook_record&) = delete;
-    EXTENSIBLE_FUNCTION ~hook_record();
+    EXTENSIBLE_COLD_FUNCTION ~hook_record();
 
     /// Whether its plugin is about to replace another one. Until then the hook is disabled, and its `before`, `after`
     /// and id have no effect.

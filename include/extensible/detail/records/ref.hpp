@@ -11,10 +11,10 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Base of what `ref` counts.
-struct counted {
+struct reference_counted {
     atomic<std::size_t> references;
 
-    constexpr explicit counted(std::size_t initially = 0) noexcept : references(initially) {}
+    constexpr explicit reference_counted(std::size_t initially = 0) noexcept : references(initially) {}
 };
 
 /// An intrusive pointer: shares ownership of a T derived from counted. Unlike a std::shared_ptr it keeps no pointer to code of

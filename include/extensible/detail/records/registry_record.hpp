@@ -34,10 +34,10 @@ public:
     ~function_table() { clear(); }
 
     /// Null if there is none of this name.
-    EXTENSIBLE_FUNCTION function_record* find(std::string_view name) const noexcept;
-    EXTENSIBLE_FUNCTION void add(const ref<function_record>& function);
-    EXTENSIBLE_FUNCTION void erase(function_record& function) noexcept;
-    EXTENSIBLE_FUNCTION void clear() noexcept;
+    EXTENSIBLE_COLD_FUNCTION function_record* find(std::string_view name) const noexcept;
+    EXTENSIBLE_COLD_FUNCTION void add(const ref<function_record>& function);
+    EXTENSIBLE_COLD_FUNCTION void erase(function_record& function) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void clear() noexcept;
     std::size_t size() const noexcept { return size_; }
 
     /// Calls `visit` for each function, in any order. That may erase the function from the table, but no other one.
@@ -48,7 +48,7 @@ public:
     }
 
 private:
-    EXTENSIBLE_FUNCTION function_record*& bucket_of(std::string_view name) noexcept;
+    EXTENSIBLE_COLD_FUNCTION function_record*& bucket_of(std::string_view name) noexcept;
 
     array<function_record*> buckets_;  // the first function of each; at least as many as there are functions
     std::size_t size_ = 0;
@@ -62,7 +62,7 @@ struct registry_contents {
 
 /// What an ext::registry owns. Shared by its functions and handles, which may outlive it. The stamp comes first. It can be
 /// constant-initialized, whatever the standard library's containers can.
-struct registry_record : stamp, counted {
+struct registry_record : stamp, reference_counted {
     hazard_domain* const domain;  // of the module that made the registry: all that use it share this one
 
     // Guarded by the registration lock.
@@ -74,10 +74,10 @@ struct registry_record : stamp, counted {
     bool watched = false;  // there are monitors
 
     // The handlers of on_hook_error() and on_hook_run(): hooks of functions that have no name, called from these sites.
-    site errors, monitors;
+    wrapper_site errors, monitors;
 
     EXTENSIBLE_HIDDEN constexpr explicit registry_record(hazard_domain& shared, std::size_t initial_references = 0) noexcept;
-    EXTENSIBLE_FUNCTION ~registry_record();
+    EXTENSIBLE_COLD_FUNCTION ~registry_record();
 
     /// Itself. Throws incompatible_module unless its stamp is that of the module that asks; before that nothing else is read.
     EXTENSIBLE_HIDDEN registry_record& checked();

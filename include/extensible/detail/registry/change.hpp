@@ -22,12 +22,12 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // Ends the registration of the hooks that leave. `former` is what the function had; the function is null for hooks
 // under patterns.
-EXTENSIBLE_FUNCTION void let_go_of(const hook_selection& leaving, const hook_order& former,
+EXTENSIBLE_COLD_FUNCTION void release_hooks(const hook_selection& leaving, const hook_order& former,
                                    const function_record* function) noexcept {
     for (const ordered_hook& each : former) {
         if (!leaving.has(*each.hook) || each.hook->function.get() != function) continue;
         each.hook->registered = false;
-        each.hook->registry->domain->let_go(*each.hook);
+        each.hook->registry->domain->release(*each.hook);
     }
 }
 
@@ -39,31 +39,31 @@ public:
     change(const change&) = delete;
     change& operator=(const change&) = delete;
     EXTENSIBLE_COLD ~change() {
-        while (parts_) delete std::exchange(parts_, parts_->next_part);
+        while (changes_) delete std::exchange(changes_, changes_->next_change);
     }
 
     /// The function has these hooks from then on, and calls run those that are enabled.
     EXTENSIBLE_COLD void set_hooks(function_record& function, hook_order hooks) {
-        parts_ = new part{ref(&function), std::move(hooks), parts_};
+        changes_ = new function_change{ref(&function), std::move(hooks), changes_};
         if (!function.sites) return;  // the hooks wait
         bool any_runs = false, any_candidates = watched_, any_replaces = false;
-        for (const ordered_hook& each : parts_->hooks) {
-            any_runs = any_runs || runs_in(*each.hook, function);
+        for (const ordered_hook& each : changes_->hooks) {
+            any_runs = any_runs || is_active_in(*each.hook, function);
             any_candidates |= each.hook->has_options;
             any_replaces |= each.hook->replaces;
         }
         if (!any_runs) return;
-        const replacements replaced = any_replaces ? replacements(parts_->hooks, &function) : replacements();
+        const replacements replaced = any_replaces ? replacements(changes_->hooks, &function) : replacements();
         // Each hook is an entry or a candidate, and the candidates of each entry need one more after the last.
-        const std::size_t most = parts_->hooks.size();
+        const std::size_t most = changes_->hooks.size();
         hook_list::writer list(function, most, any_candidates ? 2 * most : 0, watched_);
-        for (const ordered_hook& each : parts_->hooks) {
+        for (const ordered_hook& each : changes_->hooks) {
             hook_record* hook = each.hook;
-            if (!runs_in(*hook, function) || replaced.stand_in_of(*hook) || !list.add(*hook)) continue;
-            for (; hook; hook = replaced.next_older(*hook)) list.add_candidate(*hook);
+            if (!is_active_in(*hook, function) || replaced.replacement_of(*hook) || !list.add(*hook)) continue;
+            for (; hook; hook = replaced.next_replaced(*hook)) list.add_candidate(*hook);
             list.end_candidates();
         }
-        parts_->next = list.finish();
+        changes_->next = list.finish();
     }
 
     /// The function's hooks stay, but other ones are enabled, or its wrappers have changed.
@@ -79,34 +79,34 @@ public:
     /// Makes the change, for all calls that begin afterwards.
     EXTENSIBLE_COLD void make() {
         std::size_t sites = 0;
-        for (const part* p = parts_; p; p = p->next_part)
-            for (const site* s = p->publishes() ? p->function->sites : nullptr; s; s = s->next) ++sites;
+        for (const function_change* p = changes_; p; p = p->next_change)
+            for (const wrapper_site* s = p->publishes() ? p->function->sites : nullptr; s; s = s->next) ++sites;
         const ref<change_step> step = sites > 1 ? prepare_step() : ref<change_step>();
 
         // Nothing fails from here on. A hook has its holders before a call can see it.
         registry_.watched = watched_;
-        for (const part* p = parts_; p; p = p->next_part)
-            if (p->next) registry_.domain->keep(*p->next);
-        if (step) let_happen(*step);
-        for (part* p = parts_; p; p = p->next_part) commit(*p);
+        for (const function_change* p = changes_; p; p = p->next_change)
+            if (p->next) registry_.domain->retain(*p->next);
+        if (step) happen_at_once(*step);
+        for (function_change* p = changes_; p; p = p->next_change) commit(*p);
     }
 
     /// After make(): ends the registration of hooks that left one function, or all functions if that is null.
-    EXTENSIBLE_COLD void let_go_of(const hook_selection& leaving, const function_record* from) noexcept {
-        for (const part* p = parts_; p; p = p->next_part)
-            if (!from || p->function.get() == from) detail::let_go_of(leaving, p->hooks, p->function.get());
+    EXTENSIBLE_COLD void release_hooks(const hook_selection& leaving, const function_record* from) noexcept {
+        for (const function_change* p = changes_; p; p = p->next_change)
+            if (!from || p->function.get() == from) detail::release_hooks(leaving, p->hooks, p->function.get());
     }
 
 private:
-    struct part {
+    struct function_change {
         ref<function_record> function;
         hook_order hooks;  // its hooks from then on; once the change is made, those that it had
-        part* next_part;
+        function_change* next_change;
         hook_list* next = nullptr;         // what is published then; null where no hook runs
         hook_list* placeholder = nullptr;  // what is published until the step has happened, where nothing was before
 
         bool publishes() const noexcept { return next || function->published; }
-        EXTENSIBLE_COLD ~part() {  // where the change was not made, these have never been published
+        EXTENSIBLE_COLD ~function_change() {  // where the change was not made, these have never been published
             if (next) hook_list::free(next);
             if (placeholder) hook_list::free(placeholder);
         }
@@ -115,21 +115,21 @@ private:
     // Makes what is needed to change several sites in one step.
     EXTENSIBLE_COLD ref<change_step> prepare_step() {
         ref step(new change_step);
-        for (part* p = parts_; p; p = p->next_part)
+        for (function_change* p = changes_; p; p = p->next_change)
             if (p->next && !p->function->published) p->placeholder = hook_list::writer(*p->function, 0, 0, watched_).finish();
         return step;
     }
 
     // Announces the change in every list that is in use, then lets it happen for all of them at once. From the announcement on no
     // call takes the quick way, in which it would not look for a step.
-    EXTENSIBLE_COLD void let_happen(change_step& step) noexcept {
-        for (part* p = parts_; p; p = p->next_part) {
+    EXTENSIBLE_COLD void happen_at_once(change_step& step) noexcept {
+        for (function_change* p = changes_; p; p = p->next_change) {
             if (!p->publishes()) continue;
             function_record& function = *p->function;
             hook_list& list = p->placeholder ? *p->placeholder : *function.published;
             list.successor = p->next;
             list.step.store(ref(&step).release(), std::memory_order_seq_cst);
-            for (site* s = function.sites; s; s = s->next) s->quick_domain.store(nullptr, std::memory_order_seq_cst);
+            for (wrapper_site* s = function.sites; s; s = s->next) s->quick_domain.store(nullptr, std::memory_order_seq_cst);
             if (p->placeholder) {
                 function.published = std::exchange(p->placeholder, nullptr);
                 publish(function, function.published);
@@ -140,16 +140,16 @@ private:
 
     // In the order of a sequentially consistent store: a call either finds the new list, or is found holding the old one.
     EXTENSIBLE_COLD static void publish(const function_record& function, hook_list* list) noexcept {
-        for (site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
+        for (wrapper_site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
     }
 
-    EXTENSIBLE_COLD void commit(part& p) noexcept {
+    EXTENSIBLE_COLD void commit(function_change& p) noexcept {
         function_record& function = *p.function;
         if (p.publishes()) {
             hook_list* const replaced = std::exchange(function.published, std::exchange(p.next, nullptr));
             publish(function, function.published);
             // Behind the hooks: see hazard_guard.
-            for (site* s = function.sites; s; s = s->next) s->quick_domain.store(registry_.domain, std::memory_order_seq_cst);
+            for (wrapper_site* s = function.sites; s; s = s->next) s->quick_domain.store(registry_.domain, std::memory_order_seq_cst);
             if (replaced) registry_.domain->retire(*replaced);
         }
         function.hooks.swap(p.hooks);
@@ -157,7 +157,7 @@ private:
 
     registry_record& registry_;
     bool watched_;
-    part* parts_ = nullptr;
+    function_change* changes_ = nullptr;
 };
 
 #endif

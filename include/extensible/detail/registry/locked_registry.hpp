@@ -37,14 +37,14 @@ public:
     locked_registry& operator=(const locked_registry&) = delete;
     ~locked_registry();
 
-    /// A wrapper of `name` appears at `place`. The hooks that wait for it are attached.
-    void attach(site& place, std::string_view name, const function_type& type);
+    /// A wrapper of `name` appears at `site`. The hooks that wait for it are attached.
+    void attach(wrapper_site& site, std::string_view name, const function_type& type);
 
     /// The wrapper goes. The hooks that were registered on the function itself go with its last wrapper.
-    void detach(site& place);
+    void detach(wrapper_site& site);
 
     /// Registers `hook` on a wrapped function; by name, which may not be wrapped yet; under a pattern; for errors.
-    void add(const site& place, hook_record& hook, const hook_options& options);
+    void add(const wrapper_site& site, hook_record& hook, const hook_options& options);
     void add(std::string_view name, hook_record& hook, const hook_options& options);
     void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
     void add_error_handler(hook_record& hook);
@@ -56,7 +56,7 @@ public:
 
     /// The predecessor's hooks are removed, and the successor's, which are disabled, are enabled if those were, in one step: no call
     /// runs hooks of both, or of neither.
-    void hand_over(plugin_record& predecessor, plugin_record& successor);
+    void replace_plugin(plugin_record& predecessor, plugin_record& successor);
 
     /// The ext::registry goes: its hooks are removed, its functions go on without.
     void close();
@@ -68,11 +68,11 @@ private:
     ref<function_record> find_or_make(std::string_view name);
     void forget_if_unused(function_record& function) noexcept;
     void add(function_record& function, hook_record& hook, const hook_options& options);
-    void add_handler(site& place, std::string_view name, hook_record& hook);
+    void add_handler(wrapper_site& site, std::string_view name, hook_record& hook);
     void prepare(std::string_view where, const hook_order& hooks, hook_record& hook, const hook_options& options) const;
 
     static bool concerns(const function_record& function, const hook_group& group) noexcept;
-    void registered(hook_record& hook) noexcept;
+    void finish_registration(hook_record& hook) noexcept;
     void remove(const hook_selection& leaving, function_record* from, const hook_group* coming = nullptr);
 
     const ref<registry_record> registry_;
@@ -107,7 +107,7 @@ bool remove_and_wait(ref<Group> group,  // NOLINT(performance-unnecessary-value-
 inline bool is_active(const ref<hook_record>& hook) {
     if (!hook) return false;
     const locked_registry registry(*hook->registry);
-    return hook->registered && hook->runs();
+    return hook->registered && hook->is_enabled();
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -116,32 +116,32 @@ inline bool is_active(const ref<hook_record>& hook) {
 
 // ---- Errors, each raised in one place --------------------------------------------------------------------------------
 
-EXTENSIBLE_FUNCTION std::string text_of(const hook_record& hook) {
+EXTENSIBLE_COLD_FUNCTION std::string text_of(const hook_record& hook) {
     return text_of(hook.when, hook.id, hook.pattern, hook.plugin ? std::string_view(hook.plugin->name) : std::string_view());
 }
 
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
                                                                std::string_view other, const type_identity& given) {
     raise<signature_mismatch>(join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
 }
 
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first) {
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first) {
     raise<duplicate_hook>(join({function, ": there is ", article(first.when), text_of(first),
                                 " already; remove it, or set .replace to run in its place"}));
 }
 
-EXTENSIBLE_FUNCTION void check_name(std::string_view name) {
+EXTENSIBLE_COLD_FUNCTION void check_name(std::string_view name) {
     if (name.empty()) raise<error>("ext: a function's name must not be empty");
     if (is_pattern(name))
         raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take an "
                                  "ext::any_call&"}));
 }
 
-EXTENSIBLE_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
+EXTENSIBLE_COLD_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
     if (registry.closed) raise<error>(join({function, ": its registry is gone, no hook can be registered"}));
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::check_registration(std::string_view function, const hook_record& hook) const {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::check_registration(std::string_view function, const hook_record& hook) const {
     check_open(*registry_, function);
     if (registry_->sealed) raise<ext::sealed>(join({function, ": the registry is sealed, no hook can be registered"}));
     if (!hook.plugin) return;
@@ -153,15 +153,15 @@ EXTENSIBLE_FUNCTION void locked_registry::check_registration(std::string_view fu
 
 // ---- Functions by name ----------------------------------------------------------------------------------------------
 
-EXTENSIBLE_CALL_FUNCTION locked_registry::locked_registry(registry_record& registry)
+EXTENSIBLE_CALLED_BY_USERS locked_registry::locked_registry(registry_record& registry)
     : registry_(&registry.checked()), reclaim_{*registry.domain}, lock_(registry.domain->registration()) {
     if (!registry.contents) registry.contents = new registry_contents;
 }
 
-EXTENSIBLE_CALL_FUNCTION locked_registry::~locked_registry() {}
+EXTENSIBLE_CALLED_BY_USERS locked_registry::~locked_registry() {}
 
 // The record of a name. A new one gets the hooks under patterns that match it.
-EXTENSIBLE_FUNCTION ref<function_record> locked_registry::find_or_make(std::string_view name) {
+EXTENSIBLE_COLD_FUNCTION ref<function_record> locked_registry::find_or_make(std::string_view name) {
     registry_contents& contents = *registry_->contents;
     if (function_record* const known = contents.functions.find(name)) return ref(known);
     ref made(new function_record(name, registry_));
@@ -171,14 +171,14 @@ EXTENSIBLE_FUNCTION ref<function_record> locked_registry::find_or_make(std::stri
 }
 
 // Forgets a name that no code wraps, and that no hook of its own waits for.
-EXTENSIBLE_FUNCTION void locked_registry::forget_if_unused(function_record& function) noexcept {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::forget_if_unused(function_record& function) noexcept {
     function_table& functions = registry_->contents->functions;
     if (!function.is_wanted() && functions.find(function.name) == &function) functions.erase(function);
 }
 
 // ---- Wrappers -------------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_CALL_FUNCTION void locked_registry::attach(site& place, std::string_view name, const function_type& type) {
+EXTENSIBLE_CALLED_BY_USERS void locked_registry::attach(wrapper_site& site, std::string_view name, const function_type& type) {
     check_name(name);
     check_open(*registry_, name);
     const ref<function_record> function = find_or_make(name);
@@ -188,12 +188,12 @@ EXTENSIBLE_CALL_FUNCTION void locked_registry::attach(site& place, std::string_v
         if (each.hook->signature && !(*each.hook->signature == *type.signature))
             throw_signature_mismatch(name, *type.signature, join({text_of(*each.hook), " that waits for it"}), *each.hook->signature);
 
-    place.function = function;
-    place.type = &type;
-    place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
-    place.hooks.store(function->published, std::memory_order_seq_cst);
-    place.next = std::exchange(function->sites, &place);
-    if (place.next) return;
+    site.function = function;
+    site.type = &type;
+    site.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+    site.hooks.store(function->published, std::memory_order_seq_cst);
+    site.next = std::exchange(function->sites, &site);
+    if (site.next) return;
     EXTENSIBLE_TRY {
         change attaching(*registry_);
         attaching.refresh(*function);
@@ -205,11 +205,11 @@ EXTENSIBLE_CALL_FUNCTION void locked_registry::attach(site& place, std::string_v
     }
 }
 
-EXTENSIBLE_CALL_FUNCTION void locked_registry::detach(site& place) {
-    function_record& function = *place.function;
-    site** at = &function.sites;
-    while (*at != &place) at = &(*at)->next;
-    *at = place.next;
+EXTENSIBLE_CALLED_BY_USERS void locked_registry::detach(wrapper_site& site) {
+    function_record& function = *site.function;
+    wrapper_site** at = &function.sites;
+    while (*at != &site) at = &(*at)->next;
+    *at = site.next;
     if (function.sites) return;
     remove({nullptr, false}, &function);
 }
@@ -217,7 +217,7 @@ EXTENSIBLE_CALL_FUNCTION void locked_registry::detach(site& place) {
 // ---- Hooks ----------------------------------------------------------------------------------------------------------
 
 // Throws error for options that contradict each other, or that hooks of this kind cannot have.
-EXTENSIBLE_FUNCTION void check_options(std::string_view where, const hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void check_options(std::string_view where, const hook_record& hook, const hook_options& options) {
     const char* wrong = nullptr;
     if (contains(options.before, "*"))
         wrong = " states .before = \"*\", which is not the id of a hook; use .priority to run before all others";
@@ -226,22 +226,22 @@ EXTENSIBLE_FUNCTION void check_options(std::string_view where, const hook_record
     else if (options.replace && options.id.empty())
         wrong = " has .replace = true and no .id, which names the hook to replace";
     else if (options.fallback && hook.when != phase::start) wrong = " has .fallback = true, which is for start hooks";
-    else if (hook.stage && options.this_thread)
+    else if (hook.sub_task && options.this_thread)
         wrong = " is awaited and may resume on another thread; it cannot have .this_thread = true";
-    else if (hook.stage && !hook.reentrant)
+    else if (hook.sub_task && !hook.reentrant)
         wrong = " is awaited and may resume on another thread; it cannot have .reentrant = false";
     if (wrong) raise<error>(join({where, ": the ", text_of(hook), wrong}));
 }
 
 // Makes the hook ready to be registered among `hooks`, or throws.
-EXTENSIBLE_FUNCTION void locked_registry::prepare(std::string_view where, const hook_order& hooks, hook_record& hook,
+EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, const hook_order& hooks, hook_record& hook,
                                                   const hook_options& options) const {
     check_registration(where, hook);
     std::vector<std::string>(options.before).swap(hook.before);
     std::vector<std::string>(options.after).swap(hook.after);
     hook.priority = options.priority.value_or(0);
     hook.replaces = options.replace && !hook.id.empty();
-    hook.takes_place = hook.replaces && !options.priority && hook.before.empty() && hook.after.empty();
+    hook.inherits_turn = hook.replaces && !options.priority && hook.before.empty() && hook.after.empty();
     hook.fallback = options.fallback;
     hook.isolate = options.isolate.value_or(hook.plugin && hook.plugin->isolate);
     hook.reentrant = options.reentrant.value_or(!hook.plugin || hook.plugin->reentrant);
@@ -256,13 +256,13 @@ EXTENSIBLE_FUNCTION void locked_registry::prepare(std::string_view where, const 
 }
 
 // The hook belongs to the registry from here on.
-EXTENSIBLE_FUNCTION void locked_registry::registered(hook_record& hook) noexcept {
-    registry_->domain->keep(hook);
+EXTENSIBLE_COLD_FUNCTION void locked_registry::finish_registration(hook_record& hook) noexcept {
+    registry_->domain->retain(hook);
     hook.registered = true;
     ++registry_->registrations;
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::add(function_record& function, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add(function_record& function, hook_record& hook, const hook_options& options) {
     prepare(function.name, function.hooks, hook, options);
     if (hook.signature && function.sites && !(*function.sites->type->signature == *hook.signature))
         throw_signature_mismatch(function.name, *function.sites->type->signature, text_of(hook), *hook.signature);
@@ -272,15 +272,15 @@ EXTENSIBLE_FUNCTION void locked_registry::add(function_record& function, hook_re
     adding.set_hooks(function, with_hook(function.name, function.hooks, hook));
     if (function.sites == &registry_->monitors) adding.watch(true);
     adding.make();
-    registered(hook);
+    finish_registration(hook);
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::add(const site& place, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add(const wrapper_site& site, hook_record& hook, const hook_options& options) {
     hook.on_object = true;
-    add(*place.function, hook, options);
+    add(*site.function, hook, options);
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook, const hook_options& options) {
     check_name(name);
     const ref<function_record> function = find_or_make(name);
     EXTENSIBLE_TRY {
@@ -291,7 +291,7 @@ EXTENSIBLE_FUNCTION void locked_registry::add(std::string_view name, hook_record
     }
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
     if (pattern.empty()) raise<error>("ext: a function's name must not be empty");
     prepare(pattern, registry_->contents->patterns, hook, options);
     hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
@@ -301,25 +301,25 @@ EXTENSIBLE_FUNCTION void locked_registry::add_pattern(std::string_view pattern, 
     });
     adding.make();
     registry_->contents->patterns.swap(patterns);
-    registered(hook);
+    finish_registration(hook);
 }
 
 // The name is of no function; it is for an error's text.
-EXTENSIBLE_FUNCTION void locked_registry::add_handler(site& place, std::string_view name, hook_record& hook) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_handler(wrapper_site& site, std::string_view name, hook_record& hook) {
     check_registration(name, hook);
-    if (!place.function) {
-        place.function = ref(new function_record(name, registry_));
-        place.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
-        place.function->sites = &place;
+    if (!site.function) {
+        site.function = ref(new function_record(name, registry_));
+        site.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
+        site.function->sites = &site;
     }
-    add(*place.function, hook, no_options());
+    add(*site.function, hook, no_options());
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::add_error_handler(hook_record& hook) { add_handler(registry_->errors, "on_hook_error", hook); }
-EXTENSIBLE_FUNCTION void locked_registry::add_monitor(hook_record& hook) { add_handler(registry_->monitors, "on_hook_run", hook); }
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_error_handler(hook_record& hook) { add_handler(registry_->errors, "on_hook_error", hook); }
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_monitor(hook_record& hook) { add_handler(registry_->monitors, "on_hook_run", hook); }
 
 // Whether the function has a hook of the group.
-EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& function, const hook_group& group) noexcept {
+EXTENSIBLE_COLD_FUNCTION bool locked_registry::concerns(const function_record& function, const hook_group& group) noexcept {
     const hook_record* const only = group.only_hook;
     if (!only) return hook_selection{&group, false}.has_any(function.hooks);
     return only->function ? only->function.get() == &function : matches(only->pattern, function.name);
@@ -327,7 +327,7 @@ EXTENSIBLE_FUNCTION bool locked_registry::concerns(const function_record& functi
 
 // Removes hooks from one function, or from all functions and from the patterns if that is null. In the same step those that are
 // `coming`, which have just been enabled, begin to run.
-EXTENSIBLE_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from, const hook_group* coming) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from, const hook_group* coming) {
     registry_contents& contents = *registry_->contents;
     change removing(*registry_);
     hook_order patterns;
@@ -345,21 +345,21 @@ EXTENSIBLE_FUNCTION void locked_registry::remove(const hook_selection& leaving, 
         patterns = without_hooks("*", contents.patterns, leaving, coming);
     }
     removing.make();
-    removing.let_go_of(leaving, from);
+    removing.release_hooks(leaving, from);
     if (from) return forget_if_unused(*from);
     contents.patterns.swap(patterns);
-    let_go_of(leaving, patterns, nullptr);
+    release_hooks(leaving, patterns, nullptr);
     contents.functions.for_each([this](function_record& function) { forget_if_unused(function); });
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::remove(hook_group& group) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(hook_group& group) {
     if (!group.registered) return;
     const ref<function_record> function = group.only_hook ? group.only_hook->function : ref<function_record>();
     remove({&group, false}, function.get());
     group.registered = false;
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool enabled) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::set_enabled(hook_group& group, bool enabled) {
     if (!group.registered || group.enabled == enabled) return;
     group.enabled = enabled;
     EXTENSIBLE_TRY {
@@ -376,7 +376,7 @@ EXTENSIBLE_FUNCTION void locked_registry::set_enabled(hook_group& group, bool en
     }
 }
 
-EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, plugin_record& successor) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::replace_plugin(plugin_record& predecessor, plugin_record& successor) {
     // From now on, the `before`, `after` and ids of the successor's hooks take effect.
     const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
     successor.enabled = predecessor.enabled;
@@ -390,8 +390,8 @@ EXTENSIBLE_FUNCTION void locked_registry::hand_over(plugin_record& predecessor, 
     predecessor.registered = false;
 }
 
-EXTENSIBLE_CALL_FUNCTION void locked_registry::close() {
-    for (site* handlers : {&registry_->errors, &registry_->monitors}) {
+EXTENSIBLE_CALLED_BY_USERS void locked_registry::close() {
+    for (wrapper_site* handlers : {&registry_->errors, &registry_->monitors}) {
         const ref<function_record> function = std::exchange(handlers->function, {});
         if (function) remove({nullptr, true}, function.get());
     }

@@ -33,28 +33,28 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The hooks of a function with one more. May throw order_cycle.
-EXTENSIBLE_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
+EXTENSIBLE_COLD_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
 
 /// The hooks that do not leave. If `coming`, the `before`, `after` and ids of hooks that were coming take effect. See
 /// hook_record::is_coming().
-EXTENSIBLE_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
+EXTENSIBLE_COLD_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
                                              bool coming);
 
 /// Of the hooks under patterns, those that apply to a new function. Never throws order_cycle: all hooks under patterns
 /// have an order together, so each subset of them has one.
-EXTENSIBLE_FUNCTION hook_order matching_hooks(std::string_view function, const hook_order& patterns);
+EXTENSIBLE_COLD_FUNCTION hook_order matching_hooks(std::string_view function, const hook_order& patterns);
 
 /// The hook that this one would duplicate: the one that has its id and no `.replace`. Null without one.
-EXTENSIBLE_FUNCTION hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) noexcept;
+EXTENSIBLE_COLD_FUNCTION hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) noexcept;
 
 /// Whether no other hook of the phase has the id that a hook states.
-EXTENSIBLE_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept;
+EXTENSIBLE_COLD_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_FUNCTION bool contains(const std::vector<std::string>& ids, std::string_view id) noexcept {
+EXTENSIBLE_COLD_FUNCTION bool contains(const std::vector<std::string>& ids, std::string_view id) noexcept {
     for (const std::string& each : ids)
         if (each == id) return true;
     return false;
@@ -67,8 +67,8 @@ hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) no
 }
 
 // Whether the other hooks stay where they are if this one comes or goes: it states nothing, and none of them names it.
-EXTENSIBLE_FUNCTION bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept {
-    if (hook.takes_place || !hook.before.empty() || !hook.after.empty()) return false;
+EXTENSIBLE_COLD_FUNCTION bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept {
+    if (hook.inherits_turn || !hook.before.empty() || !hook.after.empty()) return false;
     if (hook.id.empty()) return true;
     for (const ordered_hook& each : hooks) {
         const hook_record& other = *each.hook;
@@ -84,7 +84,7 @@ bool is_unknown(std::string_view id, const hook_record& stating, const hook_orde
     return true;
 }
 
-EXTENSIBLE_FUNCTION turn turn_of(const hook_record& hook) noexcept { return {hook.when, hook.priority, hook.number}; }
+EXTENSIBLE_COLD_FUNCTION turn turn_of(const hook_record& hook) noexcept { return {hook.when, hook.priority, hook.number}; }
 
 /// Computes the order of hooks: a graph that has a node for each hook, and edges for its `before` and `after`.
 class EXTENSIBLE_HIDDEN ordering {
@@ -101,11 +101,11 @@ public:
         detail::sort(by_id_, has_earlier_id);
         for (std::size_t at = 1; at < by_id_.size(); ++at)
             by_id_[at - 1]->is_last = by_id_[at - 1]->hook->id != by_id_[at]->hook->id;
-        for (node& n : all_) find_place(n);
+        for (node& n : all_) find_turn(n);
         make_edges();
         take_turns();
         detail::sort(by_turn_, runs_first);
-        for (std::size_t at = 0; at != by_turn_.size(); ++at) by_turn_[at]->place_in_line = at;
+        for (std::size_t at = 0; at != by_turn_.size(); ++at) by_turn_[at]->position = at;
 
         hook_order order(all_.size());
         std::size_t count = 0;
@@ -115,7 +115,7 @@ public:
             n.done = true;
             order[count++] = {n.hook, n.taken};
             for (const edge* e = n.edges; e != n.edges_end; ++e)
-                if (--e->later->waits_for == 0 && e->later->place_in_line < at) at = e->later->place_in_line;
+                if (--e->later->waits_for == 0 && e->later->position < at) at = e->later->position;
         }
         if (count != order.size()) throw_cycle();
         return order;
@@ -129,12 +129,12 @@ private:
     };
     struct node {
         hook_record* hook = nullptr;
-        const hook_record* place = nullptr;  // the hook whose options count: itself, or the hook whose place it takes
+        const hook_record* options_of = nullptr;  // the hook whose options count: itself, or the hook whose turn it inherits
         turn taken{};
         edge *edges = nullptr, *edges_end = nullptr;
         std::size_t edge_count = 0;
         std::size_t waits_for = 0;  // the number of edges to it from hooks that are not in the order yet
-        std::size_t place_in_line = 0;
+        std::size_t position = 0;
         bool is_last = true;  // of those with its id
         bool done = false;
         const node* next_in_cycle = nullptr;
@@ -155,19 +155,19 @@ private:
 
     EXTENSIBLE_COLD static bool runs_first(const node* a, const node* b) noexcept {
         if (a->taken != b->taken) return a->taken < b->taken;
-        const turn own = turn_of(*a->place), other = turn_of(*b->place);
+        const turn own = turn_of(*a->options_of), other = turn_of(*b->options_of);
         return own != other ? own < other : a->hook->number < b->hook->number;
     }
 
     // Rule 1.
-    EXTENSIBLE_COLD void find_place(node& n) noexcept {
-        n.place = n.hook;
-        std::size_t at = n.hook->takes_place && !n.hook->is_coming() ? first_called(n.hook->id) : by_id_.size();
+    EXTENSIBLE_COLD void find_turn(node& n) noexcept {
+        n.options_of = n.hook;
+        std::size_t at = n.hook->inherits_turn && !n.hook->is_coming() ? first_called(n.hook->id) : by_id_.size();
         for (; at != by_id_.size() && !by_id_[at]->hook->replaces; at = next_called(at)) {
             const hook_record& original = *by_id_[at]->hook;
-            if (original.is_namesake(*n.hook) && !original.is_coming()) n.place = &original;
+            if (original.is_namesake(*n.hook) && !original.is_coming()) n.options_of = &original;
         }
-        n.taken = turn_of(*n.place);
+        n.taken = turn_of(*n.options_of);
     }
 
     // Rule 3. Counts the edges first: of hooks that share an id there may be very many.
@@ -182,8 +182,8 @@ private:
     EXTENSIBLE_COLD void state_edges() noexcept {
         for (node& n : all_) {
             if (n.hook->is_coming()) continue;
-            add_edges(n, n.place->after, false);
-            add_edges(n, n.place->before, true);
+            add_edges(n, n.options_of->after, false);
+            add_edges(n, n.options_of->before, true);
         }
     }
     // Between this hook and every hook that has one of the ids.

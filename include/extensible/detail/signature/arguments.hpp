@@ -28,7 +28,7 @@ inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_cop
 /// How an argument is handed to the call with hooks: scalars by value, because a reference would make the call without
 /// hooks write them to memory.
 template <class T>
-using handed_on = std::conditional_t<std::is_scalar_v<T>, T, T&&>;
+using forwarded = std::conditional_t<std::is_scalar_v<T>, T, T&&>;
 
 // The argument as the function's parameter T takes it.
 template <bool Kept, class T>

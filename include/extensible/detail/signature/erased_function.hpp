@@ -21,7 +21,7 @@ template <class R, class Function, class... A>
 concept gives = std::is_invocable_v<Function, A...> &&
                 (std::is_void_v<R> || std::is_convertible_v<std::invoke_result_t<Function, A...>, R>);
 
-[[noreturn]] EXTENSIBLE_FUNCTION void throw_not_constructed();
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_not_constructed();
 
 /// Any function that can be called as R(A...), move-only ones too. Empty when made from an empty one.
 template <class R, class... A>

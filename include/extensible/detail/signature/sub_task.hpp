@@ -15,20 +15,20 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class R>
-struct stage_for {
+struct sub_task_for {
     using type = void;
 };
 
 #if EXTENSIBLE_COROUTINES
 
 /// A coroutine that gives nothing, begins when it is awaited, and can be awaited once by a coroutine of almost any type.
-class stage {
+class sub_task {
 public:
     struct promise_type {
         std::coroutine_handle<> next;
         std::exception_ptr thrown;
 
-        stage get_return_object() noexcept { return stage(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        sub_task get_return_object() noexcept { return sub_task(std::coroutine_handle<promise_type>::from_promise(*this)); }
         std::suspend_always initial_suspend() const noexcept { return {}; }
         struct goes_on {
             bool await_ready() const noexcept { return false; }
@@ -42,9 +42,9 @@ public:
         void unhandled_exception() noexcept { thrown = std::current_exception(); }
     };
 
-    stage(stage&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-    stage& operator=(stage&&) = delete;
-    ~stage() {
+    sub_task(sub_task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    sub_task& operator=(sub_task&&) = delete;
+    ~sub_task() {
         if (handle_) handle_.destroy();
     }
 
@@ -58,7 +58,7 @@ public:
     }
 
 private:
-    explicit stage(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
+    explicit sub_task(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
 
     std::coroutine_handle<promise_type> handle_;
 };
@@ -83,10 +83,10 @@ concept can_await = awaitable<T> && (!has_await_transform<typename std::coroutin
                                          { promise.await_transform(std::move(awaited)) } -> awaitable;
                                      });
 
-// Whether coroutines of type R await a stage, and can be awaited in one.
+// Whether coroutines of type R await a sub_task, and can be awaited in one.
 template <class R>
-concept takes_stages = can_await<R, stage> && requires(R&& r) {
-    detail::awaiter_of(std::move(r)).await_suspend(std::coroutine_handle<stage::promise_type>());
+concept takes_sub_tasks = can_await<R, sub_task> && requires(R&& r) {
+    detail::awaiter_of(std::move(r)).await_suspend(std::coroutine_handle<sub_task::promise_type>());
 };
 
 // The same family of coroutines, for no value: Task<T, More...> becomes Task<void, More...>.
@@ -100,9 +100,9 @@ struct without_value<Task<T, More...>> {
 };
 
 template <coroutine_type R>
-struct stage_for<R> {
-    // A family that awaits only its own, as Boost.Asio's does, has stages of that family.
-    using type = typename std::conditional_t<takes_stages<R>, std::type_identity<stage>, without_value<R>>::type;
+struct sub_task_for<R> {
+    // A family that awaits only its own, as Boost.Asio's does, has sub-tasks of that family.
+    using type = typename std::conditional_t<takes_sub_tasks<R>, std::type_identity<sub_task>, without_value<R>>::type;
 };
 
 #else  // nothing is awaited
@@ -110,12 +110,12 @@ struct stage_for<R> {
 template <class R, class T>
 concept can_await = false;
 
-class stage;
+class sub_task;
 
 #endif
 
 /// The type of coroutine that the parts of a call are, for functions that return R; void where R is not awaited.
 template <class R>
-using stage_of = typename stage_for<R>::type;
+using sub_task_of = typename sub_task_for<R>::type;
 
 }}}  // namespace ext::detail

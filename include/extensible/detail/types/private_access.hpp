@@ -9,7 +9,7 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Reaches what public classes keep for the library's own use; each of them has this as a friend.
-struct access {
+struct private_access {
     template <class T, class... A>
     static constexpr T make(A&&... args) {
         return T(std::forward<A>(args)...);
@@ -17,7 +17,7 @@ struct access {
     EXTENSIBLE_HIDDEN static constexpr auto& record(auto& owner) { return owner.record(); }
     static constexpr auto& site(auto& wrapper) { return wrapper.site_; }
     static constexpr auto& operations(auto& call) { return call.operations(); }
-    static constexpr auto& ends(auto& call) { return call.ends_; }
+    static constexpr auto& finishers(auto& call) { return call.finishers_; }
     static constexpr auto& was_called(auto& proceed) { return proceed.called_; }
     static constexpr auto& hook_of(auto& proceed) { return proceed.hook_; }
     static constexpr auto& watch(auto& proceed) { return proceed.watch_; }

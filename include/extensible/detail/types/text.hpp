@@ -12,11 +12,11 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the concatenation of texts, for what() of an error.
-EXTENSIBLE_FUNCTION std::string join(std::initializer_list<std::string_view> parts);
+EXTENSIBLE_COLD_FUNCTION std::string join(std::initializer_list<std::string_view> parts);
 
 /// Does what std::to_string() does. With that, GCC makes a unique symbol, and a library that has
 /// one can never be unloaded.
-EXTENSIBLE_FUNCTION std::string text_of(int number);
+EXTENSIBLE_COLD_FUNCTION std::string text_of(int number);
 
 constexpr void write_number(char*& at, std::size_t number) noexcept {
     if (number >= 10) write_number(at, number / 10);
