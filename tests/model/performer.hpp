@@ -110,7 +110,7 @@ private:
     // A plain call that is running.
     struct frame {
         std::shared_ptr<instance> called;
-        bool past = false;  // it has reached the function or an end hook: it no longer uses the wrapper
+        bool past = false;  // it has reached the function or an end hook, and does not use the wrapper until a hook proceeds
     };
     // The context of a running script.
     struct context {
@@ -178,6 +178,7 @@ private:
                 if (here.awaited) co_await await(o);
             } else if (o.what == action::proceed) {
                 if (!here.inside || is_gone) continue;
+                if (here.own) here.own->past = false;  // the call uses the wrapper again
                 co_await here.inside->run();
                 trace_.write("back: " + seen(*here.call));
             } else if (o.what < action::set_argument) {

@@ -127,7 +127,7 @@ ext::hook pick_awaited_or_plain(const registration_target& target, const type_id
 
 // Whether the hook takes what an around hook takes.
 template <class Hook, class Call, class R>
-constexpr bool is_around_hook_for = hook_result<phase::around, Hook, Call, proceed_for<R>>::fits;
+constexpr bool is_around_hook_for = hook_result<phase::around, Hook, Call, proceed_for<R>>::is_callable;
 
 template <class Signature>
 struct result_type_of;

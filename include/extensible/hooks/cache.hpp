@@ -126,7 +126,7 @@ public:
     using call_type = ext::call<R(A...)>;
 
     /// What the hook returns if the function returns an awaitable. Otherwise void.
-    using sub_task = ext::detail::sub_task_of<R>;
+    using stage = ext::detail::sub_task_of<R>;
 
     /// Creates an empty cache. Takes only the signature from the function. Throws ext::error if an
     /// option is invalid.
@@ -158,7 +158,7 @@ public:
     }
 
     /// Runs the cache as an around hook of a function that returns an awaitable.
-    sub_task operator()(call_type& call, awaiting_proceed<sub_task>& proceed) const
+    stage operator()(call_type& call, awaiting_proceed<stage>& proceed) const
         requires is_awaited
     {
         const key asked = key_of(call);
