@@ -1,6 +1,7 @@
 // What allocates memory, and when. out_of_memory.cpp tests what happens if an allocation fails.
 #include "catch.hpp"
 #include "heap.hpp"
+#include "latch.hpp"
 #include "tasks.hpp"
 
 #include <extensible/extensible.hpp>
@@ -146,6 +147,18 @@ TEST_CASE("A new thread reuses the memory of a thread that has ended") {
     };
     CHECK(begin_and_end_thread() <= 1 + heap::at_thread_end);
     CHECK(begin_and_end_thread() == heap::at_thread_end);
+
+    // Also a thread that has begun before, and so has another id.
+    tests::latch ended(1);
+    std::size_t allocated = 0;
+    std::thread later([&] {
+        ended.wait();
+        allocated = allocations_of([&] { f(); });
+    });
+    CHECK(begin_and_end_thread() == heap::at_thread_end);
+    ended.count_down();
+    later.join();
+    CHECK(allocated == heap::at_thread_end);
 }
 
 #ifndef _GLIBCXX_DEBUG  // its containers are larger

@@ -179,6 +179,7 @@ TEST_CASE("check_pending() finds ids that are similar to another hook's, or are 
     SECTION("but short ids must be more similar") {
         f.on_start([](auto&) {}, {.id = "aws", .after = {"gcp", "env"}});
         f.on_start([](auto&) {}, {.id = "db"});
+        f.on_start([](auto&) {}, {.after = "gwp"});  // two changes
         CHECK(pending_in(registry).empty());
         f.on_start([](auto&) {}, {.after = {"dc", "awz"}});
         CHECK(pending_in(registry) == pending + "\nf: the start hook names 'dc', which no other start hook has: did you mean 'db'?"
