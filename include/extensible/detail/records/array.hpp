@@ -2,8 +2,8 @@
 
 // How are arrays stored, sorted and searched without std::vector and <algorithm>?
 //
-// They would slow down every program that includes the library: each element type of a std::vector
-// costs 2 MB of compiler memory, and <algorithm> costs 12 MB.
+// Each element type of a std::vector costs every program that includes the library 2 MB of compiler
+// memory, and <algorithm> costs 12 MB.
 
 #include <extensible/detail/platform/compiler.hpp>
 

@@ -55,9 +55,9 @@ struct hook_list {
     const ref<function_record> function;
     const std::string_view name;             // of the function
     const hook_entry* first[phase_count]{};  // the first entry of each phase
-    bool has_finishers = false;              // a hook returns a finisher
-    const bool watched;                      // there are monitors
-    bool only_start_hooks = true;            // and none of them returns a finisher
+    bool has_finishers = false;              // some hook returns a finisher
+    const bool watched;                      // there were monitors when the list was built
+    bool only_start_hooks = true;            // all are start hooks, and none returns a finisher
 
     // The number of calls that use the list without a hazard slot, each counted as `one_call` (see
     // counting_guard). The domain adds `left_to_calls` when it has found the retired list in no slot:
