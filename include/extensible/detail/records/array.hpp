@@ -1,7 +1,9 @@
 #pragma once
 
-// Arrays, sorting and searching. Each type in a std::vector costs every user 2 MB of compiler memory, and <algorithm>
-// costs 12 MB.
+// How are arrays stored, sorted and searched without std::vector and <algorithm>?
+//
+// Each element type of a std::vector costs every program that includes the library 2 MB of compiler
+// memory, and <algorithm> costs 12 MB.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -10,7 +12,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// An array whose size is known when it is made.
+/// An array of a fixed size, whose items are value-initialized. As with a pointer, the items of a
+/// const array can be changed.
 template <class T>
 class array {
 public:
@@ -41,10 +44,10 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Sorts in place, in N log N steps (a heap sort).
+/// Sorts in place, in N log N steps. It is a heap sort, so the order of equal items is undefined.
 template <class T, class Less>
 EXTENSIBLE_COLD void sort(const array<T>& items, Less is_less) noexcept {
-    // The items in [top, end) form a heap, and those from `end` on are in their final places.
+    // The items in [top, end) form a heap. The items from `end` on have their final positions.
     for (std::size_t top = items.size() / 2, end = items.size(); end > 1;) {
         if (top > 0) --top;
         else std::swap(items[0], items[--end]);
@@ -56,7 +59,8 @@ EXTENSIBLE_COLD void sort(const array<T>& items, Less is_less) noexcept {
     }
 }
 
-/// The number of items for which `is_first` is true. These must come first.
+/// Returns the number of items for which `is_first` is true. They must precede all other items,
+/// because this is a binary search.
 template <class T, class Predicate>
 EXTENSIBLE_COLD std::size_t count_first(const array<T>& items, Predicate is_first) noexcept {
     std::size_t from = 0;

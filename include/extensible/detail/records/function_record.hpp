@@ -1,6 +1,16 @@
 #pragma once
 
 // What is known about a function of one name: its wrappers, and its hooks in running order?
+//
+// What must stay true, except while a change is being committed:
+// 1. All wrappers of a name point to the same list, `published` (tests/wrapper.cpp; tests/explorer,
+//    scenarios "twosites" and "detach").
+// 2. `hooks` is in running order, see order.hpp (tests/order.cpp).
+// 3. If a function is wrapped, its wrappers have one signature, and each of its hooks is for that
+//    signature or for any (tests/registry.cpp, tests/wrapper.cpp).
+//
+// Not here: which hooks a call runs: hook_list.hpp. How hooks and lists are changed:
+// registry/change.hpp. The names of a registry: registry_record.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -20,17 +30,18 @@ struct function_record;
 struct hook_list;
 struct registry_record;
 
-/// What the calls of a function are like, as far as registering needs to know. In static storage of the function's module.
+/// What registering needs to know about a function's calls. In static storage of the function's
+/// module.
 struct function_type {
     const type_identity* signature;
-    const type_identity* sub_task;  // how parts of its calls are awaited; null where the function is not awaited
+    const type_identity* sub_task;  // the type of the sub-tasks of its calls; null if they are not awaited
 };
 
-/// A place in the order of hooks. Smaller ones run first.
+/// A position in the order of hooks. Smaller ones run first.
 struct turn {
     phase when{};
     int priority = 0;
-    std::uint64_t number = 0;  // of a registration
+    std::uint64_t number = 0;  // a hook_record::number
     friend bool operator==(const turn&, const turn&) = default;
     EXTENSIBLE_ALWAYS_INLINE friend bool operator<(const turn& a, const turn& b) noexcept {
         if (a.when != b.when) return a.when < b.when;
@@ -38,14 +49,16 @@ struct turn {
     }
 };
 
-/// A hook, and the turn that it takes among the hooks of a function: see order.hpp. The holders of a hook own it, see hook_record.
+/// A hook, and the turn that it takes among the hooks of a function: see order.hpp. It does not own
+/// the hook: see hook_record::holders.
 struct ordered_hook {
     hook_record* hook;
     turn taken;
 };
 using hook_order = array<ordered_hook>;  // in running order, phase by phase
 
-/// Selects the hooks of `group`. If that is null: all hooks if `all` is true, else those registered on an object.
+/// Selects the hooks of `group`. If `group` is null, selects all hooks if `all` is true, and otherwise
+/// those that were registered on a wrapper.
 struct hook_selection {
     const hook_group* group;
     bool all;
@@ -57,20 +70,29 @@ struct hook_selection {
     }
 };
 
-/// The part of a wrapper that the registry writes to. A call without hooks reads the first member, and nothing else. The second
-/// has its place in every version of the library: the stamp of the registry tells whether the rest can be read.
+/// The part of a wrapper that the registry writes to. A call without hooks reads only the first member.
+/// The first two members have the same offset in every version of the library: code that registers a
+/// hook reads the stamp of `registry` first, and other members only if that matches its own stamp.
 struct wrapper_site {
-    mutable atomic<const hook_list*> hooks{nullptr};  // null when there is no enabled hook
-    registry_record* registry = nullptr;              // set first, and then constant; the function keeps it
+    // The list that calls run; null if the function has no enabled hook. Each call reads it. Changes
+    // write it under the registration lock. A call that completes a step writes it without the lock,
+    // by compare-and-exchange: see hazard_guard::complete_step().
+    mutable atomic<const hook_list*> hooks{nullptr};
 
-    // The hazard domain; null while the hooks of several sites are being changed in one step. See hazard_guard.
+    // Set when the wrapper is constructed, then constant. `function` keeps the registry_record alive.
+    registry_record* registry = nullptr;
+
+    // The hazard domain, which lets calls protect the list on the fast path. Null while the hooks of
+    // several sites are being changed in one step: calls then look for the step. Written under the
+    // registration lock, read by each call with hooks: see hazard_guard and change.
     atomic<const void*> quick_domain{nullptr};
 
-    // Constant while the site is attached.
+    // Written under the registration lock when the site is attached, then constant.
     ref<function_record> function{};
-    const function_type* type = nullptr;  // null for error handlers
+    const function_type* type = nullptr;  // null for error handlers and monitors
 
-    wrapper_site* next = nullptr;  // the function's other wrappers; guarded by the registration lock
+    // The next wrapper of the function. Guarded by the registration lock.
+    wrapper_site* next = nullptr;
 };
 
 /// One name in a registry.
@@ -79,16 +101,15 @@ struct function_record : reference_counted {
     const ref<registry_record> registry;
 
     // Guarded by the registration lock.
-    wrapper_site* sites = nullptr;           // the wrappers; none means that the hooks are waiting
-    hook_order hooks;                // disabled ones and those under patterns too
-    hook_list* published = nullptr;  // what every site points to
-
-    function_record* next_of_bucket = nullptr;  // in the registry's table of functions
+    wrapper_site* sites = nullptr;   // the wrappers; null if the hooks wait for the function to be wrapped
+    hook_order hooks;                // including disabled hooks, and hooks under patterns that match the name
+    hook_list* published = nullptr;  // the list that every site points to; null if calls run no hook
+    function_record* next_of_bucket = nullptr;  // in the registry's function_table
 
     EXTENSIBLE_COLD_FUNCTION function_record(std::string_view called, const ref<registry_record>& home);
     EXTENSIBLE_COLD_FUNCTION ~function_record();
 
-    /// Whether somebody wraps it, or a hook of its own waits for it.
+    /// Returns whether the function has a wrapper, or a hook of its own, which is not under a pattern.
     EXTENSIBLE_COLD_FUNCTION bool is_wanted() const noexcept;
 };
 

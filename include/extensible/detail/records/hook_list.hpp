@@ -1,6 +1,17 @@
 #pragma once
 
-// What does a call run?
+// Which hooks does a call run?
+//
+// What must stay true:
+// 1. A published list does not change, except for the fields that say so: calls read it without a lock
+//    (tests/explorer, which finds data races).
+// 2. The entries of a phase are in running order, and an entry without `run` follows them
+//    (tests/order.cpp, tests/options.cpp; tests/model).
+// 3. From before a list is published until no call uses it, it holds its hooks: see
+//    hook_record::holders (tests/explorer, scenarios "handon" and "handon2").
+//
+// Not here: how a call protects its list: reclaim/hazard_guard.hpp. How a list is replaced:
+// registry/change.hpp. When it is freed: reclaim/hazard_domain.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -18,53 +29,65 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// One hook as a call sees it.
 struct hook_entry {
-    run_hook* run;  // null in the entry after the last of a phase
-    void* object;   // what `run` receives
+    run_hook* run;  // null in the entry after the last one
+    void* object;   // the first argument of `run`
     hook_record* record;
 
-    /// For a hook with options, and for every hook while monitors watch: the hooks of which one runs in this turn. The first is the
-    /// entry's own; if a call skips it, the next one runs, which the first replaces. The entry after the last has no `run`. Null for
-    /// any other hook, which always runs.
+    /// Returns the candidates of the entry: a call runs the first of them that it does not skip. The
+    /// first candidate is the entry's hook, and each candidate replaces the next one. An entry without
+    /// `run` follows the last one. Returns null if every call runs the entry's hook: it has no options,
+    /// and no monitor watches it.
     const hook_entry* candidates() const noexcept {
         return run == record->erased.run_guarded ? static_cast<const hook_entry*>(object) : nullptr;
     }
 };
 
-/// A change of several functions' hooks, which takes place in one step for all calls that begin afterwards.
+/// A change of several wrappers that takes effect in all of them at once, when `happened` becomes true.
+/// The lists that it replaces own it.
 struct change_step : reference_counted {
-    atomic<bool> happened{false};
+    atomic<bool> happened{false};  // set once, by change::happen_at_once()
 };
 
-/// The enabled hooks of a function in running order, phase by phase: what one call runs. Never changed once it is published.
-/// Who replaces it retires it to the hazard domain, which destroys it when no call holds it.
+/// The enabled hooks of a function in running order, phase by phase: the hooks that one call runs. A
+/// list that is replaced is retired to the hazard domain, which frees it when no call uses it.
 struct hook_list {
+    // Constant once the list is published.
     const ref<function_record> function;
-    const std::string_view name;             // the function's
-    const hook_entry* first[phase_count]{};  // of each phase; the entry after the last of a phase has no `run`
-    bool has_finishers = false;                   // one of them returns the end of its call
-    const bool watched;                      // by monitors
-    bool only_start_hooks = true;            // and none of them returns an end
+    const std::string_view name;             // of the function
+    const hook_entry* first[phase_count]{};  // the first entry of each phase
+    bool has_finishers = false;              // some hook returns a finisher
+    const bool watched;                      // there were monitors when the list was built
+    bool only_start_hooks = true;            // all are start hooks, and none returns a finisher
 
-    // Calls that hold the list without a hazard slot, each counted as `one_call`. And whether the last of them looks after it.
+    // The number of calls that use the list without a hazard slot, each counted as `one_call` (see
+    // counting_guard). The domain adds `left_to_calls` when it has found the retired list in no slot:
+    // the last counted call then reclaims the list.
     static constexpr std::size_t left_to_calls = 1, one_call = 2;
     mutable atomic<std::size_t> calls{0};
 
-    // Once this step has happened, no call begins with this list, but with `successor`. Null while no step is under way.
+    // The step that replaces this list by `successor`; null until change::happen_at_once() sets it,
+    // once, under the registration lock. After the step has happened, no call begins with this list.
+    // The list owns a reference to the step.
     atomic<change_step*> step{nullptr};
-    hook_list* successor = nullptr;  // set before `step`; used only while this list is still published
 
-    // Guarded by the hazard domain's mutex, from when it is retired on.
-    hook_list* next = nullptr;  // in the domain's chain
-    bool in_slot = false;       // at the last look
-    hook_list* next_of_bucket = nullptr;  // in the table of that look
+    // May be null. Set before `step`, then constant. Valid while this list is published: afterwards the
+    // successor may have been freed.
+    hook_list* successor = nullptr;
 
-    /// Makes a list. Its hooks are added in running order. There is room for this many entries and candidates of entries.
+    // Guarded by the hazard domain's mutex once the list is retired.
+    hook_list* next = nullptr;            // in one of the domain's chains
+    bool in_slot = false;                 // a slot held the list when mark_lists_in_slots() last looked
+    hook_list* next_of_bucket = nullptr;  // in the hash table of that function
+
+    /// Builds a list. Add the hooks in running order, then call finish(): the writer does not free the
+    /// list. There is room for this many entries, and for this many candidates, including one after the
+    /// last candidate of each entry.
     class EXTENSIBLE_HIDDEN writer {
     public:
         writer(function_record& of, std::size_t entries, std::size_t candidates, bool is_watched);
 
-        /// Adds the next hook. If it returns true, add its candidates, the hook itself first, and call
-        /// end_candidates().
+        /// Adds the next hook as an entry. If this returns true, the entry has candidates: add them, the
+        /// hook itself first, and call end_candidates().
         bool add(hook_record& hook) noexcept;
         void add_candidate(hook_record& hook) noexcept;
         void end_candidates() noexcept { new (candidate_++) hook_entry{}; }
@@ -74,16 +97,17 @@ struct hook_list {
         void begin_phases(std::size_t end) noexcept;
 
         hook_list* list_;
-        hook_entry *entry_, *candidate_;  // where the next one comes
-        std::size_t phases_ = 0;          // that have begun
+        hook_entry *entry_, *candidate_;  // the next free ones
+        std::size_t phases_ = 0;          // the number of phases that have begun
     };
 
+    /// Frees a list that no call can find. Its hooks have been released, or were never retained.
     EXTENSIBLE_COLD_FUNCTION static void free(hook_list* list) noexcept;
 
     const hook_entry* begin(phase when) const noexcept { return first[static_cast<std::size_t>(when)]; }
     const hook_entry* begin() const noexcept { return std::launder(reinterpret_cast<const hook_entry*>(this + 1)); }
 
-    /// Calls `visit` for each hook until it returns true. Returns whether it has.
+    /// Calls `visit` for each hook, candidates included, until it returns true. Returns whether it did.
     template <class Visitor>
     bool any_of(Visitor visit) const {
         for (const hook_entry* entry : first) {
@@ -97,7 +121,7 @@ struct hook_list {
         return false;
     }
 
-    /// Whether it has a hook of the group.
+    /// Returns whether a hook of the list belongs to the group.
     bool contains(const hook_group& hooks) const noexcept {
         return any_of([&](const hook_record& hook) { return hooks.has(hook); });
     }
@@ -111,8 +135,9 @@ private:
 
 #if EXTENSIBLE_BODIES
 
+// The entries and the candidates follow the list in the same allocation.
 EXTENSIBLE_COLD_FUNCTION hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates,
-                                              bool is_watched) {
+                                                   bool is_watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     void* const memory = ::operator new(sizeof(hook_list) + (entries + phase_count + candidates) * sizeof(hook_entry));
     list_ = new (memory) hook_list(of, is_watched);
@@ -122,7 +147,7 @@ EXTENSIBLE_COLD_FUNCTION hook_list::writer::writer(function_record& of, std::siz
 
 EXTENSIBLE_COLD_FUNCTION void hook_list::writer::begin_phases(std::size_t end) noexcept {
     for (; phases_ < end; ++phases_) {
-        if (phases_ != 0) new (entry_++) hook_entry{};  // after the last one of the phase before
+        if (phases_ != 0) new (entry_++) hook_entry{};  // ends the previous phase
         list_->first[phases_] = entry_;
     }
 }
@@ -150,7 +175,7 @@ EXTENSIBLE_COLD_FUNCTION hook_list* hook_list::writer::finish() noexcept {
 }
 
 void hook_list::free(hook_list* list) noexcept {
-    // Relaxed: nobody else has the list any more.
+    // Relaxed: no other thread can find the list.
     const ref<change_step> step(ref<change_step>::adopted{list->step.load(std::memory_order_relaxed)});
     list->~hook_list();
     ::operator delete(list);

@@ -1,6 +1,17 @@
 #pragma once
 
-// How is a change applied as a whole? Each change happens whole or not at all, and in one step for the calls that begin afterwards.
+// How is a change applied as a whole?
+//
+// What must stay true:
+// 1. A change happens completely or not at all: everything that may throw runs before a call can see
+//    any of it (tests/out_of_memory.cpp).
+// 2. Calls see it in one step: if a call sees the change in one wrapper, every call that begins
+//    afterwards sees it in all wrappers (tests/explorer, scenarios "step", "stepone", "stepshared" and
+//    "twosites"; tests/plugin.cpp).
+// 3. A list holds its hooks before a call can see it (tests/explorer, scenario "handon").
+// 4. No call waits for a change: see hazard_guard::complete_step().
+//
+// Not here: which changes there are: locked_registry.hpp. How calls read a list: reclaim/hazard_guard.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -20,10 +31,11 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_BODIES
 
-// Ends the registration of the hooks that leave. `former` is what the function had; the function is null for hooks
-// under patterns.
+// Ends the registration of the `leaving` hooks among `former`, the former hooks of the function, or of
+// all patterns if `function` is null. Hooks under patterns are also among the hooks of functions: they
+// are skipped there, and released with the patterns.
 EXTENSIBLE_COLD_FUNCTION void release_hooks(const hook_selection& leaving, const hook_order& former,
-                                   const function_record* function) noexcept {
+                                            const function_record* function) noexcept {
     for (const ordered_hook& each : former) {
         if (!leaving.has(*each.hook) || each.hook->function.get() != function) continue;
         each.hook->registered = false;
@@ -31,8 +43,8 @@ EXTENSIBLE_COLD_FUNCTION void release_hooks(const hook_selection& leaving, const
     }
 }
 
-/// A change that is being prepared: what the functions concerned have and run from then on. The registry is locked all the while.
-/// Everything that may throw does so before or in make(), and leaves everything as it was.
+/// A change of the hooks of functions. First state what changes, then call make() once. If one of these
+/// throws, or make() is not called, nothing changes. The registry must be locked meanwhile.
 class EXTENSIBLE_HIDDEN change {
 public:
     explicit change(registry_record& registry) noexcept : registry_(registry), watched_(registry.watched) {}
@@ -42,7 +54,8 @@ public:
         while (changes_) delete std::exchange(changes_, changes_->next_change);
     }
 
-    /// The function has these hooks from then on, and calls run those that are enabled.
+    /// Gives the function these hooks, and builds the list of those that its calls run. Call it at most
+    /// once for each function.
     EXTENSIBLE_COLD void set_hooks(function_record& function, hook_order hooks) {
         changes_ = new function_change{ref(&function), std::move(hooks), changes_};
         if (!function.sites) return;  // the hooks wait
@@ -54,7 +67,7 @@ public:
         }
         if (!any_runs) return;
         const replacements replaced = any_replaces ? replacements(changes_->hooks, &function) : replacements();
-        // Each hook is an entry or a candidate, and the candidates of each entry need one more after the last.
+        // Each hook is at most one entry and one candidate, and one more candidate ends those of an entry.
         const std::size_t most = changes_->hooks.size();
         hook_list::writer list(function, most, any_candidates ? 2 * most : 0, watched_);
         for (const ordered_hook& each : changes_->hooks) {
@@ -63,35 +76,37 @@ public:
             for (; hook; hook = replaced.next_replaced(*hook)) list.add_candidate(*hook);
             list.end_candidates();
         }
-        changes_->next = list.finish();
+        changes_->rebuilt = list.finish();
     }
 
-    /// The function's hooks stay, but other ones are enabled, or its wrappers have changed.
+    /// Rebuilds the list of a function that keeps its hooks, because some were enabled or disabled, or
+    /// because it was wrapped.
     EXTENSIBLE_COLD void refresh(function_record& function) { set_hooks(function, function.hooks); }
 
-    /// From then on all functions are watched by monitors; or no more.
+    /// States whether there will be monitors. If that changes, rebuilds the lists of all functions.
     EXTENSIBLE_COLD void watch(bool watched) {
         if (watched == watched_) return;
         watched_ = watched;
         registry_.contents->functions.for_each([this](function_record& function) { refresh(function); });
     }
 
-    /// Makes the change, for all calls that begin afterwards.
+    /// Makes the change, for all calls that begin afterwards. May throw std::bad_alloc.
     EXTENSIBLE_COLD void make() {
-        std::size_t sites = 0;
+        std::size_t site_count = 0;
         for (const function_change* p = changes_; p; p = p->next_change)
-            for (const wrapper_site* s = p->publishes() ? p->function->sites : nullptr; s; s = s->next) ++sites;
-        const ref<change_step> step = sites > 1 ? prepare_step() : ref<change_step>();
+            for (const wrapper_site* s = p->publishes() ? p->function->sites : nullptr; s; s = s->next) ++site_count;
+        const ref<change_step> step = site_count > 1 ? prepare_step() : ref<change_step>();
 
-        // Nothing fails from here on. A hook has its holders before a call can see it.
+        // Nothing throws from here on. The lists hold their hooks before a call can see them.
         registry_.watched = watched_;
         for (const function_change* p = changes_; p; p = p->next_change)
-            if (p->next) registry_.domain->retain(*p->next);
+            if (p->rebuilt) registry_.domain->retain(*p->rebuilt);
         if (step) happen_at_once(*step);
         for (function_change* p = changes_; p; p = p->next_change) commit(*p);
     }
 
-    /// After make(): ends the registration of hooks that left one function, or all functions if that is null.
+    /// After make(): ends the registration of the `leaving` hooks of one function, or of all functions
+    /// of the change if `from` is null.
     EXTENSIBLE_COLD void release_hooks(const hook_selection& leaving, const function_record* from) noexcept {
         for (const function_change* p = changes_; p; p = p->next_change)
             if (!from || p->function.get() == from) detail::release_hooks(leaving, p->hooks, p->function.get());
@@ -100,36 +115,47 @@ public:
 private:
     struct function_change {
         ref<function_record> function;
-        hook_order hooks;  // its hooks from then on; once the change is made, those that it had
+        hook_order hooks;  // the function's new hooks; after commit(), its former hooks
         function_change* next_change;
-        hook_list* next = nullptr;         // what is published then; null where no hook runs
-        hook_list* placeholder = nullptr;  // what is published until the step has happened, where nothing was before
+        hook_list* rebuilt = nullptr;      // the list to publish; null if no hook runs, and after commit()
+        hook_list* placeholder = nullptr;  // an empty list that announces the step if no list is published
 
-        bool publishes() const noexcept { return next || function->published; }
-        EXTENSIBLE_COLD ~function_change() {  // where the change was not made, these have never been published
-            if (next) hook_list::free(next);
+        bool publishes() const noexcept { return rebuilt || function->published; }
+        // Lists that are still here have never been published: the change was not made.
+        EXTENSIBLE_COLD ~function_change() {
+            if (rebuilt) hook_list::free(rebuilt);
             if (placeholder) hook_list::free(placeholder);
         }
     };
 
-    // Makes what is needed to change several sites in one step.
+    // Allocates what happen_at_once() needs.
     EXTENSIBLE_COLD ref<change_step> prepare_step() {
         ref step(new change_step);
         for (function_change* p = changes_; p; p = p->next_change)
-            if (p->next && !p->function->published) p->placeholder = hook_list::writer(*p->function, 0, 0, watched_).finish();
+            if (p->rebuilt && !p->function->published)
+                p->placeholder = hook_list::writer(*p->function, 0, 0, watched_).finish();
         return step;
     }
 
-    // Announces the change in every list that is in use, then lets it happen for all of them at once. From the announcement on no
-    // call takes the quick way, in which it would not look for a step.
+    // Makes the change happen in all sites at once:
+    // 1. Each published list announces the step and its successor. It pairs with the load of `step` in
+    //    hazard_guard::complete_step().
+    // 2. No call takes the fast path, on which it would not look for a step. The store pairs with the
+    //    loads of `quick_domain` in hazard_guard's constructor and in protect_nested().
+    // 3. One store makes the step happen. It pairs with the load of `happened` in complete_step(). From
+    //    then on, a call that finds an old list publishes the successor itself, and need not wait.
+    // A call that saw the step in another function must find it announced here, and must look for it. So
+    // 3 follows 1 and 2 of all functions. The stores are sequentially consistent, as in publish(), but
+    // release would be enough: that call has acquired them (tests/explorer/weakenings.txt).
     EXTENSIBLE_COLD void happen_at_once(change_step& step) noexcept {
         for (function_change* p = changes_; p; p = p->next_change) {
             if (!p->publishes()) continue;
             function_record& function = *p->function;
             hook_list& list = p->placeholder ? *p->placeholder : *function.published;
-            list.successor = p->next;
+            list.successor = p->rebuilt;
             list.step.store(ref(&step).release(), std::memory_order_seq_cst);
-            for (wrapper_site* s = function.sites; s; s = s->next) s->quick_domain.store(nullptr, std::memory_order_seq_cst);
+            for (wrapper_site* s = function.sites; s; s = s->next)
+                s->quick_domain.store(nullptr, std::memory_order_seq_cst);
             if (p->placeholder) {
                 function.published = std::exchange(p->placeholder, nullptr);
                 publish(function, function.published);
@@ -138,7 +164,10 @@ private:
         step.happened.store(true, std::memory_order_seq_cst);
     }
 
-    // In the order of a sequentially consistent store: a call either finds the new list, or is found holding the old one.
+    // Sequentially consistent: a call that protects a list loads `hooks` a second time, and either finds
+    // the new list, or has the old one in its slot, where hazard_domain::any_slot() finds it. Pairs with
+    // the loads of `hooks` in hazard_guard::protect_fast() and protect_slow(), and in
+    // extensible::operator().
     EXTENSIBLE_COLD static void publish(const function_record& function, hook_list* list) noexcept {
         for (wrapper_site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
     }
@@ -146,10 +175,12 @@ private:
     EXTENSIBLE_COLD void commit(function_change& p) noexcept {
         function_record& function = *p.function;
         if (p.publishes()) {
-            hook_list* const replaced = std::exchange(function.published, std::exchange(p.next, nullptr));
+            hook_list* const replaced = std::exchange(function.published, std::exchange(p.rebuilt, nullptr));
             publish(function, function.published);
-            // Behind the hooks: see hazard_guard.
-            for (wrapper_site* s = function.sites; s; s = s->next) s->quick_domain.store(registry_.domain, std::memory_order_seq_cst);
+            // After publish(): a call that finds the domain here takes the fast path, on which it must
+            // find the new list. Pairs with the acquire loads of `quick_domain` in hazard_guard.
+            for (wrapper_site* s = function.sites; s; s = s->next)
+                s->quick_domain.store(registry_.domain, std::memory_order_seq_cst);
             if (replaced) registry_.domain->retire(*replaced);
         }
         function.hooks.swap(p.hooks);

@@ -1,6 +1,18 @@
 #pragma once
 
-// Which operations does a registry have? The bodies are in the order of time.
+// Which operations does a registry have? The bodies follow the life of a hook: from the checks of a
+// registration to its removal, and to the end of the registry.
+//
+// What must stay true:
+// 1. Operations exclude each other by the registration lock. No call takes this lock, except to remove a
+//    hook whose `times` are used up (tests/threads.cpp; tests/explorer, which finds data races).
+// 2. If an operation throws, it has changed nothing (tests/out_of_memory.cpp, tests/registry.cpp).
+// 3. No foreign code runs under the lock: function objects are destroyed after it is released
+//    (tests/nesting.cpp; tests/explorer, scenario "deep").
+// 4. A name is forgotten when no code wraps it and no hook of its own waits for it (tests/registry.cpp).
+//
+// Not here: how a change becomes visible to calls: change.hpp. The order of hooks: order.hpp. How a
+// function object becomes a hook: register_hook.hpp in the folder above.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -27,38 +39,47 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// A registry that is locked, which everything that follows needs. Calls are not kept from running meanwhile. When it is unlocked
-/// what nobody uses any more is destroyed, foreign code included.
+/// Holds the registration lock of a registry; its members are the operations of the registry. Calls run
+/// meanwhile. After the lock is released, the destructor destroys what no call uses any more, which runs
+/// foreign code.
 class EXTENSIBLE_HIDDEN locked_registry {
 public:
-    /// May throw incompatible_module; and std::bad_alloc, when it is locked for the first time.
+    /// May throw incompatible_module and, when the registry is locked for the first time, std::bad_alloc.
     explicit locked_registry(registry_record& registry);
     locked_registry(const locked_registry&) = delete;
     locked_registry& operator=(const locked_registry&) = delete;
     ~locked_registry();
 
-    /// A wrapper of `name` appears at `site`. The hooks that wait for it are attached.
+    /// Adds a wrapper of the function `name`, and attaches the hooks that wait for it.
     void attach(wrapper_site& site, std::string_view name, const function_type& type);
 
-    /// The wrapper goes. The hooks that were registered on the function itself go with its last wrapper.
+    /// Removes a wrapper. With the last wrapper of a function, removes the hooks that were registered on
+    /// its wrappers.
     void detach(wrapper_site& site);
 
-    /// Registers `hook` on a wrapped function; by name, which may not be wrapped yet; under a pattern; for errors.
+    /// Registers `hook` on a wrapped function.
     void add(const wrapper_site& site, hook_record& hook, const hook_options& options);
+    /// Registers `hook` by the name of a function that need not be wrapped yet.
     void add(std::string_view name, hook_record& hook, const hook_options& options);
+    /// Registers `hook` under a pattern.
     void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
+    /// Registers `hook` as a handler of on_hook_error().
     void add_error_handler(hook_record& hook);
+    /// Registers `hook` as a monitor of on_hook_run().
     void add_monitor(hook_record& hook);
 
-    /// Removes the hooks of the group, which can register no more.
+    /// Removes the hooks of the group. If it is a plugin, it can no longer register hooks. Does nothing if
+    /// the group has been removed.
     void remove(hook_group& group);
+    /// Enables or disables the hooks of the group. Does nothing if the group has been removed.
     void set_enabled(hook_group& group, bool enabled);
 
-    /// The predecessor's hooks are removed, and the successor's, which are disabled, are enabled if those were, in one step: no call
-    /// runs hooks of both, or of neither.
+    /// Removes the predecessor's hooks, and enables the successor's hooks if the predecessor was enabled.
+    /// Both happen in one step: no call runs hooks of both plugins, or of neither. Until then the
+    /// successor is disabled.
     void replace_plugin(plugin_record& predecessor, plugin_record& successor);
 
-    /// The ext::registry goes: its hooks are removed, its functions go on without.
+    /// Removes all hooks, when the ext::registry is destroyed. Its functions remain callable.
     void close();
 
     registry_record* operator->() const noexcept { return registry_.get(); }
@@ -75,6 +96,8 @@ private:
     void finish_registration(hook_record& hook) noexcept;
     void remove(const hook_selection& leaving, function_record* from, const hook_group* coming = nullptr);
 
+    // In this order, so that the lock is released first, then domain.reclaim() runs, and the registry
+    // remains until the end.
     const ref<registry_record> registry_;
     struct reclaim_at_end {
         hazard_domain& domain;
@@ -83,8 +106,9 @@ private:
     mutex_lock lock_;
 };
 
-// What handles do with their hook, or a plugin with its hooks. Null: nothing. A copy of `group` is held meanwhile, because what the
-// hooks captured may own the handle.
+// The operations of an ext::hook, and of an ext::plugin on its hooks. They do nothing if `group` is null.
+
+// `group` is a copy because the hooks' captures may own the handle, which is then destroyed meanwhile.
 template <class Group>
 void remove(ref<Group> group) {  // NOLINT(performance-unnecessary-value-param)
     if (group) locked_registry(*group->registry).remove(*group);
@@ -95,7 +119,8 @@ void set_enabled(const ref<Group>& group, bool enabled) {
     if (group) locked_registry(*group->registry).set_enabled(*group, enabled);
 }
 
-/// Gives up at `until`, if that is not null; tells whether it did not have to.
+// Waits until `until` at most, if that is not null. Returns false if it gave up. For the copy of `group`,
+// see remove().
 template <class Group>
 bool remove_and_wait(ref<Group> group,  // NOLINT(performance-unnecessary-value-param)
                      const time_point* until = nullptr) {
@@ -114,15 +139,19 @@ inline bool is_active(const ref<hook_record>& hook) {
 
 #if EXTENSIBLE_BODIES
 
-// ---- Errors, each raised in one place --------------------------------------------------------------------------------
+// ---- Errors, each raised in one place -------------------------------------------------------------------------------
 
 EXTENSIBLE_COLD_FUNCTION std::string text_of(const hook_record& hook) {
-    return text_of(hook.when, hook.id, hook.pattern, hook.plugin ? std::string_view(hook.plugin->name) : std::string_view());
+    const std::string_view owner = hook.plugin ? std::string_view(hook.plugin->name) : std::string_view();
+    return text_of(hook.when, hook.id, hook.pattern, owner);
 }
 
-[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_signature_mismatch(std::string_view function, const type_identity& wrapped,
-                                                               std::string_view other, const type_identity& given) {
-    raise<signature_mismatch>(join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_signature_mismatch(std::string_view function,
+                                                                    const type_identity& wrapped,
+                                                                    std::string_view other,
+                                                                    const type_identity& given) {
+    raise<signature_mismatch>(
+        join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
 }
 
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first) {
@@ -133,15 +162,16 @@ EXTENSIBLE_COLD_FUNCTION std::string text_of(const hook_record& hook) {
 EXTENSIBLE_COLD_FUNCTION void check_name(std::string_view name) {
     if (name.empty()) raise<error>("ext: a function's name must not be empty");
     if (is_pattern(name))
-        raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take an "
-                                 "ext::any_call&"}));
+        raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take "
+                                 "an ext::any_call&"}));
 }
 
 EXTENSIBLE_COLD_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
     if (registry.closed) raise<error>(join({function, ": its registry is gone, no hook can be registered"}));
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::check_registration(std::string_view function, const hook_record& hook) const {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::check_registration(std::string_view function,
+                                                                  const hook_record& hook) const {
     check_open(*registry_, function);
     if (registry_->sealed) raise<ext::sealed>(join({function, ": the registry is sealed, no hook can be registered"}));
     if (!hook.plugin) return;
@@ -160,7 +190,7 @@ EXTENSIBLE_CALLED_BY_USERS locked_registry::locked_registry(registry_record& reg
 
 EXTENSIBLE_CALLED_BY_USERS locked_registry::~locked_registry() {}
 
-// The record of a name. A new one gets the hooks under patterns that match it.
+// Returns the record of a name. A new record receives the hooks under patterns that match the name.
 EXTENSIBLE_COLD_FUNCTION ref<function_record> locked_registry::find_or_make(std::string_view name) {
     registry_contents& contents = *registry_->contents;
     if (function_record* const known = contents.functions.find(name)) return ref(known);
@@ -178,7 +208,8 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::forget_if_unused(function_record&
 
 // ---- Wrappers -------------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_CALLED_BY_USERS void locked_registry::attach(wrapper_site& site, std::string_view name, const function_type& type) {
+EXTENSIBLE_CALLED_BY_USERS void locked_registry::attach(wrapper_site& site, std::string_view name,
+                                                        const function_type& type) {
     check_name(name);
     check_open(*registry_, name);
     const ref<function_record> function = find_or_make(name);
@@ -186,10 +217,13 @@ EXTENSIBLE_CALLED_BY_USERS void locked_registry::attach(wrapper_site& site, std:
         throw_signature_mismatch(name, *function->sites->type->signature, "second wrapper", *type.signature);
     for (const ordered_hook& each : function->hooks)
         if (each.hook->signature && !(*each.hook->signature == *type.signature))
-            throw_signature_mismatch(name, *type.signature, join({text_of(*each.hook), " that waits for it"}), *each.hook->signature);
+            throw_signature_mismatch(name, *type.signature, join({text_of(*each.hook), " that waits for it"}),
+                                     *each.hook->signature);
 
     site.function = function;
     site.type = &type;
+    // These stores pair with no load, so relaxed would be enough: calls begin only after the wrapper is
+    // constructed, and other changes only after the lock is released.
     site.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
     site.hooks.store(function->published, std::memory_order_seq_cst);
     site.next = std::exchange(function->sites, &site);
@@ -217,7 +251,8 @@ EXTENSIBLE_CALLED_BY_USERS void locked_registry::detach(wrapper_site& site) {
 // ---- Hooks ----------------------------------------------------------------------------------------------------------
 
 // Throws error for options that contradict each other, or that hooks of this kind cannot have.
-EXTENSIBLE_COLD_FUNCTION void check_options(std::string_view where, const hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void check_options(std::string_view where, const hook_record& hook,
+                                            const hook_options& options) {
     const char* wrong = nullptr;
     if (contains(options.before, "*"))
         wrong = " states .before = \"*\", which is not the id of a hook; use .priority to run before all others";
@@ -233,9 +268,10 @@ EXTENSIBLE_COLD_FUNCTION void check_options(std::string_view where, const hook_r
     if (wrong) raise<error>(join({where, ": the ", text_of(hook), wrong}));
 }
 
-// Makes the hook ready to be registered among `hooks`, or throws.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, const hook_order& hooks, hook_record& hook,
-                                                  const hook_options& options) const {
+// Prepares a hook for its registration among `hooks`: stores its options, and throws if it cannot be
+// registered there.
+EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, const hook_order& hooks,
+                                                       hook_record& hook, const hook_options& options) const {
     check_registration(where, hook);
     std::vector<std::string>(options.before).swap(hook.before);
     std::vector<std::string>(options.after).swap(hook.after);
@@ -255,14 +291,15 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, c
     if (first) throw_duplicate(where, *first);
 }
 
-// The hook belongs to the registry from here on.
+// Call it after the change is made: the registration holds the hook from now on.
 EXTENSIBLE_COLD_FUNCTION void locked_registry::finish_registration(hook_record& hook) noexcept {
     registry_->domain->retain(hook);
     hook.registered = true;
     ++registry_->registrations;
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add(function_record& function, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add(function_record& function, hook_record& hook,
+                                                   const hook_options& options) {
     prepare(function.name, function.hooks, hook, options);
     if (hook.signature && function.sites && !(*function.sites->type->signature == *hook.signature))
         throw_signature_mismatch(function.name, *function.sites->type->signature, text_of(hook), *hook.signature);
@@ -275,12 +312,14 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add(function_record& function, ho
     finish_registration(hook);
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add(const wrapper_site& site, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add(const wrapper_site& site, hook_record& hook,
+                                                   const hook_options& options) {
     hook.on_object = true;
     add(*site.function, hook, options);
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook,
+                                                   const hook_options& options) {
     check_name(name);
     const ref<function_record> function = find_or_make(name);
     EXTENSIBLE_TRY {
@@ -291,7 +330,8 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add(std::string_view name, hook_r
     }
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook,
+                                                           const hook_options& options) {
     if (pattern.empty()) raise<error>("ext: a function's name must not be empty");
     prepare(pattern, registry_->contents->patterns, hook, options);
     hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
@@ -304,30 +344,40 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add_pattern(std::string_view patt
     finish_registration(hook);
 }
 
-// The name is of no function; it is for an error's text.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_handler(wrapper_site& site, std::string_view name, hook_record& hook) {
+// `name` is not the name of a wrapped function: it is for the texts of errors.
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_handler(wrapper_site& site, std::string_view name,
+                                                           hook_record& hook) {
     check_registration(name, hook);
     if (!site.function) {
         site.function = ref(new function_record(name, registry_));
+        // Relaxed would be enough: the domain only permits the fast path, which checks the hooks itself.
+        // Pairs with the loads of `quick_domain` in hazard_guard.
         site.quick_domain.store(registry_->domain, std::memory_order_seq_cst);
         site.function->sites = &site;
     }
     add(*site.function, hook, no_options());
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_error_handler(hook_record& hook) { add_handler(registry_->errors, "on_hook_error", hook); }
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_monitor(hook_record& hook) { add_handler(registry_->monitors, "on_hook_run", hook); }
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_error_handler(hook_record& hook) {
+    add_handler(registry_->errors, "on_hook_error", hook);
+}
+EXTENSIBLE_COLD_FUNCTION void locked_registry::add_monitor(hook_record& hook) {
+    add_handler(registry_->monitors, "on_hook_run", hook);
+}
 
-// Whether the function has a hook of the group.
-EXTENSIBLE_COLD_FUNCTION bool locked_registry::concerns(const function_record& function, const hook_group& group) noexcept {
+// Returns whether the function has a hook of the group.
+EXTENSIBLE_COLD_FUNCTION bool locked_registry::concerns(const function_record& function,
+                                                        const hook_group& group) noexcept {
     const hook_record* const only = group.only_hook;
     if (!only) return hook_selection{&group, false}.has_any(function.hooks);
     return only->function ? only->function.get() == &function : matches(only->pattern, function.name);
 }
 
-// Removes hooks from one function, or from all functions and from the patterns if that is null. In the same step those that are
-// `coming`, which have just been enabled, begin to run.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from, const hook_group* coming) {
+// Removes the `leaving` hooks from the function `from`, or from all functions and patterns if that is
+// null. In the same step, the hooks of the plugin `coming` begin to run: its `predecessor` has just been
+// cleared, see hook_record::is_coming(). `coming` may be null.
+EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from,
+                                                      const hook_group* coming) {
     registry_contents& contents = *registry_->contents;
     change removing(*registry_);
     hook_order patterns;
@@ -348,7 +398,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leav
     removing.release_hooks(leaving, from);
     if (from) return forget_if_unused(*from);
     contents.patterns.swap(patterns);
-    release_hooks(leaving, patterns, nullptr);
+    release_hooks(leaving, patterns, nullptr);  // the former patterns
     contents.functions.for_each([this](function_record& function) { forget_if_unused(function); });
 }
 
@@ -377,7 +427,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::set_enabled(hook_group& group, bo
 }
 
 EXTENSIBLE_COLD_FUNCTION void locked_registry::replace_plugin(plugin_record& predecessor, plugin_record& successor) {
-    // From now on, the `before`, `after` and ids of the successor's hooks take effect.
+    // From here on, the `before`, `after` and ids of the successor's hooks take effect.
     const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
     successor.enabled = predecessor.enabled;
     EXTENSIBLE_TRY {

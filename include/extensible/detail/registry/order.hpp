@@ -1,19 +1,25 @@
 #pragma once
 
-// In which order do the hooks of one function run? The rules, which tests/order.cpp checks against an independent model:
+// In which order do the hooks of one function run? tests/order.cpp checks these rules against an
+// independent model:
 //
-// 1. A hook's turn is its priority, then the number of its registration. Earlier turns run first. A hook with `.replace` that states
-//    no `priority`, `before` or `after` has the turn, `before` and `after` of the hook that has its id and no
-//    `.replace`.
-// 2. A hook with `before` takes the earliest turn among its own and those of the hooks that it names. A named hook that has itself
-//    moved forward is treated as having the turn that it took.
-// 3. A hook waits for every hook that it names in `after`, and for every hook that names it in `before`.
-// 4. Of the hooks that wait for no other, the one with the earliest turn runs next. If turns are equal, the hook whose own turn is
-//    earlier does; if those are equal too, the one registered first.
+// 1. A hook's turn is its priority, then the number of its registration. Earlier turns run first. A
+//    hook with `.replace` that states no `priority`, `before` or `after` has the turn, the `before` and
+//    the `after` of the hook that has its id and no `.replace`.
+// 2. A hook with `before` takes the earliest turn among its own and those of the hooks that it names.
+//    If a named hook has itself moved forward, the turn that it has taken applies.
+// 3. A hook waits for every hook that it names in `after`, and for every hook that names it in
+//    `before`.
+// 4. Among the hooks that wait for no other hook, the one with the earliest turn runs next. If turns
+//    are equal, the hook whose own turn is earlier runs next; if those are equal too, the hook that was
+//    registered first.
 //
-// An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and replaced hooks
-// keep their places. Hooks of a plugin that is being reloaded are registered before the old version's hooks are
-// removed. Until then, their `before`, `after` and ids have no effect.
+// An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and
+// replaced hooks keep their positions. When a plugin is reloaded, the new version's hooks are registered
+// before the old version's hooks are removed. Until then, the `before`, `after` and ids of the new
+// hooks have no effect (tests/library).
+//
+// Not here: which hook runs in place of another: replacements.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/records/array.hpp>
@@ -32,23 +38,26 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// The hooks of a function with one more. May throw order_cycle.
+/// Returns the hooks of a function and one more. May throw order_cycle.
 EXTENSIBLE_COLD_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
 
-/// The hooks that do not leave. If `coming`, the `before`, `after` and ids of hooks that were coming take effect. See
-/// hook_record::is_coming().
-EXTENSIBLE_COLD_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
-                                             bool coming);
+/// Returns the hooks that are not `leaving`. If `coming` is true, some of them were
+/// hook_record::is_coming() when the order was last computed and no longer are, which may throw
+/// order_cycle.
+EXTENSIBLE_COLD_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks,
+                                                  const hook_selection& leaving, bool coming);
 
-/// Of the hooks under patterns, those that apply to a new function. Never throws order_cycle: all hooks under patterns
-/// have an order together, so each subset of them has one.
+/// Returns the hooks under patterns that apply to a new function. Never throws order_cycle: there is an
+/// order of all hooks under patterns, so there is one of each subset.
 EXTENSIBLE_COLD_FUNCTION hook_order matching_hooks(std::string_view function, const hook_order& patterns);
 
-/// The hook that this one would duplicate: the one that has its id and no `.replace`. Null without one.
+/// Returns the hook that this one would duplicate, which has the same id and no `.replace`, or null.
 EXTENSIBLE_COLD_FUNCTION hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) noexcept;
 
-/// Whether no other hook of the phase has the id that a hook states.
-EXTENSIBLE_COLD_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept;
+/// Returns whether no hook of the phase, other than the `stating` hook, has this id. An empty id is
+/// always unknown.
+EXTENSIBLE_COLD_FUNCTION bool is_unknown(std::string_view id, const hook_record& stating,
+                                         const hook_order& hooks) noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -66,7 +75,8 @@ hook_record* find_duplicate(const hook_record& like, const hook_order& hooks) no
     return nullptr;
 }
 
-// Whether the other hooks stay where they are if this one comes or goes: it states nothing, and none of them names it.
+// Returns whether adding or removing this hook leaves the order of the other hooks as it is: it states
+// nothing, and none of them names it.
 EXTENSIBLE_COLD_FUNCTION bool stands_alone(const hook_record& hook, const hook_order& hooks) noexcept {
     if (hook.inherits_turn || !hook.before.empty() || !hook.after.empty()) return false;
     if (hook.id.empty()) return true;
@@ -80,13 +90,17 @@ EXTENSIBLE_COLD_FUNCTION bool stands_alone(const hook_record& hook, const hook_o
 
 bool is_unknown(std::string_view id, const hook_record& stating, const hook_order& hooks) noexcept {
     for (const ordered_hook& each : hooks)
-        if (each.hook != &stating && each.hook->when == stating.when && each.hook->id == id && !id.empty()) return false;
+        if (each.hook != &stating && each.hook->when == stating.when && each.hook->id == id && !id.empty())
+            return false;
     return true;
 }
 
-EXTENSIBLE_COLD_FUNCTION turn turn_of(const hook_record& hook) noexcept { return {hook.when, hook.priority, hook.number}; }
+EXTENSIBLE_COLD_FUNCTION turn turn_of(const hook_record& hook) noexcept {
+    return {hook.when, hook.priority, hook.number};
+}
 
-/// Computes the order of hooks: a graph that has a node for each hook, and edges for its `before` and `after`.
+/// Computes the order of hooks from a graph. It has a node for each hook, and an edge from a hook to
+/// each hook that waits for it.
 class EXTENSIBLE_HIDDEN ordering {
 public:
     EXTENSIBLE_COLD ordering(std::string_view function, const hook_order& hooks)
@@ -125,34 +139,36 @@ private:
     struct node;
     struct edge {
         node* later = nullptr;  // waits for the node that owns the edge
-        bool before = false;    // the owner states it in `before`; otherwise `later` states it in `after`
+        bool before = false;    // the owner names `later` in `before`; otherwise `later` names it in `after`
     };
     struct node {
         hook_record* hook = nullptr;
-        const hook_record* options_of = nullptr;  // the hook whose options count: itself, or the hook whose turn it inherits
-        turn taken{};
-        edge *edges = nullptr, *edges_end = nullptr;
+        const hook_record* options_of = nullptr;  // the hook, or the hook whose turn it inherits
+        turn taken{};                             // the turn of `options_of`, unless take_turns() moved it
+        edge *edges = nullptr, *edges_end = nullptr;  // within edges_; null until the edges are counted
         std::size_t edge_count = 0;
-        std::size_t waits_for = 0;  // the number of edges to it from hooks that are not in the order yet
-        std::size_t position = 0;
-        bool is_last = true;  // of those with its id
-        bool done = false;
+        std::size_t waits_for = 0;  // the number of edges to it from nodes that are not in the order yet
+        std::size_t position = 0;   // in by_turn_
+        bool is_last = true;        // in by_id_, among the nodes with its id
+        bool done = false;          // run(): it is in the order; find_cycle(): the search has visited it
         const node* next_in_cycle = nullptr;
     };
 
-    // By their ids; of hooks with one id, those without `.replace` are the first.
+    // Sorts by id. Among nodes with the same id, those without `.replace` are first.
     EXTENSIBLE_COLD static bool has_earlier_id(const node* a, const node* b) noexcept {
         const int ids = a->hook->id.compare(b->hook->id);
         return ids != 0 ? ids < 0 : a->hook->replaces < b->hook->replaces;
     }
 
-    // The first hook that has the id, and the next one that has it: numbers in by_id_, whose size means none.
+    // first_called() returns the index in by_id_ of the first node that has the id, and next_called() that
+    // of the next node that has it. The size of by_id_ means that there is none: an empty id names none.
     EXTENSIBLE_COLD std::size_t first_called(const std::string& id) const noexcept {
         const std::size_t at = count_first(by_id_, [&](const node* n) { return n->hook->id.compare(id) < 0; });
         return at != by_id_.size() && !id.empty() && by_id_[at]->hook->id == id ? at : by_id_.size();
     }
     std::size_t next_called(std::size_t at) const noexcept { return by_id_[at]->is_last ? by_id_.size() : at + 1; }
 
+    // The comparison of rule 4.
     EXTENSIBLE_COLD static bool runs_first(const node* a, const node* b) noexcept {
         if (a->taken != b->taken) return a->taken < b->taken;
         const turn own = turn_of(*a->options_of), other = turn_of(*b->options_of);
@@ -170,7 +186,8 @@ private:
         n.taken = turn_of(*n.options_of);
     }
 
-    // Rule 3. Counts the edges first: of hooks that share an id there may be very many.
+    // Rule 3. Counts the edges before it stores them in one array. There may be very many of them if
+    // hooks share an id.
     EXTENSIBLE_COLD void make_edges() {
         state_edges();
         std::size_t count = 0;
@@ -186,7 +203,8 @@ private:
             add_edges(n, n.options_of->before, true);
         }
     }
-    // Between this hook and every hook that has one of the ids.
+    // Adds edges between `stating` and each hook that has one of the ids, or counts them if there is no
+    // room for edges yet.
     EXTENSIBLE_COLD void add_edges(node& stating, const std::vector<std::string>& ids, bool before) noexcept {
         for (const std::string& id : ids) {
             for (std::size_t at = first_called(id); at != by_id_.size(); at = next_called(at)) {
@@ -204,8 +222,8 @@ private:
         }
     }
 
-    // Rule 2, repeated until no turn changes. It goes backward, because most hooks are already in front of those that
-    // they name.
+    // Rule 2, repeated until no turn changes. Each pass goes backward: most hooks are already in front of
+    // those that they name, so the turns of those change first.
     EXTENSIBLE_COLD void take_turns() noexcept {
         for (bool again = true; again;) {
             again = false;
@@ -219,7 +237,7 @@ private:
         }
     }
 
-    // A waiting hook that `later` waits for.
+    // Returns a waiting node that `later` waits for. Each waiting node has one if run() finds a cycle.
     EXTENSIBLE_COLD node* earlier_of(const node* later) noexcept {
         for (node& n : all_)
             for (const edge* e = n.edges; n.waits_for != 0 && e != n.edges_end; ++e)
@@ -227,7 +245,8 @@ private:
         return nullptr;
     }
 
-    // One hook of a cycle, which `next_in_cycle` links. Goes backward from a waiting hook until a hook repeats.
+    // Returns a node of a cycle, whose nodes are linked by `next_in_cycle`. Goes backward from a waiting
+    // node until it meets a node again.
     EXTENSIBLE_COLD const node& find_cycle() noexcept {
         std::size_t first = 0;
         while (by_turn_[first]->waits_for == 0) ++first;
@@ -255,8 +274,8 @@ private:
             for (const auto* ids : {&stating.hook->before, &stating.hook->after})
                 for (const std::string& id : *ids)
                     if (stating.hook->when == when && is_unknown(id, *stating.hook, hooks_))
-                        append(text, join({"; no other ", to_string(when), " hook has the id '", id, "', which "}), stating,
-                               " names");
+                        append(text, join({"; no other ", to_string(when), " hook has the id '", id, "', which "}),
+                               stating, " names");
         raise<order_cycle>(text);
     }
     EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n,
@@ -268,11 +287,11 @@ private:
     std::string_view function_;  // for the text of an error
     const hook_order& hooks_;
     array<node> all_;
-    array<node*> by_id_, by_turn_;
-    array<edge> edges_{};
+    array<node*> by_id_, by_turn_;  // all nodes, sorted by has_earlier_id() and by runs_first()
+    array<edge> edges_{};           // grouped by the node that owns them
 };
 
-// The hooks for which `stays(hook)` is true.
+// Returns the hooks for which `stays(hook)` is true.
 template <class Predicate>
 EXTENSIBLE_COLD hook_order filtered(const hook_order& hooks, Predicate stays) {
     std::size_t count = 0;
@@ -284,7 +303,8 @@ EXTENSIBLE_COLD hook_order filtered(const hook_order& hooks, Predicate stays) {
     return rest;
 }
 
-hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving, bool coming) {
+hook_order without_hooks(std::string_view function, const hook_order& hooks, const hook_selection& leaving,
+                         bool coming) {
     hook_order others = filtered(hooks, [&](const hook_record& hook) { return !leaving.has(hook); });
     bool others_move = coming;
     for (const ordered_hook& each : hooks) others_move |= leaving.has(*each.hook) && !stands_alone(*each.hook, hooks);

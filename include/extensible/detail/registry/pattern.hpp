@@ -1,6 +1,8 @@
 #pragma once
 
-// Which names does a pattern match?
+// Which names does a pattern match? tests/any_call.cpp and tests/model check it.
+//
+// Not here: which hooks under patterns a function has: matching_hooks() in order.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -11,10 +13,10 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 constexpr bool is_pattern(std::string_view name) noexcept { return name.find('*') != std::string_view::npos; }
 
-/// Whether `name` is what `pattern` says, where each `*` matches any run of characters, an empty one too.
+/// Returns whether `pattern` matches `name`. Each `*` matches any run of characters, even an empty one.
 constexpr bool matches(std::string_view pattern, std::string_view name) noexcept {
     std::size_t p = 0, n = 0;
-    std::size_t star = pattern.size(), after_star = 0;  // the last star, and where in the name it ends for now
+    std::size_t star = pattern.size(), after_star = 0;  // the last star, and the end of its match so far
     while (n < name.size()) {
         if (p < pattern.size() && pattern[p] == '*') {
             star = p++;
@@ -24,7 +26,7 @@ constexpr bool matches(std::string_view pattern, std::string_view name) noexcept
             ++n;
         } else if (star != pattern.size()) {
             p = star + 1;
-            n = ++after_star;  // the star takes one more
+            n = ++after_star;  // try again: the star matches one more character
         } else {
             return false;
         }
