@@ -11,7 +11,7 @@
 //                                       the first thread passes 10 points, then the second 6, ...
 //
 //     explorer accesses                 lists the core's accesses to atomics
-//     explorer weaken hazard:hold_quickly.load.2 acquire remove1 [options]
+//     explorer weaken hazard_guard:protect_fast.load.2 acquire remove1 [options]
 //                                       runs the scenario with this load as an acquire
 //     explorer check weakenings.txt     checks that each weakening fails as the table says, and
 //                                       that the table is complete

@@ -1,6 +1,18 @@
 #pragma once
 
-// How does a call protect its list if it may be suspended, and continue and end on other threads? By the list's count.
+// How does an awaited call protect its list, although it may be suspended and resumed on another
+// thread?
+//
+// The list counts the call. What must stay true:
+// 1. The call has the list in a slot until the list counts the call. (tests/explorer: pins,
+//    pinsort)
+// 2. While a thread runs hooks of the call, a slot of that thread shows this, unless there is no
+//    memory for a slot. (tests/explorer: pinself, pincross; tests/awaitable.cpp)
+// 3. A call may end on another thread than it began on. (tests/explorer: moved, movedwait,
+//    movedend)
+//
+// Not here: plain calls: reclaim/hazard_guard.hpp. The end of the last call that a list counts:
+// hazard_domain::leave_counted(). The steps of an awaited call: path.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -17,14 +29,17 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Holds the hooks of a call that may be suspended, and go on and end on other threads: by the list's count.
+/// Protects the list that is published when an awaited call begins, until the call ends. Any thread
+/// may destroy it.
 class counting_guard {
 public:
-    /// As hazard_guard.
-    EXTENSIBLE_HIDDEN explicit counting_guard(const wrapper_site& from) {
-        const hazard_guard held(from);
+    /// Protects the list of `site`. Throws what the constructor of hazard_guard throws.
+    EXTENSIBLE_HIDDEN explicit counting_guard(const wrapper_site& site) {
+        const hazard_guard held(site);
         list_ = held.list();
-        if (list_) list_->calls.fetch_add(hook_list::one_call, std::memory_order_seq_cst);  // before the slot is cleared
+        // Relaxed would be enough: the destructor of `held` releases it, and
+        // hazard_domain::sort_retired() reads the count only after it has found the slot clear.
+        if (list_) list_->calls.fetch_add(hook_list::one_call, std::memory_order_seq_cst);
     }
     counting_guard(const counting_guard&) = delete;
     counting_guard& operator=(const counting_guard&) = delete;
@@ -32,25 +47,40 @@ public:
         if (list_) domain().leave_counted(*list_);
     }
 
-    /// Null when the last hook was removed just before it could be held.
+    /// Null if no hook was enabled at that moment. The caller may have found a list in the site
+    /// before.
     const hook_list* list() const noexcept { return list_; }
 
-    /// While it lives the calling thread counts as being inside of the call: it does not wait for itself, and threads that wait
-    /// for the call know whom they wait for.
+    /// While it lives, a slot of the calling thread shows that the thread is inside the call. So
+    /// remove_and_wait() on this thread does not wait for the call, and other threads that wait for
+    /// the call can tell whether they wait in a cycle.
     class on_this_thread {
     public:
-        /// May throw std::bad_alloc, as hazard_guard; or does without where there is no memory.
+        /// Throws std::bad_alloc if the thread has no slots yet, or needs more than ever before,
+        /// and there is no memory.
         EXTENSIBLE_HIDDEN explicit on_this_thread(const counting_guard& held)
             : slot_(&held.domain().this_thread().take_slot()) {
-            // Release: as in hazard_guard. That it is seen late does no harm: the count holds the list.
-            slot_->held.store(reinterpret_cast<std::uintptr_t>(held.list_) | hazard_slot::counted, std::memory_order_release);
+            // Release: a scan that finds this value also sees what earlier calls did with the lists
+            // that they had in this slot. Pairs with held.load in hazard_domain::any_slot(). A scan
+            // may miss this value, because the list's count protects the list.
+            const auto list = reinterpret_cast<std::uintptr_t>(held.list_);
+            slot_->held.store(list | hazard_slot::counted, std::memory_order_release);
         }
+
+        /// Takes no slot if there is no memory for one. Then the thread is not known to be inside
+        /// the call, and remove_and_wait() on this thread would wait for the call itself.
         EXTENSIBLE_COLD_FUNCTION on_this_thread(const counting_guard& held, std::nothrow_t) noexcept;
+
         on_this_thread(const on_this_thread&) = delete;
         on_this_thread& operator=(const on_this_thread&) = delete;
-        // A flag may have been set here for a list that was in the slot before. It stays for the next call in the slot.
+
+        // The slot may still have a flag that was set for an earlier list. It remains for the next
+        // hazard_guard that uses the slot. No list depends on it: the scan that set it has looked
+        // again.
         EXTENSIBLE_HIDDEN ~on_this_thread() {
             if (!slot_) return;
+            // Release: a scan that finds the slot free also sees what this thread did before. Pairs
+            // with held.load in hazard_domain::any_slot().
             slot_->held.store(0, std::memory_order_release);
             thread_hazards::give_back(*slot_);
         }
@@ -58,13 +88,13 @@ public:
     private:
         EXTENSIBLE_HIDDEN on_this_thread() noexcept = default;
 
-        hazard_slot* slot_ = nullptr;
+        hazard_slot* slot_ = nullptr;  // null if there was no memory
     };
 
 private:
     EXTENSIBLE_HIDDEN hazard_domain& domain() const noexcept { return *list_->function->registry->domain; }
 
-    const hook_list* list_;
+    const hook_list* list_;  // null if the call has no hooks
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -77,7 +107,7 @@ counting_guard::on_this_thread::on_this_thread(const counting_guard& held, std::
         on_this_thread here(held);
         std::swap(slot_, here.slot_);
     } EXTENSIBLE_CATCH(const std::bad_alloc&) {
-        // Threads that wait for the call do not know then that it is on this one.
+        // Other threads that wait for the call do not know that it is on this thread.
     }
 }
 

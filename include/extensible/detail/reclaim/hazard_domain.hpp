@@ -1,13 +1,23 @@
 #pragma once
 
-// When is a list freed, and when is a hook destroyed?
+// When is a retired list freed, and when are the captures of a removed hook destroyed?
 //
-// The invariant: a list is freed only by a thread that has seen, after a barrier that came after the list was replaced, that no
-// slot holds it, and that no call is counted in it. A slot holds a list if it was stored there while the list was published.
+// What must stay true:
+// 1. A list is freed only after a thread has found, in this order: the list was replaced; a barrier
+//    has followed; no slot holds the list; the list counts no calls. A slot holds a list if the
+//    list was stored there while it was published. (tests/explorer: remove, grow, pins, handon)
+// 2. The captures of a hook are destroyed once, and under none of the library's locks.
+//    (tests/explorer; tests/nesting.cpp)
+// 3. When the removal of a hook and the last call that can run it have both returned, the captures
+//    are destroyed. (tests/explorer: remove1, pinremove, moved; tests/threads.cpp)
 //
-// After M. Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free Objects" (2004), with two additions: the reader's
-// fence is replaced by a process-wide barrier on the writer's side where the system has one, and a writer that finds a list in
-// use leaves a flag in the slot, so that the last call to leave cleans up.
+// After M. Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free Objects" (2004). Two
+// things are added. If the system has a process-wide barrier, the writer uses it, and readers need
+// no fence. A writer that finds a list in use sets a flag in the slot, so the last call to leave
+// reclaims the list.
+//
+// Not here: how a call protects its list: hazard_guard.hpp. The slots: hazard_slots.hpp. How a list
+// is replaced: registry/change.hpp. How a thread waits for a hook's calls: waiting.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/never_destroyed.hpp>
@@ -23,60 +33,73 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// All threads' slots, and the lists that have been replaced but may still be in use. It needs no construction and is never
-/// destroyed. Each module (the program, a shared library) has one, and a registry uses that of the module it was made in: calls
-/// from elsewhere hold their lists there too. So nothing of a module that is unloaded stays behind in it.
+/// The slots of all threads, and the lists that are replaced but may still be in use. Each module
+/// (the program, a shared library) has one domain. A registry uses the domain of the module that
+/// made the registry, even in calls from other modules. So a module that is unloaded leaves nothing
+/// of its own in the domain of another one. A domain is constant-initialized and never destroyed.
 class EXTENSIBLE_HIDDEN hazard_domain {
 public:
-    /// `of_this_thread` returns the calling thread's slots. It is code of the domain's module.
+    /// `of_this_thread` returns the slots of the calling thread. It is code of the domain's module.
     constexpr explicit hazard_domain(thread_hazards& (*of_this_thread)()) noexcept : this_thread_(of_this_thread) {}
 
-    /// The calling thread's slots. May throw std::bad_alloc at a thread's first call.
+    /// Returns the slots of the calling thread. May throw std::bad_alloc in a thread's first call.
     thread_hazards& this_thread() const { return this_thread_(); }
 
-    /// The registration lock, which guards all registries of the domain. It is taken to register and to remove, never by a call;
-    /// no foreign code runs under it.
+    /// Returns the registration lock, which guards all registries of the domain. Every change of a
+    /// registry takes it. A call takes it only to remove a hook whose .times are used up. No hook
+    /// runs under it, and no captures are destroyed under it.
     mutex& registration() noexcept;
 
-    /// The hook, or each hook of a list that is about to be published, has one more holder; or the hook has one less. None are
-    /// left: reclaim() will destroy its function object.
+    /// Adds a holder to the hook. Its registration is one.
     void retain(hook_record& hook) noexcept;
+
+    /// Adds a holder to each hook of a list that is about to be published.
     void retain(const hook_list& list) noexcept;
+
+    /// Removes a holder from the hook. If none is left, the next reclaim() destroys the captures.
     void release(hook_record& hook) noexcept;
 
-    /// Takes over a list that no site points to any more.
+    /// Takes over a list that no wrapper_site points to any more.
     void retire(hook_list& list) noexcept;
 
-    /// Frees the retired lists that no call holds; others when the last such call leaves. Destroys the hooks that nobody holds,
-    /// which is foreign code: not to be called under a lock.
+    /// Frees the retired lists that no call uses. Asks the calls that use the others to reclaim
+    /// them when they leave. Destroys the captures of hooks that have no holders: that is code of
+    /// the application, so do not call this under a lock.
     void reclaim() noexcept;
 
-    /// Returns when no other thread can run these hooks any more and what they captured is destroyed; does not wait for calls
-    /// that this thread is inside of. The hooks have been removed. Where threads would wait for each other for ever, one of them
-    /// is let through. Gives up at `until`, if that is not null; tells whether it did not have to.
+    /// Waits until no other thread can run these hooks and their captures are destroyed. Does not
+    /// wait for calls that this thread is inside. The hooks must have been removed. If threads
+    /// would wait for each other in a cycle, one of them returns early. Gives up at `until`, unless
+    /// that is null. Returns false if it gave up.
     bool wait_until_unused(const hook_group& hooks, const time_point* until = nullptr);
 
-    /// Whether what one of these hooks captured is not destroyed yet.
+    /// Whether the captures of at least one of these hooks are not destroyed yet.
     bool is_alive(const hook_group& hooks) noexcept;
 
-    /// A call leaves that was counted in the list. As reclaim().
+    /// Ends a call that the list counts. Reclaims like reclaim(), so do not call this under a lock.
     void leave_counted(const hook_list& list) noexcept;
 
+    /// Makes threads in wait_until_unused() look again.
     void wake_waiters() noexcept;
 
-    /// Slots for the calling thread, which may throw std::bad_alloc; none for it any more; none for any.
+    /// Gives slots to the calling thread. May throw std::bad_alloc.
     thread_hazards& acquire_slots();
+
+    /// Lets another thread take over the calling thread's slots, unless this thread is inside a
+    /// call.
     void release_slots() noexcept;
+
+    /// Frees all slots, unless a thread still owns some.
     void free_slots() noexcept;
 
 private:
-    // Lives on the stack of a thread that waits.
+    // A thread in wait_until_unused(). Lives on its stack. Guarded by mutex_.
     struct waiter {
         hazard_domain& domain;
         const hook_group& hooks;
         const thread_id thread = this_thread_id();
         waiter* next = std::exchange(domain.waiters_, this);
-        bool visited = false;
+        bool visited = false;  // by waits_for(), in the current search
         condition change{};
 
         ~waiter() {
@@ -88,7 +111,7 @@ private:
 
     void set_up() noexcept;
 
-    // The mutex is held when these are called.
+    // Called with mutex_ locked. The functions that take the lock unlock it in between.
     bool reclaim(mutex_lock& lock) noexcept;
     void destroy(hook_record& hook, mutex_lock& lock) noexcept;
     void free_reclaimable(mutex_lock& lock) noexcept;
@@ -98,7 +121,7 @@ private:
     void release_list(hook_list*& list) noexcept;
     static void retain_one(hook_record& hook) noexcept;
     void release_one(hook_record& hook) noexcept;
-    static void forget(ref<hook_record>& unheld) noexcept;
+    static void forget_destroyed(ref<hook_record>& link) noexcept;
     void wake_all() noexcept;
     template <class Visitor>
     bool any_slot(Visitor visit) const;
@@ -111,18 +134,29 @@ private:
     thread_hazards& (*const this_thread_)();
 
     mutex registration_{};
-    mutex mutex_{};  // guards what follows; nothing else is locked under it, and no foreign code runs
+    // Guards what follows. No other lock is taken and no code of the application runs under it.
+    mutex mutex_{};
+
+    // Written in the first set_up(), constant from then on.
     bool is_set_up_ = false;
-    bool asymmetric_ = false;  // the system has the process-wide barrier
-    thread_hazards* threads_ = nullptr;
-    std::uint64_t thread_numbers_ = 0;  // the last one given
-    hook_list* retired_ = nullptr;  // may be in slots
-    hook_list* left_to_counted_calls_ = nullptr;  // in no slot; the last call that is counted in one reclaims it
-    hook_list* reclaimable_ = nullptr;   // to be freed
-    ref<hook_record> to_destroy_{};     // to be destroyed, or being destroyed
+    bool has_process_barrier_ = false;
+
+    thread_hazards* threads_ = nullptr;     // all slots, including those without an owner
+    std::uint64_t last_thread_number_ = 0;  // the last thread_hazards::number that was given out
+
+    // Each list that is replaced moves from retired_ to reclaimable_, directly or by way of
+    // left_to_counted_calls_, from which the last call that the list counts takes it.
+    hook_list* retired_ = nullptr;                // not sorted yet, or in a slot at the last scan
+    hook_list* left_to_counted_calls_ = nullptr;  // in no slot, and counts calls
+    hook_list* reclaimable_ = nullptr;            // in no slot, and counts no calls
+
+    // Hooks without holders. A hook is in this chain until its captures have been destroyed.
+    ref<hook_record> to_destroy_{};
+
     waiter* waiters_ = nullptr;
 };
 
+/// Returns the slots of the calling thread in this module's domain, and acquires them if necessary.
 EXTENSIBLE_COLD_FUNCTION thread_hazards& hazards_of_this_thread();
 
 #if defined(EXTENSIBLE_COMPILED)
@@ -135,7 +169,7 @@ EXTENSIBLE_HIDDEN inline constinit never_destroyed<hazard_domain> hazards_storag
 
 #endif
 
-/// The domain of the module that asks.
+/// The domain of the module that calls this.
 EXTENSIBLE_HIDDEN inline hazard_domain& hazards() noexcept { return hazards_storage.value; }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -148,7 +182,7 @@ constinit never_destroyed<hazard_domain> hazards_storage{&hazards_of_this_thread
 
 #endif
 
-// ---- Slots of threads ------------------------------------------------------------------------------------------------
+// ---- Slots of threads -----------------------------------------------------------------------------------------------
 
 EXTENSIBLE_COLD_FUNCTION void release_hazards_of_this_thread() noexcept {
     this_thread_hazards::set(&no_hazards);
@@ -157,7 +191,7 @@ EXTENSIBLE_COLD_FUNCTION void release_hazards_of_this_thread() noexcept {
 
 thread_hazards& hazards_of_this_thread() {
     if (this_thread_hazards::get() == &no_hazards) {
-        // When the program ends, or a library is closed.
+        // Destroyed when the program ends, or when this shared library is closed.
         static const struct module_end {
             ~module_end() { hazards().free_slots(); }
         } at_module_end;
@@ -172,8 +206,9 @@ EXTENSIBLE_COLD_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
     const thread_id me = this_thread_id();
     {
         const mutex_lock lock(mutex_);
-        // Its own, where it is past the destruction of its thread-local objects, or those of a thread of this number that could not
-        // give them back, because its first call came even later.
+        // First, slots that this thread_id already owns: this thread's, if release_slots() has left
+        // them because it was inside a call; or those of an ended thread that had the same id, and
+        // whose first call came too late for call_at_thread_end() to have an effect.
         thread_hazards* thread = threads_;
         while (thread && thread->owner != me) thread = thread->next;
         if (!thread) {
@@ -182,14 +217,15 @@ EXTENSIBLE_COLD_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
         }
         if (thread) {
             thread->owner = me;
-            thread->number = ++thread_numbers_;
+            thread->number = ++last_thread_number_;
             return *thread;
         }
     }
-    thread_hazards* const made = new thread_hazards(*this, asymmetric_);  // not locked: operator new may be the program's
+    // Not locked: operator new may be the application's.
+    thread_hazards* const made = new thread_hazards(*this, has_process_barrier_);
     const mutex_lock lock(mutex_);
     made->owner = me;
-    made->number = ++thread_numbers_;
+    made->number = ++last_thread_number_;
     made->next = std::exchange(threads_, made);
     return *made;
 }
@@ -197,7 +233,8 @@ EXTENSIBLE_COLD_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_slots() noexcept {
     const thread_id me = this_thread_id();
     const mutex_lock lock(mutex_);
-    // Inside of a call this is std::exit, which unwinds nothing: the thread stays, and so does what it holds.
+    // If the thread is inside a call, std::exit is running, which unwinds nothing. The call is not
+    // over, so its lists must stay protected.
     for (thread_hazards* thread = threads_; thread; thread = thread->next)
         if (thread->owner == me && !thread->is_in_call()) thread->owner = 0;
 }
@@ -214,26 +251,27 @@ EXTENSIBLE_COLD_FUNCTION mutex& hazard_domain::registration() noexcept {
     return registration_;
 }
 
-// Before the first slot is used and before the first change: asks the system for the barrier.
+// Asks the system for the process-wide barrier, before the first slot is used and before the first
+// change.
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::set_up() noexcept {
     const mutex_lock lock(mutex_);
-    if (!std::exchange(is_set_up_, true)) asymmetric_ = enable_process_barrier();
+    if (!std::exchange(is_set_up_, true)) has_process_barrier_ = enable_process_barrier();
 }
 
-// ---- Retired lists ---------------------------------------------------------------------------------------------------
+// ---- Retired lists --------------------------------------------------------------------------------------------------
 
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::retire(hook_list& list) noexcept {
     const mutex_lock lock(mutex_);
     list.next = std::exchange(retired_, &list);
 }
 
-// Moves a list, which `from` links to, to another chain.
+// Moves the list that `from` points to into another chain. `from` is a link of its present chain.
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::move_first(hook_list*& from, hook_list*& to) noexcept {
     hook_list* const list = std::exchange(from, from->next);
     list->next = std::exchange(to, list);
 }
 
-// Nobody holds the list any more.
+// Makes a list reclaimable: no call uses it any more. `list` is a link of its present chain.
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_list(hook_list*& list) noexcept {
     list->any_of([this](hook_record& hook) { return release_one(hook), false; });
     move_first(list, reclaimable_);
@@ -242,10 +280,10 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_list(hook_list*& list) noex
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::reclaim() noexcept {
     mutex_lock lock(mutex_);
     reclaim(lock);
-    wake_all();  // also when nothing was reclaimed: a call may have left that somebody waits for
+    wake_all();  // even if nothing was reclaimed: a call that a thread waits for may have ended
 }
 
-// Tells whether there was something to reclaim. The lock is let go of meanwhile.
+// Returns whether there was anything to reclaim.
 EXTENSIBLE_COLD_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
     for (bool any = false;; any = true) {
         sort_retired();
@@ -258,10 +296,14 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept 
 }
 
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
-    // The list may be gone afterwards, unless this is the last call that it was left to.
+    // Release: what this call did with the hooks happens before the list is freed. Acquire: the
+    // last call sees what the others did. Pairs with the fetch_or in sort_retired(), and with this
+    // line in other calls. Another thread may free the list from here on, unless this is the last
+    // call that it was left to.
     const std::size_t before = list.calls.fetch_sub(hook_list::one_call, std::memory_order_seq_cst);
-    // Without left_to_calls the list is still published, or a beginning call has it in a slot and reclaims it on
-    // clearing the slot. So no thread needs waking here.
+    // Without left_to_calls, the list is still published, or not sorted yet, or a call that is just
+    // beginning has it in a slot and reclaims it when it clears the slot. (Once an awaited call has
+    // begun, it protects its list by the count alone.) So no thread needs waking here.
     if ((before & hook_list::left_to_calls) == 0) return;
     mutex_lock lock(mutex_);
     if (before == hook_list::one_call + hook_list::left_to_calls) {
@@ -273,30 +315,41 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list
     wake_all();
 }
 
-// Finds out which of the retired lists nobody holds, and which only calls that are counted. Looks again until a look
-// sets no new flag: every slot that the last look found was flagged before, so its call sees the flag when it leaves.
+// Sorts the retired lists. A list that is in a slot remains in retired_. A list that only counted
+// calls use moves to left_to_counted_calls_. A list that no call uses moves to reclaimable_. Scans
+// the slots again until a scan sets no new flag. Then the flag of each slot that still has a
+// retired list was set before the last scan, so the slot's call finds the flag when it leaves.
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::sort_retired() noexcept {
     for (bool again = retired_ != nullptr; again;) {
-        // Between the stores that replaced the lists, or flagged slots, and the next look. Where slots are stored with sequential
-        // consistency, the order of such accesses does it.
-        if (asymmetric_) process_barrier();
+        // Between the stores that replaced the lists or set flags, and the loads of the next scan.
+        // Pairs with the signal fences in hazard_guard. Without this barrier, all of these accesses
+        // are sequentially consistent, in calls too: their single order has the same effect.
+        if (has_process_barrier_) process_barrier();
         again = mark_lists_in_slots();
         for (hook_list** at = &retired_; *at;) {
-            // The count after the look at the slots, because a call that is counted has its list in one before. No further one can come.
-            if ((*at)->in_slot) at = &(*at)->next;
-            else if ((*at)->calls.fetch_or(hook_list::left_to_calls, std::memory_order_seq_cst) != 0) move_first(*at, left_to_counted_calls_);
+            hook_list& list = **at;
+            // The count is read after the slots, because an awaited call has its list in a slot
+            // before the list counts the call. If the list is in no slot now, it will count no
+            // further call. Acquire: sees what the counted calls did. Pairs with the fetch_sub in
+            // leave_counted().
+            if (list.in_slot) at = &list.next;
+            else if (list.calls.fetch_or(hook_list::left_to_calls, std::memory_order_seq_cst) != 0)
+                move_first(*at, left_to_counted_calls_);
             else release_list(*at);
         }
         again &= retired_ != nullptr;
     }
 }
 
-// Marks the retired lists that are in slots. Tells whether it has set a flag.
+// Sets `in_slot` in the retired lists, and the flag of each slot that has one of them. Returns
+// whether a flag was not set before.
 EXTENSIBLE_COLD_FUNCTION bool hazard_domain::mark_lists_in_slots() noexcept {
-    // A hash table: where calls are nested deeply, as many lists may be retired as there are slots.
+    // A hash table. If calls are nested deeply, there may be as many retired lists as slots.
     constexpr std::size_t bucket_count = 251;
     hook_list* buckets[bucket_count]{};
-    const auto bucket_of = [&](std::uintptr_t list) -> hook_list*& { return buckets[list / alignof(hook_list) % bucket_count]; };
+    const auto bucket_of = [&](std::uintptr_t list) -> hook_list*& {
+        return buckets[list / alignof(hook_list) % bucket_count];
+    };
     for (hook_list* list = retired_; list; list = list->next) {
         list->in_slot = false;
         list->next_of_bucket = std::exchange(bucket_of(reinterpret_cast<std::uintptr_t>(list)), list);
@@ -307,18 +360,31 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::mark_lists_in_slots() noexcept {
         while (list && reinterpret_cast<std::uintptr_t>(list) != held) list = list->next_of_bucket;
         if (!list) return false;
         list->in_slot = true;
-        flagged |= (slot.flags.fetch_or(hazard_slot::reclaim_requested, std::memory_order_seq_cst) & hazard_slot::reclaim_requested) == 0;
+        // Pairs with the loads of `flags` in hazard_guard: either the call finds the flag after it
+        // has cleared the slot, or the next scan finds the slot without the list.
+        const std::uint32_t before = slot.flags.fetch_or(hazard_slot::reclaim_requested, std::memory_order_seq_cst);
+        flagged |= (before & hazard_slot::reclaim_requested) == 0;
         return false;
     });
     return flagged;
 }
 
-// Calls `visit` for the slots that are not empty until it returns true; tells whether it has.
+// Calls `visit` for each slot that is not free, until it returns true. Returns whether it has.
 template <class Visitor>
 EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
-    for (thread_hazards* thread = threads_; thread; thread = thread->next)
-        for (hazard_slot* slot = thread->own_slots; slot; slot = slot->next.load(std::memory_order_seq_cst))
-            if (const std::uintptr_t held = slot->held.load(std::memory_order_seq_cst); held != 0 && visit(*slot, held)) return true;
+    // A thread that is not in the chain yet will lock the mutex after this scan. So its calls will
+    // not find the lists that were replaced before.
+    for (thread_hazards* thread = threads_; thread; thread = thread->next) {
+        // Pairs with the store in thread_hazards::adopt(): finds each slot that protected a list
+        // when the list was replaced.
+        for (hazard_slot* slot = thread->own_slots; slot; slot = slot->next.load(std::memory_order_seq_cst)) {
+            // Pairs with all stores of `held`, in hazard_guard and counting_guard. Finds each list
+            // that was protected when it was replaced, unless the call has ended. In that case this
+            // thread sees what the call did before it ended.
+            const std::uintptr_t held = slot->held.load(std::memory_order_seq_cst);
+            if (held != 0 && visit(*slot, held)) return true;
+        }
+    }
     return false;
 }
 
@@ -329,7 +395,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::free_reclaimable(mutex_lock& lock) 
     lock.lock();
 }
 
-// ---- Hooks that are removed ------------------------------------------------------------------------------------------
+// ---- Holders of hooks -----------------------------------------------------------------------------------------------
 
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain(hook_record& hook) noexcept {
     const mutex_lock lock(mutex_);
@@ -343,7 +409,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain(const hook_list& list) noexc
 
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain_one(hook_record& hook) noexcept {
     if (hook.holders++ != 0) return;
-    ref(&hook).release();  // the holders own the record: release_one() takes this up
+    ref(&hook).release();  // the holders together own one reference to the record: release_one() adopts it
     ++hook.alive;
     if (hook.plugin) ++hook.plugin->alive;
 }
@@ -359,26 +425,28 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_one(hook_record& hook) noex
     to_destroy_ = ref<hook_record>(ref<hook_record>::adopted{&hook});
 }
 
-// It stays in the chain while the function object is destroyed, so that wait_until_unused() waits for that too. Whoever calls this
-// wakes the waiters afterwards.
+// Destroys the captures of a hook in to_destroy_. The hook remains there meanwhile, so that
+// wait_until_unused() waits for the destructor, too. The caller wakes the waiters afterwards.
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lock& lock) noexcept {
     ref<hook_record> kept(&hook);
     hook.destroyed_by = this_thread_id();
-    wake_all();  // one that waits for the next of them can destroy that itself, should this destructor wait for it
+    // A waiter may wait for captures that come later in the chain, and this destructor may wait for
+    // that thread. Once woken, that thread can destroy the later ones itself.
+    wake_all();
     lock.unlock();
     hook.destroy_object();
     lock.lock();
     ref<hook_record>* at = &to_destroy_;
     while (at->get() != &hook) at = &(*at)->next;
-    forget(*at);
+    forget_destroyed(*at);
     lock.unlock();
     kept = {};  // may free the record
     lock.lock();
 }
 
-// Takes a hook, which `unheld` links to, from its chain.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::forget(ref<hook_record>& unheld) noexcept {
-    const ref<hook_record> hook = std::exchange(unheld, std::move(unheld->next));
+// Removes a hook whose captures are destroyed from to_destroy_. `link` is the link to it.
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::forget_destroyed(ref<hook_record>& link) noexcept {
+    const ref<hook_record> hook = std::exchange(link, std::move(link->next));
     --hook->alive;
     if (hook->plugin) --hook->plugin->alive;
 }

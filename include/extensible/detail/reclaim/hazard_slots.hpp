@@ -1,10 +1,19 @@
 #pragma once
 
-// Where does a thread write down which lists its calls hold?
+// Where does a thread announce which lists its calls use?
 //
 // What must stay true:
-// 1. Only the owner of a slot writes `held`. Any thread may read it.
-// 2. Slots are never freed while a thread may look at them: they stay in the domain, and a later thread takes them over.
+// 1. Only the thread that owns a slot writes `held`. Any thread may read it. (tests/explorer:
+//    threads)
+// 2. When a thread ends, its slots remain, and a later thread takes them over. They are freed only
+//    when their module ends and no thread owns any. (tests/allocation.cpp; tests/explorer: slots,
+//    visitclose)
+// 3. The calls of one thread may end in any order. (tests/programs/fibers.cpp)
+// 4. A call of a function throws error before it takes more than EXTENSIBLE_MAX_NESTING slots of
+//    its thread. (tests/programs/max_nesting.cpp)
+//
+// Not here: how a call uses its slot: hazard_guard.hpp. How the slots are scanned, and how a thread
+// gets and releases its slots: hazard_domain.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -17,7 +26,8 @@
 #include <cstdint>
 #include <utility>
 
-/// How deeply calls with hooks may be nested on one thread. A program may define another number, the same for all of its sources.
+/// How deeply calls with hooks may be nested on one thread. A program may define another number,
+/// which must be the same in all of its sources.
 #if !defined(EXTENSIBLE_MAX_NESTING)
 #define EXTENSIBLE_MAX_NESTING 4000
 #endif
@@ -29,84 +39,100 @@ struct thread_hazards;
 
 EXTENSIBLE_PADDED_BEGIN
 
-/// What one call on a thread holds.
+/// Announces the list of one call: a hazard pointer.
 struct alignas(32) hazard_slot {
-    // The list; `no_list` for a call without one; 0 where the slot is free. Written by the owner, read by whoever reclaims. Plus
-    // `counted` where the list's count holds it, and the slot only tells which thread is inside of the call.
+    // 0: the slot is free. `no_list`: a call without a list has taken it. Otherwise the address of
+    // a list. With the bit `counted`, the list's count protects the list, and the slot only shows
+    // which thread is inside the call. Without this bit, the slot protects the list, if it was
+    // stored here while it was published. Written by the owner, read by all threads.
     static constexpr std::uintptr_t counted = 1, no_list = 2;
     atomic<std::uintptr_t> held{0};
 
-    atomic<hazard_slot*> next{nullptr};  // set once, by the owner
+    // The thread's next slot; null in its last slot. Written once, by the owner; read by all
+    // threads.
+    atomic<hazard_slot*> next{nullptr};
 
-    thread_hazards* thread = nullptr;  // whose it is; constant
+    // The thread that the slot belongs to. Constant.
+    thread_hazards* thread = nullptr;
 
-    // Not 0 if a call that leaves has more to do than to clear its slot.
-    static constexpr std::uint32_t reclaim_requested = 1;  // a retired list was found here: reclaim() is to be called
-    static constexpr std::uint32_t needs_fence = 2;  // there is no process_barrier(); set for good
-    static constexpr std::uint32_t nested = 4;  // not the thread's first slot: it goes back to the free ones; set for good
+    // What a call has to do when it ends, besides clearing its slot. 0: nothing.
+    // - reclaim_requested: call reclaim(), because a scan found a retired list here. Set by any
+    //   thread under the domain's mutex, cleared by the owner.
+    // - needs_fence: clear the slot with a fence, because the system has no process_barrier().
+    //   Constant.
+    // - nested: return the slot to the free ones, because it is not own_slots[0]. Constant.
+    static constexpr std::uint32_t reclaim_requested = 1, needs_fence = 2, nested = 4;
     atomic<std::uint32_t> flags{0};
 
-    hazard_slot* next_free = nullptr;  // the owner's alone
-    std::uint32_t block_size = 0;      // in the first slot of an array: how many it has
+    // The next free slot of the thread; meaningless while the slot is in use. Only the owner uses
+    // it.
+    hazard_slot* next_free = nullptr;
 
-    /// The list that a call of this thread holds here; null without one.
+    // In the first slot of an array: the size of the array. Constant.
+    std::uint32_t block_size = 0;
+
+    /// Returns the list that a call of this thread has protected here; null if it has no list.
     const hook_list* list() const noexcept {
-        const std::uintptr_t value = held.load(std::memory_order_relaxed);  // relaxed: this thread wrote it
-        return value == no_list ? nullptr : reinterpret_cast<const hook_list*>(value);  // NOLINT(performance-no-int-to-ptr)
+        const std::uintptr_t value = held.load(std::memory_order_relaxed);  // relaxed: written by this thread
+        if (value == no_list) return nullptr;
+        return reinterpret_cast<const hook_list*>(value);  // NOLINT(performance-no-int-to-ptr)
     }
 };
 
-/// The slots of one thread, one for each call that it is inside of: the first slot, or else a free one of the others. Calls may end in
-/// any order. The slots stay in the domain for good; when the thread has ended, another one takes them over. So nothing that a
-/// thread's end leaves can dangle.
+/// The slots of one thread, one for each call that it is inside. A call takes own_slots[0] if that
+/// is free, otherwise any other free slot.
 struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
     static constexpr std::size_t first_slots = 7, further_slots = 8;
 
-    // The domain, where its lists need no fence to be held; else nothing that a site has. The owner's alone, and constant.
+    // Compared with wrapper_site::quick_domain. The domain if the system has process_barrier(), so
+    // that calls may take the fast path. Otherwise `this`, which no wrapper_site has. Constant.
     const void* quick_domain = this;
 
-    hazard_domain* domain = nullptr;  // constant
+    hazard_domain* domain = nullptr;  // constant; null in no_hazards
 
-    // The owner's alone.
-    hazard_slot* free = nullptr;   // the first free slot, but for own_slots[0]
-    hazard_slot* last = nullptr;   // the last slot of all
+    // Only the owner uses these.
+    hazard_slot* free = nullptr;  // the first free slot, apart from own_slots[0]; null if none is free
+    hazard_slot* last = nullptr;  // the last slot, in the order of hazard_slot::next
     std::size_t slots_made = 0;
-    std::uint64_t number = 0;      // of the owner: unlike a thread_id, no other thread of the domain ever has it
+    std::uint64_t number = 0;  // of the owner. Unlike a thread_id, it is never reused in the domain
 
     // Guarded by the domain's mutex.
-    thread_id owner = 0;  // 0 when it is free
-    thread_hazards* next = nullptr;
+    thread_id owner = 0;             // 0: no thread owns the slots
+    thread_hazards* next = nullptr;  // in the domain's chain
 
     hazard_slot own_slots[first_slots];
 
     constexpr thread_hazards() noexcept = default;
-    thread_hazards(hazard_domain& home, bool asymmetric) noexcept;
+    thread_hazards(hazard_domain& home, bool has_process_barrier) noexcept;
     thread_hazards(const thread_hazards&) = delete;
     thread_hazards& operator=(const thread_hazards&) = delete;
-    static void destroy(thread_hazards* thread) noexcept;  // no destructor: one of them is never destroyed
+    static void destroy(thread_hazards* thread) noexcept;  // not a destructor, because no_hazards must not have one
 
-    /// A free slot for a call that begins. May throw std::bad_alloc.
+    /// Returns a free slot. Store a value other than 0 in its `held` before the next take_slot().
+    /// May throw std::bad_alloc.
     hazard_slot& take_slot() {
-        // Relaxed: this thread has written it.
+        // Relaxed: written by this thread.
         if (own_slots[0].held.load(std::memory_order_relaxed) == 0) return own_slots[0];
         if (!free) [[unlikely]] grow();
         return *std::exchange(free, free->next_free);
     }
 
-    /// Throws error if a call of `called` would need more than EXTENSIBLE_MAX_NESTING slots of this thread. Handlers of
-    /// a registry are exempt. Call it before take_slot().
+    /// Throws error if a call of `called` would need more than EXTENSIBLE_MAX_NESTING slots of this
+    /// thread. Handlers of a registry are exempt. Call it before take_slot().
     void check_nesting(const wrapper_site& called) const {
         if (slots_made < EXTENSIBLE_MAX_NESTING || free) [[likely]] return;
-        // Relaxed: this thread has written it.
+        // Relaxed: written by this thread.
         if (own_slots[0].held.load(std::memory_order_relaxed) != 0) throw_if_nested_too_deeply(called);
     }
 
-    /// After a call has cleared the slot. Relaxed: the flag is set for good.
+    /// Makes a slot free again. Call it after `held` has been cleared.
     static void give_back(hazard_slot& slot) noexcept {
+        // Relaxed: `nested` is constant.
         if (slot.flags.load(std::memory_order_relaxed) & hazard_slot::nested)
             slot.next_free = std::exchange(slot.thread->free, &slot);
     }
 
+    /// Whether the thread is inside a call. Only the owner may ask.
     bool is_in_call() const noexcept;
 
 private:
@@ -117,7 +143,8 @@ private:
 
 EXTENSIBLE_PADDED_END
 
-/// The slots of a thread that has none yet: they match no site.
+/// Stands in for the slots of a thread that has none yet. Its quick_domain matches no wrapper_site,
+/// so the thread's first call reaches hazard_guard::protect_nested(), which acquires slots.
 EXTENSIBLE_HIDDEN inline constinit thread_hazards no_hazards;
 using this_thread_hazards = thread_pointer<thread_hazards, no_hazards>;
 
@@ -125,33 +152,38 @@ using this_thread_hazards = thread_pointer<thread_hazards, no_hazards>;
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_COLD_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool asymmetric) noexcept : domain(&home) {
-    if (asymmetric) quick_domain = &home;
+EXTENSIBLE_COLD_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool has_process_barrier) noexcept
+    : domain(&home) {
+    if (has_process_barrier) quick_domain = &home;
     adopt(own_slots, first_slots);
 }
 
 EXTENSIBLE_COLD_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcept {
-    hazard_slot* block = thread->own_slots[first_slots - 1].next.load(std::memory_order_relaxed);  // relaxed: no other thread is left
+    // Relaxed, here and below: no thread owns the slots any more.
+    hazard_slot* block = thread->own_slots[first_slots - 1].next.load(std::memory_order_relaxed);
     while (block) delete[] std::exchange(block, block[block->block_size - 1].next.load(std::memory_order_relaxed));
     delete thread;
 }
 
-// Relaxed: this thread has written it.
 EXTENSIBLE_COLD_FUNCTION bool thread_hazards::is_in_call() const noexcept {
+    // Both relaxed: written by this thread.
     for (const hazard_slot* slot = own_slots; slot; slot = slot->next.load(std::memory_order_relaxed))
         if (slot->held.load(std::memory_order_relaxed) != 0) return true;
     return false;
 }
 
 EXTENSIBLE_COLD_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const wrapper_site& called) {
-    if (!called.type) return;  // the handlers of a registry
+    if (!called.type) return;  // it calls the handlers of a registry
     raise<error>(join({called.function->name,
-                       ": calls with hooks are nested " EXTENSIBLE_TEXT(EXTENSIBLE_MAX_NESTING) " deep on this thread. Does "
-                       "a hook call its own function? Then register it with .reentrant = false. For a function that calls "
-                       "itself this often, define EXTENSIBLE_MAX_NESTING"}));
+                       ": calls with hooks are nested " EXTENSIBLE_TEXT(EXTENSIBLE_MAX_NESTING)
+                       " deep on this thread. Does a hook call its own function? Then register it with "
+                       ".reentrant = false. For a function that calls itself this often, define "
+                       "EXTENSIBLE_MAX_NESTING"}));
 }
 
-// More slots, after the last one.
+// Adds slots after the last one. Up to the limit it makes no more than EXTENSIBLE_MAX_NESTING
+// slots, because check_nesting() takes the number of slots for the depth. Only handlers, and
+// awaited calls that run a hook, get slots beyond the limit.
 EXTENSIBLE_COLD_FUNCTION void thread_hazards::grow() {
     static_assert(EXTENSIBLE_MAX_NESTING >= first_slots, "EXTENSIBLE_MAX_NESTING must be at least 7");
     std::size_t count = further_slots;
@@ -165,7 +197,7 @@ EXTENSIBLE_COLD_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::siz
     for (std::size_t i = count; i-- > 0;) {
         hazard_slot& slot = added[i];
         slot.thread = this;
-        // Relaxed, here and below: no other thread sees them yet.
+        // Relaxed, here and below: no other thread sees these slots yet.
         std::uint32_t flags = quick_domain == this ? hazard_slot::needs_fence : 0;
         if (&slot != own_slots) {
             flags |= hazard_slot::nested;
@@ -175,8 +207,10 @@ EXTENSIBLE_COLD_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::siz
         if (i + 1 < count) slot.next.store(&added[i + 1], std::memory_order_relaxed);
     }
     slots_made += count;
-    // Sequentially consistent, as the load in any_slot(): a look that comes after a list was replaced, in the one order of such
-    // accesses, then finds the slot that holds the list.
+    // Pairs with next.load in any_slot(). Sequentially consistent, as are the accesses to the slot
+    // and to the wrapper_site in protect_slow(): if the call that needs the new slot finds there
+    // that its list is still published, then a scan that follows the replacement of the list finds
+    // the slot.
     hazard_slot* const before = std::exchange(last, &added[count - 1]);
     if (before) before->next.store(added, std::memory_order_seq_cst);
 }

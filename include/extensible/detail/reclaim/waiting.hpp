@@ -1,6 +1,19 @@
 #pragma once
 
-// Who waits for whom? remove_and_wait() and unload() wait until no other thread can run a hook.
+// How do remove_and_wait() and unload() wait for calls, and which thread waits for which?
+//
+// What must stay true:
+// 1. They return only when no other thread can run the hooks and the captures are destroyed, except
+//    as rules 2 and 3 say. (tests/threads.cpp; tests/explorer: wait, pins, movedwait, unloaddying)
+// 2. A thread does not wait for calls that it is inside itself. (tests/nesting.cpp; tests/explorer:
+//    selfwait, pinself)
+// 3. If threads wait for each other in a cycle, at least one of them returns early. This holds for
+//    waits in one domain. (tests/threads.cpp; tests/explorer: cross, pincross, selfremove)
+// 4. No wake-up is lost: a thread checks, and begins to wait, under one lock; each event that may
+//    let it return is followed by wake_all(). (tests/explorer: waitless, unloadlate)
+//
+// Not here: the operations of a registry that wait: registry/locked_registry.hpp. When captures are
+// destroyed: hazard_domain.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -32,11 +45,12 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::wait_until_unused(const hook_group&
         if (reclaim(lock)) wake_all();
         const bool is_used = any_user(self, [&](thread_id user) {
             for (waiter* w = waiters_; w; w = w->next) w->visited = false;
-            return !waits_for(user, self.thread);  // else it is let through, or this thread
+            // To wait for a thread that waits for this one would be a deadlock.
+            return !waits_for(user, self.thread);
         });
         if (!is_used) return true;
         if (until && now() >= *until) return false;
-        // Under the lock since the look: no change is missed.
+        // The lock has been held since any_user() looked, so no wake-up is missed.
         if (until) self.change.wait_until(lock.held(), *until);
         else self.change.wait(lock.held());
     }
@@ -47,36 +61,54 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::is_alive(const hook_group& hooks) n
     return hooks.alive != 0;
 }
 
-// Whether another thread than the waiter's, for which `matches` is true, can still run one of its hooks, or destroys what it captured.
-// The thread is 0 where it is not known: its call is suspended, or has just left and is on its way to reclaim the list.
+// Whether a thread other than the waiter's, for which `matches` returns true, can still run one of
+// the waiter's hooks, or has to destroy captures of one. `matches` receives 0 for a thread that is
+// not known. This is so for an awaited call that is suspended or runs no hook at the moment, for a
+// call that has ended and has yet to reclaim its list, and for captures that no thread destroys
+// yet.
 template <class Predicate>
 EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const waiter& waiting, Predicate matches) const {
     if (waiting.hooks.alive == 0) return false;
     for (const hook_record* hook = to_destroy_.get(); hook; hook = hook->next.get())
-        if (waiting.hooks.has(*hook) && hook->destroyed_by != waiting.thread && matches(hook->destroyed_by)) return true;
+        if (waiting.hooks.has(*hook) && hook->destroyed_by != waiting.thread && matches(hook->destroyed_by))
+            return true;
     for (const hook_list* lists : {retired_, left_to_counted_calls_})
         for (const hook_list* list = lists; list; list = list->next)
             if (list->contains(waiting.hooks) && any_user(*list, waiting, matches)) return true;
     return false;
 }
 
+// The same for calls that use this list.
 template <class Predicate>
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const hook_list& list, const waiter& waiting, Predicate matches) const {
-    std::size_t holding = 0, counted = 0;  // slots in which the list is; and by calls that are counted
+EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const hook_list& list, const waiter& waiting,
+                                                      Predicate matches) const {
+    std::size_t holding = 0;  // slots that have the list
+    std::size_t counted = 0;  // those of them that belong to counted calls
     if (any_slot([&](hazard_slot& slot, std::uintptr_t held) {
             if ((held & ~hazard_slot::counted) != reinterpret_cast<std::uintptr_t>(&list)) return false;
             const bool is_counted = (held & hazard_slot::counted) != 0;
-            // The slots of all that hold a retired list have been flagged since. Others will find that they do not hold it.
-            if (!is_counted && !(slot.flags.load(std::memory_order_seq_cst) & hazard_slot::reclaim_requested)) return false;
+            // A call that has protected a retired list has the flag, since the list was sorted. A
+            // call without the flag will find that its list was replaced, and will not use it.
+            // Pairs with the fetch_or in mark_lists_in_slots(), which was under the same lock. If
+            // this load misses that a call clears the flag, the call then reclaims, which wakes the
+            // waiters.
+            if (!is_counted &&
+                !(slot.flags.load(std::memory_order_seq_cst) & hazard_slot::reclaim_requested)) return false;
             ++holding;
             counted += is_counted;
             return slot.thread->owner != waiting.thread && matches(slot.thread->owner);
         })) return true;
-    const std::size_t calls = list.calls.load(std::memory_order_seq_cst);  // after the slots, as in sort_retired()
+    // After the slots, as in sort_retired(). Pairs with the fetch_sub in leave_counted(). If this
+    // load misses the end of a call to which the list was left, that call then wakes the waiters.
+    const std::size_t calls = list.calls.load(std::memory_order_seq_cst);
+    // Cases of an unknown thread: a call has cleared its slot, but has yet to reclaim the list; the
+    // last counted call has ended, but has yet to reclaim the list; no slot shows the thread of a
+    // counted call.
     return (holding == 0 || calls == hook_list::left_to_calls || calls / hook_list::one_call > counted) && matches(0);
 }
 
-// Whether `from` waits for a call of `to`, or for another thread that does.
+// Whether the thread `from` waits for a call of the thread `to`, or for a thread that does. The
+// caller has cleared `visited` in all waiters.
 EXTENSIBLE_COLD_FUNCTION bool hazard_domain::waits_for(thread_id from, thread_id to) const noexcept {
     for (waiter* w = waiters_; w; w = w->next) {
         if (w->thread != from || w->visited) continue;
