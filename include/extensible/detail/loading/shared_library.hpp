@@ -78,8 +78,8 @@ public:
     template <class T>
     T* find(const char* name) const noexcept {
 #if defined(_WIN32)
-        ::HINSTANCE__* const module = static_cast<::HINSTANCE__*>(handle_);
-        return reinterpret_cast<T*>(reinterpret_cast<void*>(windows::GetProcAddress(module, name)));
+        auto* const address = windows::GetProcAddress(static_cast<::HINSTANCE__*>(handle_), name);
+        return reinterpret_cast<T*>(reinterpret_cast<void*>(address));
 #else
         return reinterpret_cast<T*>(::dlsym(handle_, name));
 #endif

@@ -124,8 +124,8 @@ class binding {
 
     template <std::size_t Index>
     static consteval bool argument_converts() {
-        using parameter = typename function::template parameter_type<Index>;
-        constexpr bool converts = std::is_convertible_v<argument_at<Index>, parameter>;
+        constexpr bool converts =
+            std::is_convertible_v<argument_at<Index>, typename function::template parameter_type<Index>>;
         static_assert(detail::parameter_called<parameter_at<Index>::name>::template is<converts>,
                       "ext: the argument or default for this parameter cannot be converted to its type");
         return converts;
