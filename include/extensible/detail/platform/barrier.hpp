@@ -6,9 +6,10 @@
 // full fence. If the rare side calls process_barrier() instead, signal_fence() is enough on the
 // frequent side. See P1202, "Asymmetric Thread Fences".
 //
-// What must stay true: once a call has relied on process_barrier(), the barrier never fails
-// (tests/programs/without_membarrier.cpp). With EXTENSIBLE_NO_PROCESS_BARRIER, each call takes a
-// fence. Define it for a program that forbids itself membarrier() while it runs.
+// What must stay true: if process_barrier() returns, it has taken effect. If it fails, the program
+// ends, because calls have already run without fences (tests/programs/without_membarrier.cpp).
+// Define EXTENSIBLE_NO_PROCESS_BARRIER for a program that forbids itself membarrier() while it runs:
+// each call then takes a fence.
 //
 // Not here: which accesses rely on the barrier: hazard_guard.hpp and hazard_domain.hpp.
 

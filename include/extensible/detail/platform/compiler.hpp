@@ -117,8 +117,8 @@
 #define EXTENSIBLE_NO_UNIQUE_ADDRESS
 #endif
 
-// Put these around a class that is larger than its members because of its alignment. Otherwise MSVC
-// warns about it.
+// EXTENSIBLE_PADDED_BEGIN and EXTENSIBLE_PADDED_END surround a class that is larger than its members
+// because of its alignment. Otherwise MSVC warns about it.
 #if defined(_MSC_VER)
 #define EXTENSIBLE_PADDED_BEGIN __pragma(warning(push)) __pragma(warning(disable : 4324))
 #define EXTENSIBLE_PADDED_END __pragma(warning(pop))

@@ -8,9 +8,10 @@
 //    default (tests/params.cpp).
 // 2. Named arguments that match no parameter are added to the kwargs, if the function takes them
 //    (tests/params.cpp).
-// 3. Any other argument, and an argument that is missing or bound twice, is a compile error of one
-//    sentence, which names the parameter (tests/compile_fail/argument_*.cpp).
-// 4. A parameter of an awaited function does not refer to a temporary of this header
+// 3. Any other argument, and an argument that is missing or given twice, is a compile error of one
+//    sentence. If the parameter has a name, the error contains it
+//    (tests/compile_fail/argument_*.cpp).
+// 4. A reference parameter of an awaited function does not refer to a temporary that is made here
 //    (tests/compile_fail/awaited_*.cpp).
 //
 // Not here: the names and defaults: params.hpp. The map of kwargs: kwargs.hpp.

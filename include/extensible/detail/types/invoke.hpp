@@ -1,6 +1,6 @@
 #pragma once
 
-// How is any callable called, and when can it not be called? Does its result refer to a temporary?
+// How is any callable called? Is it empty, and would its result, as a reference, refer to a temporary?
 //
 // Checked by tests/wrapper.cpp, tests/result.cpp and tests/compile_fail.
 
