@@ -72,7 +72,7 @@ TEST_CASE("The error handler receives the function, the hook, its owner and the 
         CHECK(error.owner == "openbao");
         CHECK(!error.displaced);
         CHECK_THROWS_AS(std::rethrow_exception(error.exception), int);
-        CHECK(error.text() == "net.f: the isolated start hook 'vault' of openbao threw: something that is no std::exception");
+        CHECK(error.text() == "net.f: the isolated start hook 'vault' of openbao threw: something that is not a std::exception");
     });
     f();
     CHECK(handled == 1);

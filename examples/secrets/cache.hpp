@@ -272,7 +272,7 @@ private:
         } catch (const std::exception& error) {
             return error.what();
         } catch (...) {
-            return "something that is no std::exception";
+            return "something that is not a std::exception";
         }
     }
 

@@ -87,13 +87,14 @@ EXTENSIBLE_LAZY_FUNCTION std::string text_of_unknown_ids(const function_info& fu
     std::string ids;
     for (const std::string& id : hook.unknown_ids) ids += join({ids.empty() ? "'" : ", '", id, "'"});
     if (ids.empty()) return {};
-    return join({function.name, ": the ", text_of(hook.phase, hook.id, hook.pattern, hook.owner), " names ids that no other ",
-                 to_string(hook.phase), " hook has: ", ids, "\n"});
+    return join({function.name, ": the ", text_of(hook.phase, hook.id, hook.pattern, hook.owner),
+                 " names ids that no other ", to_string(hook.phase), " hook has: ", ids, "\n"});
 }
 
 // The text of a table, from its cells row by row. Each column is as wide as its widest cell. The
 // column of numbers is aligned to the right.
-EXTENSIBLE_LAZY_FUNCTION std::string table_of(const std::vector<std::string>& cells, std::size_t columns, std::size_t number_column) {
+EXTENSIBLE_LAZY_FUNCTION std::string table_of(const std::vector<std::string>& cells, std::size_t columns,
+                                              std::size_t number_column) {
     std::vector<std::size_t> width(columns);
     for (std::size_t at = 0; at < cells.size(); ++at)
         if (std::size_t& of_column = width[at % columns]; cells[at].size() > of_column) of_column = cells[at].size();
@@ -130,9 +131,10 @@ EXTENSIBLE_LAZY_BODY std::string describe(const registry& registry) {
         std::string_view name = function.name, signature = function.signature;
         if (function.hooks.empty()) add_row({name, "", "", "", "", "no hooks", signature});
         for (const hook_info& hook : function.hooks) {
-            const std::string via = hook.pattern.empty() || hook.pattern == function.name ? "" : " (" + hook.pattern + ")";
-            add_row({name, to_string(hook.phase), (hook.id.empty() ? "-" : hook.id) + via, hook.owner, detail::text_of(hook.priority),
-                     state_of(function, hook), signature});
+            const std::string via =
+                hook.pattern.empty() || hook.pattern == function.name ? "" : " (" + hook.pattern + ")";
+            add_row({name, to_string(hook.phase), (hook.id.empty() ? "-" : hook.id) + via, hook.owner,
+                     detail::text_of(hook.priority), state_of(function, hook), signature});
             name = signature = "";  // once for each function
             unknown += detail::text_of_unknown_ids(function, hook);
         }
@@ -154,7 +156,8 @@ EXTENSIBLE_LAZY_FUNCTION std::string faults_of_ids(const function_info& function
         }
         const std::string_view similar = nearest(id, others);
         if (!same && similar.empty()) continue;
-        faults += join({"\n", function.name, ": the ", text_of(stating.phase, stating.id, stating.pattern, stating.owner), " names '", id,
+        faults += join({"\n", function.name, ": the ",
+                        text_of(stating.phase, stating.id, stating.pattern, stating.owner), " names '", id,
                         "', which no other ", to_string(stating.phase), " hook has: "});
         faults += similar.empty() ? join({article(same->phase), to_string(same->phase), " hook has it"})
                                   : join({"did you mean '", similar, "'?"});
@@ -173,11 +176,13 @@ EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
     for (const function_info& function : functions) {
         for (const hook_info& hook : function.hooks) faults += detail::faults_of_ids(function, hook);
         if (function.wrapped || detail::is_pattern(function.name)) continue;
-        faults += detail::join({"\n", function.name, ": hooks wait for this function, which no code has wrapped in this registry"});
+        faults += detail::join({"\n", function.name,
+                                ": hooks wait for this function, which no code has wrapped in this registry"});
         const std::string_view similar = detail::nearest(function.name, wrapped);
         if (!similar.empty()) faults += detail::join({": did you mean ", similar, "?"});
     }
-    if (!faults.empty()) detail::raise<error>("ext::check_pending: some hooks wait for names that are probably misspelt" + faults);
+    if (!faults.empty())
+        detail::raise<error>("ext::check_pending: some hooks wait for names that are probably misspelt" + faults);
 }
 
 #endif

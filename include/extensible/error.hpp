@@ -144,7 +144,8 @@ template <class Error>
 
 /// Returns a description such as "start hook 'vault' for 'models.*' of openbao". Empty parts are
 /// left out.
-EXTENSIBLE_COLD_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner);
+EXTENSIBLE_COLD_FUNCTION std::string text_of(phase when, std::string_view id, std::string_view pattern,
+                                             std::string_view owner);
 
 /// Returns the what() of an exception, which must not be null.
 EXTENSIBLE_COLD_FUNCTION std::string text_of(const std::exception_ptr& exception);
@@ -178,12 +179,13 @@ EXTENSIBLE_SHARED_VARIABLE constinit std::atomic<void (*)(const error&)> error_h
 }
 
 void on_error(void (*handler)(const error&)) noexcept {
+    // Release: a thread that calls the handler sees everything that was written before the handler
+    // was set. Pairs with the load in end_program().
     detail::error_handler.store(handler, std::memory_order_release);
 }
 
-// Release and acquire: the thread that calls the handler sees everything that was written before
-// the handler was set.
 void detail::end_program(const error& problem) noexcept {
+    // Acquire: pairs with the store in on_error().
     if (const auto handler = error_handler.load(std::memory_order_acquire)) handler(problem);
     std::fprintf(stderr, "extensible: %s\n", problem.what());
     std::terminate();
@@ -192,8 +194,9 @@ void detail::end_program(const error& problem) noexcept {
 #endif
 
 std::string detail::text_of(phase when, std::string_view id, std::string_view pattern, std::string_view owner) {
-    return join({to_string(when), " hook", id.empty() ? "" : " '", id, id.empty() ? "" : "'", pattern.empty() ? "" : " for '", pattern,
-                 pattern.empty() ? "" : "'", owner.empty() ? "" : " of ", owner});
+    return join({to_string(when), " hook", id.empty() ? "" : " '", id, id.empty() ? "" : "'",
+                 pattern.empty() ? "" : " for '", pattern, pattern.empty() ? "" : "'", owner.empty() ? "" : " of ",
+                 owner});
 }
 
 std::string detail::text_of(const std::exception_ptr& exception) {
@@ -203,7 +206,7 @@ std::string detail::text_of(const std::exception_ptr& exception) {
     } catch (const std::exception& thrown) {
         return thrown.what();
     } catch (...) {
-        return "something that is no std::exception";
+        return "something that is not a std::exception";
     }
 #else
     return exception ? "an exception, which cannot be looked at without exceptions" : "";

@@ -1,4 +1,5 @@
-// The part of the library that is no template, for programs that are compiled with EXTENSIBLE_COMPILED: one of their sources.
+// The functions of the library that are not templates. Programs that are compiled with
+// EXTENSIBLE_COMPILED have this file as one of their sources.
 
 #define EXTENSIBLE_IMPLEMENTATION
 #include <extensible/extensible.hpp>

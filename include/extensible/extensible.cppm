@@ -1,5 +1,6 @@
-// The library as a C++20 module: `import extensible;` in place of the includes. It has all public names, those of the ready-made
-// hooks and of ext::library too, but no macros: EXTENSIBLE_PLUGIN and EXTENSIBLE_VERSION need their headers.
+// The library as a C++20 module: `import extensible;` replaces the includes. The module exports all
+// public names, also those of the ready-made hooks and of ext::library. It exports no macros: for
+// EXTENSIBLE_PLUGIN and EXTENSIBLE_VERSION, include their headers.
 module;
 
 #include <extensible/extensible.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
-// ext::function_info, ext::hook_info: a registry's functions and hooks as data. See registry::functions().
+// ext::function_info, ext::hook_info: a registry's functions and hooks as data. See
+// registry::functions().
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/records/array.hpp>
@@ -87,8 +88,8 @@ EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& 
     std::string other;
     if (const hook_record* const stand_in = replaced.replacement_of(hook))
         other = stand_in->plugin ? join({stand_in->id, " of ", stand_in->plugin->name}) : stand_in->id;
-    hook_info info{hook.when,     hook.id,     hook.plugin ? hook.plugin->name : std::string(), hook.pattern,
-                   hook.priority, hook.is_enabled(), true, std::move(other), {}, private_access::make<ext::hook>(ref(&hook))};
+    hook_info info{hook.when, hook.id, hook.plugin ? hook.plugin->name : std::string(), hook.pattern, hook.priority,
+                   hook.is_enabled(), true, std::move(other), {}, private_access::make<ext::hook>(ref(&hook))};
     const auto add_if_unknown = [&](const std::string& id) {
         if (is_unknown(id, hook, hooks) && !contains(info.unknown_ids, id)) info.unknown_ids.push_back(id);
     };
@@ -125,8 +126,9 @@ EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
     const detail::replacements replaced(contents.patterns, nullptr);
     for (const detail::ordered_hook& each : contents.patterns) {
         bool applies = false;
-        for (const detail::function_record* function : by_name) applies |= detail::matches(each.hook->pattern, function->name);
-        if (!applies) all.push_back({each.hook->pattern, "", false, {detail::info_of(*each.hook, contents.patterns, replaced)}});
+        const std::string& pattern = each.hook->pattern;
+        for (const detail::function_record* function : by_name) applies |= detail::matches(pattern, function->name);
+        if (!applies) all.push_back({pattern, "", false, {detail::info_of(*each.hook, contents.patterns, replaced)}});
     }
     return all;
 }

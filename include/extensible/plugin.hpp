@@ -74,7 +74,8 @@ public:
     /// Creates a plugin for functions of the registry `home`. `name` is copied, and need not be
     /// unique.
     EXTENSIBLE_HIDDEN plugin(registry& home, std::string_view name, plugin_options defaults = {})
-        : record_(new detail::plugin_record(detail::private_access::record(home), name, defaults.isolate, defaults.reentrant)) {}
+        : record_(new detail::plugin_record(detail::private_access::record(home), name, defaults.isolate,
+                                            defaults.reentrant)) {}
 
     /// Takes over the hooks of `other`, which then has none.
     plugin(plugin&& other) noexcept = default;
@@ -99,7 +100,8 @@ public:
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_start(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                     const hook_options& options = detail::no_options()) & {
-        return add<phase::start, Signature, Parameters>(detail::private_access::site(function), std::forward<Hook>(hook), options);
+        return add<phase::start, Signature, Parameters>(detail::private_access::site(function),
+                                                        std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook of this plugin that runs around `function`. See extensible::around().
@@ -108,7 +110,8 @@ public:
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook around(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                   const hook_options& options = detail::no_options()) & {
-        return add<phase::around, Signature, Parameters>(detail::private_access::site(function), std::forward<Hook>(hook), options);
+        return add<phase::around, Signature, Parameters>(detail::private_access::site(function),
+                                                         std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook of this plugin that runs after `function`. See extensible::on_end(). Throws
@@ -117,7 +120,8 @@ public:
     template <class Signature, class Function, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN hook on_end(const extensible<Signature, Function, Parameters>& function, Hook&& hook,
                                   const hook_options& options = detail::no_options()) & {
-        return add<phase::end, Signature, Parameters>(detail::private_access::site(function), std::forward<Hook>(hook), options);
+        return add<phase::end, Signature, Parameters>(detail::private_access::site(function),
+                                                      std::forward<Hook>(hook), options);
     }
 
     /// Registers a hook of this plugin that runs before the function with this name, or before all
@@ -133,7 +137,8 @@ public:
     /// functions that match a pattern. See registry::around(). Throws ext::error if the plugin has
     /// been unloaded.
     template <class Signature = void, class Hook>
-    EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) & {
+    EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook,
+                                  const hook_options& options = detail::no_options()) & {
         return add<phase::around, Signature>(function, std::forward<Hook>(hook), options);
     }
 
@@ -141,7 +146,8 @@ public:
     /// functions that match a pattern. See registry::on_end(). Throws ext::error if the plugin has
     /// been unloaded.
     template <class Signature = void, class Hook>
-    EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) & {
+    EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook,
+                                  const hook_options& options = detail::no_options()) & {
         return add<phase::end, Signature>(function, std::forward<Hook>(hook), options);
     }
 
@@ -191,7 +197,8 @@ public:
         requires requires(const Duration& time) { time.count(), Duration::period::den; }
     [[nodiscard]] bool unload_for(const Duration& time) {
         using period = typename Duration::period;
-        constexpr double nanoseconds_per_tick = 1e9 * static_cast<double>(period::num) / static_cast<double>(period::den);
+        constexpr double nanoseconds_per_tick =
+            1e9 * static_cast<double>(period::num) / static_cast<double>(period::den);
         const detail::time_point until = detail::from_now(static_cast<double>(time.count()) * nanoseconds_per_tick);
         return detail::remove_and_wait(record_, &until);
     }
@@ -204,6 +211,8 @@ private:
     friend detail::private_access;
     explicit plugin(detail::ref<detail::plugin_record> record) noexcept : record_(std::move(record)) {}
 
+    // Throws error if this was moved from, or incompatible_module if the registry belongs to an
+    // incompatible module.
     EXTENSIBLE_HIDDEN const detail::ref<detail::plugin_record>& checked() const {
         if (!record_) detail::raise<error>("ext::plugin: this plugin was moved from, no hook can be registered");
         record_->registry->checked();
@@ -213,21 +222,23 @@ private:
     template <class Signature>
     static hook refuse_temporary() {
         static_assert(!std::is_same_v<Signature, Signature>,
-                      "ext::plugin: this plugin is a temporary, which removes its hooks at the end of the statement; give it a name");
+                      "ext::plugin: this plugin is a temporary, which removes its hooks at the end of the statement; "
+                      "give it a name");
         return {};
     }
 
     template <phase When, class Signature, class Parameters, class Hook>
     EXTENSIBLE_HIDDEN ext::hook add(const detail::wrapper_site& function, Hook&& hook, const hook_options& options) {
-        return detail::add_hook<When, Signature, Parameters>(function, std::forward<Hook>(hook), options, checked().get());
+        return detail::add_hook<When, Signature, Parameters>(function, std::forward<Hook>(hook), options,
+                                                             checked().get());
     }
     template <phase When, class Signature, class Hook>
     EXTENSIBLE_HIDDEN ext::hook add(std::string_view function, Hook&& hook, const hook_options& options) {
         return detail::add_hook<When, Signature>(*checked()->registry, function, std::forward<Hook>(hook), options,
-                                                      record_.get());
+                                                 record_.get());
     }
 
-    detail::ref<detail::plugin_record> record_;
+    detail::ref<detail::plugin_record> record_;  // null if this was moved from
 };
 
 }}  // namespace ext

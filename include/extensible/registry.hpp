@@ -77,7 +77,8 @@ public:
     /// Registers a hook that runs after the function with this name, whether it returned or threw.
     /// The parameters and exceptions are those of on_start().
     template <class Signature = void, class Hook>
-    EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
+    EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook,
+                                  const hook_options& options = detail::no_options()) {
         return detail::add_hook<phase::end, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
@@ -85,7 +86,8 @@ public:
     /// ext::proceed&, which runs the next around hook or, innermost, the function. The first around
     /// hook in order is the outermost. The parameters and exceptions are those of on_start().
     template <class Signature = void, class Hook>
-    EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
+    EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook,
+                                  const hook_options& options = detail::no_options()) {
         return detail::add_hook<phase::around, Signature>(record(), function, std::forward<Hook>(hook), options);
     }
 
@@ -153,7 +155,8 @@ EXTENSIBLE_HIDDEN registry& default_registry() noexcept;
 ///
 ///     ext::on_start("models.*", [](ext::any_call& call) { log(call.name()); });
 template <class Signature = void, class Hook>
-EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
+EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook,
+                                const hook_options& options = detail::no_options()) {
     return default_registry().on_start<Signature>(function, std::forward<Hook>(hook), options);
 }
 
@@ -162,7 +165,8 @@ EXTENSIBLE_HIDDEN hook on_start(std::string_view function, Hook&& hook, const ho
 ///
 ///     ext::on_end("models.*", [](ext::any_call& call) { log(call.failed()); });
 template <class Signature = void, class Hook>
-EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
+EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook,
+                              const hook_options& options = detail::no_options()) {
     return default_registry().on_end<Signature>(function, std::forward<Hook>(hook), options);
 }
 
@@ -171,7 +175,8 @@ EXTENSIBLE_HIDDEN hook on_end(std::string_view function, Hook&& hook, const hook
 ///
 ///     ext::around("models.*", [](ext::any_call& call, auto& proceed) { proceed(); });
 template <class Signature = void, class Hook>
-EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook, const hook_options& options = detail::no_options()) {
+EXTENSIBLE_HIDDEN hook around(std::string_view function, Hook&& hook,
+                              const hook_options& options = detail::no_options()) {
     return default_registry().around<Signature>(function, std::forward<Hook>(hook), options);
 }
 
@@ -181,16 +186,17 @@ namespace detail {
 
 // ---- The default registry -----------------------------------------------------------------------
 
-// In static storage, and initialized before any code runs. Each module has a record of its own,
-// which owns itself once, so it is never destroyed. It also has a handle to the record, and all
-// modules use the same handle. The name and the layout of the handle, one pointer, are the same in
-// all versions of the library. So modules of two versions meet here, and find out by the stamp that
-// they are incompatible.
+// In static storage, and initialized before any code runs. Each module has a record of its own. The
+// record is never destroyed, because its count of references begins at 1. Each module also defines
+// a handle to its record, but modules that can see each other's symbols all use one of the handles.
+// The name and the layout of the handle, one pointer, are the same in all versions of the library.
+// So modules of two versions find each other here, and the stamp shows that they are incompatible.
 #if defined(EXTENSIBLE_COMPILED)
 extern "C" EXTENSIBLE_VISIBLE never_destroyed<registry> extensible_default_registry;
 #endif
 #if EXTENSIBLE_BODIES
-EXTENSIBLE_HIDDEN inline constinit never_destroyed<registry_record> default_record{hazards_storage.value, std::size_t{1}};
+EXTENSIBLE_HIDDEN inline constinit never_destroyed<registry_record> default_record{hazards_storage.value,
+                                                                                   std::size_t{1}};
 extern "C" {
 EXTENSIBLE_SHARED_VARIABLE constinit never_destroyed<registry> extensible_default_registry{
     ref<registry_record>::adopted{&default_record.value}};

@@ -1,5 +1,5 @@
 // Positional arguments must precede named ones.
-// expect-first: a positional argument comes behind a named one
+// expect-first: a positional argument comes after a named one
 #include <extensible/extensible.hpp>
 
 #include <string_view>

@@ -1,5 +1,5 @@
 // A data member cannot be wrapped.
-// expect-first: the signature of this function cannot be told
+// expect-first: the signature of this function cannot be deduced
 #include <extensible/extensible.hpp>
 
 struct account {

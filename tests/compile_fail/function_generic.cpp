@@ -1,5 +1,5 @@
 // The signature of a generic lambda cannot be deduced, so it must be given.
-// expect-first: the signature of this function cannot be told.*give it: ext::extensible<R\(A\.\.\.\)>
+// expect-first: the signature of this function cannot be deduced.*give it: ext::extensible<R\(A\.\.\.\)>
 #include <extensible/extensible.hpp>
 
 #ifdef FIXED

@@ -359,5 +359,5 @@ TEST_CASE("A trace uses the default registry if no registry is given") {
     }
     CHECK(is_json(out.str()));
     CHECK_THAT(out.str(), Catch::Matchers::ContainsSubstring("trace_of_the_default_registry.f"));
-    CHECK_THAT(out.str(), Catch::Matchers::ContainsSubstring("something that is no std::exception"));
+    CHECK_THAT(out.str(), Catch::Matchers::ContainsSubstring("something that is not a std::exception"));
 }

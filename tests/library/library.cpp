@@ -573,7 +573,7 @@ TEST_CASE("If an entry throws half-way, its hooks are removed, and the error con
     std::size_t registered = 0;
     in_the_middle = [&] { registered = number_of_hooks(h.registry); };
     for (const auto& [name, says] : {std::pair("throwing", "the vault is locked"),
-                                     std::pair("throwing_int", "something that is no std::exception")}) {
+                                     std::pair("throwing_int", "something that is not a std::exception")}) {
         const fs::path file = plugins.copy(name);
         std::optional<ext::error> thrown;
         try {

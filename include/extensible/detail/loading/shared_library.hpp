@@ -1,7 +1,14 @@
 #pragma once
 
-// How does the operating system open a shared library, find a name in it, and close it? What differs between systems is here. macOS
-// is untested, and Windows is tested with MinGW and Wine only.
+// How does the operating system open a shared library, find a symbol in it, and close it? macOS is
+// untested, and Windows is tested only with MinGW and Wine.
+//
+// What must stay true (tests/library/library.cpp):
+// 1. A library is opened at exactly its path. Search paths are only for the libraries that it needs.
+// 2. A copy of a file is a different library to the system. It is removed as soon as the system
+//    allows it, and if it cannot be made or opened.
+//
+// Not here: what a plugin exports, and when its library may be closed: library.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -19,7 +26,7 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {
 
-extern "C" {  // see system.hpp
+extern "C" {  // see windows_api.hpp
 __declspec(dllimport) ::HINSTANCE__* __stdcall LoadLibraryExW(const wchar_t*, void*, unsigned long);
 __declspec(dllimport) int __stdcall FreeLibrary(::HINSTANCE__*);
 __declspec(dllimport) int __stdcall SetThreadErrorMode(unsigned long, unsigned long*);
@@ -34,13 +41,13 @@ __declspec(dllimport) unsigned long __stdcall GetLastError();
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// A path as text, in UTF-8 on Windows.
+/// Returns a path as text, in UTF-8 on Windows.
 EXTENSIBLE_HIDDEN inline std::string text_of(const std::filesystem::path& path) {
     const auto text = path.u8string();
     return std::string(text.begin(), text.end());
 }
 
-/// Whether files of this name are shared libraries that a program may open.
+/// Returns true if the name of the file is that of a shared library.
 EXTENSIBLE_HIDDEN inline bool is_library_name(const std::filesystem::path& file) {
 #if defined(_WIN32)
     return file.extension() == ".dll";
@@ -51,14 +58,15 @@ EXTENSIBLE_HIDDEN inline bool is_library_name(const std::filesystem::path& file)
 #endif
 }
 
-/// An open shared library, which is closed at the end. Movable.
+/// An open shared library. The destructor closes it. Movable.
 class EXTENSIBLE_HIDDEN shared_library {
 public:
-    /// Opens the file at this absolute path, or throws error, whose text begins with `name`. A file that is open already is not
-    /// read again.
+    /// Opens the file at this absolute path. A file that is open already is not read again. Throws
+    /// error, with a text that begins with `name`.
     shared_library(const std::filesystem::path& path, const std::string& name);
 
-    /// Opens a copy of the file, which the system takes for another library, also where the file itself is open.
+    /// Opens a copy of the file, which to the system is a different library, even if the file itself
+    /// is open. Throws what the constructor throws, or error if the file cannot be copied.
     static shared_library open_copy(const std::filesystem::path& path, const std::string& name);
 
     shared_library(shared_library&& other) noexcept
@@ -66,25 +74,26 @@ public:
     shared_library& operator=(shared_library&&) = delete;
     ~shared_library();
 
-    /// What it exports by this name; null where it does not.
+    /// Returns the function or object that the library exports under this name, or null.
     template <class T>
     T* find(const char* name) const noexcept {
 #if defined(_WIN32)
-        return reinterpret_cast<T*>(reinterpret_cast<void*>(windows::GetProcAddress(static_cast<::HINSTANCE__*>(handle_), name)));
+        auto* const address = windows::GetProcAddress(static_cast<::HINSTANCE__*>(handle_), name);
+        return reinterpret_cast<T*>(reinterpret_cast<void*>(address));
 #else
         return reinterpret_cast<T*>(::dlsym(handle_, name));
 #endif
     }
 
-    /// It will not be closed.
+    /// The library will never be closed.
     void keep_open() noexcept { handle_ = nullptr; }
 
 private:
     void close() noexcept;
     bool remove_copy() noexcept;
 
-    void* handle_;
-    std::filesystem::path copy_{};  // to be removed once it is closed; empty: none
+    void* handle_;  // null if this was moved from, or the library must not be closed
+    std::filesystem::path copy_{};  // this file is removed after the library is closed; empty if there is none
 };
 
 inline shared_library::~shared_library() {
@@ -97,8 +106,9 @@ inline bool shared_library::remove_copy() noexcept {
     return std::filesystem::remove(copy_, problem);
 }
 
-// A copy of the file under a name that no library has had in this process. It is beside the file, where the system also finds
-// what the library needs; or with the temporary files, if nobody may write there.
+// Copies the file, to a name that no library has had in this process. The copy is next to the file,
+// where the system also finds what the library needs. If writing there fails, it is among the
+// temporary files.
 EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::path& file, const std::string& name) {
     std::error_code problem;
     for (const std::filesystem::path& folder : {file.parent_path(), std::filesystem::temp_directory_path(problem)}) {
@@ -110,9 +120,9 @@ EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::pa
         copy += std::string(".").append(digits, end);
         if (std::filesystem::copy_file(file, copy, problem)) return copy;
         std::error_code ignored;
-        if (problem != std::errc::file_exists) std::filesystem::remove(copy, ignored);  // a part of it may have been written
+        if (problem != std::errc::file_exists) std::filesystem::remove(copy, ignored);  // it may be incomplete
     }
-    raise<error>(join({name, ": it cannot be copied, which loading it again needs: ", problem.message()}));
+    raise<error>(join({name, ": it cannot be copied, which reloading requires: ", problem.message()}));
 }
 
 inline shared_library shared_library::open_copy(const std::filesystem::path& path, const std::string& name) {
@@ -120,7 +130,7 @@ inline shared_library shared_library::open_copy(const std::filesystem::path& pat
     EXTENSIBLE_TRY {
         shared_library opened(copy, name);
         opened.copy_ = copy;
-        if (opened.remove_copy()) opened.copy_.clear();  // Windows keeps a file that is open
+        if (opened.remove_copy()) opened.copy_.clear();  // Windows does not remove an open file
         return opened;
     } EXTENSIBLE_CATCH(...) {
         std::error_code problem;
@@ -132,7 +142,8 @@ inline shared_library shared_library::open_copy(const std::filesystem::path& pat
 #if defined(_WIN32)
 
 inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name) {
-    // With backslashes, or the search path would not be altered. It is, so that what the library needs is found beside it.
+    // The altered search path makes the system find what the library needs next to it. This requires a
+    // path with backslashes.
     const std::filesystem::path native = std::filesystem::path(path).make_preferred();
     constexpr unsigned long no_message_box = 1, altered_search_path = 8;
     unsigned long before = 0;
@@ -152,8 +163,9 @@ inline void shared_library::close() noexcept { windows::FreeLibrary(static_cast<
 inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name)
     : handle_(::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
     if (handle_) return;
-    const char* const reason = ::dlerror();  // of this thread  NOLINT(concurrency-mt-unsafe)
-    raise<error>(join({name, ": it cannot be opened as a shared library: ", reason ? reason : "the system does not say why"}));
+    const char* const reason = ::dlerror();  // the last error of this thread  NOLINT(concurrency-mt-unsafe)
+    raise<error>(join({name, ": it cannot be opened as a shared library: ",
+                       reason ? reason : "the system does not say why"}));
 }
 
 inline void shared_library::close() noexcept { ::dlclose(handle_); }

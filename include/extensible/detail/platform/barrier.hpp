@@ -1,10 +1,17 @@
 #pragma once
 
-// How do all threads of the process pass a barrier?
+// How does one thread make all running threads of the process pass a memory barrier?
 //
-// One side of a store-then-load handshake does without its fence if the other side can make every running thread of the process
-// pass one. See P1202, "Asymmetric Thread Fences". With EXTENSIBLE_NO_PROCESS_BARRIER calls take their fences: define it for a
-// program that forbids itself membarrier() while it runs.
+// If two threads each store and then load, and at least one must see the other's store, both need a
+// full fence. If the rare side calls process_barrier() instead, signal_fence() is enough on the
+// frequent side. See P1202, "Asymmetric Thread Fences".
+//
+// What must stay true: if process_barrier() returns, it has taken effect. If it fails, the program
+// ends, because calls have already run without fences (tests/programs/without_membarrier.cpp).
+// Define EXTENSIBLE_NO_PROCESS_BARRIER for a program that forbids itself membarrier() while it runs:
+// each call then takes a fence.
+//
+// Not here: which accesses rely on the barrier: hazard_guard.hpp and hazard_domain.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
@@ -22,30 +29,34 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
+/// The atomics of the core. An alias, so that tests/explorer can replace them: see system.hpp.
 template <class T>
 using atomic = std::atomic<T>;
 
-/// Keeps the compiler from moving accesses across, but not the processor.
+/// Prevents the compiler, but not the processor, from moving memory accesses across. Sequentially
+/// consistent, because it must also keep a store before a later load.
 inline void signal_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 #if defined(__NR_membarrier) && !defined(EXTENSIBLE_NO_PROCESS_BARRIER)
 
-/// Makes process_barrier() available; tells whether the system has it. May be called more than once.
+/// Makes process_barrier() available. Returns false if the system has no such barrier. May be
+/// called more than once.
 inline bool enable_process_barrier() noexcept {
     return ::syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-/// Every thread of the process passes a full memory barrier before this returns. enable_process_barrier() said true.
+/// Returns after every running thread of the process has passed a full memory barrier. Requires
+/// that enable_process_barrier() has returned true.
 inline void process_barrier() noexcept {
     if (::syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) return;
-    // Only a filter on system calls that came later can get here. Readers have gone without fences already, so there is
-    // no way to go on that is right.
+    // The system call fails only if a filter of system calls was installed later. Calls have
+    // already run without fences, so there is no correct way to continue.
     std::terminate();
 }
 
 #elif defined(_WIN32) && !defined(EXTENSIBLE_NO_PROCESS_BARRIER)
 
-// Wine has a function of that name, which does nothing in some of its versions.
+// False on Wine, because FlushProcessWriteBuffers() does nothing in some versions of Wine.
 inline bool enable_process_barrier() noexcept {
     return windows::GetProcAddress(windows::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") == nullptr;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// What time is it?
+// What time is it, by a steady clock? Without <chrono>, which is a large header.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
@@ -29,7 +29,7 @@ inline time_point now() noexcept {
 
 inline time_point now() noexcept {
     timespec at{};
-    static_cast<void>(clock_gettime(CLOCK_MONOTONIC, &at));  // there is one on every system that has <pthread.h>
+    static_cast<void>(clock_gettime(CLOCK_MONOTONIC, &at));  // every system with <pthread.h> has this clock
     return time_point{at.tv_sec} * 1'000'000'000 + at.tv_nsec;
 }
 

@@ -1,16 +1,21 @@
 #pragma once
 
-// What differs between compilers, between systems and between the two ways of building the library? Nowhere else is there an
-// attribute of one compiler. What is here for MSVC and Apple's compiler is untested.
+// What differs between compilers, between systems, and between the two ways of building the library?
 //
-// Two ways of building: header-only, where each translation unit compiles what it uses; and compiled, where everything that is
-// no template is compiled once for each module (the program, a shared library): all of its sources are compiled with
-// EXTENSIBLE_COMPILED defined, and <extensible/extensible.cpp> is one of them.
+// The two ways are:
+// - Header-only: each translation unit compiles what it uses.
+// - Compiled: code that is not a template is compiled once for each module (the program, a shared
+//   library). All sources of the module are compiled with EXTENSIBLE_COMPILED, and
+//   <extensible/extensible.cpp> is one of them.
 //
-// All sources of a plugin may be compiled with EXTENSIBLE_DYNAMIC_TLS: it can then be loaded anew any number of times.
+// All sources of a plugin may be compiled with EXTENSIBLE_DYNAMIC_TLS. The plugin can then be
+// reloaded any number of times (tests/library/library.cpp).
+//
+// What must stay true: attributes of a single compiler are only here. The code for MSVC and for
+// Apple's compiler is untested.
 
-// If the compiler cannot compile the library, this is the only error: GCC and Clang go on after #error, and stop at a header that
-// they do not find.
+// If the compiler cannot compile the library, this is the only error. GCC and Clang continue after
+// an #error, but stop at a header that does not exist.
 #if defined(_MSVC_LANG)
 #if _MSVC_LANG < 202002L
 #error "extensible needs C++20: compile with /std:c++20"
@@ -21,12 +26,13 @@
 #include <extensible needs C++20, compile with -std=c++20>
 #endif
 
-#include <version>  // tells which standard library it is
+#include <version>  // defines the macros that identify the standard library
 
-// EXTENSIBLE_EXCEPTIONS: 1 where this is compiled with exceptions, else 0.
+// EXTENSIBLE_EXCEPTIONS: 1 if this translation unit is compiled with exceptions, otherwise 0.
 //
-// EXTENSIBLE_TRY { } EXTENSIBLE_CATCH(...) { } is try and catch; without exceptions the first block alone, and one such block
-// may follow. EXTENSIBLE_RETHROW in the second block is `throw`. The library's own errors are thrown by detail::raise().
+// EXTENSIBLE_TRY { } EXTENSIBLE_CATCH(...) { } is try and catch. Without exceptions, only the first
+// block is run. Use only one EXTENSIBLE_CATCH for each EXTENSIBLE_TRY. EXTENSIBLE_RETHROW in the
+// second block is `throw`. The library's own errors are thrown by detail::raise().
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define EXTENSIBLE_EXCEPTIONS 1
 #define EXTENSIBLE_TRY try
@@ -44,11 +50,14 @@
 #if defined(EXTENSIBLE_COMPILED) && !defined(EXTENSIBLE_IMPLEMENTATION)
 #define EXTENSIBLE_BODIES 0
 #else
-#define EXTENSIBLE_BODIES 1  // function bodies are compiled in this translation unit
+#define EXTENSIBLE_BODIES 1  // the bodies of non-template functions are compiled in this translation unit
 #endif
 
-// EXTENSIBLE_HIDDEN: each module has its own of this, however it is compiled. The dynamic linker would otherwise mix one
-// module's code with another's storage, or keep a library from ever being unloaded.
+// EXTENSIBLE_HIDDEN: each module has its own copy of this function, variable or class, whatever the
+// module's default visibility. Otherwise the dynamic linker would combine one module's code with
+// another's storage, or prevent a library from ever being unloaded.
+//
+// EXTENSIBLE_VISIBLE: modules can share this symbol.
 #if defined(__GNUC__) && !defined(_WIN32)
 #define EXTENSIBLE_HIDDEN [[gnu::__visibility__("hidden")]]
 #define EXTENSIBLE_VISIBLE [[gnu::__visibility__("default")]]
@@ -57,24 +66,29 @@
 #define EXTENSIBLE_VISIBLE
 #endif
 
-// EXTENSIBLE_EXPORT: whoever opens this module as a shared library finds this by its name.
+// EXTENSIBLE_EXPORT: a program that opens this module as a shared library can find this by its name.
 #if defined(_WIN32)
 #define EXTENSIBLE_EXPORT __declspec(dllexport)
 #else
 #define EXTENSIBLE_EXPORT EXTENSIBLE_VISIBLE
 #endif
 
-// EXTENSIBLE_SHARED_VARIABLE: all modules that can see each other's have this variable in common. It is not `inline`, because GCC
-// would then mark it as unique, and a library that had to use its own could never be unloaded; but weak, so that every
-// translation unit may have it all the same.
+// EXTENSIBLE_SHARED_VARIABLE: modules that can see each other's symbols share one copy of this
+// variable. It is weak, so that every translation unit may define it. It is not `inline`, because
+// GCC would then make it a unique symbol, and a library that uses its own copy could never be
+// unloaded.
 #if defined(__ELF__) || defined(__APPLE__)
 #define EXTENSIBLE_SHARED_VARIABLE [[gnu::__weak__, gnu::__visibility__("default")]]
 #else
 #define EXTENSIBLE_SHARED_VARIABLE inline
 #endif
 
-// EXTENSIBLE_NOINLINE: GCC must not look inside either. It takes a function that always calls a cold one for cold itself, and so on
-// up to the application's: a main that registers a hook would be compiled for size, with all its loops.
+// EXTENSIBLE_NOINLINE: calls of this function are not inlined. GCC must not analyse the function
+// either (noipa): it treats a function that always calls a cold function as cold, and so on up to
+// the application's functions. A main() that registers a hook would be compiled for size, with all
+// its loops.
+//
+// EXTENSIBLE_COLD: the function is rarely called, and is compiled for size.
 #if defined(__GNUC__) || defined(__clang__)
 #if defined(__clang__)
 #define EXTENSIBLE_NOINLINE [[gnu::__noinline__]]
@@ -93,7 +107,8 @@
 #define EXTENSIBLE_ALWAYS_INLINE
 #endif
 
-// The standard attribute has no effect where MSVC's layout is used, and Clang knows the other one since version 18.
+// EXTENSIBLE_NO_UNIQUE_ADDRESS: the member takes no space if it is empty. The standard attribute has
+// no effect in MSVC's layout of classes, and Clang supports MSVC's own attribute since version 18.
 #if !defined(_MSC_VER)
 #define EXTENSIBLE_NO_UNIQUE_ADDRESS [[no_unique_address]]
 #elif __has_cpp_attribute(msvc::no_unique_address)
@@ -102,7 +117,8 @@
 #define EXTENSIBLE_NO_UNIQUE_ADDRESS
 #endif
 
-// Around classes that are larger than their members because they are aligned, of which MSVC warns.
+// EXTENSIBLE_PADDED_BEGIN and EXTENSIBLE_PADDED_END surround a class that is larger than its members
+// because of its alignment. Otherwise MSVC warns about it.
 #if defined(_MSC_VER)
 #define EXTENSIBLE_PADDED_BEGIN __pragma(warning(push)) __pragma(warning(disable : 4324))
 #define EXTENSIBLE_PADDED_END __pragma(warning(pop))
@@ -111,27 +127,32 @@
 #define EXTENSIBLE_PADDED_END
 #endif
 
-// EXTENSIBLE_THREAD_POINTER: a thread-local pointer of this module. In a shared library the way to thread-local storage is a call
-// of the dynamic linker. A pointer is small enough for the room that glibc keeps for such storage at a fixed distance, also in
-// libraries that are opened later. It has room for some fifty of them, and does not use it again where one is opened before
-// another is closed: EXTENSIBLE_DYNAMIC_TLS is for those that are loaded anew.
+// EXTENSIBLE_THREAD_POINTER: a thread-local pointer of this module. A shared library normally calls
+// the dynamic linker to find its thread-local storage. That is too slow for each call of a function.
+// Therefore the pointer is in static thread-local storage, which has a fixed offset. glibc reserves
+// some of it for libraries that are opened later, enough for about fifty of them. It does not reuse
+// the room of a library that is closed after its successor is opened, as in a reload. So plugins
+// that are often reloaded need EXTENSIBLE_DYNAMIC_TLS.
 #if defined(__PIC__) && !defined(__PIE__) && defined(__GLIBC__) && !defined(EXTENSIBLE_DYNAMIC_TLS)
 #define EXTENSIBLE_THREAD_POINTER [[gnu::__visibility__("hidden"), gnu::__tls_model__("initial-exec")]]
 #else
 #define EXTENSIBLE_THREAD_POINTER EXTENSIBLE_HIDDEN
 #endif
 
-// EXTENSIBLE_EMULATED_THREAD_LOCAL: thread_local variables are slow, and are freed before objects among them are destroyed.
+// EXTENSIBLE_EMULATED_THREAD_LOCAL: thread_local is emulated. It is slow, and the storage of a thread
+// is freed before its thread_local objects are destroyed.
 #if defined(__MINGW32__) && !defined(__clang__)
 #define EXTENSIBLE_EMULATED_THREAD_LOCAL
 #endif
 
-// What is said of a function that is not a template. Its body is compiled where EXTENSIBLE_BODIES is 1.
+// Attributes of functions that are not templates. Their bodies are compiled if EXTENSIBLE_BODIES is 1.
 //
-// EXTENSIBLE_COLD_FUNCTION: it is rarely called, and small rather than fast. Said where it is declared; of a member of a hidden class, where
-// it is defined.
-// EXTENSIBLE_CALLED_BY_USERS: calls run it, or an application calls it, to register or to wrap; see EXTENSIBLE_NOINLINE. Said where it
-// is defined, since GCC warns of it at a declaration.
+// EXTENSIBLE_COLD_FUNCTION: the function is rarely called, and compiled for size. Write it at the
+// declaration; for a member of a hidden class, at the definition.
+//
+// EXTENSIBLE_CALLED_BY_USERS: calls run the function, or the application calls it to register or to
+// wrap something. See EXTENSIBLE_NOINLINE. Write it at the definition, because GCC warns about it at
+// a declaration.
 #if defined(EXTENSIBLE_COMPILED)
 #define EXTENSIBLE_COLD_FUNCTION EXTENSIBLE_COLD EXTENSIBLE_HIDDEN
 #define EXTENSIBLE_CALLED_BY_USERS EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN
@@ -140,8 +161,8 @@
 #define EXTENSIBLE_CALLED_BY_USERS EXTENSIBLE_NOINLINE EXTENSIBLE_HIDDEN inline
 #endif
 
-// The same for a function that few files use: its declaration, and its body. Where each file compiles what it uses it is a template,
-// so that the other files do not pay for it.
+// EXTENSIBLE_LAZY_FUNCTION and EXTENSIBLE_LAZY_BODY: the declaration and the definition of a function
+// that few files call. In header-only mode it is a template, so that only those files compile it.
 #if defined(EXTENSIBLE_COMPILED)
 #define EXTENSIBLE_LAZY_FUNCTION EXTENSIBLE_HIDDEN
 #define EXTENSIBLE_LAZY_BODY
@@ -150,16 +171,19 @@
 #define EXTENSIBLE_LAZY_BODY template <class>
 #endif
 
-// EXTENSIBLE_COROUTINES: 1 where calls can be awaited, which standard libraries before 2021 know nothing of.
+// EXTENSIBLE_COROUTINES: 1 if the standard library has <coroutine>, otherwise 0. Without it, calls
+// cannot be awaited.
 #if __has_include(<coroutine>)
 #define EXTENSIBLE_COROUTINES 1
 #else
 #define EXTENSIBLE_COROUTINES 0
 #endif
 
-// The inline namespace that everything is in: modules whose library differs in layout have differently named functions, which
-// the dynamic linker cannot mix up. The number changes whenever the layout does. The standard library and its debug mode have
-// a part in the layout too; and code that is compiled without exceptions must not stand in for code that catches some.
+// EXTENSIBLE_ABI: the inline namespace of the whole library. If two modules use different layouts,
+// their functions have different names, so the dynamic linker cannot confuse them. Change the number
+// whenever the layout changes. The layout also depends on the standard library and its debug mode.
+// The name also depends on exceptions, because code that is compiled without them must not replace
+// code that catches exceptions.
 #if defined(_GLIBCXX_DEBUG) || (defined(_ITERATOR_DEBUG_LEVEL) && _ITERATOR_DEBUG_LEVEL > 0)
 #define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_3_debug)
 #elif defined(_LIBCPP_VERSION)
@@ -171,7 +195,10 @@
 #define EXTENSIBLE_TEXT_OF(...) #__VA_ARGS__
 #define EXTENSIBLE_TEXT(...) EXTENSIBLE_TEXT_OF(__VA_ARGS__)
 
-// What a module's standard library is, for its stamp; and the types that its std::chrono counts seconds and minutes in.
+// EXTENSIBLE_STANDARD_LIBRARY: the name of the standard library, for the stamp of a module.
+//
+// EXTENSIBLE_CHRONO_SECONDS, EXTENSIBLE_CHRONO_MINUTES: the types in which std::chrono::seconds and
+// std::chrono::minutes count.
 #if defined(_LIBCPP_ABI_VERSION)
 #define EXTENSIBLE_STANDARD_LIBRARY "libc++ with ABI " EXTENSIBLE_TEXT(_LIBCPP_ABI_VERSION)
 #define EXTENSIBLE_CHRONO_SECONDS long long
@@ -194,29 +221,31 @@
 #define EXTENSIBLE_CHRONO_MINUTES int
 #endif
 
-// EXTENSIBLE_FUNCTION_TEXT: the function that it is in, with its template arguments.
+// EXTENSIBLE_FUNCTION_TEXT: the name of the function that contains it, with its template arguments.
 #if defined(_MSC_VER) && !defined(__clang__)
 #define EXTENSIBLE_FUNCTION_TEXT __FUNCSIG__
 #else
 #define EXTENSIBLE_FUNCTION_TEXT __PRETTY_FUNCTION__
 #endif
 
-// EXTENSIBLE_TEXT_IS_NUMBERS: the compiler prints the characters of a template argument that is a class as numbers.
+// EXTENSIBLE_TEXT_IS_NUMBERS: 1 if the compiler prints the characters in a template argument of class
+// type as numbers, otherwise 0.
 #if defined(__clang__) && __clang_major__ < 15
 #define EXTENSIBLE_TEXT_IS_NUMBERS 1
 #else
 #define EXTENSIBLE_TEXT_IS_NUMBERS 0
 #endif
 
-// EXTENSIBLE_EXCEPTIONS_ARE_COPIED: std::current_exception() gives a copy of what was thrown, each time another.
+// EXTENSIBLE_EXCEPTIONS_ARE_COPIED: 1 if each call of std::current_exception() copies the exception,
+// otherwise 0.
 #if defined(_MSC_VER)
 #define EXTENSIBLE_EXCEPTIONS_ARE_COPIED 1
 #else
 #define EXTENSIBLE_EXCEPTIONS_ARE_COPIED 0
 #endif
 
-// Which of the two sets of threads_posix.hpp, threads_windows.hpp and others is compiled; neither if a program puts its own in
-// their place: see system.hpp.
+// EXTENSIBLE_POSIX, EXTENSIBLE_WINDOWS: 1 if the functions for this system are compiled, otherwise 0.
+// Both are 0 if the program replaces these functions: see system.hpp.
 #if defined(EXTENSIBLE_SYSTEM_HEADER)
 #define EXTENSIBLE_POSIX 0
 #define EXTENSIBLE_WINDOWS 0

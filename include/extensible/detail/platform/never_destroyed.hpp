@@ -1,12 +1,16 @@
 #pragma once
 
-// How is an object kept usable before main has begun and after it has returned?
+// How can an object be used before main() begins and after it returns?
+//
+// Checked by tests/programs/around_main.cpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// A T in static storage that is never destroyed, for use before main and after it has returned.
+/// A T that is never destroyed: a union does not destroy its members. In static storage it can be
+/// used after main() has returned. If it is constant-initialized, it can also be used before main()
+/// begins.
 template <class T>
 union never_destroyed {
     T value;

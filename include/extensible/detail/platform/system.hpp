@@ -1,11 +1,16 @@
 #pragma once
 
-// What does the operating system give? Locks, a way to wait and to wake, a barrier for all threads of the process, thread-local
-// pointers, and what runs when a thread ends. All of it is constant-initialized, so it can be used before main and after it has
-// returned.
+// What does the core use of the operating system? Mutexes, condition variables, a clock, a barrier
+// for all threads of the process, thread-local pointers, and functions that run when a thread ends.
 //
-// Everything in the library that several threads share is made of these. A program that defines EXTENSIBLE_SYSTEM_HEADER puts its
-// own in their place, as tests/explorer does, which runs the library under every schedule.
+// What must stay true:
+// 1. Mutexes and thread-local pointers need no constructor at run time. So they can be used before
+//    main() begins and after it returns (tests/programs/around_main.cpp).
+// 2. The core shares data between threads only through these types and functions. So a program that
+//    defines EXTENSIBLE_SYSTEM_HEADER can replace all of them by those in that header. tests/explorer
+//    does, to run the core in every schedule.
+//
+// Not here: the implementations, which are in the headers that this one includes.
 
 #include <extensible/detail/platform/barrier.hpp>
 #include <extensible/detail/platform/clock.hpp>
@@ -22,7 +27,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Holds a mutex from its construction to its destruction, except between unlock() and lock().
+/// Locks a mutex in its constructor, and unlocks it in its destructor. A call of unlock() must be
+/// followed by a call of lock().
 class mutex_lock {
 public:
     explicit mutex_lock(mutex& guarded) noexcept : mutex_(guarded) { mutex_.lock(); }
@@ -38,7 +44,8 @@ private:
     mutex& mutex_;
 };
 
-/// The time in so many nanoseconds, which may be more than the clock can tell.
+/// Returns the time in this number of nanoseconds, or the last time of the clock if that would be
+/// later. A negative number means now.
 inline time_point from_now(double nanoseconds) noexcept {
     constexpr time_point last = INT64_MAX;
     if (nanoseconds < 0) return now();

@@ -1,6 +1,7 @@
 #pragma once
 
-// How do threads exclude each other and wait for each other on POSIX systems? What is here for macOS is untested.
+// How do threads exclude each other and wait for each other on POSIX systems? The code for macOS is
+// untested.
 
 #include <extensible/detail/platform/clock.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -13,7 +14,7 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Mutual exclusion between threads. Not recursive.
+/// A mutex. Not recursive.
 class mutex {
 public:
     void lock() noexcept { pthread_mutex_lock(&native_); }
@@ -24,9 +25,12 @@ private:
     pthread_mutex_t native_ = PTHREAD_MUTEX_INITIALIZER;
 };
 
-/// Lets threads wait for a change of what a mutex guards. A thread must not be cancelled while it waits.
+/// A condition variable. The waits may also return without a notification. A thread must not be
+/// cancelled while it waits.
 class condition {
 public:
+    // The clock is that of now(), because wait_until() takes a time of now(). macOS cannot choose
+    // the clock: there the wait takes a duration.
     condition() noexcept {
 #if defined(__APPLE__)
         pthread_cond_init(&native_, nullptr);
@@ -42,10 +46,11 @@ public:
     condition& operator=(const condition&) = delete;
     ~condition() { static_cast<void>(pthread_cond_destroy(&native_)); }
 
-    /// The mutex is held before and after, and let go of meanwhile.
+    /// The calling thread must hold the mutex. It is unlocked while the thread waits, and locked
+    /// again on return.
     void wait(mutex& held) noexcept { pthread_cond_wait(&native_, &held.native_); }
 
-    /// As wait(), but no longer than to `until`.
+    /// Like wait(), but waits no longer than until `until`, a time of now().
     void wait_until(mutex& held, time_point until) noexcept;
 
     void notify_all() noexcept { pthread_cond_broadcast(&native_); }
@@ -68,13 +73,14 @@ inline void condition::wait_until(mutex& held, time_point until) noexcept {
 #endif
 }
 
-/// Tells threads apart, in all modules. 0 is none; a thread that has ended may have had the number of a later one.
+/// Identifies a running thread, in all modules. No thread has the number 0. After a thread has
+/// ended, a later thread may get its number.
 using thread_id = std::uintptr_t;
 
 inline thread_id this_thread_id() noexcept {
     const pthread_t self = pthread_self();
     static_assert(sizeof self <= sizeof(thread_id));
-    return (thread_id)self;  // a number or a pointer  NOLINT
+    return (thread_id)self;  // pthread_t is a number or a pointer  NOLINT
 }
 
 }}}  // namespace ext::detail

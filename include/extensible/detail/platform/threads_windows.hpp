@@ -1,6 +1,7 @@
 #pragma once
 
-// How do threads exclude each other and wait for each other on Windows? It is tested with MinGW and Wine only.
+// How do threads exclude each other and wait for each other on Windows? Tested only with MinGW and
+// Wine.
 
 #include <extensible/detail/platform/clock.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -12,7 +13,7 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Mutual exclusion between threads. Not recursive.
+/// A mutex. Not recursive.
 class mutex {
 public:
     void lock() noexcept { windows::AcquireSRWLockExclusive(native()); }
@@ -22,20 +23,22 @@ private:
     friend class condition;
     ::_RTL_SRWLOCK* native() noexcept { return reinterpret_cast<::_RTL_SRWLOCK*>(&native_); }
 
-    void* native_ = nullptr;  // what that struct holds
+    void* native_ = nullptr;  // an _RTL_SRWLOCK, which consists of one pointer
 };
 
-/// Lets threads wait for a change of what a mutex guards.
+/// A condition variable. The waits may also return without a notification.
 class condition {
 public:
     condition() noexcept = default;
     condition(const condition&) = delete;
     condition& operator=(const condition&) = delete;
 
-    /// The mutex is held before and after, and let go of meanwhile.
+    /// The calling thread must hold the mutex. It is unlocked while the thread waits, and locked
+    /// again on return.
     void wait(mutex& held) noexcept { sleep(held, for_ever); }
 
-    /// As wait(), but no longer than to `until`; it may return earlier.
+    /// Like wait(), but waits no longer than until `until`, a time of now(). If that is more than 49
+    /// days away, it returns earlier.
     void wait_until(mutex& held, time_point until) noexcept {
         constexpr time_point millisecond = 1'000'000;
         const time_point at = now();
@@ -53,10 +56,11 @@ private:
         windows::SleepConditionVariableSRW(native(), held.native(), milliseconds, 0);
     }
 
-    void* native_ = nullptr;  // what that struct holds
+    void* native_ = nullptr;  // an _RTL_CONDITION_VARIABLE, which consists of one pointer
 };
 
-/// Tells threads apart, in all modules. 0 is none; a thread that has ended may have had the number of a later one.
+/// Identifies a running thread, in all modules. No thread has the number 0. After a thread has
+/// ended, a later thread may get its number.
 using thread_id = std::uintptr_t;
 
 inline thread_id this_thread_id() noexcept { return windows::GetCurrentThreadId(); }

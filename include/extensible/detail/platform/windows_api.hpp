@@ -1,6 +1,14 @@
 #pragma once
 
-// Which functions of Windows are used?
+// Which functions of Windows does the core use?
+//
+// They are declared here because Windows' own headers are large, and define macros for names that
+// other code uses.
+//
+// What must stay true: the declarations agree with Windows' own. <windows.h> may be included before
+// or after this header (tests/windows/header_before.cpp, tests/windows/header_after.cpp).
+//
+// Not here: functions that open shared libraries: shared_library.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -8,7 +16,6 @@
 
 #include <cstdint>
 
-// What is used of Windows, declared as in its own headers, which are large, and define macros for names that others use.
 struct _RTL_SRWLOCK;
 struct _RTL_CONDITION_VARIABLE;
 union _LARGE_INTEGER;
@@ -19,8 +26,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace w
 extern "C" {
 __declspec(dllimport) void __stdcall AcquireSRWLockExclusive(::_RTL_SRWLOCK*);
 __declspec(dllimport) void __stdcall ReleaseSRWLockExclusive(::_RTL_SRWLOCK*);
-__declspec(dllimport) int __stdcall SleepConditionVariableSRW(::_RTL_CONDITION_VARIABLE*, ::_RTL_SRWLOCK*, unsigned long,
-                                                          unsigned long);
+__declspec(dllimport) int __stdcall SleepConditionVariableSRW(::_RTL_CONDITION_VARIABLE*, ::_RTL_SRWLOCK*,
+                                                              unsigned long, unsigned long);
 __declspec(dllimport) void __stdcall WakeAllConditionVariable(::_RTL_CONDITION_VARIABLE*);
 __declspec(dllimport) int __stdcall QueryPerformanceCounter(::_LARGE_INTEGER*);
 __declspec(dllimport) int __stdcall QueryPerformanceFrequency(::_LARGE_INTEGER*);

@@ -1,6 +1,12 @@
 #pragma once
 
 // How are the arguments of a call passed on to the function?
+//
+// What must stay true: an argument that is read again afterwards, by an end hook or in another
+// attempt, is copied into the function if it can be copied (tests/signature.cpp). Otherwise it is
+// moved, and no more often than necessary (tests/wrapper.cpp).
+//
+// Not here: which argument is for which parameter: binding.hpp.
 
 #include <extensible/arg.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -14,7 +20,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-// Whether a T can be copied. A container is if its elements are, which std::is_copy_constructible does not check.
+// True if a T can be copied. A container can be if its elements can, which
+// std::is_copy_constructible does not check.
 template <class T>
 inline constexpr bool is_copyable = std::is_copy_constructible_v<T>;
 template <class T>
@@ -25,12 +32,12 @@ template <class T>
     }
 inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_copyable<typename T::value_type>;
 
-/// How an argument is handed to the call with hooks: scalars by value, because a reference would make the call without
-/// hooks write them to memory.
+/// The type with which extensible::operator() passes an argument to call_with_hooks(). Scalars are
+/// passed by value, because for a reference even calls without hooks would write them to memory.
 template <class T>
 using forwarded = std::conditional_t<std::is_scalar_v<T>, T, T&&>;
 
-// The argument as the function's parameter T takes it.
+// Returns the argument as the function's parameter T takes it.
 template <bool Kept, class T>
 decltype(auto) pass_on(arg<T>& argument) noexcept {
     if constexpr (std::is_lvalue_reference_v<T>) return static_cast<T>(*argument);
@@ -38,8 +45,9 @@ decltype(auto) pass_on(arg<T>& argument) noexcept {
     else return std::move(*argument);
 }
 
-/// Calls `function` with the arguments of the call, and its kwargs where the signature has them. `Kept`: the arguments are
-/// looked at afterwards, so those taken by value are copied where they can be, and moved otherwise.
+/// Calls `function` with the arguments of the call, and with its kwargs if the signature has them. If
+/// `Kept`, the arguments are read again afterwards. Then arguments that are taken by value are copied
+/// if they can be, and moved otherwise.
 template <bool Kept, class Signature, class Function>
 decltype(auto) pass_on(call<Signature>& call, Function&& function) {
     return [&]<std::size_t... Index>(std::index_sequence<Index...>) -> decltype(auto) {

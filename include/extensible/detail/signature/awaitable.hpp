@@ -1,6 +1,9 @@
 #pragma once
 
-// Does a function return something that is awaited, and what does that give? Traits of any library's coroutine types.
+// Does a function return an awaitable, and what is the result of awaiting it? Traits for the coroutine
+// types of any library. Checked by tests/awaitable.cpp and tests/awaitable_references.cpp.
+//
+// Not here: which coroutines can await each other: sub_task.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -15,7 +18,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_COROUTINES
 
-// What `co_await` uses of an operand: its operator co_await, or itself.
+// Returns the awaiter that `co_await` uses: the result of the operand's operator co_await, or else the
+// operand itself.
 template <class T>
 decltype(auto) awaiter_of(T&& awaited) {
     if constexpr (requires { std::forward<T>(awaited).operator co_await(); })
@@ -32,7 +36,8 @@ concept awaitable = std::move_constructible<T> && requires(T&& awaited) {
     detail::awaiter_of(std::move(awaited)).await_resume();
 };
 
-/// A function that returns such a type is a coroutine, or calls one: its result is what awaiting it gives.
+/// An awaitable type with which a function can be a coroutine. Calls of a function that returns it are
+/// awaited calls: their result is that of awaiting it.
 template <class T>
 concept coroutine_type = awaitable<T> && requires { typename std::coroutine_traits<T>::promise_type; };
 
@@ -42,16 +47,18 @@ struct outcome {
 };
 template <coroutine_type R>
 struct outcome<R> {
-    // An rvalue reference, as cppcoro's task gives, is one into the task, so the call has a value of its own.
+    // An rvalue reference, as from cppcoro's task, refers into the task. So the call stores a value.
     using awaited = decltype(detail::awaiter_of(std::declval<R>()).await_resume());
-    using type = typename std::conditional_t<std::is_rvalue_reference_v<awaited>, std::remove_cvref<awaited>, std::type_identity<awaited>>::type;
+    using type = typename std::conditional_t<std::is_rvalue_reference_v<awaited>, std::remove_cvref<awaited>,
+                                             std::type_identity<awaited>>::type;
 };
 
-/// What a call of a function that returns R gives: R, or what awaiting it gives.
+/// The type of the result that hooks see in a call of a function that returns R: R itself, or the
+/// result of awaiting it.
 template <class R>
 using outcome_of = typename outcome<R>::type;
 
-#else  // nothing is awaited
+#else  // no type is awaitable
 
 template <class T>
 concept awaitable = false;

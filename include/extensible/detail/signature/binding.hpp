@@ -1,7 +1,20 @@
 #pragma once
 
-// Which argument is meant for which parameter? Binds positional and named arguments at compile time as Python binds them
-// at run time: positional first, then by name, then the default; what is left goes to the kwargs.
+// Which argument is for which parameter? Arguments are bound at compile time as Python binds them at
+// run time.
+//
+// What must stay true:
+// 1. A parameter takes the argument in its position, otherwise the one with its name, otherwise its
+//    default (tests/params.cpp).
+// 2. Named arguments that match no parameter are added to the kwargs, if the function takes them
+//    (tests/params.cpp).
+// 3. Any other argument, and an argument that is missing or given twice, is a compile error of one
+//    sentence. If the parameter has a name, the error contains it
+//    (tests/compile_fail/argument_*.cpp).
+// 4. A reference parameter of an awaited function does not refer to a temporary that is made here
+//    (tests/compile_fail/awaited_*.cpp).
+//
+// Not here: the names and defaults: params.hpp. The map of kwargs: kwargs.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
@@ -33,29 +46,33 @@ struct keyword_traits<keyword_argument<Name, T>> {
 template <class Given>
 inline constexpr bool is_keyword = keyword_traits<std::remove_cvref_t<Given>>::is_keyword;
 
-/// How the arguments of types `Given` (references) meet a function of this signature with these parameters.
+/// Binds arguments of the types `Given`, which are references, to the parameters of a function.
+/// `Parameters` is an ext::parameters.
 template <class Signature, class Parameters, class... Given>
 class binding {
     using function = shape<Signature>;
     static constexpr std::size_t parameter_count = std::tuple_size_v<typename function::args>;
     static constexpr std::size_t given_count = sizeof...(Given);
-    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);  // no such argument
 
-    // One element for each argument, and one more because there may be none.
+    // One element for each argument, and one more, because an array must not be empty.
     static constexpr bool keywords[given_count + 1]{is_keyword<Given>...};
     EXTENSIBLE_HIDDEN static constexpr std::string_view names[given_count + 1]{
         keyword_traits<std::remove_cvref_t<Given>>::name...};
     static constexpr bool are_kwargs[given_count + 1]{std::same_as<std::remove_cvref_t<Given>, kwargs>...};
 
-    // An ext::kwargs as the last argument is the set of named ones to start from.
+    // True if the last argument is an ext::kwargs. The function's kwargs then begin with its contents.
     static constexpr bool whole_kwargs = function::takes_kwargs && are_kwargs[given_count == 0 ? 0 : given_count - 1];
     static constexpr std::size_t single_count = given_count - (whole_kwargs ? 1 : 0);
 
+    // The number of arguments before the first named one.
     static constexpr std::size_t positional_count = [] {
         std::size_t count = 0;
         while (count < single_count && !keywords[count]) ++count;
         return count;
     }();
+
+    // True if no positional argument follows a named one.
     static constexpr bool positional_first = [] {
         for (std::size_t i = positional_count; i < single_count; ++i)
             if (!keywords[i]) return false;
@@ -68,7 +85,7 @@ class binding {
         return none;
     }
 
-    // The argument for a parameter; `none` means its default.
+    // The index of the argument for a parameter. If it is `none`, the parameter takes its default.
     static constexpr std::size_t argument_for(std::size_t parameter) {
         if (parameter < positional_count) return parameter;
         return parameter < Parameters::count ? argument_named(Parameters::names[parameter]) : none;
@@ -108,17 +125,18 @@ class binding {
 
     template <std::size_t Index>
     static consteval bool argument_converts() {
-        constexpr bool converts = std::is_convertible_v<argument_at<Index>, typename function::template parameter_type<Index>>;
+        constexpr bool converts =
+            std::is_convertible_v<argument_at<Index>, typename function::template parameter_type<Index>>;
         static_assert(detail::parameter_called<parameter_at<Index>::name>::template is<converts>,
                       "ext: the argument or default for this parameter cannot be converted to its type");
         return converts;
     }
 
-    // A function that returns an awaitable runs after the call expression has returned. By then, a temporary that was
-    // made here for a reference parameter is gone.
+    // A function that returns an awaitable may run after the call expression has been evaluated. By
+    // then, a temporary that was made here for a reference parameter is destroyed.
     template <std::size_t Index>
     static consteval bool outlives_the_call() {
-        // As an lvalue: a temporary of the caller lives until the call has been awaited.
+        // As an lvalue, because a temporary that the caller made lives until the call is awaited.
         using argument = std::remove_reference_t<argument_at<Index>>&;
         constexpr bool outlives = binds_directly<argument, typename function::template parameter_type<Index>>;
         if constexpr (Index < Parameters::count)
@@ -126,8 +144,8 @@ class binding {
                           "ext: this parameter of an awaited function would refer to a temporary that is gone when the "
                           "function runs; take it by value");
         else
-            static_assert(outlives, "ext: a parameter of an awaited function would refer to a temporary that is gone when "
-                                    "the function runs; take it by value");
+            static_assert(outlives, "ext: a parameter of an awaited function would refer to a temporary that is gone "
+                                    "when the function runs; take it by value");
         return outlives;
     }
     template <std::size_t... Parameter>
@@ -161,7 +179,7 @@ class binding {
 
     template <std::size_t... Parameter, std::size_t... Index>
     static consteval bool arguments_fit(std::index_sequence<Parameter...>, std::index_sequence<Index...>) {
-        static_assert(positional_first, "ext: a positional argument comes behind a named one");
+        static_assert(positional_first, "ext: a positional argument comes after a named one");
         static_assert(positional_count <= parameter_count, "ext: too many arguments for this function");
         constexpr bool keywords_fine = (keyword_is_fine<Index>() && ... && true);
         if constexpr (positional_first && positional_count <= parameter_count && keywords_fine)
@@ -171,14 +189,18 @@ class binding {
     }
 
 public:
-    /// Whether the arguments fit; where they do not, the compiler has said why.
+    /// True if the arguments fit. If not, a static_assert has failed that says why.
     static constexpr bool fits = [] {
-        if constexpr (!arguments_fit(function::parameters, std::make_index_sequence<given_count>())) return false;
-        else if constexpr (coroutine_type<typename function::result>) return arguments_outlive_the_call(function::parameters);
-        else return true;
+        if constexpr (!arguments_fit(function::parameters, std::make_index_sequence<given_count>()))
+            return false;
+        else if constexpr (coroutine_type<typename function::result>)
+            return arguments_outlive_the_call(function::parameters);
+        else
+            return true;
     }();
 
-    /// Calls `call` with one argument for each parameter, and the named ones left over where the function takes them.
+    /// Calls `call` with one argument for each parameter. If the function takes kwargs, they are the
+    /// last argument.
     template <class Call>
     static decltype(auto) apply(Call&& call, const Parameters& defaults, Given... given) {
         return apply(function::parameters, std::forward<Call>(call), defaults,
@@ -195,6 +217,8 @@ private:
             return call(pick<Parameter>(defaults, given)...);
     }
 
+    // Returns the kwargs for the function: those of the caller, and the named arguments that match no
+    // parameter.
     template <std::size_t... Index>
     static kwargs rest(std::tuple<Given...>& given, std::index_sequence<Index...>) {
         kwargs named;

@@ -1,6 +1,9 @@
 #pragma once
 
-// How is a function kept of which only the signature is known?
+// How is a function stored if only its signature is known? Checked by tests/wrapper.cpp and
+// tests/signature.cpp.
+//
+// Not here: function objects of hooks: hook_record.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/types/invoke.hpp>
@@ -15,24 +18,27 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 template <class Signature>
 class erased_function;
 
-/// Whether a call gives an R. It is std::is_invocable_r, which from C++23 on says no to a reference to a temporary: of that the
-/// library has something to say.
+/// True if the result of a call converts to R. Unlike std::is_invocable_r in C++23, this is also true
+/// if R would refer to a temporary: erased_function reports that with a static_assert.
 template <class R, class Function, class... A>
 concept gives = std::is_invocable_v<Function, A...> &&
                 (std::is_void_v<R> || std::is_convertible_v<std::invoke_result_t<Function, A...>, R>);
 
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_not_constructed();
 
-/// Any function that can be called as R(A...), move-only ones too. Empty when made from an empty one.
+/// Stores any function object that can be called as R(A...), even a move-only one. It is empty if it is
+/// made from an empty function.
 template <class R, class... A>
 class erased_function<R(A...)> {
 public:
     template <class Function>
-        requires(!std::same_as<std::remove_cvref_t<Function>, erased_function> && gives<R, std::decay_t<Function>&, A...>)
+        requires(!std::same_as<std::remove_cvref_t<Function>, erased_function> &&
+                 gives<R, std::decay_t<Function>&, A...>)
     erased_function(Function&& function) {
         using held = std::decay_t<Function>;
         static_assert(binds_directly<std::invoke_result_t<held&, A...>, R>,
-                      "ext::extensible: the signature's result is a reference, and would refer to a temporary that the function returns");
+                      "ext::extensible: the signature's result is a reference, and would refer to a temporary that the "
+                      "function returns");
         if (is_null(function)) return;
         object_ = new held(std::forward<Function>(function));
         call_ = [](void* object, A&&... args) -> R {
@@ -57,14 +63,14 @@ public:
 
     explicit operator bool() const noexcept { return object_ != nullptr; }
 
-    /// Throws error if it is in static storage and not constructed yet, and so is zero.
+    /// Throws error if this object is not constructed yet: static storage is zero until then.
     R operator()(A... args) const {
         if (!call_) [[unlikely]] throw_not_constructed();
         return call_(object_, std::forward<A>(args)...);
     }
 
 private:
-    void* object_ = nullptr;  // owned; null means empty, and then the others mean nothing
+    void* object_ = nullptr;  // owned; null if this is empty, and then the others must not be used
     R (*call_)(void* object, A&&... args) = nullptr;
     void (*destroy_)(void* object) noexcept = nullptr;
 };
@@ -72,8 +78,8 @@ private:
 #if EXTENSIBLE_BODIES
 
 void throw_not_constructed() {
-    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; call it "
-                 "after main() has begun, or make it a static variable of a function");
+    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; "
+                 "call it after main() has begun, or make it a static variable of a function");
 }
 
 #endif

@@ -1,6 +1,9 @@
 #pragma once
 
-// What does a function take and give? Signatures of callables, and the shape of a signature: its parameters without the kwargs.
+// What does a function take and return? This header finds the signature of a callable, and the
+// parameters in a signature. Checked by tests/signature.cpp and tests/wrapper.cpp.
+//
+// Not here: whether the result is awaited: awaitable.hpp. What a hook takes: hook_parameters.hpp.
 
 #include <extensible/arg.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -25,7 +28,8 @@ namespace detail {
 template <class>
 inline constexpr bool always_false = false;
 
-// The parameters of a function, but for a last one that is ext::kwargs: that is no argument, it carries the named ones.
+// The result and the parameters of a function. If the last parameter is an ext::kwargs, it is not one
+// of `parameters`: it receives the named arguments.
 template <class Signature>
 struct shape;
 
@@ -40,7 +44,8 @@ private:
 
     static constexpr bool ends_with_kwargs() {
         if constexpr (count == 0) return false;
-        else return std::same_as<parameter_type<count - 1>, const kwargs&> || std::same_as<parameter_type<count - 1>, kwargs>;
+        else return std::same_as<parameter_type<count - 1>, const kwargs&> ||
+                    std::same_as<parameter_type<count - 1>, kwargs>;
     }
 
     template <std::size_t... Index>
@@ -53,12 +58,13 @@ public:
     using args = decltype(args_of(parameters));
 };
 
-// R(A...) from a function pointer, a member function pointer or a function object with one operator().
+// The signature R(A...) of a function pointer, a member function pointer, or a function object that
+// has one operator().
 template <class Function>
 struct signature_from {
     static_assert(always_false<Function>,
-                  "ext: the signature of this function cannot be told, because it is a template, overloaded or no "
-                  "function at all; give it: ext::extensible<R(A...)>");
+                  "ext: the signature of this function cannot be deduced, because it is a template, overloaded or not "
+                  "a function; give it: ext::extensible<R(A...)>");
 };
 template <class R, class... A, bool Noexcept>
 struct signature_from<R (*)(A...) noexcept(Noexcept)> {
@@ -81,12 +87,12 @@ struct signature_from<R (C::*)(A...) const noexcept(Noexcept)> : member_signatur
 template <class R, class C, class... A, bool Noexcept>
 struct signature_from<R (C::*)(A...) const & noexcept(Noexcept)> : member_signature<R, const C&, A...> {};
 
-// What the operator() of an `Object` takes besides the object.
+// The signature of the operator() of an `Object`, without the object.
 template <class Object, class Operator>
 struct call_operator {
     using signature = typename signature_from<Operator>::without_object;
 };
-// C++23: a static one; or one with an explicit object parameter, which is not given in a call.
+// In C++23 it may be static, or may have an explicit object parameter, which is not an argument.
 template <class Object, class R, class... A, bool Noexcept>
 struct call_operator<Object, R (*)(A...) noexcept(Noexcept)> {
     using signature = R(A...);
@@ -106,13 +112,14 @@ struct signature_from<Function> {
 template <class Function>
 using signature_of = typename signature_from<std::decay_t<Function>>::type;
 
-// A class of which one object may be a start hook, an around hook, and one that is awaited, has several operator() that all take an
-// ext::any_call& first, and says so: `using for_any_call = void;`.
+// A hook class that works in several phases, plain and awaited, has several operator(), so its
+// signature cannot be deduced. If each of them takes an ext::any_call& first, the class declares
+// `using for_any_call = void;`.
 template <class Hook>
 concept for_any_call = requires { typename Hook::for_any_call; };
 
-// The signature of a hook registered by name: the one given, or else that of the ext::call that it takes; any_call where
-// it takes that.
+// The signature of a hook that is registered by name: `Given` if it is not void; otherwise that of the
+// ext::call that the hook takes, or any_call if it takes that.
 template <phase When, class Given, class Hook>
 struct signature_of_hook {
     using type = Given;
@@ -122,8 +129,8 @@ struct signature_of_hook<When, void, Hook> {
     template <class Call>
     struct from_call {
         static_assert(always_false<Call>,
-                      "ext: a hook registered by name takes an ext::call<R(A...)>& or an ext::any_call&, or the signature is "
-                      "given: ext::on_start<R(A...)>(name, hook)");
+                      "ext: a hook registered by name takes an ext::call<R(A...)>& or an ext::any_call&, or the "
+                      "signature is given: ext::on_start<R(A...)>(name, hook)");
         using type = void();
     };
     template <class Result, class Signature, class... Proceed>
@@ -157,8 +164,11 @@ struct signature_of_hook<When, void, Hook> {
             return from_call<Hook>();
     }
     static auto find_around() {
-        // [](any_call& call, auto& proceed). Its address is not taken: Clang 17 and 18 then compile the body of a coroutine.
-        if constexpr (requires(Hook& hook, any_call& call, proceed& inside) { hook.template operator()<proceed>(call, inside); })
+        // [](any_call& call, auto& proceed). This does not take the address of its operator(): if that is
+        // a coroutine, Clang 17 and 18 would compile its body.
+        if constexpr (requires(Hook& hook, any_call& call, proceed& rest) {
+                          hook.template operator()<proceed>(call, rest);
+                      })
             return from_call<void(any_call&)>();
         else if constexpr (requires { &Hook::template operator()<proceed>; })  // [](call<R(A...)>& call, auto& proceed)
             return from_call<typename call_operator<Hook, decltype(&Hook::template operator()<proceed>)>::signature>();
@@ -167,9 +177,5 @@ struct signature_of_hook<When, void, Hook> {
     }
     using type = typename decltype(find())::type;
 };
-
-#if EXTENSIBLE_BODIES
-
-#endif
 
 }}}  // namespace ext::detail

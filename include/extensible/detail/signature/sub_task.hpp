@@ -1,6 +1,10 @@
 #pragma once
 
-// What type of coroutine are the parts of a call that are awaited?
+// Which coroutine type do the sub-tasks of an awaited call have? A sub-task is a part of the call
+// that is itself a coroutine, such as the run of an awaited hook. Checked by tests/awaitable.cpp and
+// tests/asio/awaitable.cpp.
+//
+// Not here: whether a function is awaited: awaitable.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
@@ -21,14 +25,17 @@ struct sub_task_for {
 
 #if EXTENSIBLE_COROUTINES
 
-/// A coroutine that gives nothing, begins when it is awaited, and can be awaited once by a coroutine of almost any type.
+/// A coroutine without a result. It begins when it is awaited. Coroutines of almost any type can await
+/// it, once.
 class sub_task {
 public:
     struct promise_type {
-        std::coroutine_handle<> next;
-        std::exception_ptr thrown;
+        std::coroutine_handle<> next;  // the coroutine that awaits this one; set before this one begins
+        std::exception_ptr thrown;     // what this one threw, or null; await_resume() rethrows it
 
-        sub_task get_return_object() noexcept { return sub_task(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        sub_task get_return_object() noexcept {
+            return sub_task(std::coroutine_handle<promise_type>::from_promise(*this));
+        }
         std::suspend_always initial_suspend() const noexcept { return {}; }
         struct goes_on {
             bool await_ready() const noexcept { return false; }
@@ -60,36 +67,38 @@ public:
 private:
     explicit sub_task(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
 
-    std::coroutine_handle<promise_type> handle_;
+    std::coroutine_handle<promise_type> handle_;  // owned; null if this was moved from
 };
 
-// Whether the promise has an await_transform, and so decides what its coroutine may await.
+// True if the promise has an await_transform(), which decides what its coroutine may await. This only
+// looks up the name, because the member may be private or a template.
 template <class Promise>
 struct has_await_transform {
     struct other {
         int await_transform;
     };
     struct both : Promise, other {};
-    static constexpr bool value = !requires { &both::await_transform; };  // ambiguous where both have one
+    static constexpr bool value = !requires { &both::await_transform; };  // ambiguous if Promise has one, too
 };
+// A final class cannot be a base class, so this assumes that it has one.
 template <class Promise>
     requires std::is_final_v<Promise>
 struct has_await_transform<Promise> : std::true_type {};
 
-/// Whether a coroutine of type R may await a T.
+/// True if a coroutine of type R may await a T.
 template <class R, class T>
 concept can_await = awaitable<T> && (!has_await_transform<typename std::coroutine_traits<R>::promise_type>::value ||
                                      requires(typename std::coroutine_traits<R>::promise_type& promise, T&& awaited) {
                                          { promise.await_transform(std::move(awaited)) } -> awaitable;
                                      });
 
-// Whether coroutines of type R await a sub_task, and can be awaited in one.
+// True if coroutines of type R can await a sub_task, and a sub_task can await them.
 template <class R>
 concept takes_sub_tasks = can_await<R, sub_task> && requires(R&& r) {
     detail::awaiter_of(std::move(r)).await_suspend(std::coroutine_handle<sub_task::promise_type>());
 };
 
-// The same family of coroutines, for no value: Task<T, More...> becomes Task<void, More...>.
+// The coroutine type of the same family without a value: Task<T, More...> becomes Task<void, More...>.
 template <class R>
 struct without_value {
     using type = R;
@@ -101,11 +110,12 @@ struct without_value<Task<T, More...>> {
 
 template <coroutine_type R>
 struct sub_task_for<R> {
-    // A family that awaits only its own, as Boost.Asio's does, has sub-tasks of that family.
+    // Some coroutines, such as Boost.Asio's, can await only those of their own family. Their sub-tasks
+    // belong to that family.
     using type = typename std::conditional_t<takes_sub_tasks<R>, std::type_identity<sub_task>, without_value<R>>::type;
 };
 
-#else  // nothing is awaited
+#else  // no type is awaitable
 
 template <class R, class T>
 concept can_await = false;
@@ -114,7 +124,8 @@ class sub_task;
 
 #endif
 
-/// The type of coroutine that the parts of a call are, for functions that return R; void where R is not awaited.
+/// The coroutine type of the sub-tasks in calls of a function that returns R. It is void if R is not
+/// awaited.
 template <class R>
 using sub_task_of = typename sub_task_for<R>::type;
 

@@ -1,6 +1,8 @@
 #pragma once
 
-// How is anything called?
+// How is any callable called? Is it empty, and would its result, as a reference, refer to a temporary?
+//
+// Checked by tests/wrapper.cpp, tests/result.cpp and tests/compile_fail.
 
 #include <extensible/detail/platform/compiler.hpp>
 
@@ -29,7 +31,7 @@ template <class Function>
 bool is_null(const Function& function) noexcept {
     if constexpr (std::is_pointer_v<Function> || std::is_member_pointer_v<Function>) return function == nullptr;
     else if constexpr (std::is_constructible_v<bool, const Function&> && !std::is_convertible_v<const Function&, bool>)
-        return !function;  // its operator bool is explicit; a lambda is a pointer, and so true, implicitly
+        return !function;  // only an explicit operator bool: a lambda converts implicitly to a pointer, which is true
     else return false;
 }
 

@@ -8,7 +8,7 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Reaches what public classes keep for the library's own use; each of them has this as a friend.
+/// Accesses private members of public classes, which declare it as a friend.
 struct private_access {
     template <class T, class... A>
     static constexpr T make(A&&... args) {
@@ -21,6 +21,7 @@ struct private_access {
     static constexpr auto& was_called(auto& proceed) { return proceed.called_; }
     static constexpr auto& hook_of(auto& proceed) { return proceed.hook_; }
     static constexpr auto& watch(auto& proceed) { return proceed.watch_; }
+    /// Returns true if the result was written since the last call of this function.
     static constexpr bool take_mark(auto& result) noexcept { return std::exchange(result.mark_.written, false); }
     template <class Proceed>
     static auto run(const auto& call, const auto& hook) {

@@ -1,6 +1,14 @@
 #pragma once
 
-// Which type is it, in any module? See type_name.hpp for names that are not unique.
+// Are two types the same, even if they come from different modules?
+//
+// What must stay true (tests/type_name.cpp):
+// 1. In one module, types are the same if their identities have one address, whatever their names.
+// 2. In two modules, types are the same if their names are, except for types that exist in one module
+//    only, such as lambdas and classes in unnamed namespaces.
+// 3. No comparison depends on the address of a type_info or of a function.
+//
+// Not here: the names, and which of them are not unique: type_name.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/types/spelling.hpp>
@@ -10,11 +18,11 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Tells types apart. Each type has one identity in a module; identities of two modules are compared by name.
+/// Identifies a type. Each module has one identity for each type: identity_of<T>().
 struct type_identity {
     std::string_view name;
-    const void* local;             // not null if another module's type of this name is another one: unnamed namespaces, lambdas
-    const void* module = nullptr;  // the address of something that each module has one of
+    const void* local;  // null, unless the type exists in this module only: then an address in this module
+    const void* module = nullptr;  // the address of the module's `this_module`
 
     friend constexpr bool operator==(const type_identity& a, const type_identity& b) noexcept {
         if (a.module && a.module == b.module) return &a == &b;
@@ -22,11 +30,13 @@ struct type_identity {
     }
 };
 
-/// The one identity of T, in static storage of the module that asks. Not to be copied: its address counts.
+/// Returns the identity of T, in static storage of the calling module. Do not copy it: comparisons use
+/// its address.
 template <class T>
 constexpr const type_identity& identity_of() noexcept;
 
-// What is in the name of a type that no other module has: of an unnamed namespace or a function, or without a name of its own.
+// The name of a type contains one of these if no other module can have the type: it is in an unnamed
+// namespace or a function, or has no name itself.
 EXTENSIBLE_HIDDEN inline constexpr std::string_view local_marks[] = {
     ")::", "'::", "<lambda(", "(lambda at", "<unnamed ", "(unnamed at", "(anonymous at"};
 
@@ -38,7 +48,7 @@ constexpr bool is_local(std::string_view name) noexcept {
     return false;
 }
 
-// Hidden on purpose, as identities are: each module has its own.
+// Hidden, as the identities are, so that each module has its own.
 EXTENSIBLE_HIDDEN inline constexpr char this_module = 0;
 
 template <class T>

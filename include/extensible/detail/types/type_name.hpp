@@ -1,14 +1,20 @@
 #pragma once
 
-// What is a type called? A name is the one that people write, the same with every compiler and standard library, and it is made
-// at compile time. Names also tell types apart across shared libraries, without run-time type information: see type_identity.hpp.
+// What is a type called? The name is made at compile time, and is the one that source code uses.
 //
-// Types are taken apart down to what only the compiler can name, whose text spelling.hpp rewrites. That alone is not enough:
-// compilers leave out different default arguments of templates, and GCC leaves out the type of a number. Even so they differ in
+// What must stay true: the name is the same with every compiler and standard library
+// (tests/type_name.cpp), because types of different modules are compared by their names.
+//
+// A type is taken apart, down to parts that only the compiler can name. Rewriting the compiler's text
+// for the whole type would not be enough: compilers omit different default arguments of templates,
+// and GCC omits the type of a number. Compilers still differ in
 // - pointers, and objects of class type, as template arguments;
-// - class templates with a value before a type, as `grid<3, double>`, which are not taken apart;
-// - lambdas, and classes of a function: Clang does not say which function, and GCC does not say which of its lambdas.
-// So two types can have one name. In one module they are different all the same: type_identity compares addresses there.
+// - class templates with a value before a type, such as `grid<3, double>`, which are not taken apart;
+// - lambdas and local classes: Clang omits the function, and GCC does not number a function's lambdas.
+// So two types can have the same name.
+//
+// Not here: the compiler's text, and how it is rewritten: spelling.hpp. How types with the same name
+// are distinguished: type_identity.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/types/spelling.hpp>
@@ -20,7 +26,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// The name of T as one writes it: `std::string(std::string_view)`, `std::vector<int>`, `unsigned long`.
+/// Returns the name of T as one writes it, such as `std::string(std::string_view)`, `std::vector<int>`
+/// or `unsigned long`.
 template <class T>
 constexpr std::string_view type_name() noexcept;
 
@@ -35,7 +42,8 @@ struct name_parts {
     }
 };
 
-// What the name of T is made of: its rewritten text. Specializations take types apart.
+// The parts of the name of T. In general that is the rewritten text of the compiler. Specializations
+// take types apart.
 template <class T>
 inline constexpr name_parts parts = rewritten<T>.view();
 
@@ -49,7 +57,7 @@ constexpr text_buffer<Capacity> join(const auto& texts, std::string_view between
     return out;
 }
 
-// Each name is made once. Only those that are asked for at run time are in the program.
+// The name of T. Each name is made once. The program contains only names that are used at run time.
 template <class T>
 EXTENSIBLE_HIDDEN inline constexpr auto stored_name = join<parts<T>.size()>(parts<T>.part);
 
@@ -58,6 +66,7 @@ constexpr std::string_view type_name() noexcept {
     return stored_name<T>.view();
 }
 
+// The names of several types, with commas between them.
 template <class... T>
 EXTENSIBLE_HIDDEN inline constexpr auto list =
     join<(0 + ... + (type_name<T>().size() + 2))>(std::initializer_list<std::string_view>{type_name<T>()...}, ", ");
@@ -70,7 +79,7 @@ inline constexpr name_parts parts<R(A...)>{type_name<R>(), "(", list<A...>.view(
 template <class R, class... A>
 inline constexpr name_parts parts<R(A...) noexcept>{type_name<R>(), "(", list<A...>.view(), ")", " noexcept"};
 
-// The mark of a function is behind its result: `int(*)(char)`.
+// A pointer or a reference to T. In a function type, the mark follows the result: `int(*)(char)`.
 template <class T>
 constexpr name_parts marked(std::string_view mark) noexcept {
     const std::string_view object = type_name<T>(), result = parts<T>.part[0];
@@ -84,7 +93,8 @@ inline constexpr name_parts parts<T&> = marked<T>("&");
 template <class T>
 inline constexpr name_parts parts<T&&> = marked<T>("&&");
 
-// Where the parameters of a function type begin, whose qualifiers may follow them: `int(char) const`.
+// Returns the position of the parameters in a function type. Qualifiers may follow them:
+// `int(char) const`.
 constexpr std::size_t begin_of_parameters(std::string_view function) noexcept {
     std::size_t at = function.rfind(')');
     for (std::size_t open = 1; open != 0;) {
@@ -94,7 +104,7 @@ constexpr std::size_t begin_of_parameters(std::string_view function) noexcept {
     }
     return at;
 }
-// Clang 21 writes the class without its namespace.
+// Member pointers are taken apart because Clang 21 writes the class without its namespace.
 template <class T, class C>
 constexpr name_parts member_pointer() noexcept {
     const std::string_view member = type_name<T>();
@@ -110,7 +120,7 @@ constexpr name_parts qualified(std::string_view qualifiers) noexcept {
     if (std::is_pointer_v<T> || std::is_member_pointer_v<T>) return {type_name<T>(), " ", qualifiers};
     return {qualifiers, " ", type_name<T>()};
 }
-// Not for arrays: their elements are qualified.
+// These are not for arrays, because in a qualified array the elements are qualified.
 template <class T>
     requires (!std::is_array_v<T>)
 inline constexpr name_parts parts<const T> = qualified<T>("const");
@@ -121,13 +131,16 @@ template <class T>
     requires (!std::is_array_v<T>)
 inline constexpr name_parts parts<const volatile T> = qualified<T>("const volatile");
 
-// `IsTyped` tells that the template's parameter is `auto`, so that the type of a number is written too.
+// A value as a template argument. `IsTyped` is true if the parameter is `auto`: then the type of a
+// number is written, too.
 template <bool IsTyped, auto Value>
 struct argument {
     static constexpr auto value = Value;
 };
 
-// A value that a parameter of its type takes for itself, and an `auto` one takes for an object of this class.
+// Shows whether a template's parameters are `auto`. If so, the template with objects of this class as
+// arguments is another type than with the values. If not, the objects convert to the values, and the
+// type is the same.
 template <auto Value>
 struct untyped {
     constexpr operator decltype(Value)() const noexcept { return Value; }
@@ -137,7 +150,7 @@ struct untyped_argument {
     static constexpr untyped<Value> value{};
 };
 
-// The compiler writes the arguments of these.
+// The text of a value is taken from the compiler's text of one of these templates.
 template <auto>
 struct of_value;
 template <long long>
@@ -150,7 +163,7 @@ constexpr name_parts value() noexcept {
     using type = decltype(Value);
     if constexpr (std::is_same_v<type, bool>) {
         return {Value ? "true" : "false"};
-    } else if constexpr (std::is_integral_v<type>) {  // characters too, since compilers do not agree on how to write them
+    } else if constexpr (std::is_integral_v<type>) {  // also characters, because compilers write them differently
         using number = std::conditional_t<(Value < 0), of_negative<static_cast<long long>(Value)>,
                                           of_number<static_cast<unsigned long long>(Value)>>;
         if (!IsTyped || std::is_same_v<type, int>) return inside(spelling<number>());
@@ -162,7 +175,7 @@ constexpr name_parts value() noexcept {
 template <bool IsTyped, auto Value>
 inline constexpr name_parts parts<argument<IsTyped, Value>> = value<IsTyped, Value>();
 
-// `int[2][3]` is an array of two arrays, and the two is written first.
+// `int[2][3]` is an array of two `int[3]`, so the size comes before those of the elements.
 template <class T>
 constexpr name_parts array_of(std::string_view size) noexcept {
     const std::size_t innermost = type_name<std::remove_all_extents_t<T>>().size();
@@ -173,11 +186,12 @@ inline constexpr name_parts parts<T[]> = array_of<T>("");
 template <class T, std::size_t Size>
 inline constexpr name_parts parts<T[Size]> = array_of<T>(type_name<argument<false, Size>>());
 
-// What std::chrono's aliases count in. <chrono> itself is a large header.
+// The types in which the aliases of std::chrono count, without <chrono>, which is a large header.
 inline constexpr std::string_view chrono_seconds = type_name<EXTENSIBLE_CHRONO_SECONDS>();
 inline constexpr std::string_view chrono_minutes = type_name<EXTENSIBLE_CHRONO_MINUTES>();
 
-// An alias that everybody uses: it is written for the beginning of the template's name if the arguments are `first` and `rest`.
+// A usual alias of the standard library. If the template's name begins with `begin`, and its arguments
+// are `first` followed by `rest`, the name is `written` followed by the end of the template's name.
 struct alias_rule {
     std::string_view begin, first, rest, written;
 };
@@ -190,13 +204,16 @@ EXTENSIBLE_HIDDEN inline constexpr alias_rule alias_rules[] = {
     {"std::chrono::duration", chrono_minutes, ", std::ratio<3600>", "std::chrono::hours"},
     {"std::chrono::time_point", "std::chrono::system_clock", "", "std::chrono::system_clock::time_point"},
     {"std::chrono::time_point", "std::chrono::steady_clock", "", "std::chrono::steady_clock::time_point"},
-    {"std::basic_", "char", "", "std::"}, {"std::basic_", "wchar_t", "", "std::w"}, {"std::basic_", "char8_t", "", "std::u8"},
-    {"std::basic_", "char16_t", "", "std::u16"}, {"std::basic_", "char32_t", "", "std::u32"},
+    {"std::basic_", "char", "", "std::"}, {"std::basic_", "wchar_t", "", "std::w"},
+    {"std::basic_", "char8_t", "", "std::u8"}, {"std::basic_", "char16_t", "", "std::u16"},
+    {"std::basic_", "char32_t", "", "std::u32"},
     {"std::basic_", "char", ", std::char_traits<char>, std::pmr::polymorphic_allocator<char>", "std::pmr::"},
     {"std::basic_", "wchar_t", ", std::char_traits<wchar_t>, std::pmr::polymorphic_allocator<wchar_t>", "std::pmr::w"},
     {"std::basic_", "char8_t", ", std::char_traits<char8_t>, std::pmr::polymorphic_allocator<char8_t>", "std::pmr::u8"},
-    {"std::basic_", "char16_t", ", std::char_traits<char16_t>, std::pmr::polymorphic_allocator<char16_t>", "std::pmr::u16"},
-    {"std::basic_", "char32_t", ", std::char_traits<char32_t>, std::pmr::polymorphic_allocator<char32_t>", "std::pmr::u32"},
+    {"std::basic_", "char16_t", ", std::char_traits<char16_t>, std::pmr::polymorphic_allocator<char16_t>",
+     "std::pmr::u16"},
+    {"std::basic_", "char32_t", ", std::char_traits<char32_t>, std::pmr::polymorphic_allocator<char32_t>",
+     "std::pmr::u32"},
 };
 
 constexpr name_parts parts_of_class(std::string_view name, std::string_view arguments) noexcept {
@@ -207,6 +224,7 @@ constexpr name_parts parts_of_class(std::string_view name, std::string_view argu
     return {name, "<", arguments, ">"};
 }
 
+// The kinds of class templates that are taken apart.
 template <template <class...> class Template>
 struct of_types {
     template <class... A>
@@ -223,14 +241,15 @@ struct of_values {
     using with = Template<A::value...>;
 };
 
-// Whether the template with these arguments is the type Whole.
+// True if the template with these arguments is the type Whole.
 template <class Template, class Whole, class... A>
 inline constexpr bool names_it = requires { requires std::is_same_v<typename Template::template with<A...>, Whole>; };
 
 template <class... T>
 struct type_list {};
 
-// The default arguments are left out: the shortest list is written that names the type.
+// The name of a class of a template. Default arguments are omitted: the list of arguments is the
+// shortest one that names the type.
 template <class Template, class Whole, class... Given, class Next, class... Rest>
 constexpr name_parts shortest(type_list<Given...>, type_list<Next, Rest...>) noexcept {
     if constexpr (sizeof...(Rest) == 0 || names_it<Template, Whole, Given..., Next>)
@@ -251,7 +270,8 @@ constexpr name_parts with_values(type_list<First...>, argument<false, Values>...
 template <template <class, auto...> class Template, class First, auto... Values>
     requires (sizeof...(Values) > 0)
 inline constexpr name_parts parts<Template<First, Values...>> =
-    with_values<of_type_and_values<Template>, Template<First, Values...>>(type_list<First>(), argument<false, Values>()...);
+    with_values<of_type_and_values<Template>, Template<First, Values...>>(type_list<First>(),
+                                                                          argument<false, Values>()...);
 
 template <template <auto...> class Template, auto... Values>
     requires (sizeof...(Values) > 0)
