@@ -70,7 +70,7 @@ using ext::to_string;
 using ext::version;
 using ext::operator""_kw;
 
-}}  // namespace ext
+}  // namespace ext
 
 export namespace ext::inline literals {
 

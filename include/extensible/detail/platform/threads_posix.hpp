@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <pthread.h>
 #include <time.h>
+#include <type_traits>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -77,11 +78,15 @@ inline void condition::wait_until(mutex& held, time_point until) noexcept {
 /// ended, a later thread may get its number.
 using thread_id = std::uintptr_t;
 
-inline thread_id this_thread_id() noexcept {
-    const pthread_t self = pthread_self();
-    static_assert(sizeof self <= sizeof(thread_id));
-    return (thread_id)self;  // pthread_t is a number or a pointer  NOLINT
+/// Converts a pthread_t, which is a number or a pointer.
+template <class Native>
+thread_id thread_id_of(Native thread) noexcept {
+    static_assert(sizeof thread <= sizeof(thread_id));
+    if constexpr (std::is_pointer_v<Native>) return reinterpret_cast<thread_id>(thread);
+    else return static_cast<thread_id>(thread);
 }
+
+inline thread_id this_thread_id() noexcept { return thread_id_of(pthread_self()); }
 
 }}}  // namespace ext::detail
 

@@ -242,7 +242,7 @@ private:
         for (node& n : all_)
             for (const edge* e = n.edges; n.waits_for != 0 && e != n.edges_end; ++e)
                 if (e->later == later) return &n;
-        return nullptr;
+        return &all_[0];  // not reached
     }
 
     // Returns a node of a cycle, whose nodes are linked by `next_in_cycle`. Goes backward from a waiting

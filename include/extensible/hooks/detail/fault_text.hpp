@@ -68,7 +68,7 @@ private:
         expect('(', "'('");
         rule.delay = read_duration();
         if (take(',')) rule.probability = read_probability();
-        expect(')', rule.probability == 1 ? "',' or ')'" : "')'");
+        expect(')', rule.probability >= 1 ? "',' or ')'" : "')'");
     }
 
     double read_probability() {
@@ -85,7 +85,7 @@ private:
         const double number = read_number();
         const std::string_view unit = read_word();
         const double nanoseconds = unit == "ns" ? 1 : unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
-        if (nanoseconds == 0) fail(at_ - unit.size(), "ns, us, ms or s");
+        if (!(nanoseconds > 0)) fail(at_ - unit.size(), "ns, us, ms or s");
         if (number * nanoseconds > 1e18) fail(begin, "a time of no more than 1000000000s");
         return duration(static_cast<duration::rep>(number * nanoseconds));
     }
