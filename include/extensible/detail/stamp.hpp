@@ -91,7 +91,7 @@ EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shar
     errors.registry = monitors.registry = this;
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 

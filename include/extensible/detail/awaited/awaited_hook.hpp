@@ -37,7 +37,8 @@ namespace detail {
 
 /// Returns the hook that runs in the turn of this entry of an awaited call; null if the call skips all
 /// candidates.
-EXTENSIBLE_COLD_FUNCTION const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call, const counting_guard& held);
+EXTENSIBLE_COLD_FUNCTION const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call,
+                                                        const counting_guard& held);
 
 /// One run of an awaited hook, in the frame of the coroutine that awaits it. The destructor reports the
 /// run to monitors, also if the coroutine is destroyed while the hook is suspended.
@@ -67,9 +68,10 @@ EXTENSIBLE_HIDDEN void run_on_this_thread(const hook_entry& hook, call_fields& c
 /// As the functions of these names in call/failures.hpp, for an awaited call: the error handlers run
 /// while this thread is registered as being in the call.
 EXTENSIBLE_COLD_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held);
-EXTENSIBLE_COLD_FUNCTION void displace_exception(call_fields& call, const hook_record& caller, const counting_guard& held);
+EXTENSIBLE_COLD_FUNCTION void displace_exception(call_fields& call, const hook_record& caller,
+                                                 const counting_guard& held);
 
-/// What run_input::slot points to. begin_hook() fills in the guard and, for an around hook, its proceed.
+/// What run_input::slot points to. begin_hook() sets the guard and, for an around hook, its proceed.
 /// The hook's `run`, which is begin_awaited(), adds the sub-task: a coroutine that awaits the hook.
 struct awaited_slot_base {
     const counting_guard& held;  // of the call
@@ -126,7 +128,7 @@ void begin_awaited(void* object, call_fields* erased_call, const run_input* inpu
     slot.begun.emplace(await_hook<When, Call, SubTask, Hook>(record, erased_call, slot.held, slot.proceed));
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
@@ -148,7 +150,8 @@ awaited_run::~awaited_run() {  // NOLINT(bugprone-exception-escape)
     watch_.report_run(ending_);
 }
 
-EXTENSIBLE_CALLED_BY_USERS void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held) {
+EXTENSIBLE_CALLED_BY_USERS void run_on_this_thread(const hook_entry& hook, call_fields& call,
+                                                   const counting_guard& held) {
     const counting_guard::on_this_thread here(held);
     guarded_run(*hook.record, hook.record->when, call).run(hook.run, hook.object, nullptr);
 }

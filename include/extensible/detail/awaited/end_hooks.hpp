@@ -5,8 +5,8 @@
 // What must stay true:
 // 1. Each end hook that is not awaited and not skipped, and each finisher, runs exactly once, also if
 //    there is no memory (tests/awaitable.cpp, tests/ends.cpp, tests/out_of_memory_calls.cpp).
-// 2. In a call that is destroyed, they find ext::abandoned in call.exception. An exception that the call
-//    had before is reported (tests/awaitable.cpp, tests/hook_error.cpp).
+// 2. In a call that is destroyed, they find ext::abandoned in call.exception. An exception that was
+//    there before is reported (tests/awaitable.cpp, tests/hook_error.cpp).
 // 3. All finishers are destroyed (tests/ends.cpp, tests/out_of_memory_calls.cpp).
 //
 // Not here: the order of the steps: path.hpp; how a single hook runs: awaited_hook.hpp.
@@ -31,8 +31,8 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The end hooks of an awaited call, and then its finishers. It is a local variable of the call's
-/// coroutine. If that is destroyed earlier, the destructor runs the remaining ones, except awaited hooks,
-/// because nothing can be awaited any more.
+/// coroutine. If that is destroyed before all have run, the destructor runs the others, except awaited
+/// hooks, because nothing can be awaited any more.
 class awaited_end_hooks {
 public:
     awaited_end_hooks(call_fields& call, const counting_guard& held) noexcept
@@ -65,13 +65,13 @@ private:
     EXTENSIBLE_COLD_FUNCTION void abandon() noexcept;
     EXTENSIBLE_COLD_FUNCTION void run_abandoned();
 
-    const hook_entry* next_;  // the end hook that next() looks at next; its `run` is null after the last one
+    const hook_entry* next_;  // the end hook that next() looks at next, or the entry after the last one
     bool done_ = false;       // whether all end hooks and finishers have run
     call_fields& call_;
     const counting_guard& held_;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
@@ -126,7 +126,8 @@ void awaited_end_hooks::run_abandoned() {
         const hook_entry* const plain = next_->record->sub_task ? nullptr : next_;
         const hook_entry* const hook = candidates ? choose(candidates, call_, false) : plain;
         if (!hook) continue;
-        run(*hook->record, [&] { guarded_run(*hook->record, phase::end, call_).run(hook->run, hook->object, nullptr); });
+        hook_record& record = *hook->record;
+        run(record, [&] { guarded_run(record, phase::end, call_).run(hook->run, hook->object, nullptr); });
     }
     while (finisher* const last = private_access::finishers(call_).take_last()) {
         const hook_record& hook = *last->hook;

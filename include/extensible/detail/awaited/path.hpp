@@ -47,13 +47,14 @@ public:
     /// Returns the task that `begin()` returns. The caller awaits it at once.
     template <class Begin>
     decltype(auto) begin(Begin begin) {
-        if constexpr (std::is_lvalue_reference_v<outcome_of<R>>) return std::move(task_.emplace(begin()));
+        if constexpr (keeps_task) return std::move(task_.emplace(begin()));
         else return begin();
     }
 
 private:
+    static constexpr bool keeps_task = std::is_lvalue_reference_v<outcome_of<R>>;
     struct none {};
-    EXTENSIBLE_NO_UNIQUE_ADDRESS std::conditional_t<std::is_lvalue_reference_v<outcome_of<R>>, std::optional<R>, none> task_;
+    EXTENSIBLE_NO_UNIQUE_ADDRESS std::conditional_t<keeps_task, std::optional<R>, none> task_;
 };
 
 #else

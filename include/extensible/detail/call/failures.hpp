@@ -75,7 +75,7 @@ EXTENSIBLE_COLD_FUNCTION void displace_exception(call_fields& call, const hook_r
 /// throw call.exception; it raises an error instead, which the handler of ext::on_error() receives.
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_outcome(call_fields& call);
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 template <bool AreCopied>
 bool is_same_exception(const std::exception_ptr& before, const std::exception_ptr& now) {

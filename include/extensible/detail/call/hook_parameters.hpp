@@ -41,7 +41,8 @@ struct call_view<any_call, parameters<>> {
 template <class Hook, class... Argument>
 struct hook_invocation {
     static constexpr bool is_callable = std::is_invocable_v<Hook&, Argument&...>;
-    using type = typename std::conditional_t<is_callable, std::invoke_result<Hook&, Argument&...>, std::type_identity<void>>::type;
+    using result = std::conditional_t<is_callable, std::invoke_result<Hook&, Argument&...>, std::type_identity<void>>;
+    using type = typename result::type;
 };
 
 // The hook_invocation of a hook in this phase. `Call` is a call_view. `Proceed` is the type of the
@@ -97,7 +98,8 @@ template <class>
 constexpr bool takes_reference = false;
 template <class Hook, class Call>
     requires is_generic<Hook>
-constexpr bool takes_reference<hook_invocation<Hook, Call>> = is_not_ambiguous<Hook, Call&> != is_not_ambiguous<Hook, rvalue>;
+constexpr bool takes_reference<hook_invocation<Hook, Call>> =
+    is_not_ambiguous<Hook, Call&> != is_not_ambiguous<Hook, rvalue>;
 template <class Hook, class Call, class Proceed>
     requires is_generic<Hook>
 constexpr bool takes_reference<hook_invocation<Hook, Call, Proceed>> =
@@ -112,6 +114,7 @@ template <class Hook>
 constexpr bool takes_proceed_by_value = false;
 template <class Hook>
     requires is_generic<Hook>
-constexpr bool takes_proceed_by_value<Hook> = !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
+constexpr bool takes_proceed_by_value<Hook> =
+    !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
 
 }}}  // namespace ext::detail

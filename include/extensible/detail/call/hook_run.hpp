@@ -38,7 +38,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 /// Returns the first candidate that the call does not skip, and claims its run; null if the call skips
 /// all of them. If `can_await` is false, ignores awaited hooks. The array of candidates ends with an
 /// entry whose `run` is null.
-EXTENSIBLE_COLD_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await = true);
+EXTENSIBLE_COLD_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call,
+                                                  bool can_await = true);
 
 /// Runs and destroys the finishers of this call, the last one first. An exception of a finisher is kept
 /// in the call.
@@ -48,13 +49,15 @@ EXTENSIBLE_HIDDEN void run_finishers(call_fields& call);
 /// none if the call skips all of them. Throws what the hook throws, unless it is isolated.
 EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, const run_input* input);
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
-// ---- Options ---------------------------------------------------------------------------------------------------------
+// ---- Options ------------------------------------------------------------------------------------
 
-EXTENSIBLE_COLD_FUNCTION bool has_result(call_fields& call) noexcept { return private_access::operations(call).has_result(&call); }
+EXTENSIBLE_COLD_FUNCTION bool has_result(call_fields& call) noexcept {
+    return private_access::operations(call).has_result(&call);
+}
 
 // Returns false if the call must skip the hook because of `.fallback`, `.this_thread`,
 // `.reentrant = false` or `.times`. Otherwise claims a run. The last run that `.times` allows removes
@@ -127,7 +130,7 @@ EXTENSIBLE_COLD_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fiel
     private_access::hook_of(next) = hook.record;
     private_access::watch(next) = guarded.watch() ? &guarded.watch() : nullptr;
     const bool returned = guarded.run(hook.run, hook.object, input);
-    private_access::watch(next) = nullptr;  // the hook's run is over, but run_guarded() may still use `next`
+    private_access::watch(next) = nullptr;  // the run is over, but run_guarded() may still use `next`
     return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) ||
            call.exception;
 }
@@ -147,7 +150,7 @@ EXTENSIBLE_CALLED_BY_USERS void run_guarded(void* object, call_fields* call, con
     if (input && !done) (*input->proceed)();
 }
 
-// ---- Finishers -------------------------------------------------------------------------------------------------------
+// ---- Finishers ----------------------------------------------------------------------------------
 
 // Runs a finisher that has been taken, and destroys it, even if it throws.
 EXTENSIBLE_COLD_FUNCTION void run_finisher(finisher* last, call_fields& call) {

@@ -77,7 +77,7 @@ private:
     time_point in_rest_ = 0;  // in nanoseconds: the sum over all objects of timed_rest
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
@@ -129,7 +129,8 @@ void hook_watch::report_run(ending how) {
     EXTENSIBLE_TRY {
         const hazard_guard held(hook_.registry->monitors);
         // There is no list if the last monitor has been removed since the run began.
-        for (const hook_entry* monitor = held.list() ? held.list()->begin() : nullptr; monitor && monitor->run; ++monitor)
+        const hook_entry* const first = held.list() ? held.list()->begin() : nullptr;
+        for (const hook_entry* monitor = first; monitor && monitor->run; ++monitor)
             static_cast<void>(notify(*monitor, {.run = &run}));
     } EXTENSIBLE_CATCH(const std::bad_alloc&) {
         // The guard has no memory for a slot.
