@@ -1,20 +1,18 @@
 #pragma once
 
-// What happens to an exception that a hook or the function threw? It is kept in the call, or reported
-// to the error handlers. And what does a call throw that ends without a result?
+// What happens to an exception of a hook or of the function? It is kept in the call, or reported to the
+// error handlers. And what does a call throw that ends without a result?
 //
 // What must stay true:
-// 1. Each exception of a hook is kept in call.exception, or reported. An exception that another one
-//    displaces is reported (tests/hook_error.cpp, tests/model).
-// 2. An ext::refusal is kept, even if the hook is isolated (tests/hook_error.cpp).
-// 3. A handler or monitor does not run again on a thread on which it is running: one that causes
+// 1. No exception disappears: if another one displaces it, or if its hook is isolated, it is reported
+//    (tests/hook_error.cpp, tests/model). An ext::refusal is kept even if its hook is isolated.
+// 2. A handler or monitor is not called on a thread on which it is already running: one that causes
 //    such an event itself might never end (tests/hook_error.cpp, tests/monitor.cpp).
-// 4. A forced unwinding (the thread is cancelled, or calls pthread_exit()) is neither kept nor
-//    reported, but rethrown. It is not a C++ exception: std::current_exception() is null
-//    (tests/programs/cancelled_thread.cpp).
+// 3. A forced unwinding (the thread is cancelled, or calls pthread_exit()) is neither kept nor reported,
+//    but rethrown. std::current_exception() is null then (tests/programs/cancelled_thread.cpp).
 //
-// Most functions here are rarely called, and out of line: inlined, they would make every call save
-// more registers. Not here: which hooks run: hook_run.hpp; what monitors receive: monitoring.hpp.
+// Most functions are out of line: inlined, these rare paths would make every call save more registers.
+// Not here: which hooks run: hook_run.hpp; what monitors receive: monitoring.hpp.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/call/running_hook.hpp>

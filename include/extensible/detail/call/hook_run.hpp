@@ -4,13 +4,13 @@
 //
 // What must stay true:
 // 1. In the turn of an entry with candidates at most one of them runs: the first that the call does
-//    not skip. See hook_entry (tests/options.cpp, tests/model).
-// 2. A call decides whether to skip a hook when the hook's turn comes, and does not change that: a
-//    claimed run counts towards `.times` even if the hook throws (tests/options.cpp).
+//    not skip (tests/options.cpp, tests/model).
+// 2. A call decides whether to skip a hook before the hook begins, and does not revise that: a claimed
+//    run counts towards `.times` even if the hook throws (tests/options.cpp).
 // 3. Monitors are notified of each run and of each skipped hook (tests/monitor.cpp, tests/model).
 //
-// Not here: hooks without options, which a call runs directly: wrapper.hpp and erase_hook.hpp; awaited
-// hooks: awaited/awaited_hook.hpp; how a monitor is notified: monitoring.hpp.
+// Not here: hooks without options, which calls run directly: wrapper.hpp; awaited hooks:
+// awaited/awaited_hook.hpp; candidates: records/hook_list.hpp; notifying: monitoring.hpp.
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
