@@ -3,7 +3,7 @@
 // How is a hook registered? In steps, each of which answers one question:
 //   add_hook()                      What is the signature of the function?
 //   pick_call_view()                Does the hook take the ext::call or an ext::any_call?
-//   pick_awaited_or_plain()         Is the hook awaited? (If it is for any function: pick_for_any_call().)
+//   pick_awaited_or_plain()         Is the hook awaited? (For any function: pick_for_any_call().)
 //   erase_plain(), erase_awaited()  Which functions run the hook?
 //   add_erased()                    Does the registry accept the hook?
 //
@@ -65,8 +65,8 @@ EXTENSIBLE_HIDDEN ext::hook add_erased(const registration_target& target, phase 
                                        const type_identity* signature, const type_identity* sub_task,
                                        const hook_options& options);
 
-/// Returns the registry of a wrapper. Throws error if the wrapper is not constructed yet. It is then in
-/// static storage of a source file that is initialized later, so all its members are zero.
+/// Returns the registry of a wrapper. Throws error if the wrapper is not constructed yet. It is then
+/// in static storage of a source file that is initialized later, so all its members are zero.
 EXTENSIBLE_HIDDEN registry_record& registry_of(const wrapper_site& site);
 
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_empty_hook(std::string_view function, phase when);
@@ -168,8 +168,8 @@ ext::hook pick_call_view(const registration_target& target, Hook&& hook, const h
     using with_call = hook_result<When, std::decay_t<Hook>, typed, proceed_for<R>>;
     using with_any_call = hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>;
     constexpr bool takes_the_call = takes_reference<with_call> || with_call::is_callable;
-    // A generic hook that does not take the ext::call does not take an ext::any_call either. Only a generic
-    // around hook may: [](ext::any_call& call, auto& proceed).
+    // A generic hook that does not take the ext::call does not take an ext::any_call either. Only a
+    // generic around hook may: [](ext::any_call& call, auto& proceed).
     constexpr bool takes_any_call = [] {
         // NOLINTNEXTLINE(bugprone-branch-clone): the second condition is evaluated for few hooks
         if constexpr (takes_the_call || (is_generic<std::decay_t<Hook>> && When != phase::around)) return false;
@@ -251,8 +251,8 @@ ext::hook add_hook(registry_record& registry, std::string_view name, Hook&& hook
 /// Registers a monitor, or an error handler. If that fails, destroys it.
 EXTENSIBLE_HIDDEN ext::hook add_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors);
 
-/// Registers an error handler, if Event is hook_error, or a monitor, if it is hook_run: a hook without a
-/// call, which receives the event.
+/// Registers an error handler, if Event is hook_error, or a monitor, if it is hook_run: a hook without
+/// a call, which receives the event.
 template <class Event, class Handler>
 ext::hook add_handler(registry_record& registry, Handler&& handler) {
     constexpr bool monitors = std::is_same_v<Event, hook_run>;

@@ -53,7 +53,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 /// The types of the objects that modules share. A template is represented by samples.
 using shared_types = type_list<
     // The standard library, and the system.
-    std::string, std::string_view, std::vector<int>, std::optional<int>, std::tuple<int, int>, std::exception_ptr, mutex,
+    std::string, std::string_view, std::vector<int>, std::optional<int>, std::tuple<int, int>, std::exception_ptr,
+    mutex,
     // Calls.
     arg<int>, arg<int&>, call<int(int)>, call<void(int&)>, finisher, finishers, call_fields, call_operations,
     function_type, kwarg, kwargs, kwargs::entry, kwarg_value, nanoseconds, referred<int>, result<int>, result<int&>,
@@ -91,8 +92,8 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
     return made;
 }
 
-/// Throws incompatible_module unless `other` is the stamp of a module that is compatible with this one.
-/// The error's text begins with `where`; it calls the other module `whose` and this one `mine`.
+/// Throws incompatible_module unless `other` is the stamp of a module that is compatible with this
+/// one. The error's text begins with `where`; it calls the other module `whose` and this one `mine`.
 EXTENSIBLE_COLD_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose,
                                           std::string_view mine);
 

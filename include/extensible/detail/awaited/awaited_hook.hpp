@@ -9,8 +9,8 @@
 // 2. Monitors are notified of each run, also if the call is destroyed while the hook is suspended
 //    (tests/monitor.cpp, tests/model).
 //
-// Not here: the steps of a call: path.hpp; end hooks of a call that is destroyed: end_hooks.hpp; which
-// candidate runs: choose() in call/hook_run.hpp.
+// Not here: the steps of a call: path.hpp; end hooks of a call that is destroyed: end_hooks.hpp;
+// which candidate runs: choose() in call/hook_run.hpp.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/awaited/counting_guard.hpp>
@@ -35,13 +35,13 @@ class awaiting_proceed;
 
 namespace detail {
 
-/// Returns the hook that runs in the turn of this entry of an awaited call; null if the call skips all
-/// candidates.
+/// Returns the hook that runs in the turn of this entry of an awaited call, and claims its run; null if
+/// the call skips all candidates.
 EXTENSIBLE_COLD_FUNCTION const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call,
                                                         const counting_guard& held);
 
-/// One run of an awaited hook, in the frame of the coroutine that awaits it. The destructor reports the
-/// run to monitors, also if the coroutine is destroyed while the hook is suspended.
+/// One run of an awaited hook, in the frame of the coroutine that awaits it. The destructor reports
+/// the run to monitors, also if the coroutine is destroyed while the hook is suspended.
 class awaited_run {
 public:
     EXTENSIBLE_COLD_FUNCTION awaited_run(hook_record& hook, call_fields& call, const counting_guard& held);
@@ -61,8 +61,8 @@ private:
     hook_watch::ending ending_ = hook_watch::ending::returned;
 };
 
-/// Runs a start hook that is not awaited, in an awaited call. Throws what the hook throws, unless it is
-/// isolated; throws std::bad_alloc before the hook begins if this thread has no memory for a slot.
+/// Runs a start hook that is not awaited, in an awaited call. Throws what the hook throws, unless it
+/// is isolated. Throws std::bad_alloc before the hook begins if there is no memory for a slot.
 EXTENSIBLE_HIDDEN void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
 
 /// As the functions of these names in call/failures.hpp, for an awaited call: the error handlers run
@@ -142,8 +142,8 @@ const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call, const
 awaited_run::awaited_run(hook_record& hook, call_fields& call, const counting_guard& held)
     : held_(held), watch_(hook, hook.when, call) {}
 
-// Does not throw: the error about nesting, which a guard may throw, does not apply to the handlers of a
-// registry. See thread_hazards::check_nesting().
+// Does not throw: the error about nesting, which a guard may throw, is not thrown for the handlers of
+// a registry. See thread_hazards::check_nesting().
 awaited_run::~awaited_run() {  // NOLINT(bugprone-exception-escape)
     if (!watch_) return;
     const counting_guard::on_this_thread here(held_, std::nothrow);

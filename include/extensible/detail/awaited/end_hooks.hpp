@@ -3,7 +3,7 @@
 // How do the end hooks of an awaited call run, even if the call is destroyed while it is suspended?
 //
 // What must stay true:
-// 1. Each end hook that is not awaited and not skipped, and each finisher, runs exactly once, also if
+// 1. Each end hook that is not awaited and not skipped, and each finisher, runs exactly once, even if
 //    there is no memory (tests/awaitable.cpp, tests/ends.cpp, tests/out_of_memory_calls.cpp).
 // 2. In a call that is destroyed, they find ext::abandoned in call.exception. An exception that was
 //    there before is reported (tests/awaitable.cpp, tests/hook_error.cpp).
@@ -30,9 +30,9 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// The end hooks of an awaited call, and then its finishers. It is a local variable of the call's
-/// coroutine. If that is destroyed before all have run, the destructor runs the others, except awaited
-/// hooks, because nothing can be awaited any more.
+/// The end hooks of an awaited call, and then its finishers. The object is a local variable of the
+/// call's coroutine. If the coroutine is destroyed before all have run, the destructor runs the others,
+/// except awaited hooks, because nothing can be awaited any more.
 class awaited_end_hooks {
 public:
     awaited_end_hooks(call_fields& call, const counting_guard& held) noexcept
@@ -90,7 +90,7 @@ void awaited_end_hooks::abandon() noexcept {
         const counting_guard::on_this_thread here(held_, std::nothrow);
         run_abandoned();
     } EXTENSIBLE_CATCH(...) {
-        // There is no memory to report an exception.
+        // An exception could not be reported, because there is no memory.
     }
     while (finisher* const last = private_access::finishers(call_).take_last()) last->destroy(last);
 }

@@ -73,7 +73,7 @@ struct awaited_path;
 template <class R, class... A, class Function>
 struct awaited_path<R(A...), Function> {
     static R run(const wrapper_site& called, Function& function, const call_operations& operations, A... args) {
-        // The call runs these hooks, whatever is registered or removed meanwhile.
+        // The call runs these hooks, even if others are registered or these are removed meanwhile.
         const counting_guard held(called);
         const hook_list* const hooks = held.list();
         if (!hooks) co_return co_await detail::invoke(function, std::forward<A>(args)...);
@@ -132,13 +132,13 @@ struct awaited_path<R(A...), Function> {
     }
 
 private:
-    // The function, as the innermost part of what around hooks proceed to.
+    // What the innermost around hook proceeds to: the function.
     struct rest : rest_of_call<sub_task_of<R>> {
         Function& function;
         function_task<R>& task;
     };
 
-    // Awaits the function for the innermost around hook.
+    // Awaits the function for the innermost around hook: rest_of_call::run_function.
     static auto await_function(const rest_of_call<sub_task_of<R>>& erased) -> sub_task_of<R>
         requires coroutine_type<R>
     {

@@ -1,17 +1,19 @@
 #pragma once
 
-// What happens to an exception of a hook or of the function? It is kept in the call, or reported to the
-// error handlers. And what does a call throw that ends without a result?
+// What happens to an exception of a hook or of the function? It is kept in the call, or reported to
+// the error handlers. And what does a call throw that ends without a result?
 //
 // What must stay true:
 // 1. No exception disappears: if another one displaces it, or if its hook is isolated, it is reported
 //    (tests/hook_error.cpp, tests/model). An ext::refusal is kept even if its hook is isolated.
 // 2. A handler or monitor is not called on a thread on which it is already running: one that causes
 //    such an event itself might never end (tests/hook_error.cpp, tests/monitor.cpp).
-// 3. A forced unwinding (the thread is cancelled, or calls pthread_exit()) is neither kept nor reported,
-//    but rethrown. std::current_exception() is null then (tests/programs/cancelled_thread.cpp).
+// 3. A forced unwinding (the thread is cancelled, or calls pthread_exit()) is neither kept nor
+//    reported, but rethrown. std::current_exception() is null then
+//    (tests/programs/cancelled_thread.cpp).
 //
-// Most functions are out of line: inlined, these rare paths would make every call save more registers.
+// Most functions are out of line: inlined, these rare paths would make every call save more
+// registers.
 // Not here: which hooks run: hook_run.hpp; what monitors receive: monitoring.hpp.
 
 #include <extensible/call.hpp>

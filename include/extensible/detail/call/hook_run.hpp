@@ -41,8 +41,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 EXTENSIBLE_COLD_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call,
                                                   bool can_await = true);
 
-/// Runs and destroys the finishers of this call, the last one first. An exception of a finisher is kept
-/// in the call.
+/// Runs and destroys the finishers of this call, the last one first. An exception of a finisher is
+/// kept in the call.
 EXTENSIBLE_HIDDEN void run_finishers(call_fields& call);
 
 /// A run_hook, for entries with candidates. `object` is the array of candidates: one of them runs, or
@@ -88,8 +88,8 @@ const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool c
     return nullptr;
 }
 
-/// One run of a hook, or of a finisher that it returned: isolates its exceptions, notifies monitors, and
-/// marks the hook as running on this thread if it is not reentrant.
+/// One run of a hook, or of a finisher that it returned: isolates its exceptions, notifies monitors,
+/// and marks the hook as running on this thread if it is not reentrant.
 class EXTENSIBLE_HIDDEN guarded_run {
 public:
     guarded_run(hook_record& hook, phase when, call_fields& call) noexcept

@@ -30,8 +30,8 @@
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Measures one run of a hook, if its registry has monitors when the run begins. Only the thread on
-/// which the call is running uses it. The class itself is not hidden, only its functions: objects of it
-/// are in coroutine frames, which GCC does not hide.
+/// which the call is running uses it. The class itself is not hidden, only its functions: objects of
+/// it are in coroutine frames, which GCC does not hide.
 class hook_watch {
 public:
     enum class ending { returned, threw, skipped };
