@@ -12,8 +12,8 @@
 //    reported, but rethrown. std::current_exception() is null then
 //    (tests/programs/cancelled_thread.cpp).
 //
-// Most functions are out of line: inlined, these rare paths would make every call save more
-// registers.
+// Most functions are out of line: inlined, they would make every call save more registers.
+//
 // Not here: which hooks run: hook_run.hpp; what monitors receive: monitoring.hpp.
 
 #include <extensible/call.hpp>

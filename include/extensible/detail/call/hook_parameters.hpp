@@ -93,7 +93,7 @@ using lvalue = rvalue&;
 
 // A parameter `auto&` is ambiguous for an lvalue and not for an rvalue. A parameter `auto&&` is
 // ambiguous for an rvalue and not for an lvalue. `auto` is ambiguous for both, and any other parameter
-// for neither. Therefore the two are compared.
+// for neither. So the parameter is a reference if the two results differ.
 template <class>
 constexpr bool takes_reference = false;
 template <class Hook, class Call>

@@ -7,7 +7,8 @@
 //    not skip (tests/options.cpp, tests/model).
 // 2. A call decides whether to skip a hook before the hook begins, and does not revise that: a claimed
 //    run counts towards `.times` even if the hook throws (tests/options.cpp).
-// 3. Monitors are notified of each run and of each skipped hook (tests/monitor.cpp, tests/model).
+// 3. Monitors are notified of each of these runs, and of each skipped hook (tests/monitor.cpp,
+//    tests/model).
 //
 // Not here: hooks without options, which calls run directly: wrapper.hpp; awaited hooks:
 // awaited/awaited_hook.hpp; candidates: records/hook_list.hpp; notifying: monitoring.hpp.

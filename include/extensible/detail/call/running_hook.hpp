@@ -6,7 +6,7 @@
 // What must stay true: hooks may end in any order, because stackful coroutines may be switched while
 // hooks are running (tests/programs/fibers.cpp).
 //
-// Not here: who asks: claim_run() in hook_run.hpp, notify() in failures.hpp.
+// Not here: what is skipped because of that: claim_run() in hook_run.hpp, notify() in failures.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
