@@ -32,28 +32,28 @@ namespace detail {
 
 /// How an argument or the result is read and written.
 struct value_operations {
-    const type_identity* type;           // without const and reference
-    const type_identity* set_type;       // what `set` takes
-    const void* (*get)(call_fields* call) noexcept;
-    // Moves from a `set_type`. Null if the argument cannot be replaced.
-    void (*set)(call_fields* call, void* value);
+    const type_identity* type;      // without const and reference
+    const type_identity* set_type;  // the type of the value from which `set` moves
+    const void* (*get)(call_fields* call) noexcept;  // for the result, call it only if there is one
+    void (*set)(call_fields* call, void* value);     // null if the argument cannot be replaced
 };
 
 /// The operations on calls of one signature, and the names of the parameters.
 struct call_operations : function_type {
     std::size_t size;               // the number of arguments
-    const value_operations* args;
+    const value_operations* args;   // `size` of them
     const std::string_view* names;  // null if the parameters have no names
     value_operations result;
     bool result_is_void;
-    bool (*failed)(call_fields* call);  // null if a result of this type never denotes a failure
+    // Call it only if there is a result. Null if a result of this type never denotes a failure.
+    bool (*failed)(call_fields* call);
     bool (*has_result)(call_fields* call) noexcept;
     void (*reset_result)(call_fields* call) noexcept;
     // Returns true if the result was written since the last call of this function.
     bool (*take_mark)(call_fields* call) noexcept;
 };
 
-// A result that is a reference is set from this.
+// The type from which a result that is a reference is set.
 template <class T>
 struct referred {
     T* object;
@@ -73,8 +73,10 @@ const void* address_of(T& value) noexcept {
 }
 template <class T>
 const value_type<T>* value_at(const void* address) noexcept {
-    if constexpr (std::is_function_v<value_type<T>>) return reinterpret_cast<value_type<T>*>(const_cast<void*>(address));
-    else return static_cast<const value_type<T>*>(address);
+    if constexpr (std::is_function_v<value_type<T>>)
+        return reinterpret_cast<value_type<T>*>(const_cast<void*>(address));
+    else
+        return static_cast<const value_type<T>*>(address);
 }
 
 }  // namespace detail
@@ -193,14 +195,14 @@ private:
         return detail::identity_of<detail::value_type<T>>();
     }
 
-    // The result, in place of the index of an argument.
+    // Takes the place of an argument's index.
     static constexpr std::size_t the_result = static_cast<std::size_t>(-1);
 
     template <class T>
     void set(const detail::value_operations& target, std::size_t index, T&& value) const {
         using exact = std::decay_t<T>;
         using kept = detail::kept_type<T>;
-        // A std::reference_wrapper.
+        // A std::reference_wrapper sets a result that is a reference.
         if constexpr (requires { { value.get() } -> std::same_as<typename exact::type&>; }) {
             using referred = detail::referred<typename exact::type>;
             referred made{__builtin_addressof(value.get())};
@@ -228,7 +230,7 @@ private:
     detail::call_fields* call_;
 };
 
-// ---- How calls of each signature are used -------------------------------------------------------
+// ---- The operations on calls of each signature --------------------------------------------------
 
 namespace detail {
 
@@ -242,16 +244,18 @@ struct argument_operations {
     using parameter = typename shape<Signature>::template parameter_type<Index>;
     using object = std::remove_cvref_t<parameter>;
     static constexpr bool replaceable = [] {
-        // A function, or an object of an incomplete type.
+        constexpr bool assigns_to_callers_object =
+            std::is_lvalue_reference_v<parameter> && !std::is_const_v<std::remove_reference_t<parameter>>;
+        // A reference to a function or to an object of an incomplete type cannot be replaced.
         if constexpr (std::is_function_v<object> || !requires { sizeof(object); }) return false;
-        else if constexpr (std::is_lvalue_reference_v<parameter> && !std::is_const_v<std::remove_reference_t<parameter>>)
-            return std::is_move_assignable_v<object>;
+        else if constexpr (assigns_to_callers_object) return std::is_move_assignable_v<object>;
         else return std::is_move_constructible_v<object>;
     }();
 
-    static const void* get(call_fields* call) noexcept { return address_of(*std::get<Index>(call_from<Signature>(call).args)); }
+    static auto& argument_of(call_fields* call) noexcept { return std::get<Index>(call_from<Signature>(call).args); }
+    static const void* get(call_fields* call) noexcept { return address_of(*argument_of(call)); }
     static void set(call_fields* call, void* value) {
-        if constexpr (replaceable) std::get<Index>(call_from<Signature>(call).args) = std::move(*static_cast<object*>(value));
+        if constexpr (replaceable) argument_of(call) = std::move(*static_cast<object*>(value));
     }
 
     static constexpr value_operations table{&identity_of<value_type<parameter>>(), &identity_of<object>(), &get,
@@ -268,10 +272,11 @@ struct result_operations {
         return address_of(*call_from<Signature>(call).result);
     }
     static void set(call_fields* call, void* value) {
-        if constexpr (std::is_lvalue_reference_v<R>) call_from<Signature>(call).result = *static_cast<set_as*>(value)->object;
-        else if constexpr (std::is_rvalue_reference_v<R>)
-            call_from<Signature>(call).result = std::move(*static_cast<set_as*>(value)->object);
-        else call_from<Signature>(call).result.emplace(std::move(*static_cast<set_as*>(value)));
+        auto& result = call_from<Signature>(call).result;
+        auto& given = *static_cast<set_as*>(value);
+        if constexpr (std::is_lvalue_reference_v<R>) result = *given.object;
+        else if constexpr (std::is_rvalue_reference_v<R>) result = std::move(*given.object);
+        else result.emplace(std::move(given));
     }
     static bool has_failed(call_fields* call) { return ext::failed(*call_from<Signature>(call).result); }
     static constexpr auto failed() noexcept -> bool (*)(call_fields*) {
@@ -290,7 +295,8 @@ struct result_operations<void, Signature> {
     static constexpr value_operations table{&identity_of<void>(), &identity_of<void>(), &get, &set};
 };
 
-// The names are those of one wrapper. Another wrapper of the same function may have other names.
+// The call_operations for one signature and the names of one wrapper. Another wrapper of the same
+// function may have other names.
 template <class Signature, class Parameters, class Indices = decltype(shape<Signature>::parameters)>
 struct operations_of;
 template <class R, class... A, class Parameters, std::size_t... Index>
@@ -299,10 +305,15 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
 
     static bool has_result(call_fields* call) noexcept { return call_from<signature>(call).result.has_value(); }
     static void reset_result(call_fields* call) noexcept { call_from<signature>(call).result.reset(); }
-    static bool take_mark(call_fields* call) noexcept { return private_access::take_mark(call_from<signature>(call).result); }
+    static bool take_mark(call_fields* call) noexcept {
+        return private_access::take_mark(call_from<signature>(call).result);
+    }
 
     static constexpr value_operations args[sizeof...(Index) + 1]{  // an array cannot be empty
         argument_operations<signature, Index>::table..., value_operations{}};
+    static constexpr const std::string_view* names() noexcept {
+        return Parameters::count != 0 ? static_cast<const std::string_view*>(Parameters::names) : nullptr;
+    }
     static constexpr const type_identity* sub_task() noexcept {
         if constexpr (coroutine_type<R>) return &identity_of<sub_task_of<R>>();
         else return nullptr;
@@ -311,7 +322,7 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
     static constexpr call_operations table{{&identity_of<signature>(), sub_task()},
                                            sizeof...(Index),
                                            args,
-                                           Parameters::count != 0 ? static_cast<const std::string_view*>(Parameters::names) : nullptr,
+                                           names(),
                                            result_operations<outcome_of<R>, signature>::table,
                                            std::is_void_v<outcome_of<R>>,
                                            result_operations<outcome_of<R>, signature>::failed(),
@@ -328,8 +339,8 @@ void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
     const bool is_result = index == the_result;
     detail::raise<signature_mismatch>(
         detail::join({name(), ": a hook sets ", is_result ? "the result" : "argument ",
-                      is_result ? std::string() : detail::text_of(static_cast<int>(index)), type.empty() ? "" : " as ", type,
-                      ", the function is ", signature()}));
+                      is_result ? std::string() : detail::text_of(static_cast<int>(index)),
+                      type.empty() ? "" : " as ", type, ", the function is ", signature()}));
 }
 
 #endif

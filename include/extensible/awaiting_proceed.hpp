@@ -34,17 +34,22 @@ public:
 private:
     friend detail::private_access;
     using shared = detail::rest_of_call<SubTask>;
-    awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller), hook_(caller.record) {}
+    awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept
+        : call_(call), caller_(caller), hook_(caller.record) {}
 
+    // Runs the around hook of this entry, and within it the rest of the call.
     static SubTask run(const shared& call, const detail::hook_entry& entry);
     SubTask run_rest();
     SubTask run_rest_watched();
 
     const shared& call_;
-    const detail::hook_entry& caller_;
-    const detail::hook_record* hook_;
-    detail::hook_watch* watch_ = nullptr;  // of the hook that receives this; null without a monitor
-    bool called_ = false;
+    const detail::hook_entry& caller_;  // the entry in whose turn this was made; the next one follows it
+
+    // Written by run() and by await_hook().
+    const detail::hook_record* hook_;      // the hook that receives this: the caller's, or one that it replaces
+    detail::hook_watch* watch_ = nullptr;  // of its run; null if there are no monitors, and after the run
+
+    bool called_ = false;  // whether run_rest() has begun the rest of the call
 };
 
 // -------------------------------------------------------------------------------------------------
@@ -65,12 +70,11 @@ template <class SubTask>
 SubTask awaiting_proceed<SubTask>::run_rest() {
     const detail::hook_entry& next = (&caller_)[1];
     SubTask begun = next.run ? run(call_, next) : call_.run_function(call_);
-    called_ = true;  // not reached if the sub_task cannot be allocated
+    called_ = true;  // not reached if the sub-task cannot be allocated
     return begun;
 }
 
-// Runs an around hook. To the hooks outside it, an around hook that throws looks like a function
-// that threw.
+// To the hooks outside it, an around hook that throws looks like a function that threw.
 template <class SubTask>
 SubTask awaiting_proceed<SubTask>::run(const shared& call, const detail::hook_entry& entry) {
     const detail::call_operations& operations = detail::private_access::operations(call.call);

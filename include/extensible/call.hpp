@@ -43,7 +43,9 @@ public:
     /// here.
     ext::kwargs kwargs;
 
-    union {  // because some libraries destroy it out of line, which nearly no call needs
+    // In a union, so that the destructor can skip it: some standard libraries destroy it out of line,
+    // even if it is null.
+    union {
         /// What was thrown, or null. If it is set when the call ends, it is rethrown to the caller,
         /// whatever `result` holds. If it is set when all start hooks have run, the around hooks
         /// and the function are skipped.
@@ -122,7 +124,8 @@ struct call<R(A...)> : detail::call_fields {
     /// write `call.template arg<0>()`.
     template <std::size_t Index>
     auto& arg() noexcept {
-        static_assert(Index < std::tuple_size_v<decltype(args)>, "ext::call::arg<Index>: the function has fewer parameters");
+        static_assert(Index < std::tuple_size_v<decltype(args)>,
+                      "ext::call::arg<Index>: the function has fewer parameters");
         return std::get<Index>(args);
     }
 
@@ -131,15 +134,15 @@ struct call<R(A...)> : detail::call_fields {
     template <detail::fixed_string Name>
     auto& arg() noexcept {
         static_assert(detail::parameter_called<Name>::template is<detail::always_false<call>>,
-                      "ext::call::arg: the parameters have no names here; name them with ext::params where the function is "
-                      "wrapped, and register the hook on that object");
+                      "ext::call::arg: the parameters have no names here; name them with ext::params where the "
+                      "function is wrapped, and register the hook on that object");
         return std::get<0>(args);
     }
 
 private:
     friend detail::private_access;
 
-    // Takes the view by reference, so that it is copied at once, into `name`.
+    // Takes the view by reference, so that it is copied at once, straight into `name`.
     call(const std::string_view& function, const detail::call_operations& table, A&... given)
         : call(detail::shape<signature>::parameters, function, table, std::tie(given...)) {}
 

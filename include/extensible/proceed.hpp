@@ -18,13 +18,13 @@ namespace detail {
 class counting_guard;
 
 /// What all around hooks of one call share. `run_function` resets the result, calls the function,
-/// and leaves its outcome in the call. In an awaited call, it returns a sub_task that does so when it
-/// is awaited.
+/// and leaves its outcome in the call. In an awaited call, it returns a sub-task that does so when
+/// it is awaited.
 template <class Result>
 struct rest_of_call {
     call_fields& call;
     Result (*run_function)(const rest_of_call& self);
-    const counting_guard* held = nullptr;  // of an awaited call; null for others
+    const counting_guard* held = nullptr;  // of an awaited call; null for other calls
 };
 
 }  // namespace detail
@@ -54,17 +54,22 @@ public:
 private:
     friend detail::private_access;
     using shared = detail::rest_of_call<void>;
-    proceed(const shared& call, const detail::hook_entry& caller) noexcept : call_(call), caller_(caller), hook_(caller.record) {}
+    proceed(const shared& call, const detail::hook_entry& caller) noexcept
+        : call_(call), caller_(caller), hook_(caller.record) {}
 
+    // Runs the around hook of this entry, and within it the rest of the call.
     EXTENSIBLE_HIDDEN static void run(const shared& call, const detail::hook_entry& hook);
     void run_rest();
     EXTENSIBLE_COLD_FUNCTION void run_rest_watched();
 
     const shared& call_;
-    const detail::hook_entry& caller_;  // the next entry is after it
-    const detail::hook_record* hook_;   // that receives this: the caller's, or a hook it replaces
-    detail::hook_watch* watch_ = nullptr;  // of that hook; null without a monitor
-    bool called_ = false;
+    const detail::hook_entry& caller_;  // the entry in whose turn this was made; the next one follows it
+
+    // Written by the library before the hook runs, and after it has run: see run_hook_guarded().
+    const detail::hook_record* hook_;      // the hook that receives this: the caller's, or one that it replaces
+    detail::hook_watch* watch_ = nullptr;  // of its run; null if there are no monitors, and after the run
+
+    bool called_ = false;  // whether operator() was called
 };
 
 // -------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ namespace detail {
 template <auto Function>
 struct constant_function {
     static_assert(!std::is_member_object_pointer_v<decltype(Function)>,
-                  "ext::fn: a data member is no function; wrap a lambda that returns it");
+                  "ext::fn: a data member is not a function; wrap a lambda that returns it");
 
     template <class... A>
     EXTENSIBLE_ALWAYS_INLINE constexpr decltype(auto) operator()(A&&... args) const {
@@ -61,7 +61,7 @@ struct signature_from<constant_function<Function>> {
     using type = signature_of<decltype(Function)>;
 };
 
-// Stands in for the signature if the arguments of a wrapper's constructor are wrong.
+// Takes the place of the signature if the arguments of a wrapper's constructor are wrong.
 struct not_constructible_from_these {};
 
 }  // namespace detail
@@ -113,13 +113,14 @@ class extensible<R(A...), Function, Parameters> {
     static constexpr const detail::call_operations& operations = detail::operations_of<R(A...), Parameters>::table;
 
     static_assert(std::is_void_v<R> || std::is_reference_v<R> || std::is_move_constructible_v<R>,
-                  "ext::extensible: the function's result type cannot be moved, so a hook could not supply or pass on a "
-                  "result; return a std::unique_ptr or a reference");
+                  "ext::extensible: the function's result type cannot be moved, so a hook could not supply or pass on "
+                  "a result; return a std::unique_ptr or a reference");
     static_assert(((std::is_reference_v<A> || std::is_move_constructible_v<A>) && ... && true),
-                  "ext::extensible: a parameter's type cannot be moved, so it could not be passed on; take it by reference");
+                  "ext::extensible: a parameter's type cannot be moved, so it could not be passed on; "
+                  "take it by reference");
     static_assert(Parameters::count == 0 || Parameters::count == std::tuple_size_v<typename shape::args>,
-                  "ext::extensible: ext::params must name each parameter of the function, but for a last ext::kwargs");
-    static_assert(Parameters::names_differ(), "ext::extensible: ext::params names two parameters alike");
+                  "ext::extensible: ext::params must name each parameter of the function, except a last ext::kwargs");
+    static_assert(Parameters::names_differ(), "ext::extensible: ext::params gives two parameters the same name");
 
 public:
     /// The signature of the function.
@@ -153,7 +154,9 @@ public:
     /// Wraps `function` under `name`, in the registry `home`, with names for its parameters: see
     /// ext::params. Throws what the constructor without names throws.
     EXTENSIBLE_HIDDEN extensible(registry& home, std::string_view name, Parameters names, Function function)
-        : site_{nullptr, &detail::private_access::record(home)}, function_(std::move(function)), parameters_(std::move(names)) {
+        : site_{nullptr, &detail::private_access::record(home)},
+          function_(std::move(function)),
+          parameters_(std::move(names)) {
         if (detail::is_null(function_)) detail::throw_empty_function(name);
         detail::locked_registry(*site_.registry).attach(site_, name, operations);
     }
@@ -179,11 +182,14 @@ public:
         // Acquire: a change may concern several functions. If a call finds no hooks here because of
         // such a change, it then finds the change in the other functions too. Pairs with the store
         // in change::publish().
-        if (!site_.hooks.load(std::memory_order_acquire)) [[likely]] return detail::invoke(function_, std::forward<A>(args)...);
-        if constexpr (detail::coroutine_type<R>)
-            return detail::awaited_path<signature, Function>::run(site_, function_, operations, std::forward<A>(args)...);
-        else
+        if (!site_.hooks.load(std::memory_order_acquire)) [[likely]]
+            return detail::invoke(function_, std::forward<A>(args)...);
+        if constexpr (detail::coroutine_type<R>) {
+            using path = detail::awaited_path<signature, Function>;
+            return path::run(site_, function_, operations, std::forward<A>(args)...);
+        } else {
             return call_with_hooks(std::forward<A>(args)...);
+        }
     }
 
     /// Calls the function with its hooks, with arguments that are given by name, left to their
@@ -208,8 +214,8 @@ public:
     /// Returns the name of the function. The view is valid while the wrapper lives.
     std::string_view name() const noexcept { return site_.function->name; }
 
-    // The following functions are inlined because Clang cannot hide a template in a template: see
-    // ext::registry.
+    // The dynamic linker must not bind the following functions to those of another module: see
+    // ext::registry. They are inlined, because Clang cannot hide a template in a template.
 
     /// Registers a hook that runs before the function. The hook takes the ext::call, or an
     /// ext::any_call, by reference.
@@ -261,14 +267,14 @@ public:
 private:
     friend detail::private_access;
 
-    // The function, as the innermost part of what around hooks proceed to.
+    // What the innermost around hook proceeds to: the function.
     struct rest : detail::rest_of_call<void> {
         const extensible& self;
     };
 
     // One call with hooks, step by step.
     EXTENSIBLE_HIDDEN EXTENSIBLE_NOINLINE R call_with_hooks(detail::forwarded<A>... args) const {
-        // The call runs these hooks, whatever is registered or removed meanwhile.
+        // The call runs these hooks, even if others are registered or these are removed meanwhile.
         const detail::hazard_guard held(site_);
         const detail::hook_list* const hooks = held.list();
         if (!hooks) [[unlikely]] return detail::invoke(function_, std::forward<A>(args)...);
@@ -316,13 +322,14 @@ private:
         return detail::move_out(call.result);
     }
 
-    // Runs the function for the innermost around hook.
+    // Runs the function for the innermost around hook: rest_of_call::run_function.
     static void run_rest(const detail::rest_of_call<void>& erased) {
         auto& call = static_cast<ext::call<signature>&>(erased.call);
         call.result.reset();
         static_cast<const rest&>(erased).self.run_function(call);
     }
 
+    // Calls the function, and leaves the outcome in the call.
     void run_function(ext::call<signature>& call) const {
         call.original_ran = true;
         EXTENSIBLE_TRY {
@@ -335,16 +342,16 @@ private:
     }
 
     detail::wrapper_site site_;
-    EXTENSIBLE_NO_UNIQUE_ADDRESS mutable Function function_;
-    EXTENSIBLE_NO_UNIQUE_ADDRESS Parameters parameters_;
+    EXTENSIBLE_NO_UNIQUE_ADDRESS mutable Function function_;  // mutable, because a call may change its state
+    EXTENSIBLE_NO_UNIQUE_ADDRESS Parameters parameters_;      // has the defaults of the parameters; constant
 };
 
 // Chosen if the arguments of the constructor are wrong. The static_assert lists the valid ones.
 template <class Function>
 class extensible<detail::not_constructible_from_these, Function> {
     static_assert(detail::always_false<Function>,
-                  "ext::extensible: the arguments are a registry if it is not the default one, a name, ext::params if there are any, and "
-                  "one function; for one that is overloaded: ext::fn<static_cast<R (*)(A...)>(&f)>");
+                  "ext::extensible: the arguments are a registry if it is not the default one, a name, ext::params if "
+                  "there are any, and one function; for one that is overloaded: ext::fn<static_cast<R (*)(A...)>(&f)>");
 
 public:
     template <class... Given>
@@ -366,13 +373,15 @@ extensible(registry&, std::string_view, parameters<Parameter...>, Function)
 extensible(std::string_view, ...) -> extensible<detail::not_constructible_from_these>;
 extensible(registry&, ...) -> extensible<detail::not_constructible_from_these>;
 template <class First, class... More>
-    requires(sizeof...(More) != 0 && !std::is_convertible_v<First, std::string_view> && !std::is_same_v<std::remove_cvref_t<First>, registry>)
+    requires(sizeof...(More) != 0 && !std::is_convertible_v<First, std::string_view> &&
+             !std::is_same_v<std::remove_cvref_t<First>, registry>)
 extensible(First&&, More&&...) -> extensible<detail::not_constructible_from_these>;
 
 #if EXTENSIBLE_BODIES
 
 void detail::throw_empty_function(std::string_view name) {
-    raise<error>(join({name, ": a function to wrap was expected, an empty one was given: a null pointer or an empty std::function"}));
+    raise<error>(join({name, ": a function to wrap was expected, an empty one was given: a null pointer or an empty "
+                             "std::function"}));
 }
 
 #endif

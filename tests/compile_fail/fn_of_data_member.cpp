@@ -1,5 +1,5 @@
 // ext::fn does not accept a data member.
-// expect-first: ext::fn: a data member is no function
+// expect-first: ext::fn: a data member is not a function
 #include <extensible/extensible.hpp>
 
 struct account {

@@ -1,5 +1,5 @@
 // Two parameters cannot have the same name.
-// expect-first: ext::params names two parameters alike
+// expect-first: ext::params gives two parameters the same name
 #include <extensible/extensible.hpp>
 
 using namespace ext::literals;

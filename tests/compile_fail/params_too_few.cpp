@@ -1,5 +1,5 @@
 // Either all parameters have names, or none.
-// expect-first: ext::params must name each parameter of the function, but for a last ext::kwargs
+// expect-first: ext::params must name each parameter of the function, except a last ext::kwargs
 #include <extensible/extensible.hpp>
 
 using namespace ext::literals;

@@ -1,6 +1,19 @@
 #pragma once
 
-// How is a hook registered: what does it take, is it plain or awaited, and where does it belong?
+// How is a hook registered? In steps, each of which answers one question:
+//   add_hook()                      What is the signature of the function?
+//   pick_call_view()                Does the hook take the ext::call or an ext::any_call?
+//   pick_awaited_or_plain()         Is the hook awaited? (For any function: pick_for_any_call().)
+//   erase_plain(), erase_awaited()  Which functions run the hook?
+//   add_erased()                    Does the registry accept the hook?
+//
+// What must stay true:
+// 1. If the registration fails, the hook is destroyed, and nothing has changed (tests/registry.cpp,
+//    tests/out_of_memory.cpp).
+// 2. A hook of a wrong type fails a static_assert, whose text says what to write (tests/compile_fail).
+//
+// Not here: what a hook can take: call/hook_parameters.hpp; the functions that run it:
+// call/erase_hook.hpp; what the registry checks and stores: registry/locked_registry.hpp.
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
@@ -37,29 +50,32 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Where a hook is registered: on a wrapped function, or by name or under a pattern in a registry; and for which plugin.
+/// Where a hook is registered: on a wrapper, by a function's name, or under a pattern.
 struct registration_target {
-    const wrapper_site* function;        // null: by name
+    const wrapper_site* site;  // of the wrapper; null if the hook is not registered on one
     registry_record& registry;
-    std::string_view name;       // of the function, or the pattern
-    bool is_pattern;             // the hook is for each function that the name matches
-    plugin_record* plugin;       // null without one
+    std::string_view name;  // of the function; or the pattern
+    bool is_pattern;        // false if `site` is set
+    plugin_record* plugin;  // the owner of the hook; null if it has none
 };
 
-/// Registers a hook, which is destroyed where that fails. A null signature means any, a null sub_task a plain hook.
+/// Registers a hook. If that fails, destroys the hook. `signature` is null if the hook is for any
+/// function, and `sub_task` is null if it is not awaited.
 EXTENSIBLE_HIDDEN ext::hook add_erased(const registration_target& target, phase when, const erased_hook& erased,
-                                                   const type_identity* signature, const type_identity* sub_task,
-                                                   const hook_options& options);
+                                       const type_identity* signature, const type_identity* sub_task,
+                                       const hook_options& options);
 
-/// The registry of a wrapped function. Throws error where the wrapper is not constructed yet, and so is zero: it is in static storage
-/// of a source file whose turn is still to come.
-EXTENSIBLE_HIDDEN registry_record& registry_of(const wrapper_site& function);
+/// Returns the registry of a wrapper. Throws error if the wrapper is not constructed yet. It is then
+/// in static storage of a source file that is initialized later, so all its members are zero.
+EXTENSIBLE_HIDDEN registry_record& registry_of(const wrapper_site& site);
 
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_empty_hook(std::string_view function, phase when);
 
-/// Registers a plain hook that returns Result, which is handed what `Call` makes of the call; or one that is awaited.
+/// Registers a hook that is not awaited. `Call` is the call_view of what the hook takes, and Result is
+/// what the hook returns: void, or a finisher.
 template <phase When, class Call, class Result, class Hook>
-ext::hook erase_plain(const registration_target& target, const type_identity* signature, Hook&& hook, const hook_options& options) {
+ext::hook erase_plain(const registration_target& target, const type_identity* signature, Hook&& hook,
+                      const hook_options& options) {
     using stored = std::decay_t<Hook>;
     if (is_null(hook)) throw_empty_hook(target.name, When);
     if constexpr (std::is_void_v<Result>) {
@@ -68,8 +84,9 @@ ext::hook erase_plain(const registration_target& target, const type_identity* si
     } else {
         using finish = hook_invocation<std::decay_t<Result>, decltype(Call::of(nullptr))>;
         constexpr bool is_finisher = When == phase::start && (takes_reference<finish> || finish::is_callable);
-        static_assert(is_finisher, "ext: a hook must return nothing: to skip the function, set call.result. A start hook may return a "
-                              "finisher, which can be called with the call, and a hook of an awaited function an awaitable");
+        static_assert(is_finisher,
+                      "ext: a hook must return nothing: to skip the function, set call.result. A start hook may return "
+                      "a finisher, which can be called with the call, and a hook of an awaited function an awaitable");
         if constexpr (is_finisher && finish::is_callable) {
             static_assert(std::is_void_v<typename finish::type>,
                           "ext: the finisher that a start hook returns must return nothing, and is not awaited");
@@ -80,15 +97,19 @@ ext::hook erase_plain(const registration_target& target, const type_identity* si
         return {};
     }
 }
+
+/// Registers a hook that is awaited. SubTask is the type of coroutine that awaits it.
 template <phase When, class Call, class SubTask, class Hook>
-ext::hook erase_awaited(const registration_target& target, const type_identity* signature, Hook&& hook, const hook_options& options) {
+ext::hook erase_awaited(const registration_target& target, const type_identity* signature, Hook&& hook,
+                        const hook_options& options) {
     if (is_null(hook)) throw_empty_hook(target.name, When);
-    erased_hook erased = erase(&begin_awaited<When, Call, SubTask, std::decay_t<Hook>>, &run_guarded, std::forward<Hook>(hook));
+    run_hook* const run = &begin_awaited<When, Call, SubTask, std::decay_t<Hook>>;
+    erased_hook erased = erase(run, &run_guarded, std::forward<Hook>(hook));
     erased.takes_record = true;
     return add_erased(target, When, erased, signature, &identity_of<SubTask>(), options);
 }
 
-// What goes on to the inside of calls of functions that return R.
+// The type of the second parameter of an around hook, for functions that return R.
 template <class R>
 struct proceed_of {
     using type = proceed;
@@ -100,32 +121,34 @@ struct proceed_of<R> {
 template <class R>
 using proceed_for = typename proceed_of<R>::type;
 
-/// Registers a hook on a function that returns R.
+/// Registers a hook on a function that returns R. `Call` is the call_view of what the hook takes.
 template <phase When, class R, class Call, class Hook>
-ext::hook pick_awaited_or_plain(const registration_target& target, const type_identity* signature, Hook&& hook, const hook_options& options) {
+ext::hook pick_awaited_or_plain(const registration_target& target, const type_identity* signature, Hook&& hook,
+                                const hook_options& options) {
     constexpr bool is_awaited = coroutine_type<R>;
     using result = typename hook_result<When, std::decay_t<Hook>, Call, proceed_for<R>>::type;
     if constexpr (awaitable<result>) {
-        static_assert(is_awaited, "ext: the hook returns an awaitable, and the function does not: nobody would await it");
+        static_assert(is_awaited,
+                      "ext: the hook returns an awaitable, and the function does not: no code would await it");
         if constexpr (is_awaited) {
             using sub_task_type = sub_task_of<R>;
             constexpr bool function_can_await = can_await<sub_task_type, result>;
             static_assert(function_can_await,
-                          "ext: the hook returns an awaitable that coroutines of the function's type cannot await; let it return "
-                          "one of the function's own family");
+                          "ext: the hook returns an awaitable that coroutines of the function's type cannot await; "
+                          "let it return one of the function's own family");
             if constexpr (function_can_await)
                 return erase_awaited<When, Call, sub_task_type>(target, signature, std::forward<Hook>(hook), options);
         }
         return {};
     } else {
         static_assert(When != phase::around || !is_awaited,
-                      "ext: an around hook of a function that returns an awaitable has to return one too, and to await what it "
-                      "goes on to: co_await proceed()");
+                      "ext: an around hook of a function that returns an awaitable has to return one too, and must "
+                      "await the rest of the call: co_await proceed()");
         return erase_plain<When, Call, result>(target, signature, std::forward<Hook>(hook), options);
     }
 }
 
-// Whether the hook takes what an around hook takes.
+// True if the hook can be called as an around hook of a function that returns R.
 template <class Hook, class Call, class R>
 constexpr bool is_around_hook_for = hook_result<phase::around, Hook, Call, proceed_for<R>>::is_callable;
 
@@ -136,7 +159,7 @@ struct result_type_of<R(A...)> {
     using type = R;
 };
 
-/// Registers a hook on a function of this signature.
+/// Registers a hook on a function of this signature. `Parameters` are the names of its parameters.
 template <phase When, class Signature, class Parameters, class Hook>
 ext::hook pick_call_view(const registration_target& target, Hook&& hook, const hook_options& options) {
     using R = typename result_type_of<Signature>::type;
@@ -145,29 +168,34 @@ ext::hook pick_call_view(const registration_target& target, Hook&& hook, const h
     using with_call = hook_result<When, std::decay_t<Hook>, typed, proceed_for<R>>;
     using with_any_call = hook_result<When, std::decay_t<Hook>, any, proceed_for<R>>;
     constexpr bool takes_the_call = takes_reference<with_call> || with_call::is_callable;
-    // A generic hook that does not take the call takes no ext::any_call either, except around: [](ext::any_call& call, auto& proceed).
+    // A generic hook that does not take the ext::call does not take an ext::any_call either. Only a
+    // generic around hook may: [](ext::any_call& call, auto& proceed).
     constexpr bool takes_any_call = [] {
-        // NOLINTNEXTLINE(bugprone-branch-clone): the second is asked for few hooks
+        // NOLINTNEXTLINE(bugprone-branch-clone): the second condition is evaluated for few hooks
         if constexpr (takes_the_call || (is_generic<std::decay_t<Hook>> && When != phase::around)) return false;
         else if constexpr (takes_proceed_by_value<std::decay_t<Hook>>) return false;
         else return takes_reference<with_any_call> || with_any_call::is_callable;
     }();
     if constexpr (takes_the_call) {
-        if constexpr (with_call::is_callable)  // or there is an error in its body
-            return pick_awaited_or_plain<When, R, typed>(target, &identity_of<Signature>(), std::forward<Hook>(hook), options);
+        // If it is not callable, the compiler has reported an error in the hook's body.
+        if constexpr (with_call::is_callable) {
+            const type_identity* const signature = &identity_of<Signature>();
+            return pick_awaited_or_plain<When, R, typed>(target, signature, std::forward<Hook>(hook), options);
+        }
     } else if constexpr (takes_any_call) {
         if constexpr (with_any_call::is_callable)
             return pick_awaited_or_plain<When, R, any>(target, nullptr, std::forward<Hook>(hook), options);
     } else if constexpr (When == phase::around) {
         static_assert(takes_any_call,
                       "ext: an around hook must take the call of its function and an ext::proceed by reference, as in "
-                      "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) { ... } "
-                      "with exactly the function's signature");
+                      "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) "
+                      "{ ... } with exactly the function's signature");
     } else {
         using stored = std::decay_t<Hook>;
         constexpr bool is_around_hook = is_around_hook_for<stored, typed, R> || is_around_hook_for<stored, any, R>;
         static_assert(!is_around_hook,
-                      "ext: this hook takes the call and an ext::proceed, so it is an around hook: register it with around()");
+                      "ext: this hook takes the call and an ext::proceed, so it is an around hook: "
+                      "register it with around()");
         static_assert(takes_any_call || is_around_hook,
                       "ext: a hook must take the call of its function by reference, as in [](auto& call) { ... } or "
                       "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
@@ -175,7 +203,8 @@ ext::hook pick_call_view(const registration_target& target, Hook&& hook, const h
     return {};
 }
 
-/// Registers a hook on functions of any signature. One that returns an awaitable is for those that do so too.
+/// Registers a hook for functions of any signature. If the hook returns an awaitable, it runs only in
+/// calls of functions that return one too.
 template <phase When, class Hook>
 ext::hook pick_for_any_call(const registration_target& target, Hook&& hook, const hook_options& options) {
     using any = call_view<any_call, parameters<>>;
@@ -183,31 +212,35 @@ ext::hook pick_for_any_call(const registration_target& target, Hook&& hook, cons
     constexpr bool takes_the_call = takes_reference<given> || given::is_callable;
     if constexpr (!given::is_callable) {
         static_assert(takes_the_call,
-                      "ext: a hook for any function must be callable with an ext::any_call&, and an around hook with an ext::proceed& "
-                      "as well");
+                      "ext: a hook for any function must be callable with an ext::any_call&, "
+                      "and an around hook with an ext::proceed& as well");
         return {};
     } else if constexpr (awaitable<typename given::type>) {
         using result = typename given::type;
-        using own_sub_task = std::conditional_t<coroutine_type<result>, sub_task_for<result>, std::type_identity<sub_task>>;
-        return erase_awaited<When, any, typename own_sub_task::type>(target, nullptr, std::forward<Hook>(hook), options);
+        // The function is not known, so the hook's own type decides which functions can await it.
+        using of_result = sub_task_for<result>;
+        using own_sub_task = std::conditional_t<coroutine_type<result>, of_result, std::type_identity<sub_task>>;
+        using sub_task_type = typename own_sub_task::type;
+        return erase_awaited<When, any, sub_task_type>(target, nullptr, std::forward<Hook>(hook), options);
     } else {
         return erase_plain<When, any, typename given::type>(target, nullptr, std::forward<Hook>(hook), options);
     }
 }
 
-/// Registers `hook` on the wrapped function at `site`, which another module may have made.
+/// Registers `hook` on the wrapper with this site, which another module may have constructed.
 template <phase When, class Signature, class Parameters, class Hook>
 EXTENSIBLE_HIDDEN ext::hook add_hook(const wrapper_site& site, Hook&& hook, const hook_options& options,
-                                          plugin_record* plugin = nullptr) {
+                                     plugin_record* plugin = nullptr) {
     registry_record& registry = registry_of(site);
-    return pick_call_view<When, Signature, Parameters>({&site, registry, site.function->name, false, plugin},
-                                                       std::forward<Hook>(hook), options);
+    const registration_target target{&site, registry, site.function->name, false, plugin};
+    return pick_call_view<When, Signature, Parameters>(target, std::forward<Hook>(hook), options);
 }
 
-/// Registers `hook` by name or under a pattern. `Signature` is void where the hook tells it.
+/// Registers `hook` by name or under a pattern. If `Signature` is void, it is deduced from the hook's
+/// parameter.
 template <phase When, class Signature, class Hook>
 ext::hook add_hook(registry_record& registry, std::string_view name, Hook&& hook, const hook_options& options,
-                        plugin_record* plugin = nullptr) {
+                   plugin_record* plugin = nullptr) {
     using signature = typename signature_of_hook<When, Signature, std::decay_t<Hook>>::type;
     constexpr bool is_any = std::same_as<signature, any_call>;
     const registration_target target{nullptr, registry, name, is_any && is_pattern(name), plugin};
@@ -215,16 +248,20 @@ ext::hook add_hook(registry_record& registry, std::string_view name, Hook&& hook
     else return pick_call_view<When, signature, parameters<>>(target, std::forward<Hook>(hook), options);
 }
 
+/// Registers a monitor, or an error handler. If that fails, destroys it.
 EXTENSIBLE_HIDDEN ext::hook add_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors);
 
-/// Registers a handler for on_hook_error(), or a monitor for on_hook_run(): a hook without a call, which is told Event.
+/// Registers an error handler, if Event is hook_error, or a monitor, if it is hook_run: a hook without
+/// a call, which receives the event.
 template <class Event, class Handler>
 ext::hook add_handler(registry_record& registry, Handler&& handler) {
     constexpr bool monitors = std::is_same_v<Event, hook_run>;
     using invocation = hook_invocation<std::decay_t<Handler>, const Event>;
     constexpr bool takes_the_event = takes_reference<invocation> || invocation::is_callable;
-    static_assert(takes_the_event || monitors, "ext: a handler for on_hook_error() must be callable with a const ext::hook_error&");
-    static_assert(takes_the_event || !monitors, "ext: a monitor for on_hook_run() must be callable with a const ext::hook_run&");
+    static_assert(takes_the_event || monitors,
+                  "ext: a handler for on_hook_error() must be callable with a const ext::hook_error&");
+    static_assert(takes_the_event || !monitors,
+                  "ext: a monitor for on_hook_run() must be callable with a const ext::hook_run&");
     if constexpr (invocation::is_callable) {
         if (is_null(handler)) throw_empty_hook(monitors ? "on_hook_run" : "on_hook_error", phase::start);
         run_hook* const run = &run_handler<Event, std::decay_t<Handler>>;
@@ -234,14 +271,15 @@ ext::hook add_handler(registry_record& registry, Handler&& handler) {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALLED_BY_USERS registry_record& registry_of(const wrapper_site& function) {
-    if (function.registry) return function.registry->checked();
-    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; register the hook by "
-                 "the function's name, as in ext::on_start(\"name\", hook), which waits for the function");
+EXTENSIBLE_CALLED_BY_USERS registry_record& registry_of(const wrapper_site& site) {
+    if (site.registry) return site.registry->checked();
+    raise<error>("ext: this ext::extensible is not constructed yet, because its source file is initialized later; "
+                 "register the hook by the function's name, as in ext::on_start(\"name\", hook), which waits for the "
+                 "function");
 }
 
 void throw_empty_hook(std::string_view function, phase when) {
@@ -249,9 +287,9 @@ void throw_empty_hook(std::string_view function, phase when) {
                        " hook was expected, an empty one was given: a null pointer or an empty std::function"}));
 }
 
-// A record that owns the hook.
+// Returns a new record that owns the hook. If that fails, destroys the hook.
 EXTENSIBLE_COLD_FUNCTION ref<hook_record> make_record(const erased_hook& erased, phase when, std::string_view id,
-                                                 std::string_view pattern) {
+                                                      std::string_view pattern) {
     EXTENSIBLE_TRY {
         ref record(new hook_record(id, pattern));
         record->erased = erased;
@@ -263,9 +301,9 @@ EXTENSIBLE_COLD_FUNCTION ref<hook_record> make_record(const erased_hook& erased,
     }
 }
 
-EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased(const registration_target& target, phase when, const erased_hook& erased,
-                                               const type_identity* signature, const type_identity* sub_task,
-                                               const hook_options& options) {
+EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased(const registration_target& target, phase when,
+                                                const erased_hook& erased, const type_identity* signature,
+                                                const type_identity* sub_task, const hook_options& options) {
     const std::string_view pattern = target.is_pattern ? target.name : std::string_view();
     ref record = make_record(erased, when, options.id, pattern);
     record->signature = signature;
@@ -273,14 +311,15 @@ EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased(const registration_target& targe
     record->plugin = ref(target.plugin);
     {
         locked_registry registry(target.registry);
-        if (target.function) registry.add(*target.function, *record, options);
+        if (target.site) registry.add(*target.site, *record, options);
         else if (target.is_pattern) registry.add_pattern(target.name, *record, options);
         else registry.add(target.name, *record, options);
     }
     return private_access::make<ext::hook>(std::move(record));
 }
 
-EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased_handler(registry_record& registry, const erased_hook& erased, bool monitors) {
+EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased_handler(registry_record& registry, const erased_hook& erased,
+                                                        bool monitors) {
     ref record = make_record(erased, phase::start, "", "");
     {
         locked_registry locked(registry);

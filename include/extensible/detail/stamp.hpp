@@ -1,9 +1,15 @@
 #pragma once
 
-// Are two modules compatible? The stamp of a module, and the types that it covers.
+// Are two modules compatible? They are if their stamps are equal up to the version.
 //
-// What must stay true: the stamp changes if the size or the alignment of a type that modules share does. tests/stamp
-// enlarges each class of ours. For any other change of the layout, change the number in EXTENSIBLE_ABI.
+// What must stay true:
+// 1. The stamp changes if the size or the alignment of a type that modules share changes
+//    (tests/registry.cpp; tests/stamp enlarges each of our classes). For any other change of the
+//    layout, change the number in EXTENSIBLE_ABI.
+// 2. A module reads nothing of another module's registry before it has compared the stamps
+//    (tests/stamp).
+//
+// Not here: the class stamp, with which every registry begins: records/registry_record.hpp.
 
 #include <extensible/any_call.hpp>
 #include <extensible/arg.hpp>
@@ -44,22 +50,27 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// What modules share. Of a template it is a sample.
+/// The types of the objects that modules share. A template is represented by samples.
 using shared_types = type_list<
-    std::string, std::string_view, std::vector<int>, std::optional<int>, std::tuple<int, int>, std::exception_ptr, mutex,
+    // The standard library, and the system.
+    std::string, std::string_view, std::vector<int>, std::optional<int>, std::tuple<int, int>, std::exception_ptr,
+    mutex,
     // Calls.
-    arg<int>, arg<int&>, call<int(int)>, call<void(int&)>, finisher, finishers, call_fields, call_operations, function_type, kwarg, kwargs,
-    kwargs::entry, kwarg_value, nanoseconds, referred<int>, result<int>, result<int&>, result<void>, type_identity, value_operations,
+    arg<int>, arg<int&>, call<int(int)>, call<void(int&)>, finisher, finishers, call_fields, call_operations,
+    function_type, kwarg, kwargs, kwargs::entry, kwarg_value, nanoseconds, referred<int>, result<int>, result<int&>,
+    result<void>, type_identity, value_operations,
     // Hooks that run.
-    awaited_slot_base, awaiting_proceed<int>, counting_guard, error, hook_error, hook_run, hook_watch, hook_watch::timed_rest, rest_of_call<void>,
-    awaited_slot<int>, proceed, run_input,
+    awaited_slot_base, awaiting_proceed<int>, counting_guard, error, hook_error, hook_run, hook_watch,
+    hook_watch::timed_rest, rest_of_call<void>, awaited_slot<int>, proceed, run_input,
     // Records.
-    change_step, erased_hook, function_record, function_table, hook, hook_entry, hook_group, hook_list, hook_order, hook_record,
-    ordered_hook, plugin_record, reference_counted, registry_contents, registry_record, scoped_hook, stamp, turn, wrapper_site,
+    change_step, erased_hook, function_record, function_table, hook, hook_entry, hook_group, hook_list, hook_order,
+    hook_record, ordered_hook, plugin_record, reference_counted, registry_contents, registry_record, scoped_hook, stamp,
+    turn, wrapper_site,
     // Hazard pointers.
     hazard_domain, hazard_slot, thread_hazards>;
 
-// One number for the sizes and alignments of all types, as 50 sizes would not fit into a stamp: FNV-1a.
+// The FNV-1a hash of the sizes and alignments of these types. A stamp has no room for the numbers
+// themselves.
 template <class... T>
 constexpr std::uint32_t hash_layouts(type_list<T...>) noexcept {
     std::uint32_t hash = 2166136261u;
@@ -76,22 +87,23 @@ EXTENSIBLE_HIDDEN constexpr stamp make_stamp() noexcept {
     };
     write("extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", " EXTENSIBLE_STANDARD_LIBRARY ", types ");
     write_number(at, hash_layouts(shared_types()));
-    write("; version ");  // which may differ
+    write("; version ");  // check_stamp() ignores the rest
     write(version);
     return made;
 }
 
-/// Throws incompatible_module unless `other` is the stamp of a module that was compiled as this one was. The text
-/// begins with `where`; it calls the other module `whose` and this one `mine`.
+/// Throws incompatible_module unless `other` is the stamp of a module that is compatible with this
+/// one. The error's text begins with `where`; it calls the other module `whose` and this one `mine`.
 EXTENSIBLE_COLD_FUNCTION void check_stamp(const stamp& other, std::string_view where, std::string_view whose,
-                                     std::string_view mine);
+                                          std::string_view mine);
 
-EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared, std::size_t initial_references) noexcept
+EXTENSIBLE_HIDDEN constexpr registry_record::registry_record(hazard_domain& shared,
+                                                             std::size_t initial_references) noexcept
     : stamp(make_stamp()), reference_counted(initial_references), domain(&shared) {
     errors.registry = monitors.registry = this;
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 

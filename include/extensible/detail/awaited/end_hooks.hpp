@@ -1,6 +1,15 @@
 #pragma once
 
-// How do the end hooks of a call that is awaited run, also if the call is destroyed while it is suspended?
+// How do the end hooks of an awaited call run, even if the call is destroyed while it is suspended?
+//
+// What must stay true:
+// 1. Each end hook that is not awaited and not skipped, and each finisher, runs exactly once, even if
+//    there is no memory (tests/awaitable.cpp, tests/ends.cpp, tests/out_of_memory_calls.cpp).
+// 2. In a call that is destroyed, they find ext::abandoned in call.exception. An exception that was
+//    there before is reported (tests/awaitable.cpp, tests/hook_error.cpp).
+// 3. All finishers are destroyed (tests/ends.cpp, tests/out_of_memory_calls.cpp).
+//
+// Not here: the order of the steps: path.hpp; how a single hook runs: awaited_hook.hpp.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/awaited/awaited_hook.hpp>
@@ -21,9 +30,9 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// The end hooks of a call that is awaited, one by one, and then the ends that start hooks returned. Where the call is destroyed before
-/// they have all run, the others run then, but for those that would have to be awaited: they find ext::abandoned in
-/// `call.exception`.
+/// The end hooks of an awaited call, and then its finishers. The object is a local variable of the
+/// call's coroutine. If the coroutine is destroyed before all have run, the destructor runs the others,
+/// except awaited hooks, because nothing can be awaited any more.
 class awaited_end_hooks {
 public:
     awaited_end_hooks(call_fields& call, const counting_guard& held) noexcept
@@ -34,17 +43,18 @@ public:
         if (!done_) abandon();
     }
 
-    /// The next one to run; null after the last.
+    /// Returns the next end hook to run; null after the last one. The caller runs it: it awaits the hook,
+    /// or calls run().
     const hook_entry* next() {
         while (next_->run)
             if (const hook_entry* const hook = hook_in_turn(*next_++, call_, held_)) return hook;
         return nullptr;
     }
 
-    /// Runs one that is not awaited, also on a thread that has no memory for its slots.
+    /// Runs an end hook that is not awaited, even if this thread has no memory for a slot.
     EXTENSIBLE_HIDDEN void run(const hook_entry& hook);
 
-    /// Behind the last one.
+    /// Runs the finishers. Call it after the last end hook.
     void run_finishers() {
         if (held_.list()->has_finishers) run_finishers_on_this_thread();
         done_ = true;
@@ -55,13 +65,13 @@ private:
     EXTENSIBLE_COLD_FUNCTION void abandon() noexcept;
     EXTENSIBLE_COLD_FUNCTION void run_abandoned();
 
-    const hook_entry* next_;
-    bool done_ = false;
+    const hook_entry* next_;  // the end hook that next() looks at next, or the entry after the last one
+    bool done_ = false;       // whether all end hooks and finishers have run
     call_fields& call_;
     const counting_guard& held_;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
@@ -80,7 +90,7 @@ void awaited_end_hooks::abandon() noexcept {
         const counting_guard::on_this_thread here(held_, std::nothrow);
         run_abandoned();
     } EXTENSIBLE_CATCH(...) {
-        // No memory for an exception: there is nobody left to tell.
+        // An exception could not be reported, because there is no memory.
     }
     while (finisher* const last = private_access::finishers(call_).take_last()) last->destroy(last);
 }
@@ -94,7 +104,8 @@ void awaited_end_hooks::run_abandoned() {
         }
     };
     if (call_.exception) {
-        const hook_record* nearest = next_->record;  // without a next one, the last one
+        // A report names a hook: the next one, or else the last one in the list.
+        const hook_record* nearest = next_->record;
         if (!nearest) held_.list()->any_of([&](const hook_record& hook) {
             nearest = &hook;
             return false;
@@ -103,17 +114,20 @@ void awaited_end_hooks::run_abandoned() {
     }
 #if EXTENSIBLE_EXCEPTIONS
     try {
-        call_.exception = std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
+        call_.exception =
+            std::make_exception_ptr(abandoned(join({call_.name, ": the call was destroyed while it was suspended"})));
     } catch (const std::bad_alloc&) {
-        call_.exception = std::current_exception();  // the hooks run all the same
+        call_.exception = std::current_exception();  // the hooks find this exception instead
     }
 #endif
     for (; next_->run; ++next_) {
-        // Not hook_in_turn(): this thread counts as inside of the call already.
+        // Not hook_in_turn(), because abandon() has already registered this thread as being in the call.
         const hook_entry* const candidates = next_->candidates();
-        const hook_entry* const hook = candidates ? choose(candidates, call_, false) : next_->record->sub_task ? nullptr : next_;
+        const hook_entry* const plain = next_->record->sub_task ? nullptr : next_;
+        const hook_entry* const hook = candidates ? choose(candidates, call_, false) : plain;
         if (!hook) continue;
-        run(*hook->record, [&] { guarded_run(*hook->record, phase::end, call_).run(hook->run, hook->object, nullptr); });
+        hook_record& record = *hook->record;
+        run(record, [&] { guarded_run(record, phase::end, call_).run(hook->run, hook->object, nullptr); });
     }
     while (finisher* const last = private_access::finishers(call_).take_last()) {
         const hook_record& hook = *last->hook;

@@ -1,7 +1,16 @@
 #pragma once
 
-// What is the path of a call that is awaited? The steps are those of extensible::call_with_hooks(), in a coroutine of the
-// function's own type.
+// What happens in an awaited call, step by step? The steps are those of extensible::call_with_hooks(),
+// in a coroutine of the function's own type.
+//
+// What must stay true:
+// 1. The call runs the hooks of the list that it protects, on whichever threads it continues
+//    (tests/awaitable.cpp, scenarios pin* of tests/explorer).
+// 2. All end hooks and finishers run, except awaited ones in a call that is destroyed
+//    (tests/awaitable.cpp, tests/out_of_memory_calls.cpp).
+//
+// Not here: how a single hook runs: awaited_hook.hpp; around hooks: awaiting_proceed.hpp; how the list
+// is protected: counting_guard.hpp; calls of functions that are not awaited: wrapper.hpp.
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
@@ -30,21 +39,22 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_COROUTINES
 
-/// What a function returned that is awaited in a call. If awaiting it gives a reference, which may be one into the task, as with
-/// cppcoro's shared_task, then it stays until the call has ended.
+/// Keeps the task that the function returned until the call has ended, if awaiting it yields an lvalue
+/// reference: that may refer into the task, as with cppcoro's shared_task. Otherwise keeps nothing.
 template <class R>
 class function_task {
 public:
-    /// Returns what `begin()` does, to be awaited.
+    /// Returns the task that `begin()` returns. The caller awaits it at once.
     template <class Begin>
     decltype(auto) begin(Begin begin) {
-        if constexpr (std::is_lvalue_reference_v<outcome_of<R>>) return std::move(task_.emplace(begin()));
+        if constexpr (keeps_task) return std::move(task_.emplace(begin()));
         else return begin();
     }
 
 private:
+    static constexpr bool keeps_task = std::is_lvalue_reference_v<outcome_of<R>>;
     struct none {};
-    EXTENSIBLE_NO_UNIQUE_ADDRESS std::conditional_t<std::is_lvalue_reference_v<outcome_of<R>>, std::optional<R>, none> task_;
+    EXTENSIBLE_NO_UNIQUE_ADDRESS std::conditional_t<keeps_task, std::optional<R>, none> task_;
 };
 
 #else
@@ -57,12 +67,13 @@ class function_task;
 template <class Signature, class Function>
 struct awaited_path;
 
-/// The path of a call of a function that returns an awaitable. It begins when the body of the function's own coroutine would. It
-/// may be suspended in each step, and continue on another thread. The site and the function must outlive it.
+/// The path of a call of a function that returns an awaitable: a coroutine, which begins when the body
+/// of the function's own coroutine would. It may be suspended in each step, and continue on another
+/// thread. The site and the function must outlive it.
 template <class R, class... A, class Function>
 struct awaited_path<R(A...), Function> {
     static R run(const wrapper_site& called, Function& function, const call_operations& operations, A... args) {
-        // The call runs these hooks, whatever is registered or removed meanwhile.
+        // The call runs these hooks, even if others are registered or these are removed meanwhile.
         const counting_guard held(called);
         const hook_list* const hooks = held.list();
         if (!hooks) co_return co_await detail::invoke(function, std::forward<A>(args)...);
@@ -93,12 +104,12 @@ struct awaited_path<R(A...), Function> {
                     const rest of_call{{call, &await_function, &held}, function, task};
                     co_await private_access::run<awaiting_proceed<own_sub_task>>(of_call, around);
                 } else if constexpr (std::is_void_v<outcome_of<R>>) {
-                    // Awaited here, because a sub_task of its own would be another coroutine.
+                    // Awaited here, because a sub-task of its own would be another coroutine.
                     co_await task.begin([&] { return begin_function(call, function); }), call.result.emplace();
                 } else {
                     call.result.emplace(co_await task.begin([&] { return begin_function(call, function); }));
                 }
-            } EXTENSIBLE_CATCH(...) {  // the function threw, or a sub_task cannot be allocated
+            } EXTENSIBLE_CATCH(...) {  // the function threw, or a sub-task could not be allocated
                 keep_exception(call);
             }
         }
@@ -121,13 +132,13 @@ struct awaited_path<R(A...), Function> {
     }
 
 private:
-    // The function, as the innermost part of what around hooks proceed to.
+    // What the innermost around hook proceeds to: the function.
     struct rest : rest_of_call<sub_task_of<R>> {
         Function& function;
         function_task<R>& task;
     };
 
-    // Awaits the function for the innermost around hook.
+    // Awaits the function for the innermost around hook: rest_of_call::run_function.
     static auto await_function(const rest_of_call<sub_task_of<R>>& erased) -> sub_task_of<R>
         requires coroutine_type<R>
     {

@@ -1,6 +1,16 @@
 #pragma once
 
-// How does a function object become a hook? By code that knows its type and hands it the call.
+// How is the type of a hook erased? Each function here is compiled for the types of one hook and of
+// what it receives. An erased_hook points to the hook's object and to such functions.
+//
+// What must stay true:
+// 1. A function that is used as erased_hook::run has the type run_hook. Its `object` is the hook's
+//    record if erased_hook::takes_record is true, and otherwise the hook's object (tests/hook.cpp,
+//    tests/ends.cpp).
+// 2. An empty finisher is discarded, and never runs (tests/ends.cpp).
+//
+// Not here: which of these functions a hook needs: register_hook.hpp; hooks that are awaited:
+// awaited/awaited_hook.hpp; what a hook can take: hook_parameters.hpp.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/call/finishers.hpp>
@@ -19,7 +29,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-// A start hook that returns the end of its call. An empty one, as of a std::function, is none.
+// Runs a start hook that returns a finisher. The finisher refers to the hook's record, which is
+// therefore the object. An empty finisher, such as an empty std::function, is discarded.
 template <class Call, class Hook>
 void run_start(void* object, call_fields* erased_call, const run_input*) {
     hook_record& record = *static_cast<hook_record*>(object);
@@ -42,7 +53,7 @@ void run_plain(void* object, call_fields* erased_call, [[maybe_unused]] const ru
         detail::invoke(*static_cast<Hook*>(object), call);
 }
 
-// A handler receives an ext::hook_error, and a monitor an ext::hook_run.
+// Runs an error handler, if Event is hook_error, or a monitor, if Event is hook_run.
 template <class Event, class Handler>
 void run_handler(void* object, call_fields*, const run_input* input) {
     const auto& event = [input]() -> const Event& {
@@ -52,10 +63,13 @@ void run_handler(void* object, call_fields*, const run_input* input) {
     static_cast<void>(detail::invoke(*static_cast<Handler*>(object), event));
 }
 
+/// Copies or moves the hook into an object of its own. The caller must have it destroyed, by
+/// erased_hook::destroy. `guarded` is null for error handlers and monitors.
 template <class Hook>
 erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
     using stored = std::decay_t<Hook>;
-    return {new stored(std::forward<Hook>(hook)), run, guarded, [](void* object) noexcept { delete static_cast<stored*>(object); }};
+    const auto destroy = [](void* object) noexcept { delete static_cast<stored*>(object); };
+    return {new stored(std::forward<Hook>(hook)), run, guarded, destroy};
 }
 
 }}}  // namespace ext::detail

@@ -1,7 +1,20 @@
 #pragma once
 
-// How does a call keep what was thrown, report what no caller will see, and end without a result? Most of it is rare, and out of
-// line: inlined, it would make every call save more registers.
+// What happens to an exception of a hook or of the function? It is kept in the call, or reported to
+// the error handlers. And what does a call throw that ends without a result?
+//
+// What must stay true:
+// 1. No exception disappears: if another one displaces it, or if its hook is isolated, it is reported
+//    (tests/hook_error.cpp, tests/model). An ext::refusal is kept even if its hook is isolated.
+// 2. A handler or monitor is not called on a thread on which it is already running: one that causes
+//    such an event itself might never end (tests/hook_error.cpp, tests/monitor.cpp).
+// 3. A forced unwinding (the thread is cancelled, or calls pthread_exit()) is neither kept nor
+//    reported, but rethrown. std::current_exception() is null then
+//    (tests/programs/cancelled_thread.cpp).
+//
+// Most functions are out of line: inlined, they would make every call save more registers.
+//
+// Not here: which hooks run: hook_run.hpp; what monitors receive: monitoring.hpp.
 
 #include <extensible/call.hpp>
 #include <extensible/detail/call/running_hook.hpp>
@@ -22,39 +35,47 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// In a catch-all block: keeps what it has caught. What is no C++ exception cannot be kept and goes on: a thread that is cancelled.
-/// The ends that start hooks returned are destroyed then.
+/// Stores the caught exception in the call. Call it in a catch-all block. Rethrows a forced unwinding,
+/// after it has destroyed the finishers of the call, which will not run.
 EXTENSIBLE_COLD_FUNCTION void keep_exception(call_fields& call);
 
-/// As above, for what `hook` threw in this call. If it displaces another exception, that is reported.
+/// As above, for an exception that `hook` threw. If the call already has another exception, reports
+/// that one, which is displaced.
 EXTENSIBLE_COLD_FUNCTION void keep_exception(call_fields& call, const hook_record& hook);
 
-/// As above. An isolated hook's exception is reported, unless it is a refusal, and the call proceeds as if the hook had returned.
-/// Returns whether it does.
+/// As above, but if `hook` is isolated and did not throw an ext::refusal, reports the exception
+/// instead. Returns true if it did: the call then proceeds as if the hook had returned.
 EXTENSIBLE_COLD_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook);
 
-/// Whether one is the other thrown again. Where that is a copy nothing tells but the text, which is all that a report would add.
+/// Returns true if `now` is `before`, thrown again. If the platform copies exceptions that are thrown
+/// again, two exceptions with the same text are taken for the same one: a report would add only the
+/// text. `AreCopied` is a parameter for the test.
 template <bool AreCopied = EXTENSIBLE_EXCEPTIONS_ARE_COPIED>
 bool is_same_exception(const std::exception_ptr& before, const std::exception_ptr& now);
 
-/// Hands an exception to the handlers of the registry; without one, a line goes to stderr. `function` is the name of the one that
-/// was called.
-EXTENSIBLE_COLD_FUNCTION void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced);
+/// Reports an exception to the error handlers of the hook's registry. If there are none, and for each
+/// handler that fails, writes a line to stderr. `function` is the name of the called function.
+/// `displaced` is true if `hook` displaced the exception, and false if it threw it and is isolated.
+EXTENSIBLE_COLD_FUNCTION void report(const hook_record& hook, std::string_view function, std::exception_ptr exception,
+                                     bool displaced);
 
-/// In a catch-all block: reports what it has caught, which the isolated `hook` threw.
+/// Reports the caught exception, which the isolated `hook` threw. Call it in a catch-all block.
+/// Rethrows a forced unwinding.
 EXTENSIBLE_COLD_FUNCTION void report_isolated(const hook_record& hook, std::string_view function);
 
-/// Hands `what` to a handler or monitor. False where it throws, or is running on this thread already: one that causes such an event
-/// itself must not be told of that, for it might never end.
+/// Calls an error handler or a monitor. Returns false if it threw, or if it is not called because it
+/// is already running on this thread. Rethrows a forced unwinding.
 EXTENSIBLE_COLD_FUNCTION bool notify(const hook_entry& handler, const run_input& input);
 
-/// Before the around hook `caller` goes on once more: the exception that the inside left before, and nobody cleared, is displaced.
+/// Takes call.exception out of the call, and reports it as displaced by `caller`: an around hook that
+/// proceeds while the call still has an exception, or a hook of a call that is abandoned.
 EXTENSIBLE_COLD_FUNCTION void displace_exception(call_fields& call, const hook_record& caller);
 
-/// Throws what the call ended with, when that is no result. Without exceptions the handler of on_error() gets an error that says so.
+/// Throws call.exception, or no_result if that is null. Without exceptions (-fno-exceptions) it cannot
+/// throw call.exception; it raises an error instead, which the handler of ext::on_error() receives.
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_outcome(call_fields& call);
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 template <bool AreCopied>
 bool is_same_exception(const std::exception_ptr& before, const std::exception_ptr& now) {
@@ -63,7 +84,7 @@ bool is_same_exception(const std::exception_ptr& before, const std::exception_pt
         EXTENSIBLE_TRY {
             return text_of(before) == text_of(now);
         } EXTENSIBLE_CATCH(const std::bad_alloc&) {
-            // Then it is reported.
+            // Not known to be the same, so it is reported.
         }
     }
     return false;
@@ -84,11 +105,12 @@ void keep_exception(call_fields& call, const hook_record& hook) {
     std::exception_ptr before = call.exception;
     keep_exception(call);
     if (!before) return;
-    if (is_same_exception(before, call.exception)) call.exception = std::move(before);  // for monitors too it is the same
+    // Keeps the old pointer if they are the same, because monitoring compares the pointers.
+    if (is_same_exception(before, call.exception)) call.exception = std::move(before);
     else report(hook, call.name, std::move(before), true);
 }
 
-// In a catch-all block: whether what it has caught is an ext::refusal.
+// Returns true if the caught exception is an ext::refusal. Call it in a catch-all block.
 EXTENSIBLE_COLD_FUNCTION bool is_refusal() noexcept {
 #if EXTENSIBLE_EXCEPTIONS
     try {
@@ -137,26 +159,30 @@ bool notify(const hook_entry& handler, const run_input& input) {
         handler.run(handler.object, nullptr, &input);
         return true;
     } EXTENSIBLE_CATCH(...) {
-        if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
+        if (!std::current_exception()) EXTENSIBLE_RETHROW;  // a forced unwinding
         return false;
     }
 }
 
 void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced) {
-    hook_error error{function,  hook.when, hook.id, hook.plugin ? std::string_view(hook.plugin->name) : std::string_view(),
-                     std::move(exception), displaced};
+    hook_error error{function,
+                     hook.when,
+                     hook.id,
+                     hook.plugin ? std::string_view(hook.plugin->name) : std::string_view(),
+                     std::move(exception),
+                     displaced};
     EXTENSIBLE_TRY {
         const hazard_guard held(hook.registry->errors);
         if (!held.list()) return write_to_stderr(error);
         for (const hook_entry* handler = held.list()->begin(); handler->run; ++handler)
             if (!notify(*handler, {.error = &error})) write_to_stderr(error);
-    } EXTENSIBLE_CATCH(const std::bad_alloc&) {  // of the guard: the call that is reported of goes on all the same
+    } EXTENSIBLE_CATCH(const std::bad_alloc&) {  // the guard has no memory for a slot
         write_to_stderr(error);
     }
 }
 
 void report_isolated(const hook_record& hook, std::string_view function) {
-    if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
+    if (!std::current_exception()) EXTENSIBLE_RETHROW;  // a forced unwinding
     report(hook, function, std::current_exception(), false);
 }
 

@@ -1,7 +1,16 @@
 #pragma once
 
-// Where are the ends that start hooks return for their call? In the call itself, one after the other; the first of them without
-// an allocation if it is small.
+// Where does a call keep the finishers that its start hooks return? In a stack that is part of the
+// call; the first one without an allocation if it is small.
+//
+// What must stay true:
+// 1. The finisher added last is taken first (tests/ends.cpp).
+// 2. A call's first finisher allocates nothing if it fits into small_finisher (tests/allocation.cpp).
+// 3. The class has no destructor, so every way out of a call takes and destroys all finishers:
+//    run_finishers() in hook_run.hpp, keep_exception() in failures.hpp for a forced unwinding,
+//    awaited_end_hooks in awaited/end_hooks.hpp (tests/ends.cpp, tests/out_of_memory_calls.cpp).
+//
+// Not here: how a finisher is added: run_start() in erase_hook.hpp; how it runs: hook_run.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/types/invoke.hpp>
@@ -17,25 +26,27 @@ class call_fields;
 struct hook_record;
 struct run_input;
 
-/// What a start hook returned, to be run at the end of its call.
+/// A finisher with its type erased. Constant once it is constructed.
 struct finisher {
-    finisher* before;  // what was returned before
-    hook_record* hook;
+    finisher* before;   // the one that was added before this one; null for the first
+    hook_record* hook;  // the start hook that returned it
     void (*run)(void* self, call_fields* call, const run_input*);  // a run_hook, see hook_record.hpp
-    void (*destroy)(finisher* self) noexcept;
+    void (*destroy)(finisher* self) noexcept;  // also frees its memory, if it was allocated
 };
 
-/// The ends of one call. They do not outlive it: see run_finishers().
+/// The finishers of one call. Only the thread on which the call is running uses them.
 class finishers {
 public:
-    /// An end of this size that is no more aligned than a pointer needs no allocation, if it is the call's first.
+    /// A call's first finisher needs no allocation if it is at most this large, and at most as aligned
+    /// as a pointer.
     static constexpr std::size_t small_finisher = 5 * sizeof(void*);
 
-    finishers() noexcept {}  // leaves the room as it is: nearly no call uses it
+    finishers() noexcept {}  // leaves room_ uninitialized: nearly no call uses it
     finishers(const finishers&) = delete;
     finishers& operator=(const finishers&) = delete;
 
-    /// Adds what `make()` returns, and gives it. It is handed what `Call` makes of the call.
+    /// Adds the callable that `make()` returns, and returns a reference to it. When the finisher runs,
+    /// the callable receives `Call::of()` of the call; `Call` is a call_view.
     template <class Call, class Maker>
     auto& add(hook_record& hook, Maker make) {
         using node = node_of<std::decay_t<std::invoke_result_t<Maker>>>;
@@ -45,16 +56,19 @@ public:
             detail::invoke(static_cast<node*>(static_cast<finisher*>(self))->function, call);
         };
         node* added = nullptr;
-        if constexpr (fits)
-            if (!last_)
-                added = new (room_) node{{nullptr, &hook, run, [](finisher* self) noexcept { static_cast<node*>(self)->~node(); }}, make()};
-        if (!added)
-            added = new node{{last_, &hook, run, [](finisher* self) noexcept { delete static_cast<node*>(self); }}, make()};
+        if constexpr (fits) {
+            const auto destroy = [](finisher* self) noexcept { static_cast<node*>(self)->~node(); };
+            if (!last_) added = new (room_) node{{nullptr, &hook, run, destroy}, make()};
+        }
+        if (!added) {
+            const auto destroy = [](finisher* self) noexcept { delete static_cast<node*>(self); };
+            added = new node{{last_, &hook, run, destroy}, make()};
+        }
         last_ = added;
         return added->function;
     }
 
-    /// The last one, which is no longer here; null where there is none.
+    /// Removes the last finisher and returns it; null if there is none. The caller must destroy it.
     finisher* take_last() noexcept { return last_ ? std::exchange(last_, last_->before) : nullptr; }
 
 private:
@@ -63,8 +77,8 @@ private:
         Function function;
     };
 
-    finisher* last_ = nullptr;
-    alignas(void*) unsigned char room_[sizeof(finisher) + small_finisher];
+    finisher* last_ = nullptr;  // the top of the stack; null if it is empty
+    alignas(void*) unsigned char room_[sizeof(finisher) + small_finisher];  // for the first one, if it fits
 };
 
 }}}  // namespace ext::detail

@@ -1,6 +1,13 @@
 #pragma once
 
-// What does a hook take? Its call as it is, or with the names of a function's parameters, or as an ext::any_call.
+// What does a hook take: the ext::call, the ext::named_call or an ext::any_call? And if it cannot be
+// called, is the error in its parameters or in its body?
+//
+// What must stay true: if the body of a generic hook does not compile, the compiler reports only the
+// error in the body. So no code here instantiates the body, and no static_assert may fail because of
+// it (tests/compile_fail/*body_fails*.cpp).
+//
+// Not here: the messages about wrong parameters, and what is registered: register_hook.hpp.
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
@@ -14,6 +21,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
+/// How a hook sees the call. `Signature` is that of the function, or any_call. `of()` returns what the
+/// hook receives as its first parameter. The hook's type must match the call: it is not checked here.
 template <class Signature, class Parameters>
 struct call_view {
     static named_call<Signature, Parameters> of(call_fields* call) noexcept { return {call_from<Signature>(call)}; }
@@ -27,18 +36,24 @@ struct call_view<any_call, parameters<>> {
     static any_call of(call_fields* call) noexcept { return private_access::make<any_call>(*call); }
 };
 
-// Whether a hook can be called with references to these, and what it returns then.
+// Whether a hook can be called with references to these arguments, and what it returns; void if it
+// cannot.
 template <class Hook, class... Argument>
 struct hook_invocation {
     static constexpr bool is_callable = std::is_invocable_v<Hook&, Argument&...>;
-    using type = typename std::conditional_t<is_callable, std::invoke_result<Hook&, Argument&...>, std::type_identity<void>>::type;
+    using result = std::conditional_t<is_callable, std::invoke_result<Hook&, Argument&...>, std::type_identity<void>>;
+    using type = typename result::type;
 };
 
-// `Proceed` is what an around hook is handed to go on, and is not used for others.
-template <phase When, class Hook, class Call, class Proceed, class Handed = decltype(Call::of(nullptr))>
-using hook_result = std::conditional_t<When == phase::around, hook_invocation<Hook, Handed, Proceed>, hook_invocation<Hook, Handed>>;
+// The hook_invocation of a hook in this phase. `Call` is a call_view. `Proceed` is the type of the
+// second parameter of an around hook; it is not used in other phases.
+template <phase When, class Hook, class Call, class Proceed, class View = decltype(Call::of(nullptr))>
+using hook_result =
+    std::conditional_t<When == phase::around, hook_invocation<Hook, View, Proceed>, hook_invocation<Hook, View>>;
 
-// A generic lambda, or an overloaded function object: it has an operator(), which is ambiguous with another one, and no address.
+// is_generic is true for a generic lambda and for an overloaded function object: the address of their
+// operator() cannot be taken. The same is true of a class without an operator(). To exclude that,
+// two_call_operators inherits a second operator(): the name is ambiguous only if Hook has one, too.
 struct call_operator_alone {
     void operator()() const;
 };
@@ -50,10 +65,12 @@ template <class Hook>
     requires(std::is_class_v<Hook> && !std::is_final_v<Hook> && !for_any_call<Hook> && !requires { &Hook::operator(); })
 constexpr bool is_generic<Hook> = !requires { &two_call_operators<Hook>::operator(); };
 
-// Whether a generic hook takes what it is called with by reference. If it does and still cannot be called, there is an error in its
-// body, which the compiler reports: nothing may then add that its parameters are wrong. So this is to be asked first; afterwards
-// Clang leaves the faulty hook out. The body is not looked at: for `auto&`, overload resolution is ambiguous between the hook and one
-// of the functions below.
+// takes_reference is true if a generic hook takes its arguments by reference. If such a hook cannot be
+// called all the same, the error is in its body. Evaluate takes_reference before is_callable: Clang
+// ignores the hook in overload resolution once it has found an error in the body.
+//
+// The body is not instantiated, because a call is only tried together with the functions below: if the
+// hook has a parameter `auto&`, overload resolution is ambiguous between the hook and one of them.
 struct any_parameters {
     void operator()(auto&) const;
     void operator()(auto&&) const;
@@ -74,13 +91,15 @@ struct rvalue {
 };
 using lvalue = rvalue&;
 
-// A parameter `auto&` is ambiguous for an lvalue and not for an rvalue, and `auto&&` the other way round. `auto` is ambiguous for both,
-// and any other parameter for neither.
+// A parameter `auto&` is ambiguous for an lvalue and not for an rvalue. A parameter `auto&&` is
+// ambiguous for an rvalue and not for an lvalue. `auto` is ambiguous for both, and any other parameter
+// for neither. So the parameter is a reference if the two results differ.
 template <class>
 constexpr bool takes_reference = false;
 template <class Hook, class Call>
     requires is_generic<Hook>
-constexpr bool takes_reference<hook_invocation<Hook, Call>> = is_not_ambiguous<Hook, Call&> != is_not_ambiguous<Hook, rvalue>;
+constexpr bool takes_reference<hook_invocation<Hook, Call>> =
+    is_not_ambiguous<Hook, Call&> != is_not_ambiguous<Hook, rvalue>;
 template <class Hook, class Call, class Proceed>
     requires is_generic<Hook>
 constexpr bool takes_reference<hook_invocation<Hook, Call, Proceed>> =
@@ -88,12 +107,14 @@ constexpr bool takes_reference<hook_invocation<Hook, Call, Proceed>> =
     (is_not_ambiguous<Hook, lvalue, lvalue> != is_not_ambiguous<Hook, lvalue, rvalue> ||
      is_not_ambiguous<Hook, rvalue, lvalue> != is_not_ambiguous<Hook, rvalue, rvalue>);
 
-// A hook [](auto&, auto proceed) could be called neither with the function's call nor with an ext::any_call. Clang would look at its body
-// with both, and report what it finds there.
+// True for an around hook such as [](auto& call, auto proceed), which is wrong for every type of call,
+// because ext::proceed cannot be copied. Without this test Clang would instantiate its body, once for
+// each type of call, and report the errors that it finds there.
 template <class Hook>
 constexpr bool takes_proceed_by_value = false;
 template <class Hook>
     requires is_generic<Hook>
-constexpr bool takes_proceed_by_value<Hook> = !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
+constexpr bool takes_proceed_by_value<Hook> =
+    !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
 
 }}}  // namespace ext::detail

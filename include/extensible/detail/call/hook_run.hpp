@@ -1,10 +1,17 @@
 #pragma once
 
-// How does a hook run that has options or is watched by monitors? And the finishers that start hooks returned? What must stay true:
+// How does a hook run that has options, or that monitors watch? And how do finishers run?
 //
-// 1. In the turn of an entry with candidates at most one of them runs: the first that the call does not skip. See hook_entry.
-// 2. A call skips a hook before it begins, and for good: a run that is claimed counts, also if it throws.
-// 3. Monitors are notified of each run and of each hook that is skipped.
+// What must stay true:
+// 1. In the turn of an entry with candidates at most one of them runs: the first that the call does
+//    not skip (tests/options.cpp, tests/model).
+// 2. A call decides whether to skip a hook before the hook begins, and does not revise that: a claimed
+//    run counts towards `.times` even if the hook throws (tests/options.cpp).
+// 3. Monitors are notified of each of these runs, and of each skipped hook (tests/monitor.cpp,
+//    tests/model).
+//
+// Not here: hooks without options, which calls run directly: wrapper.hpp; awaited hooks:
+// awaited/awaited_hook.hpp; candidates: records/hook_list.hpp; notifying: monitoring.hpp.
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
@@ -29,36 +36,44 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// The first of the candidates that the call does not skip; null if it skips them all. If `can_await` is
-/// false, passes over awaited hooks.
-EXTENSIBLE_COLD_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool can_await = true);
+/// Returns the first candidate that the call does not skip, and claims its run; null if the call skips
+/// all of them. If `can_await` is false, ignores awaited hooks. The array of candidates ends with an
+/// entry whose `run` is null.
+EXTENSIBLE_COLD_FUNCTION const hook_entry* choose(const hook_entry* candidates, call_fields& call,
+                                                  bool can_await = true);
 
-/// Runs the ends that start hooks returned in this call, the last one first.
+/// Runs and destroys the finishers of this call, the last one first. An exception of a finisher is
+/// kept in the call.
 EXTENSIBLE_HIDDEN void run_finishers(call_fields& call);
 
-/// Runs one of the candidates of a hook_entry, which are at `object`, or none if the call skips
-/// them all.
+/// A run_hook, for entries with candidates. `object` is the array of candidates: one of them runs, or
+/// none if the call skips all of them. Throws what the hook throws, unless it is isolated.
 EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, const run_input* input);
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
-// ---- Options ---------------------------------------------------------------------------------------------------------
+// ---- Options ------------------------------------------------------------------------------------
 
-EXTENSIBLE_COLD_FUNCTION bool has_result(call_fields& call) noexcept { return private_access::operations(call).has_result(&call); }
+EXTENSIBLE_COLD_FUNCTION bool has_result(call_fields& call) noexcept {
+    return private_access::operations(call).has_result(&call);
+}
 
-// Whether the hook is to run in this call, on this thread. Then the run counts. A hook that has begun as often as it may is removed.
+// Returns false if the call must skip the hook because of `.fallback`, `.this_thread`,
+// `.reentrant = false` or `.times`. Otherwise claims a run. The last run that `.times` allows removes
+// the hook.
 EXTENSIBLE_COLD_FUNCTION bool claim_run(hook_record& hook, call_fields& call) {
     if (hook.fallback && has_result(call)) return false;
     if (hook.only_thread != 0 && hook.only_thread != hook.registry->domain->this_thread().number) return false;
     if (!hook.reentrant && running_hook::is_running(hook)) return false;
     if (hook.times == 0) return true;
-    const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);  // relaxed: only the count matters
+    // Relaxed: each call gets a different number, and no other data depends on it.
+    const std::size_t before = hook.begun.fetch_add(1, std::memory_order_relaxed);
     EXTENSIBLE_TRY {
         if (before + 1 >= hook.times) remove(ref(&hook));
     } EXTENSIBLE_CATCH(const std::bad_alloc&) {
-        // It stays registered, and is skipped; the next call tries again.
+        // The hook remains registered, and is skipped. The next call tries again to remove it.
     }
     return before < hook.times;
 }
@@ -68,23 +83,28 @@ const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool c
         if (hook->record->sub_task && !can_await) continue;
         if (claim_run(*hook->record, call)) return hook;
         hook_watch(*hook->record, hook->record->when, call).report_run(hook_watch::ending::skipped);
-        if (hook->record->fallback && has_result(call)) break;  // what it replaces is not needed either
+        // A fallback is not needed, so the hooks that it replaces are not needed either.
+        if (hook->record->fallback && has_result(call)) break;
     }
     return nullptr;
 }
 
-/// A run of a hook, or of the end that it returned.
+/// One run of a hook, or of a finisher that it returned: isolates its exceptions, notifies monitors,
+/// and marks the hook as running on this thread if it is not reentrant.
 class EXTENSIBLE_HIDDEN guarded_run {
 public:
-    guarded_run(hook_record& hook, phase when, call_fields& call) noexcept : hook_(hook), call_(call), watch_(hook, when, call) {}
+    guarded_run(hook_record& hook, phase when, call_fields& call) noexcept
+        : hook_(hook), call_(call), watch_(hook, when, call) {}
 
-    /// Runs it, or its end. False if that threw and the hook is isolated: it is reported. What any other throws goes on.
-    bool run(run_hook* what, void* object, const run_input* input) {
+    /// Calls `function`, which runs the hook or the finisher at `object`. Returns false if that threw and
+    /// the hook is isolated: the exception has been reported. Rethrows other exceptions, and every
+    /// ext::refusal.
+    bool run(run_hook* function, void* object, const run_input* input) {
         const running_hook::scope running(hook_.reentrant ? nullptr : &hook_);
         EXTENSIBLE_TRY {
-            what(object, &call_, input);
+            function(object, &call_, input);
         } EXTENSIBLE_CATCH(...) {
-            if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread is being cancelled
+            if (!std::current_exception()) EXTENSIBLE_RETHROW;  // a forced unwinding, see failures.hpp
             watch_.report_run(hook_watch::ending::threw);
             if (!hook_.isolate || is_refusal()) EXTENSIBLE_RETHROW;
             report_isolated(hook_, call_.name);
@@ -102,8 +122,8 @@ private:
     hook_watch watch_;
 };
 
-// Runs one hook. Returns false if the rest of the call still has to run: the hook is an isolated
-// around hook, and failed before it produced an outcome. `input` is null except for an around hook.
+// Runs one hook. `input` is null except for an around hook. For an around hook, returns false if the
+// rest of the call still has to run: the hook is isolated, and threw before it produced an outcome.
 EXTENSIBLE_COLD_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fields& call, const run_input* input) {
     guarded_run guarded(*hook.record, hook.record->when, call);
     if (!input) return guarded.run(hook.run, hook.object, nullptr);
@@ -111,8 +131,9 @@ EXTENSIBLE_COLD_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fiel
     private_access::hook_of(next) = hook.record;
     private_access::watch(next) = guarded.watch() ? &guarded.watch() : nullptr;
     const bool returned = guarded.run(hook.run, hook.object, input);
-    private_access::watch(next) = nullptr;  // the hook's run is over
-    return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) || call.exception;
+    private_access::watch(next) = nullptr;  // the run is over, but run_guarded() may still use `next`
+    return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) ||
+           call.exception;
 }
 
 EXTENSIBLE_CALLED_BY_USERS void run_guarded(void* object, call_fields* call, const run_input* input) {
@@ -122,15 +143,17 @@ EXTENSIBLE_CALLED_BY_USERS void run_guarded(void* object, call_fields* call, con
     EXTENSIBLE_TRY {
         done = hook && run_hook_guarded(*hook, *call, input);
     } EXTENSIBLE_CATCH(...) {
-        keep_exception(*call, *hook->record);  // only here it is known which candidate threw it
+        // Kept here, because the caller does not know which candidate threw. The caller catches the same
+        // exception, and keeping it again changes nothing.
+        keep_exception(*call, *hook->record);
         EXTENSIBLE_RETHROW;
     }
     if (input && !done) (*input->proceed)();
 }
 
-// ---- Finishers -------------------------------------------------------------------------------------------------------
+// ---- Finishers ----------------------------------------------------------------------------------
 
-// Runs one, and destroys it.
+// Runs a finisher that has been taken, and destroys it, even if it throws.
 EXTENSIBLE_COLD_FUNCTION void run_finisher(finisher* last, call_fields& call) {
     const struct destroyer {
         finisher* self;

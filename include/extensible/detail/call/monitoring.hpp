@@ -1,6 +1,14 @@
 #pragma once
 
-// How are monitors notified of a run of a hook, and of what the hook did?
+// How is a run of a hook measured, and how are monitors notified of it?
+//
+// What must stay true:
+// 1. What happens while an around hook proceeds is not attributed to the hook, and its time is counted
+//    separately (tests/monitor.cpp, tests/model).
+// 2. A monitor cannot make a call fail: what it throws is dropped (tests/monitor.cpp).
+//
+// Not here: which runs are measured: guarded_run in hook_run.hpp and awaited_run in
+// awaited/awaited_hook.hpp; how a monitor is called: notify() in failures.hpp.
 
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
@@ -21,8 +29,9 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// Watches one run of a hook for the monitors of its registry, if there are any. In a coroutine's frame, which GCC does not hide: so
-/// its functions are hidden, and not the class.
+/// Measures one run of a hook, if its registry has monitors when the run begins. Only the thread on
+/// which the call is running uses it. The class itself is not hidden, only its functions: objects of
+/// it are in coroutine frames, which GCC does not hide.
 class hook_watch {
 public:
     enum class ending { returned, threw, skipped };
@@ -32,9 +41,11 @@ public:
     hook_watch& operator=(const hook_watch&) = delete;
     EXTENSIBLE_COLD_FUNCTION ~hook_watch();
 
+    /// True if there are monitors to notify.
     explicit operator bool() const noexcept { return watching_; }
 
-    /// Lives while what an around hook has inside runs: that is not its doing, and the time counts apart.
+    /// Lives while an around hook proceeds. Its lifetime is counted as took_inside, and what changes in
+    /// the call meanwhile is not attributed to the hook.
     class timed_rest {
     public:
         EXTENSIBLE_COLD_FUNCTION explicit timed_rest(hook_watch& watch) noexcept;
@@ -47,7 +58,7 @@ public:
         const time_point since_ = now();
     };
 
-    /// Tells the monitors. What they throw is dropped.
+    /// Notifies the monitors. If there is no memory for that, does nothing.
     EXTENSIBLE_COLD_FUNCTION void report_run(ending how);
 
 private:
@@ -55,22 +66,28 @@ private:
 
     const hook_record& hook_;
     call_fields& call_;
-    const phase when_;
-    const bool watching_;
+    const phase when_;     // of the run: the end phase for a finisher
+    const bool watching_;  // whether there are monitors; the other members are only used if it is true
 
-    // Where it is watching.
+    // The outcome of the call when look() was last called.
     bool had_result_ = false;
     std::exception_ptr exception_{};
-    time_point since_ = 0, in_rest_ = 0;
+
+    time_point since_ = 0;    // the beginning of the run; constant
+    time_point in_rest_ = 0;  // in nanoseconds: the sum over all objects of timed_rest
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #if EXTENSIBLE_BODIES
 
-// Acquire, as the load of a call that looks for hooks: see extensible::operator().
+// Acquire, as in extensible::operator(); pairs with the store in change::publish(). The load decides
+// only whether to watch: the monitors themselves are protected in report_run().
 hook_watch::hook_watch(const hook_record& hook, phase when, call_fields& call) noexcept
-    : hook_(hook), call_(call), when_(when), watching_(hook.registry->monitors.hooks.load(std::memory_order_acquire) != nullptr) {
+    : hook_(hook),
+      call_(call),
+      when_(when),
+      watching_(hook.registry->monitors.hooks.load(std::memory_order_acquire) != nullptr) {
     if (!watching_) return;
     look();
     since_ = now();
@@ -78,7 +95,7 @@ hook_watch::hook_watch(const hook_record& hook, phase when, call_fields& call) n
 
 hook_watch::~hook_watch() = default;
 
-// From here on what changes is the hook's doing.
+// Remembers the outcome of the call. What changes from now on is attributed to the hook.
 void hook_watch::look() noexcept {
     const call_operations& operations = private_access::operations(call_);
     had_result_ = operations.has_result(&call_);
@@ -98,7 +115,8 @@ void hook_watch::report_run(ending how) {
     const time_point took = now() - since_;
     const call_operations& operations = private_access::operations(call_);
     const auto effect_of = [](bool before, bool after, bool written) {
-        return before && !after ? effect::cleared : !before && after ? effect::set : written ? effect::replaced : effect::nothing;
+        if (before != after) return before ? effect::cleared : effect::set;
+        return written ? effect::replaced : effect::nothing;
     };
     hook_run run{call_.name, when_, hook_.id, hook_.plugin ? std::string_view(hook_.plugin->name) : std::string_view()};
     run.skipped = how == ending::skipped;
@@ -110,10 +128,12 @@ void hook_watch::report_run(ending how) {
     run.exception = effect_of(exception_ != nullptr, call_.exception != nullptr, exception_ != call_.exception);
     EXTENSIBLE_TRY {
         const hazard_guard held(hook_.registry->monitors);
-        for (const hook_entry* monitor = held.list() ? held.list()->begin() : nullptr; monitor && monitor->run; ++monitor)
+        // There is no list if the last monitor has been removed since the run began.
+        const hook_entry* const first = held.list() ? held.list()->begin() : nullptr;
+        for (const hook_entry* monitor = first; monitor && monitor->run; ++monitor)
             static_cast<void>(notify(*monitor, {.run = &run}));
     } EXTENSIBLE_CATCH(const std::bad_alloc&) {
-        // Of the guard: nobody is told.
+        // The guard has no memory for a slot.
     }
 }
 

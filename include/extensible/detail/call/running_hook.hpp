@@ -1,6 +1,12 @@
 #pragma once
 
-// Which hooks are running on this thread? A hook that is not reentrant must not run in calls that it makes itself.
+// Which hooks are running on this thread? A hook that is not reentrant must not run in calls that it
+// makes itself. Neither must an error handler or a monitor.
+//
+// What must stay true: hooks may end in any order, because stackful coroutines may be switched while
+// hooks are running (tests/programs/fibers.cpp).
+//
+// Not here: what is skipped because of that: claim_run() in hook_run.hpp, notify() in failures.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -8,28 +14,32 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
-/// A hook that must not run in calls that it makes itself, on the stack while it runs: which of them are running on this thread?
+/// An entry in the thread's chain of running hooks. It is on the stack while the hook runs. Only the
+/// thread itself uses the chain.
 struct EXTENSIBLE_HIDDEN running_hook {
-    const hook_record* hook = nullptr;
-    running_hook* next = nullptr;  // one that began earlier, in this thread's chain
+    const hook_record* hook = nullptr;  // null only in no_running_hook, and in a scope that tracks nothing
+    running_hook* next = nullptr;       // the hook that began before this one
 
     static bool is_running(const hook_record& hook) noexcept;
 
     class scope;
 };
 
-// Each module has its own. That is enough, because the same code of the same module always runs the same hook.
+// The end of every chain. Each module has its own chains, with the hooks that its code runs: a plain
+// call runs a hook by code of the hook's module.
 EXTENSIBLE_HIDDEN inline constinit running_hook no_running_hook;
 using last_running_hook = thread_pointer<running_hook, no_running_hook>;
 
+/// Keeps a hook in the chain while the object lives.
 class EXTENSIBLE_HIDDEN running_hook::scope {
 public:
-    explicit scope(const hook_record* runs) noexcept : running_{runs, last_running_hook::get()} {  // null: none
+    /// Does nothing if `runs` is null.
+    explicit scope(const hook_record* runs) noexcept : running_{runs, last_running_hook::get()} {
         if (runs) last_running_hook::set(&running_);
     }
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
-    // Calls on one thread may end in any order, as stackful coroutines do, so it need not be the last that has begun.
+    // The hook may not be the last one that has begun, so it can be anywhere in the chain.
     ~scope() {
         if (!running_.hook) return;
         running_hook* later = last_running_hook::get();
