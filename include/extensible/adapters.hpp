@@ -16,6 +16,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -36,7 +38,7 @@ void answer_with(Function& function, ext::call<R(A...)>& call) {
     pass_on<true>(call, [&]<class... Passed>(Passed&&... passed) {
         constexpr bool fits = gives<outcome_of<R>, Function&, Passed...>;
         static_assert(fits, "ext::instead: the function must take the arguments of the wrapped function, and return what that returns");
-        if constexpr (fits) set_from(call.result, function, std::forward<Passed>(passed)...);
+        if constexpr (fits) detail::set_from(call.result, function, std::forward<Passed>(passed)...);
     });
 }
 
@@ -53,16 +55,16 @@ void filter_with(Function& function, ext::call<R(A...)>& call) {
         if constexpr (fits) {
             if (!call.result || call.exception) return;
             if constexpr (std::is_reference_v<result>) {
-                set_from(call.result, function, move_out(call.result));
+                detail::set_from(call.result, function, detail::move_out(call.result));
             } else if constexpr (is_copyable<result>) {
                 using argument = std::conditional_t<std::is_invocable_v<Function&, const result&>, const result&, result>;
                 result after = detail::invoke(function, static_cast<argument>(std::as_const(*call.result)));
                 call.result.emplace(std::move(after));
             } else {
                 EXTENSIBLE_TRY {
-                    set_from(call.result, function, move_out(call.result));
+                    detail::set_from(call.result, function, detail::move_out(call.result));
                 } EXTENSIBLE_CATCH(...) {
-                    keep_exception(call);
+                    detail::keep_exception(call);
                 }
             }
         }
@@ -118,3 +120,5 @@ auto tap(Function function) {
 }
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

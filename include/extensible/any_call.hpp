@@ -26,6 +26,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -253,7 +255,7 @@ struct argument_operations {
     }();
 
     static auto& argument_of(call_fields* call) noexcept { return std::get<Index>(call_from<Signature>(call).args); }
-    static const void* get(call_fields* call) noexcept { return address_of(*argument_of(call)); }
+    static const void* get(call_fields* call) noexcept { return detail::address_of(*argument_of(call)); }
     static void set(call_fields* call, void* value) {
         if constexpr (replaceable) argument_of(call) = std::move(*static_cast<object*>(value));
     }
@@ -269,7 +271,7 @@ struct result_operations {
 
     static const void* get(call_fields* call) noexcept {
         // NOLINTNEXTLINE(bugprone-unchecked-optional-access)
-        return address_of(*call_from<Signature>(call).result);
+        return detail::address_of(*call_from<Signature>(call).result);
     }
     static void set(call_fields* call, void* value) {
         auto& result = call_from<Signature>(call).result;
@@ -346,3 +348,5 @@ void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 template <class T>
@@ -214,3 +216,5 @@ private:
 }  // namespace detail
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -15,6 +15,8 @@
 #include <extensible/detail/types/private_access.hpp>
 #include <extensible/proceed.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// Runs the rest of a call, from an around hook of a function that returns an awaitable. Such a
@@ -96,3 +98,5 @@ SubTask awaiting_proceed<SubTask>::run(const shared& call, const detail::hook_en
 }
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

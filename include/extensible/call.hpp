@@ -18,6 +18,8 @@
 #include <tuple>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -201,3 +203,5 @@ struct named_call {
 };
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// Returns a table of all functions and hooks as text. Under each function, it has a line for each
@@ -188,3 +190,5 @@ EXTENSIBLE_LAZY_BODY void check_pending(const registry& registry) {
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

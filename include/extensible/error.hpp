@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 // The classes are visible across shared libraries, even with -fvisibility=hidden, so that a `catch`
@@ -221,3 +223,5 @@ std::string hook_error::text() const {
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -24,6 +24,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// One hook, as registry::functions() returns it.
@@ -136,3 +138,5 @@ EXTENSIBLE_LAZY_BODY std::vector<function_info> registry::functions() const {
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -10,6 +10,8 @@
 
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// A handle to a registered hook. It is small and copyable, and does not own the hook: dropping the
@@ -106,3 +108,5 @@ private:
 };
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

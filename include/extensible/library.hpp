@@ -29,6 +29,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -317,3 +319,5 @@ inline std::vector<load_report> load_folder(registry& home, const std::filesyste
 }
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

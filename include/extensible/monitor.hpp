@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// What a hook did to the result, or to the exception, of its call:
@@ -78,3 +80,5 @@ struct hook_run {
 };
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

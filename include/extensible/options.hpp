@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// A list of ids of hooks. It is created from one id or from several: `"one"` or
@@ -115,3 +117,5 @@ EXTENSIBLE_CALLED_BY_USERS hook_ids::hook_ids(std::string id) { push_back(std::m
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

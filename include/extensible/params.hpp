@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -163,3 +165,5 @@ constexpr auto params(Named&&... named) {
 }
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// The phases of a call in which hooks run, in this order:
@@ -31,3 +33,5 @@ constexpr const char* article(phase when) noexcept { return when == phase::start
 }  // namespace detail
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -43,6 +43,8 @@
     extern "C" EXTENSIBLE_EXPORT void extensible_plugin(::ext::plugin&);                               \
     void extensible_plugin([[maybe_unused]] ::ext::plugin& self)  // NOLINT(bugprone-macro-parentheses)
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// Defaults for all hooks of a plugin. Each hook may override them.
@@ -242,3 +244,5 @@ private:
 };
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

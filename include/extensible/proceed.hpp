@@ -11,6 +11,8 @@
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/types/private_access.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -109,3 +111,5 @@ void proceed::run_rest_watched() {
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 struct function_info;
@@ -208,3 +210,5 @@ EXTENSIBLE_SHARED_VARIABLE constinit never_destroyed<registry> extensible_defaul
 inline registry& default_registry() noexcept { return detail::extensible_default_registry.value; }
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

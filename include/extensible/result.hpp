@@ -14,6 +14,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -303,3 +305,5 @@ void detail::throw_no_result() {
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -11,6 +11,8 @@
 #define EXTENSIBLE_VERSION \
     (EXTENSIBLE_VERSION_MAJOR * 10000 + EXTENSIBLE_VERSION_MINOR * 100 + EXTENSIBLE_VERSION_PATCH)
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 /// The version of the library, as text: "1.2.0".
@@ -18,3 +20,5 @@ EXTENSIBLE_HIDDEN inline constexpr char version[] = EXTENSIBLE_TEXT(EXTENSIBLE_V
     EXTENSIBLE_VERSION_MINOR) "." EXTENSIBLE_TEXT(EXTENSIBLE_VERSION_PATCH);
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

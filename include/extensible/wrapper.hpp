@@ -38,6 +38,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
@@ -387,3 +389,5 @@ void detail::throw_empty_function(std::string_view name) {
 #endif
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

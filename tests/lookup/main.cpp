@@ -10,6 +10,7 @@
 #include "../tasks.hpp"
 #include "names.hpp"  // made by names.cmake
 
+#include <compare>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -25,7 +26,7 @@ using namespace ext::literals;
 
 struct key {
     int number = 0;
-    friend bool operator==(const key&, const key&) = default;
+    friend auto operator<=>(const key&, const key&) = default;
     friend std::ostream& operator<<(std::ostream& to, const key& shown) { return to << shown.number; }
 };
 struct answer {
@@ -149,6 +150,20 @@ int run() {
     const ext::extensible told{registry, "told", &tell_later};
     told.around([](auto&, auto& proceed) -> tasks::task<void, true> { co_await proceed(); });
     told(changed).run();
+
+    const ext::extensible ready{registry, "ready", [](key asked) { return answer{asked.number}; }};
+    const ext::hooks::cache known{ready, {.capacity = 3}};
+    ready.around(known);
+    ready.around(ext::hooks::retry({.attempts = 2, .first_pause = {}}));
+    ready.around(ext::hooks::breaker());
+    ready.around(ext::hooks::limit_calls({.calls = 2}));
+    ready.on_start(ext::hooks::limit_rate({.rate = 1000}));
+    const ext::hooks::faults faults{"nothing=throw"};
+    std::ostringstream traced;
+    const ext::hooks::trace trace{traced, {.pattern = "ready", .values = true}};
+    const ext::hooks::spy spied{ready};
+    ready(key{1});
+    static_cast<void>(spied.count(key{1}));
 
     ext::plugin plugin{registry, "plugin"};
     plugin.on_start(plain, [](auto&) {}, {.before = "one"});

@@ -48,6 +48,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Where a hook is registered: on a wrapper, by a function's name, or under a pattern.
@@ -77,9 +79,9 @@ template <phase When, class Call, class Result, class Hook>
 ext::hook erase_plain(const registration_target& target, const type_identity* signature, Hook&& hook,
                       const hook_options& options) {
     using stored = std::decay_t<Hook>;
-    if (is_null(hook)) throw_empty_hook(target.name, When);
+    if (detail::is_null(hook)) throw_empty_hook(target.name, When);
     if constexpr (std::is_void_v<Result>) {
-        const erased_hook erased = erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
+        const erased_hook erased = detail::erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
         return add_erased(target, When, erased, signature, nullptr, options);
     } else {
         using finish = hook_invocation<std::decay_t<Result>, decltype(Call::of(nullptr))>;
@@ -90,7 +92,7 @@ ext::hook erase_plain(const registration_target& target, const type_identity* si
         if constexpr (is_finisher && finish::is_callable) {
             static_assert(std::is_void_v<typename finish::type>,
                           "ext: the finisher that a start hook returns must return nothing, and is not awaited");
-            erased_hook erased = erase(&run_start<Call, stored>, &run_guarded, std::forward<Hook>(hook));
+            erased_hook erased = detail::erase(&run_start<Call, stored>, &run_guarded, std::forward<Hook>(hook));
             erased.takes_record = erased.returns_finisher = true;
             return add_erased(target, When, erased, signature, nullptr, options);
         }
@@ -102,9 +104,9 @@ ext::hook erase_plain(const registration_target& target, const type_identity* si
 template <phase When, class Call, class SubTask, class Hook>
 ext::hook erase_awaited(const registration_target& target, const type_identity* signature, Hook&& hook,
                         const hook_options& options) {
-    if (is_null(hook)) throw_empty_hook(target.name, When);
+    if (detail::is_null(hook)) throw_empty_hook(target.name, When);
     run_hook* const run = &begin_awaited<When, Call, SubTask, std::decay_t<Hook>>;
-    erased_hook erased = erase(run, &run_guarded, std::forward<Hook>(hook));
+    erased_hook erased = detail::erase(run, &run_guarded, std::forward<Hook>(hook));
     erased.takes_record = true;
     return add_erased(target, When, erased, signature, &identity_of<SubTask>(), options);
 }
@@ -263,9 +265,9 @@ ext::hook add_handler(registry_record& registry, Handler&& handler) {
     static_assert(takes_the_event || !monitors,
                   "ext: a monitor for on_hook_run() must be callable with a const ext::hook_run&");
     if constexpr (invocation::is_callable) {
-        if (is_null(handler)) throw_empty_hook(monitors ? "on_hook_run" : "on_hook_error", phase::start);
+        if (detail::is_null(handler)) throw_empty_hook(monitors ? "on_hook_run" : "on_hook_error", phase::start);
         run_hook* const run = &run_handler<Event, std::decay_t<Handler>>;
-        return add_erased_handler(registry, erase(run, nullptr, std::forward<Handler>(handler)), monitors);
+        return add_erased_handler(registry, detail::erase(run, nullptr, std::forward<Handler>(handler)), monitors);
     } else {
         return {};
     }
@@ -332,3 +334,5 @@ EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased_handler(registry_record& registr
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -48,6 +48,8 @@
 #include <tuple>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The types of the objects that modules share. A template is represented by samples.
@@ -125,3 +127,5 @@ EXTENSIBLE_CALLED_BY_USERS registry_record& registry_record::checked() {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -37,6 +37,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// The states of a breaker:
@@ -308,3 +310,5 @@ inline circuit::change circuit::change_to(breaker_state state, time_point now) {
 }  // namespace detail
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -34,6 +34,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Options of a cache. All fields are optional. Designated initializers must appear in the order of
@@ -343,3 +345,5 @@ void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, 
 }  // namespace detail
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -12,6 +12,8 @@
 #include <functional>
 #include <thread>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// A duration in the options of the ready-made hooks, in nanoseconds. Other durations convert to
@@ -43,3 +45,5 @@ struct no_pause {};
 }  // namespace detail
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

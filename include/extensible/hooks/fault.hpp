@@ -29,6 +29,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Thrown by a call that a rule with `throw` selects. The text names the function, the rule and the
@@ -169,3 +171,5 @@ faults::faults(registry& home, std::string_view text, const faults_options& opti
 }
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -36,6 +36,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Thrown instead of calling the function if the call would exceed the limit. The text names the
@@ -286,3 +288,5 @@ private:
 }  // namespace detail
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

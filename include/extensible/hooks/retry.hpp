@@ -27,6 +27,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Options of retry(). All fields are optional. Designated initializers must appear in the order of
@@ -174,3 +176,5 @@ private:
 }  // namespace detail
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

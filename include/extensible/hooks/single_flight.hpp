@@ -16,6 +16,8 @@
 #include <thread>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// A table of the flights under way, by key, with a lock. It works for threads and coroutines.
@@ -212,3 +214,5 @@ void single_flight<Key, Outcome, Order>::resume(shared_flight asked) {
 }
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -37,6 +37,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 namespace detail {
@@ -282,3 +284,5 @@ struct detail::spy_hook {
 };
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

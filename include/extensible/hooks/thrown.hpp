@@ -8,6 +8,8 @@
 
 #include <exception>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 namespace detail {
@@ -38,3 +40,5 @@ bool thrown(const any_call& call) {
 }
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

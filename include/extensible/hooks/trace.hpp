@@ -34,6 +34,8 @@
 #include <thread>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Options of a trace. All fields are optional. Designated initializers must appear in the order of
@@ -238,3 +240,5 @@ inline trace::~trace() { log_->close(); }
 inline void trace::flush() const { log_->flush(); }
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -28,6 +28,8 @@
 #include <optional>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 template <class SubTask>
@@ -158,12 +160,12 @@ EXTENSIBLE_CALLED_BY_USERS void run_on_this_thread(const hook_entry& hook, call_
 
 bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {
     const counting_guard::on_this_thread here(held, std::nothrow);
-    return keep_or_isolate(call, hook);
+    return detail::keep_or_isolate(call, hook);
 }
 
 void displace_exception(call_fields& call, const hook_record& caller, const counting_guard& held) {
     const counting_guard::on_this_thread here(held, std::nothrow);
-    displace_exception(call, caller);
+    detail::displace_exception(call, caller);
 }
 
 #endif
@@ -171,3 +173,5 @@ void displace_exception(call_fields& call, const hook_record& caller, const coun
 }  // namespace detail
 
 }}  // namespace ext
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -27,6 +27,8 @@
 #include <new>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Protects the list that is published when an awaited call begins, until the call ends. Any thread
@@ -114,3 +116,5 @@ counting_guard::on_this_thread::on_this_thread(const counting_guard& held, std::
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -28,6 +28,8 @@
 #include <exception>
 #include <new>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The end hooks of an awaited call, and then its finishers. The object is a local variable of the
@@ -47,7 +49,7 @@ public:
     /// or calls run().
     const hook_entry* next() {
         while (next_->run)
-            if (const hook_entry* const hook = hook_in_turn(*next_++, call_, held_)) return hook;
+            if (const hook_entry* const hook = detail::hook_in_turn(*next_++, call_, held_)) return hook;
         return nullptr;
     }
 
@@ -110,7 +112,7 @@ void awaited_end_hooks::run_abandoned() {
             nearest = &hook;
             return false;
         });
-        displace_exception(call_, *nearest);
+        detail::displace_exception(call_, *nearest);
     }
 #if EXTENSIBLE_EXCEPTIONS
     try {
@@ -138,3 +140,5 @@ void awaited_end_hooks::run_abandoned() {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -35,6 +35,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_COROUTINES
@@ -86,13 +88,13 @@ struct awaited_path<R(A...), Function> {
         // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
         //    skipped.
         for (const hook_entry* entry = hooks->begin(); entry->run; ++entry) {
-            const hook_entry* const hook = hook_in_turn(*entry, call, held);
+            const hook_entry* const hook = detail::hook_in_turn(*entry, call, held);
             if (!hook) continue;
             EXTENSIBLE_TRY {
-                if (hook->record->sub_task) co_await begin_hook<own_sub_task>(*hook, call, held);
-                else run_on_this_thread(*hook, call, held);
+                if (hook->record->sub_task) co_await detail::begin_hook<own_sub_task>(*hook, call, held);
+                else detail::run_on_this_thread(*hook, call, held);
             } EXTENSIBLE_CATCH(...) {
-                if (!keep_or_isolate(call, *hook->record, held)) break;
+                if (!detail::keep_or_isolate(call, *hook->record, held)) break;
             }
         }
 
@@ -110,25 +112,25 @@ struct awaited_path<R(A...), Function> {
                     call.result.emplace(co_await task.begin([&] { return begin_function(call, function); }));
                 }
             } EXTENSIBLE_CATCH(...) {  // the function threw, or a sub-task could not be allocated
-                keep_exception(call);
+                detail::keep_exception(call);
             }
         }
 
         // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
         while (const hook_entry* const hook = end_hooks.next()) {
             EXTENSIBLE_TRY {
-                if (hook->record->sub_task) co_await begin_hook<own_sub_task>(*hook, call, held);
+                if (hook->record->sub_task) co_await detail::begin_hook<own_sub_task>(*hook, call, held);
                 else end_hooks.run(*hook);
             } EXTENSIBLE_CATCH(...) {
-                keep_or_isolate(call, *hook->record, held);
+                detail::keep_or_isolate(call, *hook->record, held);
             }
         }
         end_hooks.run_finishers();
 
         // 4. The outcome.
-        if (call.exception || has_no_value(call.result)) [[unlikely]] throw_outcome(call);
+        if (call.exception || detail::has_no_value(call.result)) [[unlikely]] detail::throw_outcome(call);
         if constexpr (std::is_void_v<outcome_of<R>>) co_return;
-        else co_return move_out(call.result);
+        else co_return detail::move_out(call.result);
     }
 
 private:
@@ -150,7 +152,7 @@ private:
             if constexpr (std::is_void_v<outcome_of<R>>) co_await of_call.task.begin(begin), call.result.emplace();
             else call.result.emplace(co_await of_call.task.begin(begin));
         } EXTENSIBLE_CATCH(...) {
-            keep_exception(call);
+            detail::keep_exception(call);
         }
     }
 
@@ -163,3 +165,5 @@ private:
 };
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -27,6 +27,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // Runs a start hook that returns a finisher. The finisher refers to the hook's record, which is
@@ -39,7 +41,7 @@ void run_start(void* object, call_fields* erased_call, const run_input*) {
     const auto& added = of_call.add<Call>(record, [&]() -> decltype(auto) {
         return detail::invoke(*static_cast<Hook*>(record.erased.object), call);
     });
-    if (!is_null(added)) return;
+    if (!detail::is_null(added)) return;
     finisher* const empty = of_call.take_last();
     empty->destroy(empty);
 }
@@ -73,3 +75,5 @@ erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -33,6 +33,8 @@
 #include <string_view>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Stores the caught exception in the call. Call it in a catch-all block. Rethrows a forced unwinding,
@@ -103,7 +105,7 @@ void keep_exception(call_fields& call) {
 
 void keep_exception(call_fields& call, const hook_record& hook) {
     std::exception_ptr before = call.exception;
-    keep_exception(call);
+    detail::keep_exception(call);
     if (!before) return;
     // Keeps the old pointer if they are the same, because monitoring compares the pointers.
     if (is_same_exception(before, call.exception)) call.exception = std::move(before);
@@ -128,7 +130,7 @@ EXTENSIBLE_COLD_FUNCTION bool is_refusal() noexcept {
 bool keep_or_isolate(call_fields& call, const hook_record& hook) {
     const bool isolates = hook.isolate && !is_refusal();
     if (isolates) report_isolated(hook, call.name);
-    else keep_exception(call, hook);
+    else detail::keep_exception(call, hook);
     return isolates;
 }
 
@@ -189,3 +191,5 @@ void report_isolated(const hook_record& hook, std::string_view function) {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

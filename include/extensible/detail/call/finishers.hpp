@@ -20,6 +20,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class call_fields;
@@ -82,3 +84,5 @@ private:
 };
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

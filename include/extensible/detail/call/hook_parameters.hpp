@@ -19,6 +19,8 @@
 
 #include <type_traits>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// How a hook sees the call. `Signature` is that of the function, or any_call. `of()` returns what the
@@ -118,3 +120,5 @@ constexpr bool takes_proceed_by_value<Hook> =
     !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

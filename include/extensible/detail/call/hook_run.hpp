@@ -34,6 +34,8 @@
 #include <exception>
 #include <new>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the first candidate that the call does not skip, and claims its run; null if the call skips
@@ -145,7 +147,7 @@ EXTENSIBLE_CALLED_BY_USERS void run_guarded(void* object, call_fields* call, con
     } EXTENSIBLE_CATCH(...) {
         // Kept here, because the caller does not know which candidate threw. The caller catches the same
         // exception, and keeping it again changes nothing.
-        keep_exception(*call, *hook->record);
+        detail::keep_exception(*call, *hook->record);
         EXTENSIBLE_RETHROW;
     }
     if (input && !done) (*input->proceed)();
@@ -168,7 +170,7 @@ EXTENSIBLE_CALLED_BY_USERS void run_finishers(call_fields& call) {
         EXTENSIBLE_TRY {
             run_finisher(last, call);
         } EXTENSIBLE_CATCH(...) {
-            keep_exception(call, hook);
+            detail::keep_exception(call, hook);
         }
     }
 }
@@ -176,3 +178,5 @@ EXTENSIBLE_CALLED_BY_USERS void run_finishers(call_fields& call) {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -27,6 +27,8 @@
 #include <new>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Measures one run of a hook, if its registry has monitors when the run begins. Only the thread on
@@ -140,3 +142,5 @@ void hook_watch::report_run(ending how) {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

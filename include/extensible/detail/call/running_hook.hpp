@@ -12,6 +12,8 @@
 #include <extensible/detail/platform/system.hpp>
 #include <extensible/detail/records/hook_record.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// An entry in the thread's chain of running hooks. It is on the stack while the hook runs. Only the
@@ -62,3 +64,5 @@ inline bool running_hook::is_running(const hook_record& hook) noexcept {
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

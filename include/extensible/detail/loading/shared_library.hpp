@@ -24,6 +24,8 @@
 
 #if defined(_WIN32)
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {
 
 extern "C" {  // see windows_api.hpp
@@ -173,3 +175,5 @@ inline void shared_library::close() noexcept { ::dlclose(handle_); }
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -27,6 +27,8 @@
 #include <unistd.h>
 #endif
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The atomics of the core. An alias, so that tests/explorer can replace them: see system.hpp.
@@ -72,3 +74,5 @@ inline void process_barrier() noexcept { std::terminate(); }
 }}}  // namespace ext::detail
 
 #endif
+
+#include <extensible/detail/platform/epilogue.hpp>

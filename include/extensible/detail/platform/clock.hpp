@@ -10,6 +10,8 @@
 #include <time.h>
 #endif
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A point in time of the steady clock, in nanoseconds.
@@ -36,3 +38,5 @@ inline time_point now() noexcept {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -6,6 +6,8 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A T that is never destroyed: a union does not destroy its members. In static storage it can be
@@ -21,3 +23,5 @@ union never_destroyed {
 };
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -25,6 +25,8 @@
 #include EXTENSIBLE_SYSTEM_HEADER
 #endif
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Locks a mutex in its constructor, and unlocks it in its destructor. A call of unlock() must be
@@ -53,3 +55,5 @@ inline time_point from_now(double nanoseconds) noexcept {
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

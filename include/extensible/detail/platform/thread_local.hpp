@@ -13,6 +13,8 @@
 #include <atomic>
 #include <exception>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A pointer that has a separate value for each thread in each module. The value is `&Initial` until
@@ -93,3 +95,5 @@ EXTENSIBLE_HIDDEN void call_at_thread_end() {
 }}}  // namespace ext::detail
 
 #endif
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <type_traits>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A mutex. Not recursive.
@@ -91,3 +93,5 @@ inline thread_id this_thread_id() noexcept { return thread_id_of(pthread_self())
 }}}  // namespace ext::detail
 
 #endif
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -11,6 +11,8 @@
 
 #include <cstdint>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A mutex. Not recursive.
@@ -68,3 +70,5 @@ inline thread_id this_thread_id() noexcept { return windows::GetCurrentThreadId(
 }}}  // namespace ext::detail
 
 #endif
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -21,6 +21,8 @@ struct _RTL_CONDITION_VARIABLE;
 union _LARGE_INTEGER;
 struct HINSTANCE__;
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {
 
 extern "C" {
@@ -47,3 +49,5 @@ __declspec(dllimport) int __stdcall GetModuleHandleExW(unsigned long, const wcha
 }}}}  // namespace ext::detail::windows
 
 #endif
+
+#include <extensible/detail/platform/epilogue.hpp>

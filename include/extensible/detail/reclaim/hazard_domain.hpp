@@ -31,6 +31,8 @@
 #include <cstdint>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The slots of all threads, and the lists that are replaced but may still be in use. Each module
@@ -454,3 +456,5 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::forget_destroyed(ref<hook_record>& 
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -45,6 +45,8 @@
 
 #include <cstdint>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Protects the list that is published when a call begins, until the call ends. Lives on the call's
@@ -192,3 +194,5 @@ EXTENSIBLE_COLD_FUNCTION void hazard_guard::leave_slow(hazard_slot& slot) noexce
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -32,6 +32,8 @@
 #define EXTENSIBLE_MAX_NESTING 4000
 #endif
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class hazard_domain;
@@ -218,3 +220,5 @@ EXTENSIBLE_COLD_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::siz
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -25,6 +25,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_BODIES
@@ -121,3 +123,5 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::waits_for(thread_id from, thread_id
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

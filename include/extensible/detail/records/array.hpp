@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// An array of a fixed size, whose items are value-initialized. As with a pointer, the items of a
@@ -73,3 +75,5 @@ EXTENSIBLE_COLD std::size_t count_first(const array<T>& items, Predicate is_firs
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -24,6 +24,8 @@
 #include <string>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 struct function_record;
@@ -114,3 +116,5 @@ struct function_record : reference_counted {
 };
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

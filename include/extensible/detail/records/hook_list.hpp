@@ -25,6 +25,8 @@
 #include <new>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// One hook as a call sees it.
@@ -184,3 +186,5 @@ void hook_list::free(hook_list* list) noexcept {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -25,6 +25,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 class proceed;
@@ -194,3 +196,5 @@ inline bool hook_group::has(const hook_record& hook) const noexcept {
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

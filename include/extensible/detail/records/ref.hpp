@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The base class of the objects that a `ref` can own.
@@ -71,3 +73,5 @@ template <class T>
 ref(T*) -> ref<T>;
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

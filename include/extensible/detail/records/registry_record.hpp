@@ -23,6 +23,8 @@
 #include <string_view>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class hazard_domain;
@@ -173,3 +175,5 @@ void function_table::clear() noexcept {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

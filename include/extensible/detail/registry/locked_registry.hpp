@@ -37,6 +37,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Holds the registration lock of a registry; its members are the operations of the registry. Calls run
@@ -453,3 +455,5 @@ EXTENSIBLE_CALLED_BY_USERS void locked_registry::close() {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -36,6 +36,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the hooks of a function and one more. May throw order_cycle.
@@ -333,3 +335,5 @@ hook_order with_hook(std::string_view function, const hook_order& hooks, hook_re
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 constexpr bool is_pattern(std::string_view name) noexcept { return name.find('*') != std::string_view::npos; }
@@ -36,3 +38,5 @@ constexpr bool matches(std::string_view pattern, std::string_view name) noexcept
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

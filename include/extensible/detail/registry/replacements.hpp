@@ -21,6 +21,8 @@
 
 #include <cstddef>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns whether calls of the function can run the hook: see 2 above. The answer may differ between
@@ -99,3 +101,5 @@ bool can_run_in(const hook_record& hook, const function_type* function) noexcept
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

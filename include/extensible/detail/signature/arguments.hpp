@@ -18,6 +18,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // True if a T can be copied. A container can be if its elements can, which
@@ -59,3 +61,5 @@ decltype(auto) pass_on(call<Signature>& call, Function&& function) {
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

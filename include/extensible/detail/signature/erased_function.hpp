@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class Signature>
@@ -39,7 +41,7 @@ public:
         static_assert(binds_directly<std::invoke_result_t<held&, A...>, R>,
                       "ext::extensible: the signature's result is a reference, and would refer to a temporary that the "
                       "function returns");
-        if (is_null(function)) return;
+        if (detail::is_null(function)) return;
         object_ = new held(std::forward<Function>(function));
         call_ = [](void* object, A&&... args) -> R {
             if constexpr (std::is_void_v<R>) detail::invoke(*static_cast<held*>(object), std::forward<A>(args)...);
@@ -85,3 +87,5 @@ void throw_not_constructed() {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

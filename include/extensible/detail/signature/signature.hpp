@@ -16,6 +16,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 template <class Signature>
@@ -179,3 +181,5 @@ struct signature_of_hook<When, void, Hook> {
 };
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -16,6 +16,8 @@
 #include <coroutine>
 #endif
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class R>
@@ -130,3 +132,5 @@ template <class R>
 using sub_task_of = typename sub_task_for<R>::type;
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

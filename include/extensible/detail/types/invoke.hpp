@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Calls a function, a function object, or a member function on the object or pointer that is the
@@ -48,3 +50,5 @@ concept binds_directly =
     requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Accesses private members of public classes, which declare it as a friend.
@@ -30,3 +32,5 @@ struct private_access {
 };
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 template <class T>
@@ -136,3 +138,5 @@ constexpr std::string_view inside(std::string_view text) noexcept {
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the concatenation of texts, for what() of an error.
@@ -52,3 +54,5 @@ std::string text_of(int number) {
 #endif
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -16,6 +16,8 @@
 
 #include <string_view>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Identifies a type. Each module has one identity for each type: identity_of<T>().
@@ -61,3 +63,5 @@ constexpr const type_identity& identity_of() noexcept {
 }
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

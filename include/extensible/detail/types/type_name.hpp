@@ -24,6 +24,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the name of T as one writes it, such as `std::string(std::string_view)`, `std::vector<int>`
@@ -254,28 +256,30 @@ template <class Template, class Whole, class... Given, class Next, class... Rest
 constexpr name_parts shortest(type_list<Given...>, type_list<Next, Rest...>) noexcept {
     if constexpr (sizeof...(Rest) == 0 || names_it<Template, Whole, Given..., Next>)
         return parts_of_class(inside(rewritten<Template>.view()), list<Given..., Next>.view());
-    else return shortest<Template, Whole>(type_list<Given..., Next>(), type_list<Rest...>());
+    else return detail::shortest<Template, Whole>(type_list<Given..., Next>(), type_list<Rest...>());
 }
 
 template <template <class...> class Template, class First, class... Rest>
 inline constexpr name_parts parts<Template<First, Rest...>> =
-    shortest<of_types<Template>, Template<First, Rest...>>(type_list<>(), type_list<First, Rest...>());
+    detail::shortest<of_types<Template>, Template<First, Rest...>>(type_list<>(), type_list<First, Rest...>());
 
 template <class Template, class Whole, class... First, auto... Values>
 constexpr name_parts with_values(type_list<First...>, argument<false, Values>...) noexcept {
     constexpr bool is_typed = !names_it<Template, Whole, First..., untyped_argument<Values>...>;
-    return shortest<Template, Whole>(type_list<>(), type_list<First..., argument<is_typed, Values>...>());
+    return detail::shortest<Template, Whole>(type_list<>(), type_list<First..., argument<is_typed, Values>...>());
 }
 
 template <template <class, auto...> class Template, class First, auto... Values>
     requires (sizeof...(Values) > 0)
 inline constexpr name_parts parts<Template<First, Values...>> =
-    with_values<of_type_and_values<Template>, Template<First, Values...>>(type_list<First>(),
+    detail::with_values<of_type_and_values<Template>, Template<First, Values...>>(type_list<First>(),
                                                                           argument<false, Values>()...);
 
 template <template <auto...> class Template, auto... Values>
     requires (sizeof...(Values) > 0)
 inline constexpr name_parts parts<Template<Values...>> =
-    with_values<of_values<Template>, Template<Values...>>(type_list<>(), argument<false, Values>()...);
+    detail::with_values<of_values<Template>, Template<Values...>>(type_list<>(), argument<false, Values>()...);
 
 }}}  // namespace ext::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

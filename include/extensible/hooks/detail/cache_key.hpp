@@ -15,6 +15,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 // The type in which an argument, or the result of `make_key`, is stored: its own type, or a string
@@ -102,3 +104,5 @@ private:
 };
 
 }}}}  // namespace ext::hooks::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

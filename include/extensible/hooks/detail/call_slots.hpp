@@ -15,6 +15,8 @@
 #include <thread>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 class call_slots;
@@ -198,3 +200,5 @@ inline void call_slots::resume(std::unique_lock<std::mutex>& lock, round& here) 
 }
 
 }}}}  // namespace ext::hooks::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <random>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns a random seed, which is not 0.
@@ -43,3 +45,5 @@ private:
 };
 
 }}}}  // namespace ext::hooks::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns the value of an option as text. A duration is in the largest unit that fits: "1.5 ms".
@@ -41,3 +43,5 @@ void expect(bool holds, std::string_view hook, std::string_view option, std::str
 }
 
 }}}}  // namespace ext::hooks::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// One rule, such as `store.get=delay(50ms, 0.1)`.
@@ -160,3 +162,5 @@ private:
 };
 
 }}}}  // namespace ext::hooks::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

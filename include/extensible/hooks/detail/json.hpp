@@ -14,6 +14,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns the number of bytes of the first character of `text`, or 0 if the text does not begin
@@ -103,3 +105,5 @@ using json_value = json_values<bool, short, unsigned short, int, unsigned, long,
                                float, double, std::string, std::string_view, const char*>;
 
 }}}}  // namespace ext::hooks::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -11,6 +11,8 @@
 #include <map>
 #include <utility>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// A least-recently-used map. Not thread-safe.
@@ -75,3 +77,5 @@ private:
 };
 
 }}}}  // namespace ext::hooks::detail
+
+#include <extensible/detail/platform/epilogue.hpp>

@@ -30,6 +30,8 @@
 #include <utility>
 #include <vector>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Stands for an argument or a result of type T that cannot be copied.
@@ -134,7 +136,7 @@ public:
     }
 
     running_call begin(ext::call<Signature>& call) {
-        const auto arguments = [](const auto&... argument) { return decltype(seen_call::args)(record_of(*argument)...); };
+        const auto arguments = [](const auto&... argument) { return decltype(seen_call::args)(detail::record_of(*argument)...); };
         auto seen = std::make_shared<seen_call>(seen_call{std::apply(arguments, call.args)});
         const std::lock_guard lock(mutex_);
         calls_.push_back(seen);
@@ -148,7 +150,7 @@ public:
         decltype(seen_call::result) returned;
         if (call.result && !call.exception) {
             if constexpr (std::is_void_v<decltype(*call.result)>) returned.emplace();
-            else returned.emplace(record_of(*call.result));
+            else returned.emplace(detail::record_of(*call.result));
         }
         const std::lock_guard lock(mutex_);
         running.seen->result = std::move(returned);
@@ -197,3 +199,5 @@ std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
 }
 
 }}}  // namespace ext::hooks
+
+#include <extensible/detail/platform/epilogue.hpp>
