@@ -5,7 +5,7 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/never_destroyed.hpp>
-#include <extensible/detail/reclaim/hazard_domain.hpp>
+#include <extensible/detail/reclaim/module_domain.hpp>
 #include <extensible/detail/records/ref.hpp>
 #include <extensible/detail/records/registry_record.hpp>
 #include <extensible/detail/register_hook.hpp>

@@ -22,9 +22,9 @@
 #include <system_error>
 #include <utility>
 
-#if defined(_WIN32)
-
 #include <extensible/detail/platform/prologue.hpp>
+
+#if defined(_WIN32)
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {
 

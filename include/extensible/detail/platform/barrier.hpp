@@ -16,6 +16,8 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 #if EXTENSIBLE_POSIX || EXTENSIBLE_WINDOWS
 
 #include <atomic>
@@ -26,8 +28,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
-
-#include <extensible/detail/platform/prologue.hpp>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 

@@ -8,12 +8,12 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 #if EXTENSIBLE_POSIX || EXTENSIBLE_WINDOWS
 
 #include <atomic>
 #include <exception>
-
-#include <extensible/detail/platform/prologue.hpp>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 

@@ -6,14 +6,14 @@
 #include <extensible/detail/platform/clock.hpp>
 #include <extensible/detail/platform/compiler.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 #if EXTENSIBLE_POSIX
 
 #include <cstdint>
 #include <pthread.h>
 #include <time.h>
 #include <type_traits>
-
-#include <extensible/detail/platform/prologue.hpp>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 

@@ -7,11 +7,11 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 #if EXTENSIBLE_WINDOWS
 
 #include <cstdint>
-
-#include <extensible/detail/platform/prologue.hpp>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 

@@ -12,6 +12,8 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
+#include <extensible/detail/platform/prologue.hpp>
+
 #if defined(_WIN32)
 
 #include <cstdint>
@@ -20,8 +22,6 @@ struct _RTL_SRWLOCK;
 struct _RTL_CONDITION_VARIABLE;
 union _LARGE_INTEGER;
 struct HINSTANCE__;
-
-#include <extensible/detail/platform/prologue.hpp>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {
 
