@@ -14,8 +14,10 @@ using namespace ext::literals;
 TEST_CASE("instead() calls a plain function in place of the wrapped one, with the same arguments") {
     ext::registry registry;
     SECTION("for a function that returns a value") {
-        ext::extensible search{registry, "search", [](std::string_view what, int) { return "v1 " + std::string(what); }};
-        search.on_start(ext::instead([](std::string_view what, int n) { return "v2 " + std::string(what) + std::to_string(n); }));
+        ext::extensible search{registry, "search",
+                               [](std::string_view what, int) { return "v1 " + std::string(what); }};
+        search.on_start(
+            ext::instead([](std::string_view what, int n) { return "v2 " + std::string(what) + std::to_string(n); }));
         search.on_start([](auto& call) { CHECK(*call.result == "v2 x3"); });
         CHECK(search("x", 3) == "v2 x3");
     }
@@ -43,7 +45,8 @@ TEST_CASE("instead() calls a plain function in place of the wrapped one, with th
     SECTION("and the end hooks still see the arguments") {
         ext::extensible search{registry, "search", [](std::string) { return std::string(); }};
         search.on_start(ext::instead([](std::string what) { return what + "!"; }));
-        search.on_end([](auto& call) { CHECK(*call.template arg<0>() == "a text that no string keeps within itself"); });
+        search.on_end(
+            [](auto& call) { CHECK(*call.template arg<0>() == "a text that no string keeps within itself"); });
         CHECK(search("a text that no string keeps within itself") == "a text that no string keeps within itself!");
     }
     SECTION("by name, for an awaited function") {
@@ -56,8 +59,10 @@ TEST_CASE("instead() calls a plain function in place of the wrapped one, with th
 TEST_CASE("filter_result() passes the result through a plain function") {
     ext::registry registry;
     int filtered = 0;
-    ext::extensible half{registry, "half", [](int x) { return x % 2 ? throw std::runtime_error("odd") : std::make_unique<int>(x / 2); }};
-    half.on_end(ext::filter_result([&](std::unique_ptr<int> result) { return ++filtered, std::make_unique<int>(*result + 100); }));
+    ext::extensible half{registry, "half",
+                         [](int x) { return x % 2 ? throw std::runtime_error("odd") : std::make_unique<int>(x / 2); }};
+    half.on_end(ext::filter_result(
+        [&](std::unique_ptr<int> result) { return ++filtered, std::make_unique<int>(*result + 100); }));
     CHECK(*half(4) == 102);
     CHECK_THROWS_AS(half(3), std::runtime_error);
     CHECK(filtered == 1);
@@ -71,9 +76,15 @@ TEST_CASE("If the function of an isolated filter_result() throws, the result sta
     const auto fail = [](auto) -> std::string { throw std::runtime_error("audit failed"); };
     SECTION("whatever kind of parameter the function has") {
         ext::extensible get{registry, "get", [&] { return key; }};
-        SECTION("a value") { get.on_end(ext::filter_result([](std::string) -> std::string { throw 1; }), {.isolate = true}); }
-        SECTION("constant") { get.on_end(ext::filter_result([](const std::string&) -> std::string { throw 1; }), {.isolate = true}); }
-        SECTION("a view") { get.on_end(ext::filter_result([](std::string_view) -> std::string { throw 1; }), {.isolate = true}); }
+        SECTION("a value") {
+            get.on_end(ext::filter_result([](std::string) -> std::string { throw 1; }), {.isolate = true});
+        }
+        SECTION("constant") {
+            get.on_end(ext::filter_result([](const std::string&) -> std::string { throw 1; }), {.isolate = true});
+        }
+        SECTION("a view") {
+            get.on_end(ext::filter_result([](std::string_view) -> std::string { throw 1; }), {.isolate = true});
+        }
         SECTION("auto") { get.on_end(ext::filter_result(fail), {.isolate = true}); }
         SECTION("an rvalue reference that it moves from") {
             get.on_end(ext::filter_result([](std::string&& text) -> std::string {
@@ -98,7 +109,8 @@ TEST_CASE("If the function of an isolated filter_result() throws, the result sta
     }
     SECTION("but a move-only result is lost, and the call fails") {
         ext::extensible open{registry, "open", [] { return std::make_unique<int>(5); }};
-        open.on_end(ext::filter_result([](std::unique_ptr<int>) -> std::unique_ptr<int> { throw std::runtime_error("audit failed"); }),
+        open.on_end(ext::filter_result(
+                        [](std::unique_ptr<int>) -> std::unique_ptr<int> { throw std::runtime_error("audit failed"); }),
                     {.isolate = true});
         CHECK_THROWS_WITH(open(), "audit failed");
     }
@@ -108,7 +120,10 @@ TEST_CASE("filter_result() does not call its function if the call has an excepti
     ext::registry registry;
     int filtered = 0;
     ext::extensible f{registry, "f", [](int x) { return x; }};
-    f.on_end([](auto& call) { if (*call.result > 1) call.result.reset(); else throw std::runtime_error("of the hook"); });
+    f.on_end([](auto& call) {
+        if (*call.result > 1) call.result.reset();
+        else throw std::runtime_error("of the hook");
+    });
     f.on_end(ext::filter_result([&](int result) { return ++filtered, result; }));
     CHECK_THROWS_AS(f(1), std::runtime_error);
     CHECK_THROWS_AS(f(2), ext::no_result);
@@ -118,8 +133,11 @@ TEST_CASE("filter_result() does not call its function if the call has an excepti
 TEST_CASE("tap() passes the arguments to a plain function, and changes none of them") {
     ext::registry registry;
     std::string seen;
-    ext::extensible store{registry, "store", [](std::unique_ptr<int> value, std::string name) { return name + std::to_string(*value); }};
-    const auto look = [&](const std::unique_ptr<int>& value, std::string_view name) { seen += std::string(name) + std::to_string(*value); };
+    ext::extensible store{registry, "store",
+                          [](std::unique_ptr<int> value, std::string name) { return name + std::to_string(*value); }};
+    const auto look = [&](const std::unique_ptr<int>& value, std::string_view name) {
+        seen += std::string(name) + std::to_string(*value);
+    };
     store.on_start(ext::tap(look));
     CHECK(store(std::make_unique<int>(1), "a") == "a1");
     CHECK(seen == "a1");

@@ -121,7 +121,8 @@ struct verdict {
 TEST_CASE("A hook for any function can query the types of arguments and result, and whether the call failed") {
     ext::registry registry;
     std::string text = "text";
-    ext::extensible judge{registry, "judge", [](const std::string&, int x) { return x < 0 ? throw x : verdict{x == 0}; }};
+    ext::extensible judge{registry, "judge",
+                          [](const std::string&, int x) { return x < 0 ? throw x : verdict{x == 0}; }};
     ext::extensible refer{registry, "refer", [&]() -> std::string& { return text; }};
     ext::extensible nothing{registry, "nothing", [] {}};
     std::string failures;
@@ -149,7 +150,10 @@ TEST_CASE("A hook for any function can query the types of arguments and result, 
 
 TEST_CASE("A hook for any function may replace arguments and the result") {
     ext::registry registry;
-    ext::extensible join{registry, "join", [](std::string_view a, std::string b, int& n) { ++n; return std::string(a) + b; }};
+    ext::extensible join{registry, "join", [](std::string_view a, std::string b, int& n) {
+                             ++n;
+                             return std::string(a) + b;
+                         }};
     join.on_start([](ext::any_call& call) {
         call.set_arg(0, std::string_view("left"));
         call.set_arg(1, "right");  // a literal is a std::string
@@ -207,9 +211,12 @@ TEST_CASE("Setting a value of another type is an error that names both types") {
     const std::string function = ", the function is int(int, const (unnamed)::no_default_shape&)";
     CHECK_THAT(text_of([](ext::any_call& call) { call.set_result("text"); }),
                Equals("net.f: a hook sets the result as const char*" + function));
-    CHECK_THAT(text_of([](ext::any_call& call) { call.set_result(); }), Equals("net.f: a hook sets the result as void" + function));
-    CHECK_THAT(text_of([](ext::any_call& call) { call.set_arg(0, 1.5); }), Equals("net.f: a hook sets argument 0 as double" + function));
-    CHECK_THAT(text_of([](ext::any_call& call) { call.set_arg(2, 1); }), Equals("net.f: a hook sets argument 2" + function));
+    CHECK_THAT(text_of([](ext::any_call& call) { call.set_result(); }),
+               Equals("net.f: a hook sets the result as void" + function));
+    CHECK_THAT(text_of([](ext::any_call& call) { call.set_arg(0, 1.5); }),
+               Equals("net.f: a hook sets argument 0 as double" + function));
+    CHECK_THAT(text_of([](ext::any_call& call) { call.set_arg(2, 1); }),
+               Equals("net.f: a hook sets argument 2" + function));
     nothing.on_start([](ext::any_call& call) { call.set_result(1); });
     CHECK_THROWS_WITH(nothing(), ContainsSubstring("as int, the function is void()"));
 }
@@ -354,7 +361,8 @@ TEST_CASE("An id is unique under its pattern, but hooks of functions and of othe
     std::string way;
     const auto mark = [&](char c) { return [&way, c](ext::any_call&) { way += c; }; };
     registry.on_start("net.*", mark('1'), {.id = "trace"});
-    CHECK_THROWS_WITH(registry.on_start("net.*", mark('x'), {.id = "trace"}), ContainsSubstring("start hook 'trace' for 'net.*'"));
+    CHECK_THROWS_WITH(registry.on_start("net.*", mark('x'), {.id = "trace"}),
+                      ContainsSubstring("start hook 'trace' for 'net.*'"));
     registry.on_start("*", mark('2'), {.id = "trace"});
     f.on_start(mark('3'), {.id = "trace"});
     registry.on_end("net.*", mark('4'), {.id = "trace"});
@@ -400,7 +408,8 @@ TEST_CASE("A failed registration under a pattern changes nothing") {
 
 TEST_CASE("Only hooks for any function can be registered under a pattern, and a pattern cannot be a function's name") {
     ext::registry registry;
-    CHECK_THROWS_WITH(registry.on_start<void()>("net.*", [](auto&) {}), ContainsSubstring("net.*: a name with '*' is a pattern"));
+    CHECK_THROWS_WITH(registry.on_start<void()>("net.*", [](auto&) {}),
+                      ContainsSubstring("net.*: a name with '*' is a pattern"));
     CHECK_THROWS_WITH((ext::extensible{registry, "net.*", [] {}}), ContainsSubstring("a function cannot have it"));
     CHECK_THROWS_AS(registry.on_start("", [](ext::any_call&) {}), ext::error);
 }

@@ -213,7 +213,8 @@ TEST_CASE("Only what converts to an argument's type can be assigned to it, and a
 
 TEST_CASE("An argument can be compared with a value without dereferencing it") {
     ext::registry registry;
-    ext::extensible f{registry, "f", [](std::string_view service, int n) { return std::string(service) + std::to_string(n); }};
+    ext::extensible f{registry, "f",
+                      [](std::string_view service, int n) { return std::string(service) + std::to_string(n); }};
     f.on_start([](auto& call) {
         auto& [service, n] = call.args;
         if (service == "claude" && n != 2) service = "anthropic";

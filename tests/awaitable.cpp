@@ -33,7 +33,8 @@ struct suspended {
     ext::registry registry;
     gate middle;
     std::string way;
-    ext::extensible<Task<std::string>(std::string)> echo{registry, "echo", [this](std::string text) { return begin(std::move(text)); }};
+    ext::extensible<Task<std::string>(std::string)> echo{registry, "echo",
+                                                         [this](std::string text) { return begin(std::move(text)); }};
 
     // Not a lambda in the initializer of `echo`, because GCC 11 crashes on that.
     Task<std::string> begin(std::string text) {
@@ -432,7 +433,8 @@ TEST_CASE("The exception of an isolated hook that is awaited goes to the error h
     }, {.isolate = true});
     s.echo.on_end(fail, {.isolate = true});
     CHECK(s.echo("x").run() == "x");
-    CHECK_THAT(errors, Equals<std::string>({"echo: the isolated start hook threw: no", "echo: the isolated around hook threw: no",
+    CHECK_THAT(errors, Equals<std::string>({"echo: the isolated start hook threw: no",
+                                            "echo: the isolated around hook threw: no",
                                             "echo: the isolated end hook threw: no"}));
     s.echo.on_end(fail);
     CHECK_THROWS_WITH(s.echo("x").run(), "no");

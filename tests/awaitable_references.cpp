@@ -44,12 +44,17 @@ public:
         std::coroutine_handle<> next = std::noop_coroutine();
         referring get_return_object() {
             const auto handle = std::coroutine_handle<promise_type>::from_promise(*this);
-            return referring({handle.address(), [](void* address) { std::coroutine_handle<promise_type>::from_address(address).destroy(); }});
+            const auto destroy = [](void* address) {
+                std::coroutine_handle<promise_type>::from_address(address).destroy();
+            };
+            return referring({handle.address(), destroy});
         }
         std::suspend_always initial_suspend() noexcept { return {}; }
         struct resume_next {
             bool await_ready() noexcept { return false; }
-            std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> ended) noexcept { return ended.promise().next; }
+            std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
+                return ended.promise().next;
+            }
             void await_resume() noexcept {}
         };
         resume_next final_suspend() noexcept { return {}; }
@@ -80,7 +85,9 @@ public:
 
 private:
     explicit referring(std::shared_ptr<void> frame) : frame_(std::move(frame)) {}
-    std::coroutine_handle<promise_type> handle() const { return std::coroutine_handle<promise_type>::from_address(frame_.get()); }
+    std::coroutine_handle<promise_type> handle() const {
+        return std::coroutine_handle<promise_type>::from_address(frame_.get());
+    }
     std::shared_ptr<void> frame_;
 };
 
@@ -91,7 +98,8 @@ using shared_task = referring<T, T&>;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("A result that is a reference into the function's task lives until the call has ended", "", task<key>, shared_task<key>) {
+TEMPLATE_TEST_CASE("A result that is a reference into the function's task lives until the call has ended", "",
+                   task<key>, shared_task<key>) {
     ext::registry registry;
     tasks::gate middle;
     int calls = 0;
@@ -109,7 +117,10 @@ TEMPLATE_TEST_CASE("A result that is a reference into the function's task lives 
             registry.on_start("*", [](ext::any_call&) {});
             registry.on_hook_run([](const ext::hook_run&) {});
         }
-        SECTION("isolated") { fetch.on_end([](auto&) { throw 1; }, {.isolate = true}), registry.on_hook_error([](const ext::hook_error&) {}); }
+        SECTION("isolated") {
+            fetch.on_end([](auto&) { throw 1; }, {.isolate = true});
+            registry.on_hook_error([](const ext::hook_error&) {});
+        }
         auto call = fetch(7);
         call.start();
         middle.open();
@@ -120,7 +131,8 @@ TEMPLATE_TEST_CASE("A result that is a reference into the function's task lives 
     middle.open();
     SECTION("with hooks that read it") {
         int read = 0;
-        fetch.around([&](auto& call, auto& proceed) -> tasks::lazy<void> { co_await proceed(), read += call.result->number(); });
+        fetch.around(
+            [&](auto& call, auto& proceed) -> tasks::lazy<void> { co_await proceed(), read += call.result->number(); });
         fetch.on_end([&](auto& call) { read += call.result->number(); });
         fetch.on_end([&](ext::any_call& call) { read += call.result<key>()->number(); });
         fetch.on_start([&](auto&) { return [&](auto& call) { read += call.result->number(); }; });
@@ -150,7 +162,8 @@ TEMPLATE_TEST_CASE("A result that is a reference into the function's task lives 
 
 TEST_CASE("The result of a task that returns an rvalue reference may be move-only") {
     ext::registry registry;
-    ext::extensible load{registry, "load", [](int x) -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(x); }};
+    ext::extensible load{registry, "load",
+                         [](int x) -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(x); }};
     load.on_end([](auto& call) { ++**call.result; });
     CHECK(*load(1).run() == 2);
 }
@@ -160,7 +173,9 @@ TEST_CASE("Callers may share the task of a call") {
     ext::extensible fetch{registry, "fetch", [](int x) -> shared_task<std::string> { co_return std::to_string(x); }};
     fetch.on_end([](auto& call) { *call.result += "!"; });
     const auto shared = fetch(5);
-    const auto ask = [](shared_task<std::string> asked) -> tasks::lazy<const std::string*> { co_return &co_await asked; };
+    const auto ask = [](shared_task<std::string> asked) -> tasks::lazy<const std::string*> {
+        co_return &co_await asked;
+    };
     const std::string* const first = ask(shared).run();
     CHECK(*first == "5!");
     CHECK(ask(shared).run() == first);
@@ -169,10 +184,10 @@ TEST_CASE("Callers may share the task of a call") {
 TEST_CASE("A parameter of an awaited function may refer to a named argument, or to a default of its own type") {
     using namespace ext::literals;
     ext::registry registry;
-    ext::extensible fetch{registry, "net.fetch", ext::params("page"_kw, "url"_kw = std::string("a default that is too long to stand in the string")),
-                          [](int page, const std::string& url) -> tasks::lazy<std::string> {
-                              co_return url + std::to_string(page);
-                          }};
+    ext::extensible fetch{
+        registry, "net.fetch",
+        ext::params("page"_kw, "url"_kw = std::string("a default that is too long to stand in the string")),
+        [](int page, const std::string& url) -> tasks::lazy<std::string> { co_return url + std::to_string(page); }};
     CHECK(fetch("page"_kw = 1).run() == "a default that is too long to stand in the string1");
     CHECK(fetch(2, "url"_kw = std::string("a temporary that is too long to stand in the string")).run() ==
           "a temporary that is too long to stand in the string2");

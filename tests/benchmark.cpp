@@ -92,7 +92,8 @@ class many_functions {
 public:
     explicit many_functions(int count) : functions_(static_cast<std::size_t>(count)) {
         int number = 0;
-        for (auto& function : functions_) function.emplace(registry_, "benchmark.many." + std::to_string(number++), &plain);
+        for (auto& function : functions_)
+            function.emplace(registry_, "benchmark.many." + std::to_string(number++), &plain);
     }
     void register_start_hooks() {
         for (const auto& function : functions_) hooks_.push_back(function->on_start(start_hook));
@@ -196,7 +197,9 @@ template <class Function>
 void measure_on_threads(const std::string& name, Function& function) {
     const auto work = [&] { return call_repeatedly(function, 500'000); };
     BENCHMARK_ADVANCED(name + ", one thread")(Catch::Benchmark::Chronometer meter) { measure_threads(meter, 1, work); };
-    BENCHMARK_ADVANCED(name + ", two threads")(Catch::Benchmark::Chronometer meter) { measure_threads(meter, 2, work); };
+    BENCHMARK_ADVANCED(name + ", two threads")(Catch::Benchmark::Chronometer meter) {
+        measure_threads(meter, 2, work);
+    };
 }
 
 // The time per hook of `work`, which handles `many` hooks. One run of it is long enough for the
@@ -252,20 +255,23 @@ public:
         row("no hooks: type-erased, as std::function", ns("no hooks: type-erased"), "ns");
         row("one start hook", one_hook, "ns", limit::at_most, 1.1 * ns("minimum, one start hook"));
         row("four start hooks", ns("four start hooks"), "ns", limit::at_most, 1.05 * ns("minimum, four start hooks"));
-        row("sixteen start hooks", ns("sixteen start hooks"), "ns", limit::at_most, 1.05 * ns("minimum, sixteen start hooks"));
+        row("sixteen start hooks", ns("sixteen start hooks"), "ns", limit::at_most,
+            1.05 * ns("minimum, sixteen start hooks"));
         row("each further start hook", (ns("sixteen start hooks") - one_hook) / 15, "ns");
-        row("one start and one end hook", ns("one start and one end hook"), "ns", limit::at_most, 1.3 * ns("minimum, start and end hook"));
+        row("one start and one end hook", ns("one start and one end hook"), "ns", limit::at_most,
+            1.3 * ns("minimum, start and end hook"));
         row("one around hook", ns("one around hook"), "ns");
         row("one start hook under a pattern", ns("one start hook under a pattern"), "ns");
         row("one start hook on each of 1000 functions", ns("1000 functions in turn"), "ns");
         row("in a library, -fPIC: no hooks", ns("in a library, no hooks"), "ns");
-        row("the same, one start hook", ns("in a library, one start hook"), "ns", limit::at_most, 3.6 * ns("in a library, no hooks"));
+        row("the same, one start hook", ns("in a library, one start hook"), "ns", limit::at_most,
+            3.6 * ns("in a library, no hooks"));
         row("the same, of the program's registry", ns("in a library, the program's registry"), "ns");
         row("a coroutine, awaited", ns("coroutine"), "ns");
         row("the same, no hooks", ns("coroutine, no hooks"), "ns", limit::at_most, 1.05 * ns("coroutine"));
         row("the same, one start hook", ns("coroutine, one start hook"), "ns");
-        for (const char* name : {"hooks::retry", "hooks::cache, a hit", "hooks::limit_rate", "hooks::limit_calls", "hooks::breaker",
-                                 "hooks::faults, none", "hooks::trace", "hooks::spy"})
+        for (const char* name : {"hooks::retry", "hooks::cache, a hit", "hooks::limit_rate", "hooks::limit_calls",
+                                 "hooks::breaker", "hooks::faults, none", "hooks::trace", "hooks::spy"})
             row(name, ns(name), "ns");
         row("calls of two threads to one: plain", gain("plain"), "x");
         row("calls of two threads to one: one start hook", gain("one start hook"), "x", limit::at_least, 1.9);
@@ -273,7 +279,8 @@ public:
         row("register and remove, 1000 on one function", registering.on_one, "us");
         row("register and remove, one on each of 1000", registering.one_on_each, "us");
         std::printf("\n");
-        for (const char* name : {"minimum, one start hook", "minimum, four start hooks", "minimum, sixteen start hooks", "minimum, start and end hook"})
+        for (const char* name : {"minimum, one start hook", "minimum, four start hooks", "minimum, sixteen start hooks",
+                                 "minimum, start and end hook"})
             row(name, ns(name), "ns");
         row("std::function, no hooks", ns("std::function"), "ns");
         row("map under shared_mutex, 1 name", ns("map of 1 name"), "ns");
@@ -283,7 +290,8 @@ public:
         row("libsigc++, one slot", ns("libsigc++"), "ns");
         row("one start hook to the map, 1 name", one_hook / ns("map of 1 name"), "x", limit::at_most, 1.0 / 3);
         row("one start hook to the map, 16 names", one_hook / ns("map of 16 names"), "x", limit::at_most, 1.0 / 3);
-        row("one start hook to the map, literal", one_hook / ns("map of 16 names, literal"), "x", limit::at_most, 1.0 / 3);
+        row("one start hook to the map, literal", one_hook / ns("map of 16 names, literal"), "x", limit::at_most,
+            1.0 / 3);
 
         std::printf("\nTimes are the best of all samples. The map and the signals run one hook and then call the "
                     "function. The minimum is the least that\na call with thread-safe hooks must do, written by hand "
@@ -318,7 +326,8 @@ private:
         else std::printf(" %9s", "");
         if (kind != limit::none) {
             const bool met = kind == limit::at_most ? measured <= bound : measured >= bound;
-            std::printf("   %s %6.2f %-2s %s", kind == limit::at_most ? "<=" : ">=", bound, unit, met ? "met" : "not met");
+            std::printf("   %s %6.2f %-2s %s", kind == limit::at_most ? "<=" : ">=", bound, unit,
+                        met ? "met" : "not met");
         }
         std::printf("\n");
     }

@@ -92,7 +92,8 @@ struct plain_call {
 class extensible_call {
 public:
     explicit extensible_call(int hooks) : function_("benchmark." + std::to_string(hooks), plain_call()) {
-        add_listeners(hooks, [&]<auto listener> { function_.on_start([](auto& call) { listener(*std::get<0>(call.args)); }); });
+        add_listeners(
+            hooks, [&]<auto listener> { function_.on_start([](auto& call) { listener(*std::get<0>(call.args)); }); });
     }
     int operator()(int x) const { return function_(x); }
 
@@ -228,7 +229,9 @@ void add_candidates() {
 
 using clock = std::chrono::steady_clock;
 
-double ns_since(clock::time_point start) { return std::chrono::duration<double, std::nano>(clock::now() - start).count(); }
+double ns_since(clock::time_point start) {
+    return std::chrono::duration<double, std::nano>(clock::now() - start).count();
+}
 
 double time_of_block(const candidate& each) {
     each.call(each.block / 10);  // fills the caches again after the other candidates
@@ -313,7 +316,8 @@ std::vector<threads_result> measure_threads(double seconds) {
     thread_counts.insert(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
     for (const candidate& each : candidates)
         for (const int threads : thread_counts)
-            if (each.for_threads && (each.hooks == 1 || each.name == "plain call")) results.push_back({&each, threads, {}});
+            if (each.for_threads && (each.hooks == 1 || each.name == "plain call"))
+                results.push_back({&each, threads, {}});
     for (const auto start = clock::now(); ns_since(start) < seconds * 1e9;)
         for (auto& [of, threads, samples] : results) samples.push_back(calls_per_us(*of, threads));
     return results;
@@ -348,7 +352,8 @@ void print_head() {
 }
 
 void print_row(const char* part, const std::string& name, int hooks, int threads, double ns, double plain_ns) {
-    std::printf("%s,%s,%d,%d,%.2f,%.2f,%.2f\n", part, name.c_str(), hooks, threads, ns, ns / plain_ns, threads * 1000 / ns);
+    std::printf("%s,%s,%d,%d,%.2f,%.2f,%.2f\n", part, name.c_str(), hooks, threads, ns, ns / plain_ns,
+                threads * 1000 / ns);
 }
 
 }  // namespace

@@ -39,7 +39,8 @@ TEST_CASE("describe() says which hooks for any function are skipped because only
     ext::extensible read{registry, "file.read", []() -> tasks::lazy<int> { co_return 1; }};
     ext::extensible size{registry, "file.size", []() { return 1; }};
     registry.around("file.*", [](ext::any_call&, auto& proceed) { proceed(); }, {.id = "plain"});
-    registry.around("file.*", [](ext::any_call&, auto& proceed) -> tasks::lazy<void> { co_await proceed(); }, {.id = "awaited"});
+    registry.around("file.*", [](ext::any_call&, auto& proceed) -> tasks::lazy<void> { co_await proceed(); },
+                    {.id = "awaited"});
     registry.on_end("file.*", [](ext::any_call&) {}, {.id = "both"});
     CHECK_THAT("\n" + ext::describe(registry), Equals(R"(
 FUNCTION   PHASE   HOOK              OWNER  PRIORITY  STATE    SIGNATURE
@@ -136,9 +137,11 @@ TEST_CASE("check_pending() finds hooks that wait for a name that no code has wra
 
     registry.on_start<std::string(std::string_view)>("models.get_apikey", [](auto&) {});
     ext::hook unload = registry.on_start("models.unload", [](ext::any_call&) {});
-    CHECK(pending_in(registry) == pending + "\nmodels.get_apikey: hooks wait for this function, which no code has wrapped in this registry: "
-                                           "did you mean models.get_api_key?"
-                                           "\nmodels.unload: hooks wait for this function, which no code has wrapped in this registry");
+    CHECK(pending_in(registry) ==
+          pending +
+              "\nmodels.get_apikey: hooks wait for this function, which no code has wrapped in this registry: "
+              "did you mean models.get_api_key?"
+              "\nmodels.unload: hooks wait for this function, which no code has wrapped in this registry");
     ext::extensible late{registry, "models.get_apikey", [](std::string_view) { return std::string(); }};
     unload.remove();
     CHECK(pending_in(registry).empty());
@@ -161,20 +164,25 @@ TEST_CASE("check_pending() finds ids that are similar to another hook's, or are 
         f.on_start([](auto&) {}, {.id = "stage2", .after = "stage1"});
         CHECK(pending_in(registry).empty());
         f.on_start([](auto&) {}, {.after = "vaults"});
-        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'vaults', which no other start hook has: did you mean 'vault'?");
+        CHECK(pending_in(registry) ==
+              pending + "\nf: the start hook names 'vaults', which no other start hook has: did you mean 'vault'?");
     }
     SECTION("also for the hook to replace") {
         f.on_start([](auto&) {}, {.id = "vaults", .replace = true});
         f.on_start([](auto&) {}, {.id = "vault", .replace = true});
         f.on_start([](auto&) {}, {.id = "close", .replace = true});
         f.on_start([](auto&) {}, {.id = "what may come later", .replace = true});
-        CHECK(pending_in(registry) == pending + "\nf: the start hook 'vaults' names 'vaults', which no other start hook has: did you mean 'vault'?"
-                                               "\nf: the start hook 'close' names 'close', which no other start hook has: an end hook has it");
+        CHECK(pending_in(registry) ==
+              pending +
+                  "\nf: the start hook 'vaults' names 'vaults', which no other start hook has: did you mean 'vault'?"
+                  "\nf: the start hook 'close' names 'close', which no other start hook has: an end hook has it");
     }
     SECTION("if a hook of another phase has it") {
         ext::plugin plugin{registry, "plugin"};
         plugin.on_start(f, [](auto&) {}, {.before = {"close", "dotenv"}});
-        CHECK(pending_in(registry) == pending + "\nf: the start hook of plugin names 'close', which no other start hook has: an end hook has it");
+        CHECK(pending_in(registry) ==
+              pending +
+                  "\nf: the start hook of plugin names 'close', which no other start hook has: an end hook has it");
     }
     SECTION("but short ids must be more similar") {
         f.on_start([](auto&) {}, {.id = "aws", .after = {"gcp", "env"}});
@@ -182,8 +190,10 @@ TEST_CASE("check_pending() finds ids that are similar to another hook's, or are 
         f.on_start([](auto&) {}, {.after = "gwp"});  // two changes
         CHECK(pending_in(registry).empty());
         f.on_start([](auto&) {}, {.after = {"dc", "awz"}});
-        CHECK(pending_in(registry) == pending + "\nf: the start hook names 'dc', which no other start hook has: did you mean 'db'?"
-                                               "\nf: the start hook names 'awz', which no other start hook has: did you mean 'aws'?");
+        CHECK(pending_in(registry) ==
+              pending +
+                  "\nf: the start hook names 'dc', which no other start hook has: did you mean 'db'?"
+                  "\nf: the start hook names 'awz', which no other start hook has: did you mean 'aws'?");
     }
     SECTION("but not if no other id is similar, nor under a pattern that matches no function") {
         f.on_start([](auto&) {}, {.after = {"environment", "vaultages"}});

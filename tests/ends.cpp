@@ -101,7 +101,8 @@ TEST_CASE_METHOD(fixture, "A finisher may capture move-only state, which is dest
     f.on_start([state](auto&) {
         return [own = std::make_unique<std::shared_ptr<int>>(state)](auto&) { ++**own; };
     });
-    f.on_start([&](auto&) { return [&alive, &state](auto&) { alive.push_back(state.use_count()); }; }, {.priority = -1});
+    f.on_start([&](auto&) { return [&alive, &state](auto&) { alive.push_back(state.use_count()); }; },
+               {.priority = -1});
     for (int i = 0; i < 3; ++i) f(1);
     CHECK(*state == 3);
     CHECK(alive == std::vector<long>{2, 2, 2});  // the test's and the hook's: the finisher that ran before is destroyed
@@ -178,7 +179,8 @@ TEST_CASE("A hook for any function may return finishers, for plain and for await
     awaited(1).run();
     CHECK_THROWS_AS(awaited(-1).run(), int);
     { auto never_begun = awaited(1); }
-    CHECK_THAT(seen, Catch::Matchers::Equals<std::string>({"plain done", "plain failed", "awaited done", "awaited failed"}));
+    CHECK_THAT(seen,
+               Catch::Matchers::Equals<std::string>({"plain done", "plain failed", "awaited done", "awaited failed"}));
 }
 
 TEST_CASE("Destroying a suspended call runs its finishers, which see ext::abandoned") {

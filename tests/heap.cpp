@@ -104,8 +104,12 @@ void* operator new(std::size_t size) { return obtain_or_throw(size, 1); }
 void* operator new[](std::size_t size) { return obtain_or_throw(size, 1); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return obtain(size, 1); }
 void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return obtain(size, 1); }
-void* operator new(std::size_t size, std::align_val_t to) { return obtain_or_throw(size, static_cast<std::size_t>(to)); }
-void* operator new[](std::size_t size, std::align_val_t to) { return obtain_or_throw(size, static_cast<std::size_t>(to)); }
+void* operator new(std::size_t size, std::align_val_t to) {
+    return obtain_or_throw(size, static_cast<std::size_t>(to));
+}
+void* operator new[](std::size_t size, std::align_val_t to) {
+    return obtain_or_throw(size, static_cast<std::size_t>(to));
+}
 void operator delete(void* memory) noexcept { give_back(memory); }
 void operator delete[](void* memory) noexcept { give_back(memory); }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
@@ -114,5 +118,9 @@ void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { give_back(memory); }
 void operator delete(void* memory, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }
 void operator delete[](void* memory, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }
-void operator delete(void* memory, std::size_t, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }
-void operator delete[](void* memory, std::size_t, std::align_val_t to) noexcept { give_back(memory, static_cast<std::size_t>(to)); }
+void operator delete(void* memory, std::size_t, std::align_val_t to) noexcept {
+    give_back(memory, static_cast<std::size_t>(to));
+}
+void operator delete[](void* memory, std::size_t, std::align_val_t to) noexcept {
+    give_back(memory, static_cast<std::size_t>(to));
+}

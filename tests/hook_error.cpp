@@ -18,7 +18,8 @@ namespace {
 struct reporting {
     ext::registry registry;
     std::vector<std::string> errors;
-    ext::hook handler = registry.on_hook_error([this](const ext::hook_error& error) { errors.push_back(error.text()); });
+    ext::hook handler =
+        registry.on_hook_error([this](const ext::hook_error& error) { errors.push_back(error.text()); });
     ext::extensible<int(int)> f{registry, "f", [](int x) {
         if (x < 0) throw std::runtime_error("negative");
         return x;
@@ -35,7 +36,8 @@ TEST_CASE("The exception of an isolated hook goes to the error handler, and the 
     r.f.on_start([](auto& call) { call.template arg<0>() = 5; });
     r.f.on_end([](auto&) { fail("two"); }, {.isolate = true});
     CHECK(r.f(1) == 5);
-    CHECK_THAT(r.errors, Equals<std::string>({"f: the isolated start hook 'first' threw: one", "f: the isolated end hook threw: two"}));
+    CHECK_THAT(r.errors, Equals<std::string>({"f: the isolated start hook 'first' threw: one",
+                                              "f: the isolated end hook threw: two"}));
 }
 
 TEST_CASE("An isolated around hook that throws before it proceeds is skipped") {
@@ -72,7 +74,8 @@ TEST_CASE("The error handler receives the function, the hook, its owner and the 
         CHECK(error.owner == "openbao");
         CHECK(!error.displaced);
         CHECK_THROWS_AS(std::rethrow_exception(error.exception), int);
-        CHECK(error.text() == "net.f: the isolated start hook 'vault' of openbao threw: something that is not a std::exception");
+        CHECK(error.text() ==
+              "net.f: the isolated start hook 'vault' of openbao threw: something that is not a std::exception");
     });
     f();
     CHECK(handled == 1);
@@ -86,7 +89,8 @@ TEST_CASE("If a hook throws in a call that has an exception, the earlier excepti
     }, {.id = "translate"});
     r.f.on_end([](auto&) { fail("end"); });
     CHECK_THROWS_WITH(r.f(-1), "end");
-    CHECK_THAT(r.errors, Equals<std::string>({"f: the around hook 'translate' displaced: negative", "f: the end hook displaced: around"}));
+    CHECK_THAT(r.errors, Equals<std::string>({"f: the around hook 'translate' displaced: negative",
+                                              "f: the end hook displaced: around"}));
 }
 
 TEST_CASE("If an around hook proceeds again and the call still has an exception, it goes to the error handler") {
@@ -169,7 +173,8 @@ TEST_CASE("The handlers of a registry do not receive the errors of another regis
     r.f(1);
     CHECK(heard == 0);
     CHECK(r.errors.size() == 1);
-    CHECK_THROWS_WITH(r.registry.on_hook_error(std::function<void(const ext::hook_error&)>()), Catch::Matchers::ContainsSubstring("empty"));
+    CHECK_THROWS_WITH(r.registry.on_hook_error(std::function<void(const ext::hook_error&)>()),
+                      Catch::Matchers::ContainsSubstring("empty"));
 }
 
 namespace {
@@ -228,7 +233,8 @@ TEST_CASE("Isolation does not swallow a refusal") {
 TEST_CASE("Isolation does not swallow a refusal in an awaited call") {
     reporting r;
     int called = 0;
-    ext::extensible<tasks::lazy<int>(int)> f{r.registry, "guarded", [&](int x) -> tasks::lazy<int> { co_return ++called, x; }};
+    ext::extensible<tasks::lazy<int>(int)> f{r.registry, "guarded",
+                                             [&](int x) -> tasks::lazy<int> { co_return ++called, x; }};
     SECTION("of a plain start hook") { f.on_start([](auto&) { throw not_allowed(); }, {.isolate = true}); }
     SECTION("of a start hook that is awaited") {
         f.on_start([](auto&) -> tasks::lazy<void> { throw not_allowed(); co_return; }, {.isolate = true});
@@ -313,7 +319,8 @@ TEST_CASE("A hook that is not reentrant is not skipped on other threads, nor aft
 TEST_CASE("An error handler may unload a plugin while its own thread is in an awaited call") {
     ext::registry registry;
     ext::plugin plugin{registry, "plugin"};
-    ext::extensible f{registry, "f", [](int x) -> tasks::lazy<int> { co_return x < 0 ? throw std::runtime_error("negative") : x; }};
+    ext::extensible f{registry, "f",
+                      [](int x) -> tasks::lazy<int> { co_return x < 0 ? throw std::runtime_error("negative") : x; }};
     plugin.on_end(f, [](auto&) { throw std::logic_error("of the hook"); });
     int told = 0;
     registry.on_hook_error([&](const ext::hook_error&) {
@@ -330,7 +337,8 @@ TEST_CASE("If an awaited call is destroyed before it is done, its exception is r
     tasks::gate gate;
     std::vector<std::string> reports;
     registry.on_hook_error([&](const ext::hook_error& error) { reports.push_back(error.text()); });
-    ext::extensible f{registry, "f", [](int x) -> tasks::lazy<int> { co_return x < 0 ? throw std::runtime_error("failed") : x; }};
+    ext::extensible f{registry, "f",
+                      [](int x) -> tasks::lazy<int> { co_return x < 0 ? throw std::runtime_error("failed") : x; }};
     f.on_end([&](auto&) -> tasks::lazy<void> { co_await gate; }, {.id = "slow"});
     {
         auto task = f(-1);

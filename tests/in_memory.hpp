@@ -45,7 +45,9 @@ inline std::size_t loaded_libraries() {
     return ::_dyld_image_count();
 #else
     std::size_t number = 0;
-    const auto count = [](dl_phdr_info*, std::size_t, void* counted) { return ++*static_cast<std::size_t*>(counted), 0; };
+    const auto count = [](dl_phdr_info*, std::size_t, void* counted) {
+        return ++*static_cast<std::size_t*>(counted), 0;
+    };
     ::dl_iterate_phdr(count, &number);
     return number;
 #endif

@@ -30,12 +30,14 @@ struct fixture {
     ext::registry registry;
     std::vector<std::string> runs;
     ext::hook monitor = registry.on_hook_run([this](const ext::hook_run& run) {
-        std::string line = std::string(run.function) + " " + std::string(to_string(run.phase)) + " " + std::string(run.id);
+        std::string line =
+            std::string(run.function) + " " + std::string(to_string(run.phase)) + " " + std::string(run.id);
         if (!run.owner.empty()) line += " of " + std::string(run.owner);
         line += text_of(run.result, "result") + text_of(run.exception, "exception");
         if (run.threw) line += " threw";
         if (run.skipped) line += " skipped";
-        if (run.took.count() < run.took_inside.count() || run.took_inside.count() < 0) line += " took less than nothing";
+        if (run.took.count() < run.took_inside.count() || run.took_inside.count() < 0)
+            line += " took less than nothing";
         runs.push_back(line);
     });
 
@@ -48,24 +50,30 @@ struct fixture {
 }  // namespace
 
 TEST_CASE_METHOD(fixture, "A monitor is called after each run of each hook, and receives what the hook did") {
-    ext::extensible key{registry, "key", [](int x) { return x < 0 ? throw std::runtime_error("negative") : std::to_string(x); }};
+    ext::extensible key{registry, "key",
+                        [](int x) { return x < 0 ? throw std::runtime_error("negative") : std::to_string(x); }};
     ext::plugin vault{registry, "vault"};
     key.on_start([](auto&) {}, {.id = "cache"});
     vault.on_start(key, [](auto& call) { if (*call.template arg<0>() == 7) call.result = "seven"; }, {.id = "supply"});
-    registry.on_end("*", [](ext::any_call& call) { if (call.has_result()) call.set_result(*call.result<std::string>() + "!"); }, {.id = "any"});
+    registry.on_end("*", [](ext::any_call& call) {
+        if (call.has_result()) call.set_result(*call.result<std::string>() + "!");
+    }, {.id = "any"});
     CHECK(key(7) == "seven!");
     check({"key start cache", "key start supply of vault set the result", "key end any replaced the result"});
     CHECK(key(1) == "1!");
     check({"key start cache", "key start supply of vault", "key end any replaced the result"});
     CHECK_THROWS_AS(key(-1), std::runtime_error);
     check({"key start cache", "key start supply of vault", "key end any"});
-    ext::hook repairs = key.on_end([](auto& call) { call.exception = nullptr, call.result = "repaired"; }, {.id = "repair"});
+    ext::hook repairs =
+        key.on_end([](auto& call) { call.exception = nullptr, call.result = "repaired"; }, {.id = "repair"});
     CHECK(key(-1) == "repaired");
-    check({"key start cache", "key start supply of vault", "key end any", "key end repair set the result took away the exception"});
+    check({"key start cache", "key start supply of vault", "key end any",
+           "key end repair set the result took away the exception"});
     repairs.remove();
     key.on_end([](auto& call) { call.result.reset(), throw std::logic_error("of the hook"); }, {.id = "throws"});
     CHECK_THROWS_AS(key(1), std::logic_error);
-    check({"key start cache", "key start supply of vault", "key end any replaced the result", "key end throws took away the result threw"});
+    check({"key start cache", "key start supply of vault", "key end any replaced the result",
+           "key end throws took away the result threw"});
 }
 
 TEST_CASE_METHOD(fixture, "A monitor is called for isolated hooks that throw, and for hooks that are skipped") {
@@ -75,8 +83,8 @@ TEST_CASE_METHOD(fixture, "A monitor is called for isolated hooks that throw, an
     f.around([&](auto&, auto& proceed) { f.original()(1), proceed(); }, {.id = "here", .this_thread = true});
     f.on_end([&](auto& call) { if (*call.template arg<0>() == 0) f(1); }, {.id = "once", .reentrant = false});
     std::thread([&] { f(0); }).join();
-    check({"f start isolated threw", "f around here skipped", "f start isolated threw", "f around here skipped", "f end once skipped",
-           "f end once"});
+    check({"f start isolated threw", "f around here skipped", "f start isolated threw", "f around here skipped",
+           "f end once skipped", "f end once"});
 }
 
 TEST_CASE_METHOD(fixture, "Changes by inner hooks are not attributed to an around hook, and their time is separate") {
@@ -130,7 +138,8 @@ TEST_CASE_METHOD(fixture, "A monitor is called for hooks of awaited functions, b
     middle.open();
     CHECK(task.done());
     CHECK_THROWS_AS(task.get(), int);
-    check({"f start awaited", "f start plain", "f around once", "f around around replaced the result", "f end throws threw"});
+    check({"f start awaited", "f start plain", "f around once", "f around around replaced the result",
+           "f end throws threw"});
 }
 
 TEST_CASE_METHOD(fixture, "A monitor is called for an awaited hook that is skipped") {
@@ -164,7 +173,8 @@ TEST_CASE_METHOD(fixture, "A monitor sees that hooks set and replace results tha
     nothing.on_end([](auto& call) { call.result.emplace(); }, {.id = "again"});
     CHECK(&refer() == &two);
     nothing();
-    check({"refer end e replaced the result", "nothing start s set the result", "nothing end e", "nothing end again replaced the result"});
+    check({"refer end e replaced the result", "nothing start s set the result", "nothing end e",
+           "nothing end again replaced the result"});
 }
 
 TEST_CASE_METHOD(fixture, "A result is replaced however it is written, even by an equal one") {
@@ -174,12 +184,15 @@ TEST_CASE_METHOD(fixture, "A result is replaced however it is written, even by a
     f.on_end([](auto& call) { call.result = ext::result<int>(1); }, {.id = "whole"});
     f.on_end([](auto& call) { const ext::result<int> read = call.result; CHECK(*read == 1); }, {.id = "read"});
     CHECK(f(1) == 1);
-    check({"f end value replaced the result", "f end emplaced replaced the result", "f end whole replaced the result", "f end read"});
+    check({"f end value replaced the result", "f end emplaced replaced the result", "f end whole replaced the result",
+           "f end read"});
 }
 
 TEST_CASE_METHOD(fixture, "An empty monitor is refused by on_hook_run(), an empty error handler by on_hook_error()") {
-    CHECK_THROWS_WITH(registry.on_hook_run(std::function<void(const ext::hook_run&)>()), Catch::Matchers::ContainsSubstring("on_hook_run"));
-    CHECK_THROWS_WITH(registry.on_hook_error(std::function<void(const ext::hook_error&)>()), Catch::Matchers::ContainsSubstring("on_hook_error"));
+    CHECK_THROWS_WITH(registry.on_hook_run(std::function<void(const ext::hook_run&)>()),
+                      Catch::Matchers::ContainsSubstring("on_hook_run"));
+    CHECK_THROWS_WITH(registry.on_hook_error(std::function<void(const ext::hook_error&)>()),
+                      Catch::Matchers::ContainsSubstring("on_hook_error"));
 }
 
 TEST_CASE_METHOD(fixture, "A monitor is called for functions and hooks added later, until it is disabled or removed") {
@@ -228,7 +241,10 @@ TEST_CASE("A monitor's state is destroyed when it is removed") {
 TEST_CASE_METHOD(fixture, "If an isolated hook throws before it proceeds, a monitor sees that, and the function runs") {
     ext::scoped_hook quiet = registry.on_hook_error([](const ext::hook_error&) {});
     ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return x; }};
-    f.around([](auto&, auto& proceed) -> lazy<void> { throw 1; co_await proceed(); }, {.id = "throws", .isolate = true});
+    f.around([](auto&, auto& proceed) -> lazy<void> {
+        throw 1;
+        co_await proceed();
+    }, {.id = "throws", .isolate = true});
     CHECK(f(1).run() == 1);
     check({"f around throws threw"});
 }

@@ -116,13 +116,14 @@ TEST_CASE("Calls of many functions may nest more deeply than there are slots, an
     std::vector<std::unique_ptr<ext::extensible<int(int)>>> chain;
     std::vector<ext::hook> hooks;
     for (int i = 0; i < depth; ++i) {
-        chain.push_back(std::make_unique<ext::extensible<int(int)>>(registry, "chain" + std::to_string(i), [&, i](int x) {
-            if (i + 1 < depth) return (*chain[static_cast<std::size_t>(i) + 1])(x + 1);
-            const long holders = state.use_count();
-            for (ext::hook& hook : hooks) hook.remove_and_wait();
-            CHECK(state.use_count() == holders);  // all of them are still in use, by this thread
-            return x;
-        }));
+        chain.push_back(
+            std::make_unique<ext::extensible<int(int)>>(registry, "chain" + std::to_string(i), [&, i](int x) {
+                if (i + 1 < depth) return (*chain[static_cast<std::size_t>(i) + 1])(x + 1);
+                const long holders = state.use_count();
+                for (ext::hook& hook : hooks) hook.remove_and_wait();
+                CHECK(state.use_count() == holders);  // all of them are still in use, by this thread
+                return x;
+            }));
         hooks.push_back(chain.back()->on_end([state](auto&) { ++*state; }));
     }
     CHECK((*chain[0])(0) == depth - 1);

@@ -109,7 +109,8 @@ TEST_CASE("A hook that is awaited may have .times, but not .this_thread") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) -> lazy<int> { co_return x; }};
     f.on_start([](auto& call) -> lazy<void> { call.result = 5; co_return; }, {.times = 1});
-    f.around([](auto& call, auto& proceed) -> lazy<void> { co_await proceed(), call.result = *call.result + 1; }, {.times = 2});
+    f.around([](auto& call, auto& proceed) -> lazy<void> { co_await proceed(), call.result = *call.result + 1; },
+             {.times = 2});
     CHECK(f(0).run() == 5);
     CHECK(f(0).run() == 1);
     CHECK(f(0).run() == 1);
@@ -141,7 +142,8 @@ TEST_CASE("An awaited call skips a hook whose .times another call has used up") 
 TEST_CASE("A fallback is skipped if the call already has a result") {
     ext::registry registry;
     std::string asked;
-    ext::extensible get{registry, "get", [](std::string_view service) { return std::string(service) + " of the environment"; }};
+    ext::extensible get{registry, "get",
+                        [](std::string_view service) { return std::string(service) + " of the environment"; }};
     const auto store = [&](std::string name, std::string has) {
         return [&asked, name, has](auto& call) {
             asked += name + " ";
@@ -167,7 +169,8 @@ TEST_CASE("A fallback is skipped if the call already has a result") {
     }
     SECTION("without using up its .times, and monitors are notified") {
         std::string told;
-        registry.on_hook_run([&](const ext::hook_run& run) { told += std::string(run.id) + (run.skipped ? " skipped, " : " ran, "); });
+        registry.on_hook_run(
+            [&](const ext::hook_run& run) { told += std::string(run.id) + (run.skipped ? " skipped, " : " ran, "); });
         ext::hook once = get.on_start([](auto& call) { call.result = "once"; }, {.id = "once", .times = 1});
         get.on_start(store("vault", "openai"), {.id = "vault", .fallback = true, .times = 1});
         CHECK(get("openai") == "once");
@@ -179,7 +182,10 @@ TEST_CASE("A fallback is skipped if the call already has a result") {
         registry.on_start("l*", [](ext::any_call& call) { call.set_result(5); }, {.fallback = true});
         ext::extensible later{registry, "later", [](int x) -> lazy<int> { co_return x; }};
         CHECK(later(1).run() == 5);
-        later.on_start([](auto& call) -> lazy<void> { call.result = 6; co_return; }, {.id = "awaited", .priority = -1, .fallback = true});
+        later.on_start([](auto& call) -> lazy<void> {
+            call.result = 6;
+            co_return;
+        }, {.id = "awaited", .priority = -1, .fallback = true});
         CHECK(later(1).run() == 6);
         later.on_start([](auto& call) -> lazy<void> { call.result = 7; co_return; }, {.fallback = true});
         CHECK(later(1).run() == 6);
@@ -198,7 +204,8 @@ TEST_CASE("A fallback is skipped if the call already has a result") {
 TEST_CASE("Only a start hook can be a fallback") {
     ext::registry registry;
     ext::extensible f{registry, "f", [] {}};
-    CHECK_THROWS_WITH(f.on_end([](auto&) {}, {.id = "late", .fallback = true}), ContainsSubstring("f: the end hook 'late'") && ContainsSubstring(".fallback"));
+    CHECK_THROWS_WITH(f.on_end([](auto&) {}, {.id = "late", .fallback = true}),
+                      ContainsSubstring("f: the end hook 'late'") && ContainsSubstring(".fallback"));
     CHECK_THROWS_AS(f.around([](auto&, auto& proceed) { proceed(); }, {.fallback = true}), ext::error);
     CHECK_THROWS_AS(registry.on_end("*", [](ext::any_call&) {}, {.fallback = true}), ext::error);
     CHECK(registry.functions()[0].hooks.empty());
@@ -231,8 +238,9 @@ struct replaced {
 
 TEST_CASE("A hook that replaces another one must have an id") {
     const ext::extensible f{"options.replace_without_id", [] {}};
-    CHECK_THROWS_WITH(f.on_start([](auto&) {}, {.replace = true}),
-                      ContainsSubstring("the start hook has .replace = true and no .id, which names the hook to replace"));
+    CHECK_THROWS_WITH(
+        f.on_start([](auto&) {}, {.replace = true}),
+        ContainsSubstring("the start hook has .replace = true and no .id, which names the hook to replace"));
 }
 
 TEST_CASE_METHOD(replaced, "If a call skips a hook, the hook that it replaces runs in its position") {
@@ -244,7 +252,9 @@ TEST_CASE_METHOD(replaced, "If a call skips a hook, the hook that it replaces ru
         CHECK(run_elsewhere() == "before after standard ");
     }
     SECTION("because its .times are used up, in a call that began before that") {
-        ext::scoped_hook nests = f.on_start([this](auto& call) { if (*call.template arg<0>() == 0) f(1); }, {.priority = -2});
+        ext::scoped_hook nests = f.on_start([this](auto& call) {
+            if (*call.template arg<0>() == 0) f(1);
+        }, {.priority = -2});
         add("once", {.id = "id", .replace = true, .times = 1});
         CHECK(run() == "before once after before standard after ");
     }
@@ -264,7 +274,9 @@ TEST_CASE_METHOD(replaced, "If a call skips a hook, the hook that it replaces ru
         ext::hook two = add("two", {.id = "id", .replace = true});
         ext::hook three = add("three", {.id = "id", .replace = true, .this_thread = true});
         ext::hook four = add("four", {.id = "id", .replace = true, .times = 1});
-        ext::scoped_hook nests = f.on_start([this](auto& call) { if (*call.template arg<0>() == 0) f(1); }, {.priority = -2});
+        ext::scoped_hook nests = f.on_start([this](auto& call) {
+            if (*call.template arg<0>() == 0) f(1);
+        }, {.priority = -2});
         CHECK(run() == "before four after before three after ");
         CHECK(run_elsewhere() == "before two after before two after ");
         two.disable();
@@ -334,8 +346,11 @@ TEST_CASE("An error report names the hook that ran, even if it ran in the positi
             call.exception = std::make_exception_ptr(std::runtime_error("left"));
             co_await proceed();
         }, {.id = "id"});
-        test.around(later, [](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.id = "id", .replace = true, .times = 1});
-        ext::scoped_hook nests = later.on_start([&](auto& call) { if (*call.template arg<0>() == 0) later(2).run(); }, {.priority = -1});
+        test.around(later, [](auto&, auto& proceed) -> lazy<void> { co_await proceed(); },
+                    {.id = "id", .replace = true, .times = 1});
+        ext::scoped_hook nests = later.on_start([&](auto& call) {
+            if (*call.template arg<0>() == 0) later(2).run();
+        }, {.priority = -1});
         CHECK(later(0).run() == 0);
         CHECK(errors == std::vector<std::string>{"later: the around hook 'id' of host displaced: left"});
     }
@@ -348,11 +363,15 @@ TEST_CASE("If awaited hooks are skipped, the hooks that they replace run in thei
         way += "f ";
         co_return x;
     }};
-    ext::scoped_hook nests = f.on_start([&](auto& call) { if (*call.template arg<0>() == 0) f(1).run(); }, {.priority = -1});
+    ext::scoped_hook nests = f.on_start([&](auto& call) {
+        if (*call.template arg<0>() == 0) f(1).run();
+    }, {.priority = -1});
     f.on_start([&](auto&) { way += "plain "; }, {.id = "id"});
     f.on_start([&](auto&) -> lazy<void> { way += "awaited "; co_return; }, {.id = "id", .replace = true, .times = 1});
-    f.around([&](auto&, auto& proceed) -> lazy<void> { way += "standard( ", co_await proceed(), way += ") "; }, {.id = "id"});
-    f.around([&](auto&, auto& proceed) -> lazy<void> { way += "once( ", co_await proceed(), way += ") "; }, {.id = "id", .replace = true, .times = 1});
+    f.around([&](auto&, auto& proceed) -> lazy<void> { way += "standard( ", co_await proceed(), way += ") "; },
+             {.id = "id"});
+    f.around([&](auto&, auto& proceed) -> lazy<void> { way += "once( ", co_await proceed(), way += ") "; },
+             {.id = "id", .replace = true, .times = 1});
     f.on_end([&](auto&) -> lazy<void> { way += "standard "; co_return; }, {.id = "id"});
     f.on_end([&](auto&) { way += "once "; }, {.id = "id", .replace = true, .times = 1});
     CHECK(f(0).run() == 0);

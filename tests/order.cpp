@@ -147,8 +147,9 @@ TEST_CASE_METHOD(ordered, "A cycle is refused with an error that names its hooks
     CHECK_THROWS_AS(add({.id = "c", .before = {"a"}, .after = {"b"}}), ext::order_cycle);
     CHECK_THROWS_WITH(add({.id = "c", .before = {"a"}, .after = {"b"}}),
                       Equals("f: the start hooks cannot be put in order: 'a' before 'b' before 'c' before 'a'"));
-    CHECK_THROWS_WITH(add({.before = {"a"}, .after = {"b"}}),
-                      Equals("f: the start hooks cannot be put in order: 'a' before 'b' before (a hook without id) before 'a'"));
+    CHECK_THROWS_WITH(
+        add({.before = {"a"}, .after = {"b"}}),
+        Equals("f: the start hooks cannot be put in order: 'a' before 'b' before (a hook without id) before 'a'"));
     CHECK(run() == "ab");
     add({.id = "c"});
     CHECK(run() == "abc");
@@ -156,14 +157,16 @@ TEST_CASE_METHOD(ordered, "A cycle is refused with an error that names its hooks
 
 TEST_CASE_METHOD(ordered, "The error about a cycle names the ids that no hook has") {
     add({.id = "a", .after = {"vualt", "b"}});
-    CHECK_THROWS_WITH(add({.id = "b", .after = {"a"}}), Equals("f: the start hooks cannot be put in order: 'a' before 'b' before 'a'; no "
-                                                               "other start hook has the id 'vualt', which 'a' names"));
+    CHECK_THROWS_WITH(add({.id = "b", .after = {"a"}}),
+                      Equals("f: the start hooks cannot be put in order: 'a' before 'b' before 'a'; no "
+                             "other start hook has the id 'vualt', which 'a' names"));
 }
 
 TEST_CASE_METHOD(ordered, "A hook that names its own id means the other hooks that have it") {
     f.on_start([this](auto&) { way += "0"; });
     add({.id = "self", .before = {"self"}, .after = {"self"}});
-    ext::scoped_hook any = registry.on_start("f*", [this](ext::any_call&) { way += "any"; }, {.id = "log", .priority = -1});
+    ext::scoped_hook any =
+        registry.on_start("f*", [this](ext::any_call&) { way += "any"; }, {.id = "log", .priority = -1});
     add({.id = "log", .before = {"log"}});
     CHECK(run() == "logany0self");
 }
@@ -175,8 +178,9 @@ TEST_CASE_METHOD(ordered, "An empty string does not name the hooks that have no 
 }
 
 TEST_CASE_METHOD(ordered, "A star is not the id of a hook, and the error says how to run before all other hooks") {
-    CHECK_THROWS_WITH(add({.id = "a", .before = "*"}), Equals("f: the start hook 'a' states .before = \"*\", which is not the id of a hook; "
-                                                              "use .priority to run before all others"));
+    CHECK_THROWS_WITH(add({.id = "a", .before = "*"}),
+                      Equals("f: the start hook 'a' states .before = \"*\", which is not the id of a hook; "
+                             "use .priority to run before all others"));
     CHECK_THROWS_AS(add({.after = {"a", "*"}}), ext::error);
     CHECK(run() == "");
 }
@@ -225,9 +229,11 @@ public:
     void run(int steps) {
         for (int step = 0; step < steps; ++step) {
             if (step % 250 == 0) start_over();
-            if (hooks_.size() >= most_ || (!hooks_.empty() && below(3) == 0)) remove(below(static_cast<unsigned>(hooks_.size())));
+            if (hooks_.size() >= most_ || (!hooks_.empty() && below(3) == 0))
+                remove(below(static_cast<unsigned>(hooks_.size())));
             else add();
-            if (order_of_registry() != order_of_model(hooks_)) FAIL("step " << step << ": " << ext::describe(registry_));
+            if (order_of_registry() != order_of_model(hooks_))
+                FAIL("step " << step << ": " << ext::describe(registry_));
         }
     }
 
@@ -300,7 +306,9 @@ private:
         const std::string name = hook.pattern.empty() ? "f" : hook.pattern;
         switch (hook.when) {
         case ext::phase::start: hook.handle = hook.owner->on_start(name, [](ext::any_call&) {}, options); return;
-        case ext::phase::around: hook.handle = hook.owner->around(name, [](ext::any_call&, auto& proceed) { proceed(); }, options); return;
+        case ext::phase::around:
+            hook.handle = hook.owner->around(name, [](ext::any_call&, auto& proceed) { proceed(); }, options);
+            return;
         case ext::phase::end: hook.handle = hook.owner->on_end(name, [](ext::any_call&) {}, options); return;
         }
     }
@@ -370,7 +378,8 @@ TEST_CASE_METHOD(ordered, "A hook that replaces another one takes its position, 
     const auto order = [this] {
         std::string owners;
         for (const auto& function : registry.functions())
-            for (const auto& hook : function.hooks) owners += hook.owner + (hook.replaced_by.empty() ? "" : "(" + hook.replaced_by + ")") + ' ';
+            for (const auto& hook : function.hooks)
+                owners += hook.owner + (hook.replaced_by.empty() ? "" : "(" + hook.replaced_by + ")") + ' ';
         return owners;
     };
     ext::plugin host(registry, "host"), plugin(registry, "plugin"), later(registry, "later");

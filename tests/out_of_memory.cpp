@@ -88,7 +88,7 @@ struct is_awaited {
     }
 };
 
-// ---- What an operation changes ----------------------------------------------------------------------------------------
+// ---- What an operation changes --------------------------------------------------------------------------------------
 
 using call_type = ext::call<int(int)>;
 
@@ -100,7 +100,8 @@ struct world {
     ext::registry registry;
     ext::extensible<int(int)> f{registry, "m.f", &same};
     ext::extensible<int(int)> g{registry, "m.g", &same};
-    ext::extensible<tasks::lazy<int>(int)> awaited{registry, "m.awaited", [](int x) -> tasks::lazy<int> { co_return x; }};
+    ext::extensible<tasks::lazy<int>(int)> awaited{registry, "m.awaited",
+                                                   [](int x) -> tasks::lazy<int> { co_return x; }};
 
     std::vector<ext::hook> hooks;
     std::vector<ext::plugin> plugins;
@@ -139,7 +140,8 @@ struct state {
     std::vector<bool> active;
     int captures;
 
-    explicit state(world& of) : described(ext::describe(of.registry)), observed(of.observe()), captures(captured::alive) {
+    explicit state(world& of)
+        : described(ext::describe(of.registry)), observed(of.observe()), captures(captured::alive) {
         for (const ext::hook& hook : of.hooks) active.push_back(hook.active());
     }
     void check_equal(const state& other) const {
@@ -155,7 +157,8 @@ struct state {
 // not see the earlier hooks again.
 class callers {
 public:
-    callers(world& called, const observation& before, const observation& after) : called_(called), before_(before), after_(after) {
+    callers(world& called, const observation& before, const observation& after)
+        : called_(called), before_(before), after_(after) {
         for (const bool backwards : {false, true}) threads_.emplace_back([this, backwards] { call(backwards); });
     }
     ~callers() { stop(); }
@@ -274,15 +277,19 @@ TEST_CASE("A hook whose registration runs out of memory is not registered") {
         changes_all_or_nothing("end", nothing, [](world& w) { w.keep(w.awaited.on_end(is_awaited{7})); });
     }
     SECTION("by name") {
-        changes_all_or_nothing("start", nothing, [](world& w) { w.keep(w.registry.on_start<int(int)>("m.g", runs{7})); });
-        changes_all_or_nothing("around", nothing, [](world& w) { w.keep(w.registry.around<int(int)>("m.g", runs_around{7})); });
+        changes_all_or_nothing("start", nothing,
+                               [](world& w) { w.keep(w.registry.on_start<int(int)>("m.g", runs{7})); });
+        changes_all_or_nothing("around", nothing,
+                               [](world& w) { w.keep(w.registry.around<int(int)>("m.g", runs_around{7})); });
         changes_all_or_nothing("end", nothing, [](world& w) { w.keep(w.registry.on_end<int(int)>("m.g", runs{7})); });
-        changes_all_or_nothing("of a function that is not wrapped", nothing,
-                               [](world& w) { w.keep(w.registry.on_end<void()>("m.name longer than a small string", runs{7})); });
+        changes_all_or_nothing("of a function that is not wrapped", nothing, [](world& w) {
+            w.keep(w.registry.on_end<void()>("m.name longer than a small string", runs{7}));
+        });
     }
     SECTION("under a pattern, of several functions") {
         changes_all_or_nothing("start", nothing, [](world& w) { w.keep(w.registry.on_start("m.*", runs_for_any{7})); });
-        changes_all_or_nothing("around", nothing, [](world& w) { w.keep(w.registry.around("m.*", runs_around_any{7})); });
+        changes_all_or_nothing("around", nothing,
+                               [](world& w) { w.keep(w.registry.around("m.*", runs_around_any{7})); });
         changes_all_or_nothing("end", nothing, [](world& w) { w.keep(w.registry.on_end("*", runs_for_any{7})); });
         changes_all_or_nothing("awaited", nothing, [](world& w) {
             w.keep(w.registry.on_end("*", [state = captured()](ext::any_call&) -> tasks::lazy<void> {
@@ -290,7 +297,8 @@ TEST_CASE("A hook whose registration runs out of memory is not registered") {
                 co_return;
             }));
         });
-        changes_all_or_nothing("without a match", nothing, [](world& w) { w.keep(w.registry.on_end("n.*", runs_for_any{7})); });
+        changes_all_or_nothing("without a match", nothing,
+                               [](world& w) { w.keep(w.registry.on_end("n.*", runs_for_any{7})); });
     }
     SECTION("for errors, and as a monitor") {
         changes_all_or_nothing("handler", nothing, [](world& w) {
@@ -299,8 +307,9 @@ TEST_CASE("A hook whose registration runs out of memory is not registered") {
         changes_all_or_nothing("monitor", nothing, [](world& w) {
             w.keep(w.registry.on_hook_run([state = captured()](const ext::hook_run&) {}));
         });
-        changes_all_or_nothing("second monitor", [](world& w) { w.keep(w.registry.on_hook_run([](const ext::hook_run&) {})); },
-                               [](world& w) { w.keep(w.registry.on_hook_run([state = captured()](const ext::hook_run&) {})); });
+        changes_all_or_nothing(
+            "second monitor", [](world& w) { w.keep(w.registry.on_hook_run([](const ext::hook_run&) {})); },
+            [](world& w) { w.keep(w.registry.on_hook_run([state = captured()](const ext::hook_run&) {})); });
     }
 }
 
@@ -310,13 +319,16 @@ TEST_CASE("A hook with options whose registration runs out of memory is not regi
             w.keep(w.f.on_start(runs{7}, {.id = "an id that is longer than a small string"}));
         });
         changes_all_or_nothing("priority", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.priority = -1})); });
-        changes_all_or_nothing("before", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.priority = 5, .before = "first"})); });
+        changes_all_or_nothing("before", nothing,
+                               [](world& w) { w.keep(w.f.on_start(runs{7}, {.priority = 5, .before = "first"})); });
         changes_all_or_nothing("after", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.after = "first"})); });
         changes_all_or_nothing("before and after", nothing, [](world& w) {
-            w.keep(w.registry.on_start("m.*", runs_for_any{7}, {.id = "b", .before = {"first", "x"}, .after = {"any", "y"}}));
+            w.keep(w.registry.on_start("m.*", runs_for_any{7},
+                                       {.id = "b", .before = {"first", "x"}, .after = {"any", "y"}}));
         });
-        changes_all_or_nothing("named by another", [](world& w) { w.keep(w.f.on_start(runs{6}, {.after = {"x", "z"}})); },
-                               [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "x", .priority = 9})); });
+        changes_all_or_nothing(
+            "named by another", [](world& w) { w.keep(w.f.on_start(runs{6}, {.after = {"x", "z"}})); },
+            [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "x", .priority = 9})); });
     }
     SECTION("that replaces another one") {
         changes_all_or_nothing("on a function", nothing, [](world& w) {
@@ -325,14 +337,18 @@ TEST_CASE("A hook with options whose registration runs out of memory is not regi
         changes_all_or_nothing("under a pattern", nothing, [](world& w) {
             w.keep(w.registry.on_start("m.*", runs_for_any{7}, {.id = "any", .replace = true}));
         });
-        changes_all_or_nothing("replaced in advance", [](world& w) { w.keep(w.f.on_start(runs{6}, {.id = "x", .replace = true})); },
-                               [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "x"})); });
+        changes_all_or_nothing(
+            "replaced in advance", [](world& w) { w.keep(w.f.on_start(runs{6}, {.id = "x", .replace = true})); },
+            [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "x"})); });
     }
     SECTION("with options that each call checks") {
         changes_all_or_nothing("isolate", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.isolate = true})); });
-        changes_all_or_nothing("reentrant", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.reentrant = false})); });
-        changes_all_or_nothing("this_thread", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.this_thread = true})); });
-        changes_all_or_nothing("times", nothing, [](world& w) { w.keep(w.f.on_start(runs{7}, {.times = 1'000'000'000})); });
+        changes_all_or_nothing("reentrant", nothing,
+                               [](world& w) { w.keep(w.f.on_start(runs{7}, {.reentrant = false})); });
+        changes_all_or_nothing("this_thread", nothing,
+                               [](world& w) { w.keep(w.f.on_start(runs{7}, {.this_thread = true})); });
+        changes_all_or_nothing("times", nothing,
+                               [](world& w) { w.keep(w.f.on_start(runs{7}, {.times = 1'000'000'000})); });
     }
 }
 
@@ -340,9 +356,9 @@ TEST_CASE("A refused registration changes nothing, even if it runs out of memory
     changes_all_or_nothing("duplicate", nothing, [](world& w) {
         refuses<ext::duplicate_hook>([&] { w.f.on_start(runs{7}, {.id = "first"}); });
     });
-    changes_all_or_nothing("cycle", [](world& w) { w.keep(w.f.on_start(runs{6}, {.id = "x", .after = "y"})); }, [](world& w) {
-        refuses<ext::order_cycle>([&] { w.f.on_start(runs{7}, {.id = "y", .after = "x"}); });
-    });
+    changes_all_or_nothing(
+        "cycle", [](world& w) { w.keep(w.f.on_start(runs{6}, {.id = "x", .after = "y"})); },
+        [](world& w) { refuses<ext::order_cycle>([&] { w.f.on_start(runs{7}, {.id = "y", .after = "x"}); }); });
     changes_all_or_nothing("signature", nothing, [](world& w) {
         refuses<ext::signature_mismatch>([&] { w.registry.on_start<void()>("m.f", runs{7}); });
     });
@@ -352,8 +368,9 @@ TEST_CASE("A refused registration changes nothing, even if it runs out of memory
     changes_all_or_nothing("second wrapper", nothing, [](world& w) {
         refuses<ext::signature_mismatch>([&] { ext::extensible second{w.registry, "m.f", [] {}}; });
     });
-    changes_all_or_nothing("wrapper that a hook does not fit", [](world& w) { w.keep(w.registry.on_start<void()>("m.later", runs{7})); },
-                           [](world& w) { refuses<ext::signature_mismatch>([&] { w.wrapper.emplace(w.registry, "m.later", same); }); });
+    changes_all_or_nothing(
+        "wrapper that a hook does not fit", [](world& w) { w.keep(w.registry.on_start<void()>("m.later", runs{7})); },
+        [](world& w) { refuses<ext::signature_mismatch>([&] { w.wrapper.emplace(w.registry, "m.later", same); }); });
 }
 
 TEST_CASE("Removing, disabling or enabling a hook changes nothing if it runs out of memory") {
@@ -363,7 +380,8 @@ TEST_CASE("Removing, disabling or enabling a hook changes nothing if it runs out
         changes_all_or_nothing("disable", nothing, [](world& w) { w.hooks[2].disable(); });
         changes_all_or_nothing("enable", [](world& w) { w.hooks[2].disable(); }, [](world& w) { w.hooks[2].enable(); });
         changes_all_or_nothing("awaited", nothing, [](world& w) { w.hooks[4].remove(); });
-        changes_all_or_nothing("the only one", [](world& w) { w.hooks[3].remove(); }, [](world& w) { w.hooks[4].remove(); });
+        changes_all_or_nothing(
+            "the only one", [](world& w) { w.hooks[3].remove(); }, [](world& w) { w.hooks[4].remove(); });
     }
     SECTION("under a pattern") {
         changes_all_or_nothing("remove", nothing, [](world& w) { w.hooks[3].remove(); });
@@ -372,7 +390,9 @@ TEST_CASE("Removing, disabling or enabling a hook changes nothing if it runs out
         changes_all_or_nothing("enable", [](world& w) { w.hooks[3].disable(); }, [](world& w) { w.hooks[3].enable(); });
     }
     SECTION("that affects the order, or replaces another one") {
-        const step add_one_before = [](world& w) { w.keep(w.f.on_start(runs{7}, {.priority = 9, .before = {"first"}, .after = {"any"}})); };
+        const step add_one_before = [](world& w) {
+            w.keep(w.f.on_start(runs{7}, {.priority = 9, .before = {"first"}, .after = {"any"}}));
+        };
         changes_all_or_nothing("that names others", add_one_before, [](world& w) { w.hooks.back().remove(); });
         changes_all_or_nothing("that another hook names", add_one_before, [](world& w) { w.hooks[0].remove(); });
         const step replace = [](world& w) { w.keep(w.f.on_start(runs{7}, {.id = "first", .replace = true})); };
@@ -381,9 +401,13 @@ TEST_CASE("Removing, disabling or enabling a hook changes nothing if it runs out
         changes_all_or_nothing("remove a replaced one", replace, [](world& w) { w.hooks[0].remove(); });
     }
     SECTION("for errors, and a monitor") {
-        const step add_handler = [](world& w) { w.keep(w.registry.on_hook_error([state = captured()](const ext::hook_error&) {})); };
+        const step add_handler = [](world& w) {
+            w.keep(w.registry.on_hook_error([state = captured()](const ext::hook_error&) {}));
+        };
         changes_all_or_nothing("handler", add_handler, [](world& w) { w.hooks.back().remove(); });
-        const step add_monitor = [](world& w) { w.keep(w.registry.on_hook_run([state = captured()](const ext::hook_run&) {})); };
+        const step add_monitor = [](world& w) {
+            w.keep(w.registry.on_hook_run([state = captured()](const ext::hook_run&) {}));
+        };
         changes_all_or_nothing("monitor", add_monitor, [](world& w) { w.hooks.back().remove(); });
         changes_all_or_nothing("disabling a monitor", add_monitor, [](world& w) { w.hooks.back().disable(); });
     }
@@ -398,12 +422,15 @@ TEST_CASE("An operation of a plugin that runs out of memory changes nothing") {
         w.keep(plugin.around(w.awaited, is_awaited{9}));
     };
     SECTION("constructed") {
-        changes_all_or_nothing("make", nothing, [](world& w) { w.plugins.emplace_back(w.registry, "a name longer than a small string"); });
+        changes_all_or_nothing(
+            "make", nothing, [](world& w) { w.plugins.emplace_back(w.registry, "a name longer than a small string"); });
     }
     SECTION("registering") {
         changes_all_or_nothing("on a function", load, [](world& w) { w.keep(w.plugins[0].on_end(w.g, runs{5})); });
-        changes_all_or_nothing("by name", load, [](world& w) { w.keep(w.plugins[0].around<int(int)>("m.f", runs_around{5})); });
-        changes_all_or_nothing("under a pattern", load, [](world& w) { w.keep(w.plugins[0].on_end("m.*", runs_for_any{5})); });
+        changes_all_or_nothing("by name", load,
+                               [](world& w) { w.keep(w.plugins[0].around<int(int)>("m.f", runs_around{5})); });
+        changes_all_or_nothing("under a pattern", load,
+                               [](world& w) { w.keep(w.plugins[0].on_end("m.*", runs_for_any{5})); });
     }
     SECTION("enabled, disabled and unloaded") {
         changes_all_or_nothing("disable", load, [](world& w) { w.plugins[0].disable(); });
@@ -422,13 +449,17 @@ TEST_CASE("An operation of a plugin that runs out of memory changes nothing") {
 }
 
 TEST_CASE("A wrapper or registry whose construction runs out of memory changes nothing") {
-    changes_all_or_nothing("a new name", nothing, [](world& w) { w.wrapper.emplace(w.registry, "a name longer than a small string", same); });
-    changes_all_or_nothing("under a pattern", nothing, [](world& w) { w.wrapper.emplace(w.registry, "m.a name longer than a small one", same); });
-    changes_all_or_nothing("that hooks wait for", [](world& w) { w.keep(w.registry.on_start<int(int)>("m.later", runs{7})); },
-                           [](world& w) { w.wrapper.emplace(w.registry, "m.later", same); });
+    changes_all_or_nothing("a new name", nothing,
+                           [](world& w) { w.wrapper.emplace(w.registry, "a name longer than a small string", same); });
+    changes_all_or_nothing("under a pattern", nothing,
+                           [](world& w) { w.wrapper.emplace(w.registry, "m.a name longer than a small one", same); });
+    changes_all_or_nothing(
+        "that hooks wait for", [](world& w) { w.keep(w.registry.on_start<int(int)>("m.later", runs{7})); },
+        [](world& w) { w.wrapper.emplace(w.registry, "m.later", same); });
     changes_all_or_nothing("a second wrapper", nothing, [](world& w) { w.wrapper.emplace(w.registry, "m.f", same); });
-    changes_all_or_nothing("while a monitor watches", [](world& w) { w.keep(w.registry.on_hook_run([](const ext::hook_run&) {})); },
-                           [](world& w) { w.wrapper.emplace(w.registry, "m.later", same); });
+    changes_all_or_nothing(
+        "while a monitor watches", [](world& w) { w.keep(w.registry.on_hook_run([](const ext::hook_run&) {})); },
+        [](world& w) { w.wrapper.emplace(w.registry, "m.later", same); });
     changes_all_or_nothing("a registry", nothing, [](world& w) {
         w.second.emplace();
         try {

@@ -156,7 +156,8 @@ TEST_CASE("A call without memory for its slots throws before any hook has begun"
 
 TEST_CASE("A call that runs out of memory returns or throws std::bad_alloc, and its end hooks run") {
     ext::registry registry;
-    ext::extensible f{registry, "f", ext::params("text"_kw, "more"_kw = std::string("a default that is longer than a small string")),
+    ext::extensible f{registry, "f",
+                      ext::params("text"_kw, "more"_kw = std::string("a default that is longer than a small string")),
                       [](std::string_view text, const std::string& more, const ext::kwargs& extra) {
                           return std::string(text) + more + extra.value_or("extra", std::string());
                       }};
@@ -173,7 +174,8 @@ TEST_CASE("A call that runs out of memory returns or throws std::bad_alloc, and 
             for (int i = 0; i < 3; ++i) call.template arg<"text">() = long_text;
             call.template arg<"more">() = long_text;
         });
-        registry.on_start("*", [](ext::any_call& call) { call.set_arg(1, "m, as a text that is longer than a small string"); });
+        registry.on_start(
+            "*", [](ext::any_call& call) { call.set_arg(1, "m, as a text that is longer than a small string"); });
         registry.on_end("*", [](ext::any_call& call) {
             if (!call.exception()) call.set_result(*call.result<std::string>() + ".");
         });
@@ -186,13 +188,15 @@ TEST_CASE("A call that runs out of memory returns or throws std::bad_alloc, and 
         f.around([](auto& call, auto& proceed) {
             ext::kwargs copy = call.kwargs;
             proceed();
-            if (!call.exception) call.result = *copy.template take<std::string>("a name that is longer than a small string");
+            if (!call.exception)
+                call.result = *copy.template take<std::string>("a name that is longer than a small string");
         });
         CHECK(fail_each_allocation_beside_others([&] { expect(f("t") == long_text); }) > 5);
     }
     SECTION("with start hooks that return finishers") {
         for (int i = 0; i < 3; ++i)
-            f.on_start([](auto&) { return [text = long_text, one = opened()](auto&) { expect(open > 0 && !text.empty()); }; });
+            f.on_start(
+                [](auto&) { return [text = long_text, one = opened()](auto&) { expect(open > 0 && !text.empty()); }; });
         CHECK(fail_each_allocation_beside_others([&] { f("t"); }) > 5);
     }
     SECTION("with isolated hooks that throw, and are reported") {
@@ -209,7 +213,8 @@ TEST_CASE("A call that runs out of memory returns or throws std::bad_alloc, and 
         CHECK(told > 5);
     }
     SECTION("with monitors") {
-        registry.on_hook_run([](const ext::hook_run& run) { static_cast<void>(std::string(run.function) + long_text); });
+        registry.on_hook_run(
+            [](const ext::hook_run& run) { static_cast<void>(std::string(run.function) + long_text); });
         ext::extensible<int(int)> watched{registry, "watched", [](int x) { return x; }};
         watched.on_start([](auto&) {});
         watched.around([](auto&, auto& proceed) { proceed(); });
@@ -252,7 +257,8 @@ TEST_CASE("A call that runs out of memory returns or throws std::bad_alloc, and 
 TEST_CASE("An awaited call that runs out of memory returns or throws std::bad_alloc, and its plain end hooks run") {
     using tasks::lazy;
     ext::registry registry;
-    ext::extensible<lazy<std::string>(std::string)> f{registry, "f", [](std::string text) -> lazy<std::string> { co_return text; }};
+    ext::extensible<lazy<std::string>(std::string)> f{registry, "f",
+                                                      [](std::string text) -> lazy<std::string> { co_return text; }};
     f.on_start([](auto&) { ++open; });
     f.on_end([](auto& call) {
         expect(!call.exception || heap::is_bad_alloc(call.exception));
@@ -279,13 +285,15 @@ TEST_CASE("An awaited call that runs out of memory returns or throws std::bad_al
     }
     SECTION("with isolated hooks, which are skipped if they cannot begin") {
         registry.on_hook_error([](const ext::hook_error&) {});
-        for (int i = 0; i < 2; ++i) f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.isolate = true});
+        for (int i = 0; i < 2; ++i)
+            f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.isolate = true});
         CHECK(fail_each_allocation_beside_others(await) > 2);
     }
     SECTION("with isolated hooks and a monitor") {
         registry.on_hook_error([](const ext::hook_error&) {});
         registry.on_hook_run([](const ext::hook_run&) {});
-        for (int i = 0; i < 2; ++i) f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.isolate = true});
+        for (int i = 0; i < 2; ++i)
+            f.around([](auto&, auto& proceed) -> lazy<void> { co_await proceed(); }, {.isolate = true});
         CHECK(fail_each_allocation_beside_others(await) > 2);
     }
 }

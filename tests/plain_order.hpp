@@ -28,7 +28,9 @@ std::vector<Hook*> plain_order(const std::vector<Hook*>& hooks) {
     std::vector<turn> own(count);
     for (std::size_t i = 0; i != count; ++i) {
         for (const Hook* other : hooks)
-            if (hooks[i]->inherits_turn && !other->replaces && other->id == hooks[i]->id && other->pattern == hooks[i]->pattern) place[i] = other;
+            if (hooks[i]->inherits_turn && !other->replaces && other->id == hooks[i]->id &&
+                other->pattern == hooks[i]->pattern)
+                place[i] = other;
         own[i] = {place[i]->priority, place[i]->number};
     }
 
@@ -38,7 +40,8 @@ std::vector<Hook*> plain_order(const std::vector<Hook*>& hooks) {
         again = false;
         for (std::size_t i = 0; i != count; ++i)
             for (std::size_t j = 0; j != count; ++j)
-                if (i != j && names(place[i]->before, *hooks[j]) && taken[j] < taken[i]) taken[i] = taken[j], again = true;
+                if (i != j && names(place[i]->before, *hooks[j]) && taken[j] < taken[i])
+                    taken[i] = taken[j], again = true;
     }
 
     // Rules 3 and 4.
@@ -47,7 +50,8 @@ std::vector<Hook*> plain_order(const std::vector<Hook*>& hooks) {
     while (order.size() != count) {
         const auto waits = [&](std::size_t i) {
             for (std::size_t j = 0; j != count; ++j)
-                if (i != j && !has_run[j] && (names(place[i]->after, *hooks[j]) || names(place[j]->before, *hooks[i]))) return true;
+                if (i != j && !has_run[j] && (names(place[i]->after, *hooks[j]) || names(place[j]->before, *hooks[i])))
+                    return true;
             return false;
         };
         const auto rank = [&](std::size_t i) { return std::tuple(taken[i], own[i], hooks[i]->number); };

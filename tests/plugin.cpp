@@ -139,7 +139,8 @@ TEST_CASE("A plugin registers hooks only in its own registry") {
     ext::registry other;
     ext::extensible elsewhere{other, "elsewhere", [] {}};
     ext::plugin plugin{h.registry, "p"};
-    CHECK_THROWS_WITH(plugin.on_start(elsewhere, [](auto&) {}), ContainsSubstring("elsewhere: the function is in another registry than the plugin p"));
+    CHECK_THROWS_WITH(plugin.on_start(elsewhere, [](auto&) {}),
+                      ContainsSubstring("elsewhere: the function is in another registry than the plugin p"));
 }
 
 TEST_CASE("A plugin's defaults apply to its hooks, which may override them") {

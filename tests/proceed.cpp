@@ -224,7 +224,10 @@ TEST_CASE("Around hooks work for functions that return void or references") {
 
 TEST_CASE("The signature of an around hook registered by name comes from its parameter or a template argument") {
     flaky_function f;
-    f.registry.around("echo", [&](ext::call<std::string(std::string)>&, ext::proceed& proceed) { proceed(); f.way += "1"; });
+    f.registry.around("echo", [&](ext::call<std::string(std::string)>&, ext::proceed& proceed) {
+        proceed();
+        f.way += "1";
+    });
     f.registry.around("echo", [&](ext::call<std::string(std::string)>&, auto& proceed) { proceed(); f.way += "2"; });
     f.registry.around<std::string(std::string)>("echo", [&](auto&, auto& proceed) { proceed(); f.way += "3"; });
     f.registry.around("echo", +[](ext::call<std::string(std::string)>& call, ext::proceed& proceed) {
@@ -233,7 +236,8 @@ TEST_CASE("The signature of an around hook registered by name comes from its par
     });
     CHECK(f.echo("x") == "x4");
     CHECK(f.way == "f321");
-    CHECK_THROWS_WITH(f.registry.around<int()>("echo", [](auto&, auto&) {}), Catch::Matchers::ContainsSubstring("around hook is for int()"));
+    CHECK_THROWS_WITH(f.registry.around<int()>("echo", [](auto&, auto&) {}),
+                      Catch::Matchers::ContainsSubstring("around hook is for int()"));
     CHECK_THROWS_WITH(f.echo.around(std::function<void(ext::call<std::string(std::string)>&, ext::proceed&)>()),
                       Catch::Matchers::ContainsSubstring("an around hook was expected"));
 }

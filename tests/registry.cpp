@@ -57,10 +57,11 @@ TEST_CASE("Registries are independent of each other") {
 TEST_CASE("The free functions use the default registry") {
     ext::extensible f{"registry.free", echo};
     ext::scoped_hook start = ext::on_start("registry.free", [](echo_call& call) { call.arg<0>() = "start"; });
-    ext::scoped_hook end =
-        ext::on_end<std::string(std::string_view)>("registry.free", [](auto& call) { call.result = *call.result + "+end"; });
+    ext::scoped_hook end = ext::on_end<std::string(std::string_view)>(
+        "registry.free", [](auto& call) { call.result = *call.result + "+end"; });
     CHECK(f("x") == "start+end");
-    ext::scoped_hook another = ext::default_registry().on_start("registry.free", [](echo_call& call) { call.result = "r"; });
+    ext::scoped_hook another =
+        ext::default_registry().on_start("registry.free", [](echo_call& call) { call.result = "r"; });
     CHECK(f("x") == "r+end");
 }
 
@@ -82,9 +83,10 @@ TEST_CASE("Wrapping a function that a waiting hook does not fit is refused, and 
     ext::registry registry;
     ext::hook waiting = registry.on_start<int(int)>("unborn", [](auto& call) { call.result = 9; }, {.id = "w"});
     CHECK_THROWS_AS((ext::extensible{registry, "unborn", echo}), ext::signature_mismatch);
-    CHECK_THROWS_WITH((ext::extensible{registry, "unborn", echo}),
-                      Equals("unborn: the function is std::string(std::string_view), the start hook 'w' that waits for it "
-                             "is for int(int)"));
+    CHECK_THROWS_WITH(
+        (ext::extensible{registry, "unborn", echo}),
+        Equals("unborn: the function is std::string(std::string_view), the start hook 'w' that waits for it "
+               "is for int(int)"));
     CHECK(waiting.active());
     ext::extensible fits{registry, "unborn", [](int x) { return x; }};
     CHECK(fits(1) == 9);
@@ -106,8 +108,9 @@ TEST_CASE("An id is unique for its function and phase") {
     std::string way;
     ext::hook first = f.on_start([&](auto&) { way += "1"; }, {.id = "mine"});
     CHECK_THROWS_AS(f.on_start([&](auto&) { way += "2"; }, {.id = "mine"}), ext::duplicate_hook);
-    CHECK_THROWS_WITH(registry.on_start("f", [](echo_call&) {}, {.id = "mine"}),
-                      Equals("f: there is a start hook 'mine' already; remove it, or set .replace to run in its place"));
+    CHECK_THROWS_WITH(
+        registry.on_start("f", [](echo_call&) {}, {.id = "mine"}),
+        Equals("f: there is a start hook 'mine' already; remove it, or set .replace to run in its place"));
     f.on_end([&](auto&) { way += "e"; }, {.id = "mine"});
     f("x");
     CHECK(way == "1e");

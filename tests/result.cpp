@@ -149,7 +149,8 @@ TEST_CASE("If an end hook reads the result of a call that threw, it throws, and 
     ext::registry registry;
     std::string reported;
     registry.on_hook_error([&](const ext::hook_error& error) { reported = error.text(); });
-    ext::extensible parse{registry, "parse", [](int x) { return x < 0 ? throw std::runtime_error("negative") : std::to_string(x); }};
+    ext::extensible parse{registry, "parse",
+                          [](int x) { return x < 0 ? throw std::runtime_error("negative") : std::to_string(x); }};
     parse.on_end([](auto& call) { *call.result += "!"; });
     CHECK(parse(1) == "1!");
     CHECK_THROWS_AS(parse(-1), ext::no_result);

@@ -119,7 +119,8 @@ TEST_CASE("Functions with unusual parameters and results can be wrapped") {
     }
     SECTION("with a reference to a volatile object, as a parameter and as the result") {
         volatile unsigned device = 0;
-        ext::extensible write{registry, "write", [](volatile unsigned& to) -> volatile unsigned& { return to = 3, to; }};
+        const auto set = [](volatile unsigned& to) -> volatile unsigned& { return to = 3, to; };
+        ext::extensible write{registry, "write", set};
         add_hooks(write, counter);
         CHECK(&write(device) == &device);
         CHECK(device == 3u);
@@ -216,7 +217,8 @@ TEST_CASE("An argument that can be copied is intact for each attempt and for end
     };
     SECTION("a handle to an object that cannot be copied") {
         using handle = shared_handle<widget>;
-        check([&](handle h) { found += h.object != nullptr; }, handle{std::make_shared<widget>()}, [](const handle& h) { return h.object != nullptr; });
+        check([&](handle h) { found += h.object != nullptr; }, handle{std::make_shared<widget>()},
+              [](const handle& h) { return h.object != nullptr; });
     }
     SECTION("a container of copyable elements") {
         using texts = std::vector<std::string>;

@@ -49,7 +49,8 @@ TEST_CASE("A start and end pair is never torn") {
         for (int round = 0; round < 1000; ++round) {
             // The end hook is added before its start hook and removed after it, so a call that
             // opens must close.
-            ext::hook end = pair.on_end([](auto& call) { *call.template arg<0>() -= call.kwargs.value_or("opened", 0); });
+            ext::hook end =
+                pair.on_end([](auto& call) { *call.template arg<0>() -= call.kwargs.value_or("opened", 0); });
             ext::hook start = pair.on_start([](auto& call) {
                 *call.template arg<0>() += 1;
                 call.kwargs.set("opened", 1);
@@ -74,7 +75,8 @@ TEST_CASE("After remove_and_wait() the hook does not run any more, and its captu
             auto state = std::make_shared<std::atomic<bool>>(true);
             std::weak_ptr<std::atomic<bool>> watch = state;
             std::atomic<bool>* const raw = state.get();
-            ext::hook hook = f.on_start([state = std::move(state), raw, &failed](auto&) { failed.expect(raw->load()); });
+            ext::hook hook =
+                f.on_start([state = std::move(state), raw, &failed](auto&) { failed.expect(raw->load()); });
             hook.remove_and_wait();
             failed.expect(watch.expired());
         }
@@ -248,7 +250,8 @@ TEST_CASE("Any thread may call, register, enable, disable, replace and remove at
                         x = *x + *state;
                     },
                     {.id = id, .priority = round % 3, .replace = true});
-                ext::scoped_hook by_name = registry.on_end("f", [](ext::call<int(int)>& call) { call.result = *call.result + 1; });
+                ext::scoped_hook by_name =
+                    registry.on_end("f", [](ext::call<int(int)>& call) { call.result = *call.result + 1; });
                 hook.disable();
                 hook.enable();
                 if (round % 2) hook.remove_and_wait();

@@ -109,7 +109,8 @@ using ext::detail::type_name;
 TEST_CASE("A type is named as in source code, with every compiler and standard library") {
     CHECK(type_name<std::string(std::string_view)>() == "std::string(std::string_view)");
     CHECK(type_name<void()>() == "void()");
-    CHECK(type_name<unsigned long long(bool, unsigned char, long)>() == "unsigned long long(bool, unsigned char, long)");
+    CHECK(type_name<unsigned long long(bool, unsigned char, long)>() ==
+          "unsigned long long(bool, unsigned char, long)");
     CHECK(type_name<const std::string&>() == "const std::string&");
     CHECK(type_name<std::string&&>() == "std::string&&");
     CHECK(type_name<std::vector<std::map<std::string, std::vector<int>>>>() ==
@@ -121,7 +122,8 @@ TEST_CASE("A type is named as in source code, with every compiler and standard l
     CHECK(type_name<app::deferred<>>() == "app::deferred<void>");
     CHECK(type_name<app::user::role>() == "app::user::role");
     CHECK(type_name<app::page<app::user>::cell<std::string>>() == "app::page<app::user>::cell<std::string>");
-    CHECK(type_name<app::page<std::string>::cell<std::string_view>>() == "app::page<std::string>::cell<std::string_view>");
+    CHECK(type_name<app::page<std::string>::cell<std::string_view>>() ==
+          "app::page<std::string>::cell<std::string_view>");
     CHECK(type_name<app::page<std::string_view>::row>() == "app::page<std::string_view>::row");
     CHECK(type_name<app::uses<app::deferred>>() == "app::uses<app::deferred>");
     CHECK(type_name<hidden>() == "(unnamed)::hidden");
@@ -133,7 +135,8 @@ TEST_CASE("Fundamental types have the same name with every compiler") {
           "void(short, unsigned short, int, unsigned int, long, unsigned long, long long, unsigned long long)");
     CHECK(type_name<void(char, signed char, unsigned char, wchar_t, char8_t, char16_t, char32_t)>() ==
           "void(char, signed char, unsigned char, wchar_t, char8_t, char16_t, char32_t)");
-    CHECK(type_name<void(float, double, long double, std::nullptr_t)>() == "void(float, double, long double, std::nullptr_t)");
+    CHECK(type_name<void(float, double, long double, std::nullptr_t)>() ==
+          "void(float, double, long double, std::nullptr_t)");
 }
 
 TEST_CASE("Pointers, references, qualifiers, arrays and functions") {
@@ -179,7 +182,8 @@ TEST_CASE("Default arguments of templates are omitted") {
     CHECK(type_name<std::set<int>>() == "std::set<int>");
     CHECK(type_name<std::set<int, std::greater<int>>>() == "std::set<int, std::greater<int>>");
     CHECK(type_name<std::set<int, std::greater<>>>() == "std::set<int, std::greater<void>>");
-    CHECK(type_name<std::unordered_map<std::string, std::deque<int>>>() == "std::unordered_map<std::string, std::deque<int>>");
+    CHECK(type_name<std::unordered_map<std::string, std::deque<int>>>() ==
+          "std::unordered_map<std::string, std::deque<int>>");
     CHECK(type_name<std::span<const std::byte>>() == "std::span<const std::byte>");
     CHECK(type_name<app::view<std::string>>() == "app::view<std::string>");
     CHECK(type_name<app::view<std::string, int>>() == "app::view<std::string, int>");
@@ -207,11 +211,13 @@ TEST_CASE("The usual aliases of the standard library are used") {
     CHECK(type_name<std::chrono::minutes>() == "std::chrono::minutes");
     CHECK(type_name<std::chrono::hours>() == "std::chrono::hours");
     CHECK(type_name<std::chrono::duration<double>>() == "std::chrono::duration<double>");
-    CHECK(type_name<std::chrono::duration<double, std::milli>>() == "std::chrono::duration<double, std::ratio<1, 1000>>");
+    CHECK(type_name<std::chrono::duration<double, std::milli>>() ==
+          "std::chrono::duration<double, std::ratio<1, 1000>>");
     CHECK(type_name<std::chrono::duration<short, std::ratio<60>>>() == "std::chrono::duration<short, std::ratio<60>>");
     CHECK(type_name<std::chrono::system_clock::time_point>() == "std::chrono::system_clock::time_point");
     CHECK(type_name<std::chrono::steady_clock::time_point>() == "std::chrono::steady_clock::time_point");
-    CHECK(type_name<std::chrono::sys_seconds>() == "std::chrono::time_point<std::chrono::system_clock, std::chrono::seconds>");
+    CHECK(type_name<std::chrono::sys_seconds>() ==
+          "std::chrono::time_point<std::chrono::system_clock, std::chrono::seconds>");
     CHECK_FALSE(type_name<std::chrono::duration<long>>() == type_name<std::chrono::duration<long long>>());
 }
 
@@ -236,13 +242,14 @@ TEST_CASE("Values as template arguments: a number has its type if another type w
     CHECK(type_name<app::any_value<choice::yes>>() == "app::any_value<(unnamed)::choice::yes>");
     CHECK(type_name<app::any_values<>>() == "app::any_values<>");
     CHECK(type_name<app::any_values<1, -2, 3ul>>() == "app::any_values<1, -2, (unsigned long)3>");
-    CHECK(type_name<app::type_and_any_value<std::string, 5ll>>() == "app::type_and_any_value<std::string, (long long)5>");
+    CHECK(type_name<app::type_and_any_value<std::string, 5ll>>() ==
+          "app::type_and_any_value<std::string, (long long)5>");
 }
 
 TEST_CASE("Names that MSVC writes are rewritten to the same form") {
     const auto written = [](std::string_view text) { return std::string(ext::detail::rewrite<500>(text).view()); };
-    CHECK(written("class app::page<class std::basic_string<char,struct std::char_traits<char>,class std::allocator<char> >"
-                  " >::row") == "app::page<std::string>::row");
+    CHECK(written("class app::page<class std::basic_string<char,struct std::char_traits<char>,"
+                  "class std::allocator<char> > >::row") == "app::page<std::string>::row");
     CHECK(written("struct foo<struct mystruct *,3,class subclass &>") == "foo<mystruct*, 3, subclass&>");
     for (const std::string end : {"a", "z", "A", "Z", "0", "9", "_", "$", "\xc3\x80"})
         CHECK(written("struct word" + end + "struct *") == "word" + end + "struct*");
@@ -250,14 +257,16 @@ TEST_CASE("Names that MSVC writes are rewritten to the same form") {
     CHECK(written("struct app::any_value<&constant>") == "app::any_value<&constant>");
     CHECK(written("enum app::user::role") == "app::user::role");
     CHECK(written("union unionized") == "unionized");
-    CHECK(written("class std::map<int,union unionized,struct std::less<int>,class std::allocator<struct std::pair<int const ,"
-                  "union unionized> > >") ==
+    CHECK(written("class std::map<int,union unionized,struct std::less<int>,"
+                  "class std::allocator<struct std::pair<int const ,union unionized> > >") ==
           "std::map<int, unionized, std::less<int>, std::allocator<std::pair<int const, unionized>>>");
     CHECK(written("class std::basic_string_view<char,struct std::char_traits<char> >") == "std::string_view");
     CHECK(written("char const * __ptr64") == "char const*");
     CHECK(written("int (__cdecl*)(char const *,enum enumerate)") == "int(*)(char const*, enumerate)");
-    CHECK(written("struct ext::" EXTENSIBLE_TEXT(EXTENSIBLE_ABI) "::of_the_library const &") == "ext::of_the_library const&");
-    CHECK(written("class std::function<void __cdecl(int,unsigned __int64)>") == "std::function<void(int, unsigned long long)>");
+    CHECK(written("struct ext::" EXTENSIBLE_TEXT(EXTENSIBLE_ABI) "::of_the_library const &") ==
+          "ext::of_the_library const&");
+    CHECK(written("class std::function<void __cdecl(int,unsigned __int64)>") ==
+          "std::function<void(int, unsigned long long)>");
     CHECK(written("class std::chrono::duration<__int64,struct std::ratio<1,1000> >") ==
           "std::chrono::duration<long long, std::ratio<1, 1000>>");
     CHECK(written("class app::pack<int,int *,struct app::page<struct app::user>::cell<int> &&>") ==
@@ -272,7 +281,8 @@ TEST_CASE("Names that MSVC writes are rewritten to the same form") {
 
 TEST_CASE("A long name does not exceed the limits of compilers for constant expressions") {
     using inner = std::map<std::string, std::vector<std::pair<std::string, std::unique_ptr<app::user>>>>;
-    using outer = std::map<std::string, std::vector<std::pair<inner, std::unique_ptr<std::map<std::string_view, inner>>>>>;
+    using outer =
+        std::map<std::string, std::vector<std::pair<inner, std::unique_ptr<std::map<std::string_view, inner>>>>>;
     const std::string name = "std::map<std::string, std::vector<std::pair<std::string, std::unique_ptr<app::user>>>>";
     CHECK(type_name<inner>() == name);
     CHECK(type_name<outer(const outer&, std::function<outer(outer)>)>().size() > 1000);

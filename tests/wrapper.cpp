@@ -287,7 +287,8 @@ ext::extensible<int(int)> constructed_later{"wrapper.constructed_later", twice};
 
 TEST_CASE("Registering on a wrapper that is not constructed yet is an error that says what to do instead") {
     CHECK(is_registered_early);
-    CHECK_THAT(error_of_early_registration, ContainsSubstring("is not constructed yet") && ContainsSubstring("ext::on_start(\"name\", hook)"));
+    CHECK_THAT(error_of_early_registration,
+               ContainsSubstring("is not constructed yet") && ContainsSubstring("ext::on_start(\"name\", hook)"));
     CHECK(constructed_later(2) == 4);
 }
 

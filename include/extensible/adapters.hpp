@@ -37,7 +37,8 @@ template <class Function, class R, class... A>
 void answer_with(Function& function, ext::call<R(A...)>& call) {
     pass_on<true>(call, [&]<class... Passed>(Passed&&... passed) {
         constexpr bool fits = gives<outcome_of<R>, Function&, Passed...>;
-        static_assert(fits, "ext::instead: the function must take the arguments of the wrapped function, and return what that returns");
+        static_assert(fits, "ext::instead: the function must take the arguments of the wrapped function, and return "
+                            "what that returns");
         if constexpr (fits) detail::set_from(call.result, function, std::forward<Passed>(passed)...);
     });
 }
@@ -51,13 +52,15 @@ void filter_with(Function& function, ext::call<R(A...)>& call) {
     static_assert(!std::is_void_v<result>, "ext::filter_result: the wrapped function returns nothing");
     if constexpr (!std::is_void_v<result>) {
         constexpr bool fits = gives<result, Function&, result>;
-        static_assert(fits, "ext::filter_result: the function must take the result of the wrapped function, and return one");
+        static_assert(fits, "ext::filter_result: the function must take the result of the wrapped function, and "
+                            "return one");
         if constexpr (fits) {
             if (!call.result || call.exception) return;
             if constexpr (std::is_reference_v<result>) {
                 detail::set_from(call.result, function, detail::move_out(call.result));
             } else if constexpr (is_copyable<result>) {
-                using argument = std::conditional_t<std::is_invocable_v<Function&, const result&>, const result&, result>;
+                using argument =
+                    std::conditional_t<std::is_invocable_v<Function&, const result&>, const result&, result>;
                 result after = detail::invoke(function, static_cast<argument>(std::as_const(*call.result)));
                 call.result.emplace(std::move(after));
             } else {
@@ -75,7 +78,8 @@ template <class Function, class Signature>
 void show_to(Function& function, ext::call<Signature>& call) {
     pass_on<true>(call, [&]<class... Passed>(Passed&&... passed) {
         constexpr bool fits = std::is_invocable_v<Function&, const std::remove_reference_t<Passed>&...>;
-        static_assert(fits, "ext::tap: the function must take the arguments of the wrapped function, by value or const reference");
+        static_assert(fits, "ext::tap: the function must take the arguments of the wrapped function, by value or "
+                            "const reference");
         if constexpr (fits) static_cast<void>(detail::invoke(function, std::as_const(passed)...));
     });
 }
@@ -90,7 +94,9 @@ void show_to(Function& function, ext::call<Signature>& call) {
 /// `function` is copied or moved into the hook. Several threads may call it at the same time.
 template <class Function>
 auto instead(Function function) {
-    return [function = std::move(function)](auto& call) mutable { detail::answer_with(function, detail::plain_call(call)); };
+    return [function = std::move(function)](auto& call) mutable {
+        detail::answer_with(function, detail::plain_call(call));
+    };
 }
 
 /// Returns an end hook that replaces the result by `function(result)`. It does nothing if the call
@@ -105,7 +111,9 @@ auto instead(Function function) {
 /// `function` is copied or moved into the hook. Several threads may call it at the same time.
 template <class Function>
 auto filter_result(Function function) {
-    return [function = std::move(function)](auto& call) mutable { detail::filter_with(function, detail::plain_call(call)); };
+    return [function = std::move(function)](auto& call) mutable {
+        detail::filter_with(function, detail::plain_call(call));
+    };
 }
 
 /// Returns a start or end hook that calls `function` with the arguments, which it cannot change.
@@ -116,7 +124,9 @@ auto filter_result(Function function) {
 /// `function` is copied or moved into the hook. Several threads may call it at the same time.
 template <class Function>
 auto tap(Function function) {
-    return [function = std::move(function)](auto& call) mutable { detail::show_to(function, detail::plain_call(call)); };
+    return [function = std::move(function)](auto& call) mutable {
+        detail::show_to(function, detail::plain_call(call));
+    };
 }
 
 }}  // namespace ext

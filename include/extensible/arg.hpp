@@ -89,7 +89,8 @@ public:
     /// pointer points to.
     template <class U = std::remove_cv_t<object>>
         requires(is_replaceable &&
-                 (std::convertible_to<U &&, std::remove_cv_t<object>> || std::derived_from<std::remove_cvref_t<U>, object>))
+                 (std::convertible_to<U &&, std::remove_cv_t<object>> ||
+                  std::derived_from<std::remove_cvref_t<U>, object>))
     arg& operator=(U&& value) {
         if constexpr (in_place) *object_ = std::forward<U>(value);
         else object_ = __builtin_addressof(replacement_.keep(std::forward<U>(value)));
@@ -170,8 +171,8 @@ public:
         using source = std::decay_t<U>;
         if constexpr (!std::same_as<source, T> && std::derived_from<source, T>) {
             return keep_as<owned<source>>(std::forward<U>(value));  // not sliced to a T
-        } else if constexpr (!is_string_view<T> && std::is_trivially_copyable_v<T> && !std::is_trivially_copyable_v<source> &&
-                             std::is_constructible_v<T, source&>) {
+        } else if constexpr (!is_string_view<T> && std::is_trivially_copyable_v<T> &&
+                             !std::is_trivially_copyable_v<source> && std::is_constructible_v<T, source&>) {
             // A trivially copyable T owns nothing, so it may be a view of `value`.
             return keep_as<owned_with_source<T, source>>(std::forward<U>(value));
         } else {
@@ -199,7 +200,8 @@ private:
         Owned kept;
         template <class U>
         explicit node_of(node* before, U&& value)
-            : node{before, [](node* self) noexcept { delete static_cast<node_of*>(self); }}, kept(std::forward<U>(value)) {}
+            : node{before, [](node* self) noexcept { delete static_cast<node_of*>(self); }},
+              kept(std::forward<U>(value)) {}
     };
 
     template <class Owned, class U>

@@ -97,7 +97,9 @@ private:
         template <class U>
         explicit holder(U&& from)
             : kwarg_value{&detail::identity_of<T>(),
-                          [](const kwarg_value& self) -> kwarg_value* { return new holder(static_cast<const holder&>(self).value); },
+                          [](const kwarg_value& self) -> kwarg_value* {
+                              return new holder(static_cast<const holder&>(self).value);
+                          },
                           [](kwarg_value* self) noexcept { delete static_cast<holder*>(self); }},
               value(std::forward<U>(from)) {}
         holder(const holder&) = delete;
@@ -231,9 +233,11 @@ private:
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALLED_BY_USERS kwarg::kwarg(const kwarg& other) : held_(other.held_ ? other.held_->copy(*other.held_) : nullptr) {}
+EXTENSIBLE_CALLED_BY_USERS kwarg::kwarg(const kwarg& other)
+    : held_(other.held_ ? other.held_->copy(*other.held_) : nullptr) {}
 
-EXTENSIBLE_CALLED_BY_USERS kwargs::kwargs(const kwargs& other) : entries_(other.entries_ ? new list(*other.entries_) : nullptr) {}
+EXTENSIBLE_CALLED_BY_USERS kwargs::kwargs(const kwargs& other)
+    : entries_(other.entries_ ? new list(*other.entries_) : nullptr) {}
 
 void kwargs::destroy(list* entries) noexcept { delete entries; }
 
@@ -263,8 +267,8 @@ EXTENSIBLE_LAZY_BODY bool kwargs::erase(std::string_view name) noexcept {
 }
 
 void kwargs::throw_bad_kwarg(const entry& known, std::string_view wanted) {
-    detail::raise<bad_kwarg>(
-        detail::join({known.name, ": the named argument holds ", known.value.type(), ", it was asked for as ", wanted}));
+    detail::raise<bad_kwarg>(detail::join(
+        {known.name, ": the named argument holds ", known.value.type(), ", it was asked for as ", wanted}));
 }
 
 #endif

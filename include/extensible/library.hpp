@@ -174,7 +174,8 @@ EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(registry& home, const std
 /// Loads the plugins in a folder, in the order of their file names, for functions of the default
 /// registry. See the other overload.
 [[nodiscard("the libraries are closed when the reports are destroyed")]]
-EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(const std::filesystem::path& folder, const folder_options& options = {});
+EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(const std::filesystem::path& folder,
+                                                       const folder_options& options = {});
 
 // -------------------------------------------------------------------------------------------------
 
@@ -226,7 +227,8 @@ EXTENSIBLE_HIDDEN inline std::unique_ptr<loaded_library> load(shared_library ope
     const auto* const stamp = loaded->code.find<const detail::stamp>("extensible_plugin_stamp");
     auto* const entry = loaded->code.find<void(ext::plugin&)>("extensible_plugin");
     if (!stamp || !entry)
-        raise<error>(join({name, ": it exports no ", entry ? "extensible_plugin_stamp beside its " : "", "extensible_plugin",
+        raise<error>(join({name, ": it exports no ", entry ? "extensible_plugin_stamp beside its " : "",
+                           "extensible_plugin",
                            "; define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both"}));
     check_stamp(*stamp, name, "the library", "the program that loads it");
     set_enabled(hooks, false);
@@ -248,7 +250,8 @@ EXTENSIBLE_HIDDEN inline std::vector<std::filesystem::path> files_in(const std::
         std::error_code unknown;  // a dangling link is reported as a library that cannot be opened
         if (is_library_name(at->path()) && !at->is_directory(unknown)) files.push_back(at->path());
     }
-    if (problem) raise<error>(join({text_of(folder), ": it cannot be read as a folder of plugins: ", problem.message()}));
+    if (problem)
+        raise<error>(join({text_of(folder), ": it cannot be read as a folder of plugins: ", problem.message()}));
     std::sort(files.begin(), files.end());
     return files;
 }
@@ -257,9 +260,9 @@ EXTENSIBLE_HIDDEN inline std::vector<std::filesystem::path> files_in(const std::
 
 inline library::library(registry& home, const std::filesystem::path& file, const library_options& options)
     : file_(detail::absolute_path(file)) {
-    const detail::ref hooks(new detail::plugin_record(detail::private_access::record(home),
-                                                      options.name.empty() ? detail::text_of(file.stem()) : options.name,
-                                                      options.isolate, options.reentrant));
+    const detail::ref hooks(new detail::plugin_record(
+        detail::private_access::record(home), options.name.empty() ? detail::text_of(file.stem()) : options.name,
+        options.isolate, options.reentrant));
     const std::string name = detail::text_of(file_);
     loaded_ = detail::load(detail::shared_library(file_, name), hooks, name);
     detail::set_enabled(hooks, true);
@@ -283,7 +286,8 @@ inline void library::reload() {
     const detail::ref hooks(new detail::plugin_record(*old.registry, old.name, old.isolate, old.reentrant));
     hooks->predecessor = detail::ref(&old);
     const std::string name = detail::text_of(file_);
-    std::unique_ptr<detail::loaded_library> loaded = detail::load(detail::shared_library::open_copy(file_, name), hooks, name);
+    std::unique_ptr<detail::loaded_library> loaded =
+        detail::load(detail::shared_library::open_copy(file_, name), hooks, name);
     detail::locked_registry(*old.registry).replace_plugin(old, *hooks);
     std::swap(loaded_, loaded);  // the old library is closed at the end of this function
 }
@@ -296,7 +300,8 @@ inline std::vector<load_report> load_folder(registry& home, const std::filesyste
                                             const folder_options& options) {
     for (const auto* names : {&options.allow, &options.block})
         if (std::find(names->begin(), names->end(), "") != names->end())
-            detail::raise<error>(detail::join({detail::text_of(folder), ": a name that is allowed or blocked must not be empty"}));
+            detail::raise<error>(
+                detail::join({detail::text_of(folder), ": a name that is allowed or blocked must not be empty"}));
     const std::vector<std::filesystem::path> files = detail::files_in(folder);
     std::vector<load_report> reports;
     for (const std::filesystem::path& file : files) {
@@ -304,7 +309,8 @@ inline std::vector<load_report> load_folder(registry& home, const std::filesyste
         if (detail::is_among(options.block, file)) continue;
         load_report& report = reports.emplace_back(load_report{file});
         EXTENSIBLE_TRY {
-            report.library.emplace(home, file, library_options{.isolate = options.isolate, .reentrant = options.reentrant});
+            report.library.emplace(home, file,
+                                   library_options{.isolate = options.isolate, .reentrant = options.reentrant});
         } EXTENSIBLE_CATCH(const error&) {
             report.reason = detail::text_of(std::current_exception());
         }

@@ -149,8 +149,8 @@ public:
     template <class T>
         requires(!std::is_same_v<std::remove_cvref_t<T>, result>)
     result& operator=(T&&) {
-        static_assert(!std::is_same_v<T, T>, "ext::result: the function returns nothing, so no value can be its result; "
-                                             "call.result.emplace() says that it has returned");
+        static_assert(!std::is_same_v<T, T>, "ext::result: the function returns nothing, so no value can be its "
+                                             "result; call.result.emplace() says that it has returned");
         return *this;
     }
 
@@ -176,7 +176,8 @@ public:
     /// Does not compile if the result would refer to a temporary.
     template <class To = R>
     void emplace(To&& to) noexcept(std::is_nothrow_convertible_v<To&&, R>) {
-        static_assert(binds_directly<To&&, R>, "ext::result: the result is a reference, and would refer to a temporary");
+        static_assert(binds_directly<To&&, R>,
+                      "ext::result: the result is a reference, and would refer to a temporary");
         if constexpr (binds_directly<To&&, R>) {
             R referred = static_cast<To&&>(to);
             object_ = __builtin_addressof(referred);
@@ -243,8 +244,12 @@ namespace detail {
 /// Sets the result to what the function returns.
 template <class R, class Function, class... A>
 void set_from(result<R>& result, Function&& function, A&&... args) {
-    if constexpr (std::is_void_v<R>) detail::invoke(std::forward<Function>(function), std::forward<A>(args)...), result.emplace();
-    else result.emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
+    if constexpr (std::is_void_v<R>) {
+        detail::invoke(std::forward<Function>(function), std::forward<A>(args)...);
+        result.emplace();
+    } else {
+        result.emplace(detail::invoke(std::forward<Function>(function), std::forward<A>(args)...));
+    }
 }
 
 /// Returns true if the result is empty, so that the call can only end with an exception.
@@ -258,7 +263,8 @@ bool has_no_value(const result<R>& result) noexcept {
 template <class R>
 R move_out(result<R>& result) {
     if constexpr (std::is_reference_v<R>) return static_cast<R>(*result);
-    else if constexpr (!std::is_void_v<R>) return std::move(static_cast<std::optional<std::remove_const_t<R>>&>(result).operator*());
+    else if constexpr (!std::is_void_v<R>)
+        return std::move(static_cast<std::optional<std::remove_const_t<R>>&>(result).operator*());
 }
 
 // Declared so that failed(result) below is looked up only in the namespace of the result's type. It
@@ -299,7 +305,8 @@ inline constexpr detail::failed_function failed{};
 #if EXTENSIBLE_BODIES
 
 void detail::throw_no_result() {
-    raise<no_result>("ext::result: a hook reads the result of a call that has none; look at `if (call.result)` or call.exception first");
+    raise<no_result>("ext::result: a hook reads the result of a call that has none; look at `if (call.result)` or "
+                     "call.exception first");
 }
 
 #endif

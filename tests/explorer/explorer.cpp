@@ -186,14 +186,15 @@ outcome explore(const scenario& chosen, double seconds, report printed = report:
     }
     if (!mc::m.script.empty()) print_trace();
     std::printf("%-14s %s %s %d: %8ld executions, %3.0f points each, %ld restarts, %s, %.1f s\n", chosen.name,
-                    mc::m.random ? "random" : "dfs", mc::m.has_barrier ? "barrier" : "fences", mc::m.max_preemptions,
-                    s.executions, s.points / static_cast<double>(s.executions), s.begun_anew,
-                    s.complete ? "complete" : "not complete", static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
+                mc::m.random ? "random" : "dfs", mc::m.has_barrier ? "barrier" : "fences", mc::m.max_preemptions,
+                s.executions, s.points / static_cast<double>(s.executions), s.begun_anew,
+                s.complete ? "complete" : "not complete", static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
     return ended;
 }
 
 // If the depth-first search does not end in half of the time, random schedules use the other half.
-outcome explore_both_ways(const scenario& chosen, bool barrier, int bound, double seconds, report printed = report::all) {
+outcome explore_both_ways(const scenario& chosen, bool barrier, int bound, double seconds,
+                          report printed = report::all) {
     mc::m.has_barrier = barrier;
     mc::m.max_preemptions = mc::m.max_stale_loads = bound;
     outcome ended = explore(chosen, seconds / 2, printed);
@@ -244,7 +245,9 @@ constexpr double seconds_to_catch = 20;
 constexpr const char* order_names[] = {"relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
 const char* name_of(std::memory_order order) { return order_names[static_cast<int>(order)]; }
 
-bool is_fence(const mc::access& a) { return a.what == mc::operation::signal_fence || a.what == mc::operation::process_barrier; }
+bool is_fence(const mc::access& a) {
+    return a.what == mc::operation::signal_fence || a.what == mc::operation::process_barrier;
+}
 
 std::string name_of_place(const mc::access& a) {
     std::string file = a.at.file, function = a.at.function;
@@ -367,7 +370,8 @@ int check_line(const weakening& line, const mc::access& a) {
 
 /// Counts the weakenings that are missing in the table. If no scenario catches a weakening, the
 /// table must also have the next weaker ones.
-int count_missing(const std::vector<weakening>& table, const std::string& name, const mc::access& a, std::memory_order from) {
+int count_missing(const std::vector<weakening>& table, const std::string& name, const mc::access& a,
+                  std::memory_order from) {
     int missing = 0;
     for (const std::memory_order to : weaker_by_one(a, from)) {
         const auto line = std::find_if(table.begin(), table.end(),
@@ -421,15 +425,17 @@ void find_scenarios(const std::string& only, double seconds) {
 }
 
 void print_accesses() {
-    for (const auto& [name, a] : find_accesses()) std::printf("%-44s %s\n", name.c_str(), is_fence(a) ? "" : name_of(a.order));
+    for (const auto& [name, a] : find_accesses())
+        std::printf("%-44s %s\n", name.c_str(), is_fence(a) ? "" : name_of(a.order));
 }
 
 // ---- The command line -----------------------------------------------------------------------------------------------
 
 void on_crash(int signal) {
     char text[160];
-    const int size = std::snprintf(text, sizeof text, "%s: CRASH, signal %d, in T%d after %zu choices: see the option trace\n",
-                                   running->name, signal, mc::m.current, mc::m.at);
+    const int size =
+        std::snprintf(text, sizeof text, "%s: CRASH, signal %d, in T%d after %zu choices: see the option trace\n",
+                      running->name, signal, mc::m.current, mc::m.at);
     static_cast<void>(!write(1, text, static_cast<std::size_t>(size)));
     for (const std::string& line : mc::m.trace) {
         static_cast<void>(!write(1, line.c_str(), line.size()));

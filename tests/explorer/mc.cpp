@@ -197,7 +197,8 @@ void schedule(bool stay) {
         } options[2 * max_threads];
         int n = 0;
         if (stay) options[n++] = {m.current, false};
-        const bool may_preempt = !stay || (m.random ? next_random() % m.switch_one_in == 0 : m.preemptions < m.max_preemptions);
+        const bool may_preempt =
+            !stay || (m.random ? next_random() % m.switch_one_in == 0 : m.preemptions < m.max_preemptions);
         for (int i = 1; i <= m.count && may_preempt; ++i)
             if (i != m.current && m.fibers[i].state == fiber::ready) options[n++] = {i, false};
         for (int i = 1; i <= m.count && may_preempt; ++i)
@@ -252,7 +253,8 @@ std::uint32_t& time_of(fiber& f) noexcept { return f.now.of[&f - m.fibers]; }
 /// Whether one of these events happens before now. Each is a time of its thread; 0 is not an event.
 bool is_known(const vector_clock& events) noexcept {
     bool known = false;
-    for (std::size_t i = 0; i < std::size(events.of); ++i) known |= events.of[i] != 0 && events.of[i] <= current().now.of[i];
+    for (std::size_t i = 0; i < std::size(events.of); ++i)
+        known |= events.of[i] != 0 && events.of[i] <= current().now.of[i];
     return known;
 }
 
@@ -272,10 +274,12 @@ vector_clock release_past() noexcept {
 }
 
 bool acquires(std::memory_order order) noexcept {
-    return order == std::memory_order_acquire || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;
+    return order == std::memory_order_acquire || order == std::memory_order_acq_rel ||
+           order == std::memory_order_seq_cst;
 }
 bool releases(std::memory_order order) noexcept {
-    return order == std::memory_order_release || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;
+    return order == std::memory_order_release || order == std::memory_order_acq_rel ||
+           order == std::memory_order_seq_cst;
 }
 
 // ---- Accesses -------------------------------------------------------------------------------------------------------
@@ -300,7 +304,8 @@ bool is_weak(operation what, std::memory_order order, const place& where) {
         m.met->push_back({where, what, order});
     }
     const access& weak = m.weak;
-    return where.line == weak.at.line && what == weak.what && order == weak.order && !std::strcmp(where.file, weak.at.file);
+    return where.line == weak.at.line && what == weak.what && order == weak.order &&
+           !std::strcmp(where.file, weak.at.file);
 }
 
 /// Begins an operation on an atomic. Returns the memory order to use.
@@ -345,8 +350,10 @@ void reach_past(reached& all, const vector_clock& now);
 void reach(reached& all, std::uint32_t last) {
     const std::uint32_t until = std::exchange(all[sequentials[last].thread], last);
     for (std::uint32_t n = last; n > until; n = sequentials[n].before_in_thread) {
-        for (std::uint32_t here = last_sequential_here[sequentials[n].location]; here; here = sequentials[here].before_here)
-            if (precedes_here(sequentials[here], sequentials[n]) && all[sequentials[here].thread] < here) reach(all, here);
+        for (std::uint32_t here = last_sequential_here[sequentials[n].location]; here;
+             here = sequentials[here].before_here)
+            if (precedes_here(sequentials[here], sequentials[n]) && all[sequentials[here].thread] < here)
+                reach(all, here);
     }
     reach_past(all, sequentials[last].now);
 }
@@ -403,7 +410,8 @@ void see(const cell& from, stored& seen, std::memory_order order) {
     std::uint32_t& first = seen.seen.of[m.current];
     if (first == 0) first = time_of(current());
     if (acquires(order)) current().now.join(seen.released);
-    if (order == std::memory_order_seq_cst) add_to_single_order(from, static_cast<std::uint32_t>(&seen - stores.data()), false);
+    if (order == std::memory_order_seq_cst)
+        add_to_single_order(from, static_cast<std::uint32_t>(&seen - stores.data()), false);
 }
 
 void put(cell& to, std::uint64_t value, std::memory_order order, const vector_clock& released_before) {
@@ -427,8 +435,8 @@ std::uint64_t changed(operation what, std::uint64_t value, std::uint64_t by) {
 }  // namespace
 
 const char* name_of(operation what) noexcept {
-    constexpr const char* names[] = {"load", "store", "fetch_add", "fetch_sub", "fetch_or", "fetch_and", "compare_exchange",
-                                     "signal_fence", "process_barrier"};
+    constexpr const char* names[] = {"load", "store", "fetch_add", "fetch_sub", "fetch_or", "fetch_and",
+                                     "compare_exchange", "signal_fence", "process_barrier"};
     return names[static_cast<int>(what)];
 }
 
@@ -474,7 +482,8 @@ std::uint64_t modify(cell& at, operation what, std::uint64_t by, std::memory_ord
 
 bool compare_exchange(cell& at, std::uint64_t& expected, std::uint64_t desired, std::memory_order order, place where) {
     if (!m.running) fail("compare_exchange outside of the fibers");
-    const std::memory_order weak = begin(at, operation::compare_exchange, order == std::memory_order_seq_cst, order, where);
+    const std::memory_order weak =
+        begin(at, operation::compare_exchange, order == std::memory_order_seq_cst, order, where);
     stored& seen = last_store(at);
     const std::uint64_t value = seen.value;
     see(at, seen, weak);
@@ -648,7 +657,8 @@ void release(void* p) {
 
 void plain_access(const void* p, bool writes) {
     if (!m.running) return;
-    const std::size_t where = granule_of(static_cast<const char*>(p)), byte = reinterpret_cast<std::uintptr_t>(p) % granule;
+    const std::size_t where = granule_of(static_cast<const char*>(p));
+    const std::size_t byte = reinterpret_cast<std::uintptr_t>(p) % granule;
     if (where == 0) return;
     if (!is_alive(p)) fail("use after free");
     plain_cell& cell = plain_cells[byte][where];

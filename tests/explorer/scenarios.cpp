@@ -103,8 +103,8 @@ domain_storage other_hazards{&other_hazards_of_this_thread};
 /// A registry that the other module has created, and one of its functions.
 struct other_module {
     using record = detail::registry_record;
-    ext::registry registry =
-        detail::private_access::make<ext::registry>(detail::ref<record>::adopted{new record(other_hazards.value, std::size_t{1})});
+    ext::registry registry = detail::private_access::make<ext::registry>(
+        detail::ref<record>::adopted{new record(other_hazards.value, std::size_t{1})});
     wrapper h{registry, "h", [](int x) { return x; }};
 };
 
@@ -135,7 +135,8 @@ struct world {
     auto watched(int i, body inside = {}, body at_end = {}) {
         return [i, inside, captured = capture(i, std::move(at_end))](auto& call) {
             mc::check(!seen.goes[i], "a hook runs after its capture is destroyed");
-            mc::check(!(seen.began_after[mc::m.current] >> i & 1), "a call that began after the hook was removed runs it");
+            mc::check(!(seen.began_after[mc::m.current] >> i & 1),
+                      "a call that began after the hook was removed runs it");
             mc::point();
             if (inside) inside();
             mc::check(!seen.goes[i] && captured->hook == i, "a capture is destroyed while its hook runs");
@@ -354,8 +355,8 @@ const scenario all[] = {
          w->nest.on_start([](auto&) {});
          w->hooks[0] = w->f.on_start(w->watched(0));
          w->hooks[1] = w->f.on_start(w->watched(1));
-         return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f), w->call(w->f); }); }, [] { w->remove_and_wait(0); },
-                       [] { w->remove_and_wait(1); }};
+         return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f), w->call(w->f); }); },
+                       [] { w->remove_and_wait(0); }, [] { w->remove_and_wait(1); }};
      }},
     {"step", "a plugin is disabled in two functions in one step", [] {
          make_plugin_of_both();
@@ -447,7 +448,7 @@ const scenario all[] = {
          return bodies{call_of_f(), call_of_f(), [] { w->remove_and_wait(0); }};
      }},
 
-    // ---- Lists that are replaced while older ones are in use ------------------------------------------------------------
+    // ---- Lists that are replaced while older ones are in use --------------------------------------------------------
 
     {"handon", "a call protects the first of several lists, and with it the hooks that later lists dropped", [] {
          for (int i = 0; i < 3; ++i) w->hooks[i] = w->f.on_start(w->watched(i));
@@ -604,7 +605,7 @@ const scenario all[] = {
                        }};
      }},
 
-    // ---- Steps ----------------------------------------------------------------------------------------------------------
+    // ---- Steps ------------------------------------------------------------------------------------------------------
 
     {"stepadd", "a plugin is enabled in functions without hooks, while one of them gets another hook", [] {
          make_plugin_of_both();
@@ -628,8 +629,8 @@ const scenario all[] = {
          other = new ext::plugin(w->registry, "other");
          other->on_end(w->f, [](auto&) {});
          other->on_end(w->g, [](auto&) {});
-         return bodies{reader_of_both(w->f, w->g, 1, claim), reader_of_both(w->g, w->f, 1, claim), [] { w->plugin->disable(); },
-                       [] { other->disable(); }};
+         return bodies{reader_of_both(w->f, w->g, 1, claim), reader_of_both(w->g, w->f, 1, claim),
+                       [] { w->plugin->disable(); }, [] { other->disable(); }};
      }},
     {"steppins", "a plugin is unloaded while awaited calls of its functions begin", [] {
          make_plugin_of_both();
@@ -647,7 +648,8 @@ const scenario all[] = {
          return bodies{[] { w->call(w->f), w->call(w->f); }, [] {
                            w->second = std::make_unique<wrapper>(w->registry, "f", [](int x) { return x; });
                            const bool off = w->call(*w->second) == 1;
-                           mc::check(!off || w->call(w->f) == 1, "removed in one wrapper of the name, then not in another");
+                           mc::check(!off || w->call(w->f) == 1,
+                                     "removed in one wrapper of the name, then not in another");
                        },
                        [] { w->remove_and_wait(0); }};
      }},
@@ -670,7 +672,8 @@ const scenario all[] = {
                            w->hooks[0] = w->registry.on_hook_error([captured = w->capture(0)](const ext::hook_error&) {
                                mc::check(!seen.goes[0], "a handler runs after its capture is destroyed");
                                mc::point();
-                               mc::check(captured->hook == 0 && !seen.goes[0], "a handler's capture is destroyed early");
+                               mc::check(captured->hook == 0 && !seen.goes[0],
+                                         "a handler's capture is destroyed early");
                            });
                            w->remove_and_wait(0);
                        }};
@@ -681,7 +684,8 @@ const scenario all[] = {
                            w->hooks[0] = w->registry.on_hook_run([captured = w->capture(0)](const ext::hook_run&) {
                                mc::check(!seen.goes[0], "a monitor runs after its capture is destroyed");
                                mc::point();
-                               mc::check(captured->hook == 0 && !seen.goes[0], "a monitor's capture is destroyed early");
+                               mc::check(captured->hook == 0 && !seen.goes[0],
+                                         "a monitor's capture is destroyed early");
                            });
                            w->remove_and_wait(0);
                        }};
@@ -725,8 +729,10 @@ const scenario all[] = {
          static ext::plugin* other;
          other = new ext::plugin(w->registry, "other");
          w->plugin = std::make_unique<ext::plugin>(w->registry, "p");
-         w->plugin->on_start(w->f, w->watched(0, [] { static_cast<void>(other->unload_for(std::chrono::nanoseconds(5))); }));
-         other->on_start(w->g, w->watched(1, [] { static_cast<void>(w->plugin->unload_for(std::chrono::nanoseconds(7))); }));
+         w->plugin->on_start(w->f,
+                             w->watched(0, [] { static_cast<void>(other->unload_for(std::chrono::nanoseconds(5))); }));
+         other->on_start(w->g,
+                         w->watched(1, [] { static_cast<void>(w->plugin->unload_for(std::chrono::nanoseconds(7))); }));
          seen.keeps_time = false;
          return bodies{[] { w->f(1); }, [] { w->g(1); }, [] { unload_and_check({0}); }};
      }},

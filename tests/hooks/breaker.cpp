@@ -100,7 +100,8 @@ TEST_CASE("A breaker stays closed until .minimum_calls calls have ended") {
 }
 
 TEST_CASE("After its break, a breaker lets a few calls through, and then closes or opens again") {
-    guarded g({.failure_ratio = 0.5, .window_size = 10, .minimum_calls = 2, .break_duration = 30s, .half_open_calls = 3});
+    guarded g(
+        {.failure_ratio = 0.5, .window_size = 10, .minimum_calls = 2, .break_duration = 30s, .half_open_calls = 3});
     g.fetch.around(g.breaker);
     g.fail(2);
     g.time.pass(30s - 1ns);
@@ -121,13 +122,15 @@ TEST_CASE("After its break, a breaker lets a few calls through, and then closes 
     CHECK(g.breaker.state() == state::closed);
     g.fail(1);
     CHECK(g.breaker.state() == state::open);
-    CHECK(g.changes == "closed to open. open to half-open. half-open to open. open to half-open. half-open to closed. closed to open. ");
+    CHECK(g.changes == "closed to open. open to half-open. half-open to open. "
+                       "open to half-open. half-open to closed. closed to open. ");
 }
 
 TEST_CASE("A breaker counts only the failures that .when selects") {
     guarded g({.failure_ratio = 1, .window_size = 2, .minimum_calls = 2, .when = hooks::thrown<std::runtime_error>});
     g.fetch.around(g.breaker);
-    ext::hook other = g.fetch.around([](auto& call, auto&) { call.exception = std::make_exception_ptr(std::logic_error("mine")); });
+    ext::hook other =
+        g.fetch.around([](auto& call, auto&) { call.exception = std::make_exception_ptr(std::logic_error("mine")); });
     g.fail(5);
     CHECK(g.breaker.state() == state::closed);
     other.remove();
@@ -178,7 +181,12 @@ TEST_CASE("A breaker ignores calls that began before its state changed, and call
         if (waits) co_await gate;
         throw std::runtime_error("busy");
     }};
-    hooks::breaker breaker{{.failure_ratio = 1, .window_size = 1, .minimum_calls = 1, .break_duration = 1s, .half_open_calls = 1, .clock = time.clock()}};
+    hooks::breaker breaker{{.failure_ratio = 1,
+                            .window_size = 1,
+                            .minimum_calls = 1,
+                            .break_duration = 1s,
+                            .half_open_calls = 1,
+                            .clock = time.clock()}};
     SECTION("as an around hook") { load.around(breaker); }
     SECTION("as a start hook for any function") { registry.on_start("*", breaker); }
     auto slow = load(true);
@@ -190,7 +198,8 @@ TEST_CASE("A breaker ignores calls that began before its state changed, and call
         auto destroyed = load(true);
         destroyed.start();
         CHECK(breaker.state() == state::half_open);
-        CHECK_THROWS_WITH(load(false).run(), "load: the breaker is half-open, and the calls that it lets through have begun: 1");
+        CHECK_THROWS_WITH(load(false).run(),
+                          "load: the breaker is half-open, and the calls that it lets through have begun: 1");
         gate = tasks::gate();  // forgets both suspended calls
     }
     CHECK(breaker.state() == state::half_open);
@@ -259,11 +268,16 @@ TEST_CASE("A half-open breaker lets exactly .half_open_calls calls through, even
 TEST_CASE("A breaker says what is wrong with its options") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     using breaker = hooks::breaker;
-    CHECK_THROWS_WITH(breaker({.failure_ratio = nan}), "ext::hooks::breaker: .failure_ratio was expected to be more than 0 and at most 1, nan was given");
+    CHECK_THROWS_WITH(
+        breaker({.failure_ratio = nan}),
+        "ext::hooks::breaker: .failure_ratio was expected to be more than 0 and at most 1, nan was given");
     CHECK_THROWS_AS(breaker({.failure_ratio = 0}), ext::error);
     CHECK_THROWS_AS(breaker({.failure_ratio = 1.1}), ext::error);
-    CHECK_THROWS_WITH(breaker({.window_size = 0}), "ext::hooks::breaker: .window_size was expected to be at least 1, 0 was given");
-    CHECK_THROWS_WITH(breaker({.window_size = 5}), "ext::hooks::breaker: .minimum_calls was expected to be at least 1 and at most .window_size, 10 was given");
+    CHECK_THROWS_WITH(breaker({.window_size = 0}),
+                      "ext::hooks::breaker: .window_size was expected to be at least 1, 0 was given");
+    CHECK_THROWS_WITH(
+        breaker({.window_size = 5}),
+        "ext::hooks::breaker: .minimum_calls was expected to be at least 1 and at most .window_size, 10 was given");
     CHECK_THROWS_AS(breaker({.minimum_calls = 0}), ext::error);
     CHECK_THROWS_AS(breaker({.break_duration = -1s}), ext::error);
     CHECK_NOTHROW(breaker({.break_duration = 0s}));

@@ -30,7 +30,9 @@ namespace {
 
 // A function with a cache whose clock is simulated.
 struct cached {
-    explicit cached(hooks::cache_options options = {}) : known(fetch, with_clock(std::move(options))) { fetch.around(known); }
+    explicit cached(hooks::cache_options options = {}) : known(fetch, with_clock(std::move(options))) {
+        fetch.around(known);
+    }
 
     hooks::cache_options with_clock(hooks::cache_options options) {
         options.clock = time.clock();
@@ -40,7 +42,9 @@ struct cached {
     ext::registry registry;
     simulated_clock time;
     std::atomic<int> calls{0};
-    std::function<std::string(std::string_view)> answer = [](std::string_view city) { return "weather of " + std::string(city); };
+    std::function<std::string(std::string_view)> answer = [](std::string_view city) {
+        return "weather of " + std::string(city);
+    };
     ext::extensible<std::string(std::string_view)> fetch{registry, "fetch", [this](std::string_view city) {
         ++calls;
         return answer(city);
@@ -363,7 +367,8 @@ TEST_CASE("Two threads that each need the other's result do not wait for each ot
         is_nested = false;
         return result;
     };
-    CHECK(in_threads(2, [&](std::size_t i) { return c.fetch(i == 0 ? "a" : "b"); }) == std::vector{"a with b with nested a"s, "b with nested a"s});
+    CHECK(in_threads(2, [&](std::size_t i) { return c.fetch(i == 0 ? "a" : "b"); }) ==
+          std::vector{"a with b with nested a"s, "b with nested a"s});
     CHECK(c.calls == 3);
 }
 
@@ -395,13 +400,14 @@ struct awaited {
     tasks::gate gate;
     int calls = 0;
     bool fails = false;
-    ext::extensible<tasks::lazy<std::string>(std::string_view)> load{registry, "load", [this](std::string_view city) -> tasks::lazy<std::string> {
-        ++calls;
-        const std::string kept(city);
-        co_await gate;
-        if (fails) throw std::runtime_error("down");
-        co_return kept;
-    }};
+    ext::extensible<tasks::lazy<std::string>(std::string_view)> load{
+        registry, "load", [this](std::string_view city) -> tasks::lazy<std::string> {
+            ++calls;
+            const std::string kept(city);
+            co_await gate;
+            if (fails) throw std::runtime_error("down");
+            co_return kept;
+        }};
     hooks::cache<tasks::lazy<std::string>(std::string_view)> known{load, {.ttl = 1h}};
     awaited() { load.around(known); }
 };
@@ -500,7 +506,8 @@ TEST_CASE("Awaited calls on many threads run the function once for each argument
 
 TEST_CASE("A cache says what is wrong with its options") {
     using cache = hooks::cache<int(int)>;
-    CHECK_THROWS_WITH(cache({.capacity = 0}), "ext::hooks::cache: .capacity was expected to be at least 1, 0 was given");
+    CHECK_THROWS_WITH(cache({.capacity = 0}),
+                      "ext::hooks::cache: .capacity was expected to be at least 1, 0 was given");
     CHECK_THROWS_WITH(cache({.ttl = -1s}), "ext::hooks::cache: .ttl was expected to be 0 or more, -1 s was given");
     CHECK_THROWS_AS(cache({.failures_ttl = -1s}), ext::error);
 }

@@ -96,7 +96,8 @@ TEST_CASE("a fault can delay a call") {
     ext::registry registry;
     simulated_clock time;
     ext::extensible get{registry, "get", [] {}};
-    const hooks::faults faults{registry, "get = delay( 1.5ms )\n; g*=delay(0ns);get=delay(2s,0) ;", {.clock = time.clock()}};
+    const hooks::faults faults{
+        registry, "get = delay( 1.5ms )\n; g*=delay(0ns);get=delay(2s,0) ;", {.clock = time.clock()}};
     get();
     CHECK(time.passed() == 1500us);
     get();
@@ -206,25 +207,39 @@ TEST_CASE("an invalid text of faults is an error that names the column") {
         return "none";
     };
     CHECK(error_of("net.*=thorw(0.01)") ==
-          "ext::hooks::faults: column 7 of \"net.*=thorw(0.01)\": throw or delay was expected, \"thorw(0.01)\" was found");
+          "ext::hooks::faults: column 7 of \"net.*=thorw(0.01)\": throw or delay was expected, \"thorw(0.01)\" was "
+          "found");
     CHECK(error_of("a=throw(0.1);b=throw(x)") ==
           "ext::hooks::faults: column 22 of \"a=throw(0.1);b=throw(x)\": a number was expected, \"x)\" was found");
     CHECK_THAT(error_of("a"), ContainsSubstring("column 2 of \"a\": '=' was expected, the end was found"));
-    CHECK_THAT(error_of("a=throw; =throw"), ContainsSubstring("column 10 ") && ContainsSubstring("of a function, or a pattern, was expected"));
-    CHECK_THAT(error_of("a="), ContainsSubstring("column 3 ") && ContainsSubstring("throw or delay was expected, the end was found"));
-    CHECK_THAT(error_of("a=throw(0.1"), ContainsSubstring("column 12 ") && ContainsSubstring("')' was expected, the end was found"));
-    CHECK_THAT(error_of("a=throw(0.1;b=throw"), ContainsSubstring("column 12 ") && ContainsSubstring("')' was expected, \";b=throw\" was found"));
-    CHECK_THAT(error_of("a=throw(1.5)"), ContainsSubstring("column 9 ") && ContainsSubstring("a probability between 0 and 1 was expected"));
-    CHECK_THAT(error_of("a=throw(-1)"), ContainsSubstring("column 9 ") && ContainsSubstring("a number was expected, \"-1)\""));
+    CHECK_THAT(error_of("a=throw; =throw"),
+               ContainsSubstring("column 10 ") && ContainsSubstring("of a function, or a pattern, was expected"));
+    CHECK_THAT(error_of("a="),
+               ContainsSubstring("column 3 ") && ContainsSubstring("throw or delay was expected, the end was found"));
+    CHECK_THAT(error_of("a=throw(0.1"),
+               ContainsSubstring("column 12 ") && ContainsSubstring("')' was expected, the end was found"));
+    CHECK_THAT(error_of("a=throw(0.1;b=throw"),
+               ContainsSubstring("column 12 ") && ContainsSubstring("')' was expected, \";b=throw\" was found"));
+    CHECK_THAT(error_of("a=throw(1.5)"),
+               ContainsSubstring("column 9 ") && ContainsSubstring("a probability between 0 and 1 was expected"));
+    CHECK_THAT(error_of("a=throw(-1)"),
+               ContainsSubstring("column 9 ") && ContainsSubstring("a number was expected, \"-1)\""));
     CHECK_THAT(error_of("a=throw(nan)"), ContainsSubstring("column 9 ") && ContainsSubstring("a number was expected"));
     CHECK_THAT(error_of("a=throw(1.)"), ContainsSubstring("column 11 ") && ContainsSubstring("a digit was expected"));
-    CHECK_THAT(error_of("a=delay"), ContainsSubstring("column 8 ") && ContainsSubstring("'(' was expected, the end was found"));
-    CHECK_THAT(error_of("a=delay(5)"), ContainsSubstring("column 10 ") && ContainsSubstring("ns, us, ms or s was expected, \")\" was found"));
-    CHECK_THAT(error_of("a=delay(5min)"), ContainsSubstring("column 10 ") && ContainsSubstring("ns, us, ms or s was expected"));
-    CHECK_THAT(error_of("a=delay(99999999999s)"), ContainsSubstring("column 9 ") && ContainsSubstring("no more than 1000000000s was expected"));
-    CHECK_THAT(error_of("a=delay(5ms 1)"), ContainsSubstring("column 13 ") && ContainsSubstring("',' or ')' was expected, \"1)\" was found"));
-    CHECK_THAT(error_of("a=throw b=throw"), ContainsSubstring("column 9 ") && ContainsSubstring("';' or the end was expected"));
-    CHECK_THAT(error_of("seed=99999999999999999999"), ContainsSubstring("column 6 ") && ContainsSubstring("a number of 64 bits was expected"));
+    CHECK_THAT(error_of("a=delay"),
+               ContainsSubstring("column 8 ") && ContainsSubstring("'(' was expected, the end was found"));
+    CHECK_THAT(error_of("a=delay(5)"),
+               ContainsSubstring("column 10 ") && ContainsSubstring("ns, us, ms or s was expected, \")\" was found"));
+    CHECK_THAT(error_of("a=delay(5min)"),
+               ContainsSubstring("column 10 ") && ContainsSubstring("ns, us, ms or s was expected"));
+    CHECK_THAT(error_of("a=delay(99999999999s)"),
+               ContainsSubstring("column 9 ") && ContainsSubstring("no more than 1000000000s was expected"));
+    CHECK_THAT(error_of("a=delay(5ms 1)"),
+               ContainsSubstring("column 13 ") && ContainsSubstring("',' or ')' was expected, \"1)\" was found"));
+    CHECK_THAT(error_of("a=throw b=throw"),
+               ContainsSubstring("column 9 ") && ContainsSubstring("';' or the end was expected"));
+    CHECK_THAT(error_of("seed=99999999999999999999"),
+               ContainsSubstring("column 6 ") && ContainsSubstring("a number of 64 bits was expected"));
     CHECK_THAT(error_of("seed=-1"), ContainsSubstring("column 6 "));
     CHECK_THAT(error_of(" ; "), ContainsSubstring("column 2 ") && ContainsSubstring("the name of a function"));
     CHECK(error_of("seed=18446744073709551615") == "none");

@@ -34,7 +34,8 @@ TEST_CASE("limit_rate() lets a burst of calls through at once, and then limits t
     SECTION("as a start hook") { fetch.on_start(limit); }
     SECTION("as an around hook") { fetch.around(limit); }
     for (int i = 0; i < 3; ++i) CHECK(fetch() == 1);
-    CHECK_THROWS_WITH(fetch(), "net.fetch: the limit of 10 calls a second, 3 at once, is reached; a token is there in 100 ms");
+    CHECK_THROWS_WITH(fetch(),
+                      "net.fetch: the limit of 10 calls a second, 3 at once, is reached; a token is there in 100 ms");
     time.pass(99ms);
     CHECK_THROWS_AS(fetch(), hooks::limit_exceeded);
     time.pass(1ms);
@@ -54,7 +55,8 @@ TEST_CASE("limit_rate() with hooks::wait waits for a token, but no longer than .
     CHECK(time.passed() == 300ms);
 
     std::vector<hooks::duration> pauses;
-    const hooks::clock stopped{.now = [] { return hooks::time_point(); }, .sleep = [&](auto pause) { pauses.push_back(pause); }};
+    const hooks::clock stopped{.now = [] { return hooks::time_point(); },
+                               .sleep = [&](auto pause) { pauses.push_back(pause); }};
     ext::extensible ask{registry, "net.ask", [] { return 1; }};
     ask.around(hooks::limit_rate({.rate = 10, .longest_wait = 200ms, .clock = stopped}, hooks::wait));
     for (int i = 0; i < 3; ++i) CHECK(ask() == 1);
@@ -402,12 +404,14 @@ TEST_CASE("limit_calls() has one queue for threads and awaited calls, even if th
 
 TEST_CASE("limit_rate() and limit_calls() say what is wrong with their options") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    CHECK_THROWS_WITH(hooks::limit_rate({.rate = nan}), "ext::hooks::limit_rate: .rate was expected to be more than 0 and finite, nan was given");
+    CHECK_THROWS_WITH(hooks::limit_rate({.rate = nan}),
+                      "ext::hooks::limit_rate: .rate was expected to be more than 0 and finite, nan was given");
     CHECK_THROWS_AS(hooks::limit_rate({.rate = 0}), ext::error);
     CHECK_THROWS_AS(hooks::limit_rate({.rate = std::numeric_limits<double>::infinity()}), ext::error);
     CHECK_THROWS_AS(hooks::limit_rate({.burst = 0}), ext::error);
     CHECK_THROWS_AS(hooks::limit_rate({.longest_wait = -1ns}), ext::error);
-    CHECK_THROWS_WITH(hooks::limit_calls({.calls = 0}), "ext::hooks::limit_calls: .calls was expected to be at least 1, 0 was given");
+    CHECK_THROWS_WITH(hooks::limit_calls({.calls = 0}),
+                      "ext::hooks::limit_calls: .calls was expected to be at least 1, 0 was given");
     CHECK_THROWS_AS(hooks::limit_calls({.longest_queue = -1}), ext::error);
     CHECK_NOTHROW(hooks::limit_rate({.rate = 1e-300}));
 }

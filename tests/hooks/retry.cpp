@@ -43,7 +43,8 @@ TEST_CASE("retry() repeats the call until it succeeds, with growing pauses") {
     simulated_clock time;
     busy_server server{3};
     ext::extensible fetch{registry, "fetch", [&](const std::string& what) { return server(what); }};
-    fetch.around(hooks::retry({.attempts = 4, .first_pause = 50ms, .factor = 3, .longest_pause = 400ms, .clock = time.clock()}));
+    fetch.around(
+        hooks::retry({.attempts = 4, .first_pause = 50ms, .factor = 3, .longest_pause = 400ms, .clock = time.clock()}));
     int reported = 0;
     registry.on_hook_error([&](const ext::hook_error&) { ++reported; });
 
@@ -71,7 +72,8 @@ TEST_CASE("retry() leaves the last failure in the call when the attempts or the 
         CHECK(time.passed() == 20ms);
     }
     SECTION("an attempt may begin at the end of the budget, but not later") {
-        fetch.around(hooks::retry({.attempts = 9, .first_pause = 10ms, .factor = 1, .budget = 60ms, .clock = time.clock()}));
+        fetch.around(
+            hooks::retry({.attempts = 9, .first_pause = 10ms, .factor = 1, .budget = 60ms, .clock = time.clock()}));
         CHECK_THROWS_WITH(fetch(""), "busy 3");  // the attempts began at 0, 30 and 60 ms
     }
 }
@@ -98,7 +100,8 @@ TEST_CASE("retry() can depend on the kind of failure") {
             if (how == 1) throw std::logic_error("no use");
             throw 2;
         }};
-        fail.around(hooks::retry({.when = hooks::thrown<std::invalid_argument, std::system_error>, .clock = time.clock()}));
+        fail.around(
+            hooks::retry({.when = hooks::thrown<std::invalid_argument, std::system_error>, .clock = time.clock()}));
         CHECK_THROWS_AS(fail(0), std::system_error);
         CHECK(calls == 3);
         CHECK_THROWS_AS(fail(1), std::logic_error);
@@ -119,7 +122,8 @@ TEST_CASE("retry() varies its pauses randomly, and in the same way for the same 
     const auto time_with_seed = [&](std::uint64_t seed) {
         simulated_clock time;
         ext::extensible fail{registry, "fail", [] { throw 1; }};
-        fail.around(hooks::retry({.attempts = 5, .first_pause = 100ms, .factor = 1, .jitter = 0.5, .seed = seed, .clock = time.clock()}));
+        fail.around(hooks::retry(
+            {.attempts = 5, .first_pause = 100ms, .factor = 1, .jitter = 0.5, .seed = seed, .clock = time.clock()}));
         CHECK_THROWS_AS(fail(), int);
         return time.passed();
     };
@@ -140,10 +144,11 @@ TEST_CASE("retry() awaits its pauses if the function is awaited") {
         if (++calls < 3) throw std::runtime_error("busy");
         co_return 2 * x;
     }};
-    load.around(hooks::retry({.attempts = 4, .first_pause = 10ms, .clock = time.clock()}, [&](hooks::duration pause) -> tasks::gate& {
-        pauses.push_back(pause);
-        return timer;
-    }));
+    load.around(hooks::retry({.attempts = 4, .first_pause = 10ms, .clock = time.clock()},
+                             [&](hooks::duration pause) -> tasks::gate& {
+                                 pauses.push_back(pause);
+                                 return timer;
+                             }));
     auto call = load(21);
     call.start();
     CHECK(calls == 1);
@@ -177,10 +182,14 @@ TEST_CASE("retry() can be registered for a pattern, and used by many threads at 
 
 TEST_CASE("retry() says what is wrong with its options") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    CHECK_THROWS_WITH(hooks::retry({.attempts = 0}), "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given");
-    CHECK_THROWS_WITH(hooks::retry({.first_pause = -5ms}), "ext::hooks::retry: .first_pause was expected to be 0 or more, -5 ms was given");
-    CHECK_THROWS_WITH(hooks::retry({.factor = 0.5}), "ext::hooks::retry: .factor was expected to be at least 1, 0.5 was given");
-    CHECK_THROWS_WITH(hooks::retry({.factor = nan}), "ext::hooks::retry: .factor was expected to be at least 1, nan was given");
+    CHECK_THROWS_WITH(hooks::retry({.attempts = 0}),
+                      "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given");
+    CHECK_THROWS_WITH(hooks::retry({.first_pause = -5ms}),
+                      "ext::hooks::retry: .first_pause was expected to be 0 or more, -5 ms was given");
+    CHECK_THROWS_WITH(hooks::retry({.factor = 0.5}),
+                      "ext::hooks::retry: .factor was expected to be at least 1, 0.5 was given");
+    CHECK_THROWS_WITH(hooks::retry({.factor = nan}),
+                      "ext::hooks::retry: .factor was expected to be at least 1, nan was given");
     CHECK_THROWS_AS(hooks::retry({.first_pause = 2s, .longest_pause = 1s}), ext::error);
     CHECK_THROWS_AS(hooks::retry({.jitter = 1.1}), ext::error);
     CHECK_THROWS_AS(hooks::retry({.jitter = nan}), ext::error);

@@ -53,7 +53,8 @@ TEST_CASE("a spy copies the arguments, the result and the exception of each call
         CHECK_THROWS(charge("bob", cents));
     }
     REQUIRE(seen.count() == 2);
-    CHECK(seen.calls()[0].args == std::tuple(std::string("a name that is too long to be kept in the string itself"), 100));
+    CHECK(seen.calls()[0].args ==
+          std::tuple(std::string("a name that is too long to be kept in the string itself"), 100));
     CHECK(seen.at(0).result == true);
     CHECK_FALSE(seen.at(0).exception);
     CHECK(std::get<1>(seen.at(1).args) == -1);
@@ -273,7 +274,8 @@ TEST_CASE("a spy's text says which values cannot be copied") {
     const hooks::spy seen{start};
     CHECK(*start(engine(), std::make_unique<int>(5), {}) == 5);
     const std::string key = "<std::unique_ptr<int>, which cannot be copied>";
-    CHECK_THAT(seen.text(), ContainsSubstring("engine, which cannot be copied>, " + key) && EndsWith("returned " + key));
+    CHECK_THAT(seen.text(),
+               ContainsSubstring("engine, which cannot be copied>, " + key) && EndsWith("returned " + key));
 }
 
 TEST_CASE("a spy can be registered by name, before the function is wrapped, and with options") {

@@ -242,7 +242,8 @@ TEST_CASE("a trace records the end of a call that is destroyed while it is suspe
 TEST_CASE("a trace has arguments, results and the texts of exceptions only with .values") {
     ext::registry registry;
     const std::string text = "\"large\" tea\\\nto go \xE9\xF0\x9F\x8D\xB5\xC0\x80";
-    ext::extensible brew{registry, "brew", ext::params("what"_kw, "cups"_kw, "degrees"_kw, "milk"_kw, "note"_kw, "cup"_kw),
+    ext::extensible brew{
+        registry, "brew", ext::params("what"_kw, "cups"_kw, "degrees"_kw, "milk"_kw, "note"_kw, "cup"_kw),
         [](std::string_view what, unsigned cups, double degrees, bool, const char*, std::unique_ptr<int>) {
             if (cups == 0) throw std::invalid_argument("no " + std::string(what));
             return degrees;

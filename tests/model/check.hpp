@@ -30,7 +30,7 @@ inline comparison compare(const script& program) {
     return {expected.lines(), seen.lines(), seen.differs()};
 }
 
-// ---- Shrinking ------------------------------------------------------------------------------------------------------------
+// ---- Shrinking ------------------------------------------------------------------------------------------------------
 
 /// Collects all scripts of a program: the program itself, and the scripts of its hooks, finishers
 /// and functions, at any depth.
@@ -62,15 +62,15 @@ inline bool delete_operations(script& program) {
 /// Deletes the options that do not matter for the difference.
 inline void delete_options(script& program) {
     using simplify = void (*)(operation&);
-    static constexpr simplify ways[]{[](operation& o) { o.before = 0; },       [](operation& o) { o.after = 0; },
-                                     [](operation& o) { o.id = 0; },           [](operation& o) { o.priority.reset(); },
-                                     [](operation& o) { o.replaces = false; }, [](operation& o) { o.isolate.reset(); },
-                                     [](operation& o) { o.reentrant.reset(); }, [](operation& o) { o.plugin = -1; },
-                                     [](operation& o) { o.times = 0; },        [](operation& o) { o.this_thread = false; },
-                                     [](operation& o) { o.fallback = false; },
-                                     [](operation& o) { o.returns_end = false; },
-                                     [](operation& o) { o.awaited = false; },  [](operation& o) { o.takes_any = false; },
-                                     [](operation& o) { o.flag = true; },      [](operation& o) { o.flag_too = false; }};
+    static constexpr simplify ways[]{
+        [](operation& o) { o.before = 0; },          [](operation& o) { o.after = 0; },
+        [](operation& o) { o.id = 0; },              [](operation& o) { o.priority.reset(); },
+        [](operation& o) { o.replaces = false; },    [](operation& o) { o.isolate.reset(); },
+        [](operation& o) { o.reentrant.reset(); },   [](operation& o) { o.plugin = -1; },
+        [](operation& o) { o.times = 0; },           [](operation& o) { o.this_thread = false; },
+        [](operation& o) { o.fallback = false; },    [](operation& o) { o.returns_end = false; },
+        [](operation& o) { o.awaited = false; },     [](operation& o) { o.takes_any = false; },
+        [](operation& o) { o.flag = true; },         [](operation& o) { o.flag_too = false; }};
     std::vector<script*> scripts;
     collect(program, scripts);
     for (std::size_t which = 0; which < scripts.size(); ++which) {
@@ -97,7 +97,8 @@ inline script shrink(script program) {
 inline void print(const script& program, const comparison& found) {
     std::printf("%s", text_of(program).c_str());
     const std::size_t at = found.seen.empty() ? 0 : found.seen.size() - 1;
-    for (std::size_t i = 0; i < at && i < found.expected.size(); ++i) std::printf("        %s\n", found.expected[i].c_str());
+    for (std::size_t i = 0; i < at && i < found.expected.size(); ++i)
+        std::printf("        %s\n", found.expected[i].c_str());
     std::printf("model   %s\n", at < found.expected.size() ? found.expected[at].c_str() : "(nothing)");
     std::printf("library %s\n", found.seen.empty() ? "(nothing)" : found.seen[at].c_str());
 }

@@ -58,7 +58,7 @@ Result result_of(int number) {
     else return Result{number};
 }
 
-// ---- Shapes -----------------------------------------------------------------------------------------------------------
+// ---- Shapes ---------------------------------------------------------------------------------------------------------
 
 template <shape Of>
 struct shape_of;
@@ -93,7 +93,7 @@ struct shape_of<shape::silent> : shape_of<shape::number> {
     using signature = lazy<void>(int);
 };
 
-// ---- Views of a call --------------------------------------------------------------------------------------------------
+// ---- Views of a call ------------------------------------------------------------------------------------------------
 
 inline std::string text_of(const ext::kwargs& kwargs) {
     std::string text;
@@ -236,7 +236,7 @@ struct function_view final : seen_arguments {
     std::string kwargs() override { return given ? model::text_of(*given) : std::string(); }
 };
 
-// ---- Functions and hooks ------------------------------------------------------------------------------------------------
+// ---- Functions and hooks --------------------------------------------------------------------------------------------
 
 template <shape Of>
 struct function {
@@ -420,7 +420,7 @@ inline auto awaited_around_hook(const hook_code& code) {
     };
 }
 
-// ---- Registering ----------------------------------------------------------------------------------------------------------
+// ---- Registering ----------------------------------------------------------------------------------------------------
 
 inline ext::hook_options options_for(const operation& o) {
     ext::hook_options options;
@@ -453,7 +453,8 @@ place_to_add(Start, Around, End) -> place_to_add<Start, Around, End>;
 template <class Place>
 ext::hook add_plain_for_any(const Place& place, const hook_code& code) {
     if (code.stated->when == phase::end) return place.on_end(plain_hook_for_any(code));
-    return code.stated->returns_end ? place.on_start(hook_with_end_for_any(code)) : place.on_start(plain_hook_for_any(code));
+    return code.stated->returns_end ? place.on_start(hook_with_end_for_any(code))
+                                    : place.on_start(plain_hook_for_any(code));
 }
 /// Registers an awaited hook that takes an ext::any_call.
 template <class Place>
@@ -466,7 +467,8 @@ ext::hook add_awaited_for_any(const Place& place, const hook_code& code) {
 template <class Place>
 ext::hook add_for_any(const Place& place, const hook_code& code, bool awaited) {
     if (awaited) return add_awaited_for_any(place, code);
-    return code.stated->when == phase::around ? place.around(plain_around_hook_for_any(code)) : add_plain_for_any(place, code);
+    return code.stated->when == phase::around ? place.around(plain_around_hook_for_any(code))
+                                              : add_plain_for_any(place, code);
 }
 
 /// Registers a hook on a function of this shape.
@@ -490,7 +492,8 @@ ext::hook add_for(const Place& place, const hook_code& code, bool awaited) {
 
 struct any_wrapper {
     virtual ~any_wrapper() = default;
-    virtual ext::hook add(const hook_code& code, bool awaited, ext::plugin* owner, const ext::hook_options& options) = 0;
+    virtual ext::hook add(const hook_code& code, bool awaited, ext::plugin* owner,
+                          const ext::hook_options& options) = 0;
     virtual int call(std::optional<int> value, bool with_kwarg) = 0;
     virtual lazy<int> call_later(int value) = 0;
     virtual eager<int> call_now(int value) = 0;
@@ -500,13 +503,20 @@ template <shape Of>
 class wrapped final : public any_wrapper {
 public:
     wrapped(ext::registry& home, script_runner& scripts, const operation& o)
-        : function_(home, function_names[o.name], shape_of<Of>::parameters(), function_of(function<Of>{&scripts, &o})) {}
+        : function_(home, function_names[o.name], shape_of<Of>::parameters(),
+                    function_of(function<Of>{&scripts, &o})) {}
 
     ext::hook add(const hook_code& code, bool awaited, ext::plugin* owner, const ext::hook_options& options) override {
         const place_to_add place{
-            [&](auto hook) { return owner ? owner->on_start(function_, hook, options) : function_.on_start(hook, options); },
-            [&](auto hook) { return owner ? owner->around(function_, hook, options) : function_.around(hook, options); },
-            [&](auto hook) { return owner ? owner->on_end(function_, hook, options) : function_.on_end(hook, options); }};
+            [&](auto hook) {
+                return owner ? owner->on_start(function_, hook, options) : function_.on_start(hook, options);
+            },
+            [&](auto hook) {
+                return owner ? owner->around(function_, hook, options) : function_.around(hook, options);
+            },
+            [&](auto hook) {
+                return owner ? owner->on_end(function_, hook, options) : function_.on_end(hook, options);
+            }};
         return add_for<Of>(place, code, awaited);
     }
     int call(std::optional<int> value, bool with_kwarg) override {
@@ -548,7 +558,7 @@ private:
     ext::extensible<typename shape_of<Of>::signature, held, decltype(shape_of<Of>::parameters())> function_;
 };
 
-// ---- What is written to stderr ----------------------------------------------------------------------------------------------
+// ---- What is written to stderr --------------------------------------------------------------------------------------
 
 /// Redirects stderr to memory while it lives.
 class captured_stderr {
@@ -583,7 +593,7 @@ private:
     std::FILE* before_;
 };
 
-// ---- The library as a machine ---------------------------------------------------------------------------------------------
+// ---- The library as a machine ---------------------------------------------------------------------------------------
 
 class library final : public machine {
 public:
@@ -616,13 +626,16 @@ private:
         ext::registry& home = *home_;
         return place_to_add{
             [=, &home, &options](auto hook) {
-                return owner ? owner->on_start<Signature>(name, hook, options) : home.on_start<Signature>(name, hook, options);
+                return owner ? owner->on_start<Signature>(name, hook, options)
+                             : home.on_start<Signature>(name, hook, options);
             },
             [=, &home, &options](auto hook) {
-                return owner ? owner->around<Signature>(name, hook, options) : home.around<Signature>(name, hook, options);
+                return owner ? owner->around<Signature>(name, hook, options)
+                             : home.around<Signature>(name, hook, options);
             },
             [=, &home, &options](auto hook) {
-                return owner ? owner->on_end<Signature>(name, hook, options) : home.on_end<Signature>(name, hook, options);
+                return owner ? owner->on_end<Signature>(name, hook, options)
+                             : home.on_end<Signature>(name, hook, options);
             }};
     }
 
@@ -642,7 +655,8 @@ public:
             [this, stated = &o, captured = capture(alive_, o.label)](const ext::hook_error& error) {
                 const phase when = static_cast<phase>(error.phase);
                 const std::string thrown = text_of(error.exception);
-                const std::string text = text_of_error(error.function, when, error.hook, error.owner, thrown, error.displaced);
+                const std::string text =
+                    text_of_error(error.function, when, error.hook, error.owner, thrown, error.displaced);
                 scripts_.run_handler(*stated, text);
             });
     }
@@ -669,7 +683,9 @@ public:
     }
     void copy_handle(int from, int to) override { handles_[index(to)] = handles_[index(from)]; }
     void drop_handle(int handle) override { handles_[index(handle)] = ext::hook(); }
-    void own_handle(int handle, int scope) override { scopes_[index(scope)] = ext::scoped_hook(handles_[index(handle)]); }
+    void own_handle(int handle, int scope) override {
+        scopes_[index(scope)] = ext::scoped_hook(handles_[index(handle)]);
+    }
     void end_scope(int scope) override { scopes_[index(scope)] = ext::scoped_hook(); }
     void release(int scope, int handle) override { handles_[index(handle)] = scopes_[index(scope)].release(); }
 
@@ -700,8 +716,8 @@ public:
             write_function(text, f.name, f.signature, f.wrapped);
             for (const ext::hook_info& h : f.hooks) {
                 const auto handle = std::find(handles_.begin(), handles_.end(), h.handle) - handles_.begin();
-                write_hook(text, {static_cast<phase>(h.phase), h.id, h.owner, h.pattern, h.replaced_by, h.priority, h.enabled,
-                                  h.suits, static_cast<std::size_t>(handle)});
+                write_hook(text, {static_cast<phase>(h.phase), h.id, h.owner, h.pattern, h.replaced_by, h.priority,
+                                  h.enabled, h.suits, static_cast<std::size_t>(handle)});
             }
         }
         return text;

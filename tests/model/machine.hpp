@@ -88,7 +88,8 @@ protected:
 struct script_runner {
     /// `of` is the shape of the function. `awaited` is true if the hook can be suspended. `inside`
     /// is null except for an around hook.
-    virtual lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call, inside_of_hook* inside) = 0;
+    virtual lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call,
+                                inside_of_hook* inside) = 0;
     /// Runs the finisher that a start hook returned.
     virtual void run_end(const operation& hook, shape of, seen_call& call) = 0;
     virtual lazy<int> run_function(const operation& wraps, seen_call& call) = 0;
@@ -149,7 +150,7 @@ struct machine {
     virtual std::string text_of(const std::exception_ptr& exception) = 0;
 };
 
-// ---- Texts --------------------------------------------------------------------------------------------------------------
+// ---- Texts ----------------------------------------------------------------------------------------------------------
 
 /// Writes one function of registry.functions().
 inline void write_function(std::string& to, std::string_view name, std::string_view signature, bool wrapped) {
@@ -207,7 +208,8 @@ inline std::string text_of_run(const run_line& run) {
 
 /// In lines on stderr, the texts of the library's own exceptions are not compared.
 inline std::string_view shown_on_stderr(std::string_view thrown) {
-    const bool is_scripted = thrown.size() > 1 && thrown[0] == 't' && thrown.find_first_not_of("0123456789", 1) == thrown.npos;
+    const bool is_scripted =
+        thrown.size() > 1 && thrown[0] == 't' && thrown.find_first_not_of("0123456789", 1) == thrown.npos;
     return is_scripted ? thrown : "?";
 }
 

@@ -34,8 +34,12 @@ public:
         return called.of == shape::change ? 1000 * argument + result : result;  // includes the caller's object
     }
     // Without hooks, the function's own task is returned.
-    lazy<int> call_later(int slot, int value) override { return call_awaited<lazy<int>>(*wrappers_[index(slot)], value); }
-    eager<int> call_now(int slot, int value) override { return call_awaited<eager<int>>(*wrappers_[index(slot)], value); }
+    lazy<int> call_later(int slot, int value) override {
+        return call_awaited<lazy<int>>(*wrappers_[index(slot)], value);
+    }
+    eager<int> call_now(int slot, int value) override {
+        return call_awaited<eager<int>>(*wrappers_[index(slot)], value);
+    }
 
     std::string take_stderr() override { return std::exchange(stderr_, {}); }
 
@@ -50,7 +54,7 @@ public:
     }
 
 private:
-    // ---- One call -------------------------------------------------------------------------------------------------------
+    // ---- One call ---------------------------------------------------------------------------------------------------
 
     using named_values = std::vector<std::pair<std::string, std::optional<int>>>;  // empty: a text
 
@@ -87,7 +91,8 @@ private:
     lazy<int> walk(wrapper called, int& argument, named_values kwargs) {
         holder held(*this, running_turns(called), is_awaited(called.of));
         if (held.held.empty()) co_return co_await run_function(called, argument, std::move(kwargs));
-        call_data call{called.home, called.name, called.of, argument, held, !called.home->monitors.empty(), std::move(kwargs)};
+        const bool is_watched = !called.home->monitors.empty();
+        call_data call{called.home, called.name, called.of, argument, held, is_watched, std::move(kwargs)};
         end_hooks ends(*this, call);
 
         co_await run_start_hooks(call);
@@ -214,7 +219,7 @@ private:
         co_return co_await scripts_.run_function(*called.stated, view);
     }
 
-    // ---- One hook -------------------------------------------------------------------------------------------------------
+    // ---- One hook ---------------------------------------------------------------------------------------------------
 
     // The hook that runs in a turn. Null if the call skips all hooks of the turn.
     hook_ref choose(const hooks& turn, call_data& call, bool can_await = true) {
@@ -302,7 +307,7 @@ private:
     };
     bool is_running(const hook& h) const { return std::count(running_.begin(), running_.end(), &h) != 0; }
 
-    // ---- Exceptions that no caller sees -----------------------------------------------------------------------------------
+    // ---- Exceptions that no caller sees -----------------------------------------------------------------------------
 
     // The hook has thrown. If its exception displaces another one, the other one is reported.
     void keep(const std::exception_ptr& thrown, call_data& call, const hook& h) {
@@ -315,7 +320,8 @@ private:
         const on_this_thread here(call.held, true);
         const std::string owner = h.owner ? h.owner->name : "", thrown = text_of(exception);
         const std::string text = text_of_error(call.name, h.when, h.id, owner, thrown, displaced);
-        const std::string line = text_of_error(call.name, h.when, h.id, owner, shown_on_stderr(thrown), displaced) + "\n";
+        const std::string line =
+            text_of_error(call.name, h.when, h.id, owner, shown_on_stderr(thrown), displaced) + "\n";
         const holder handlers(*this, enabled(h.home->handlers));
         if (handlers.held.empty()) stderr_ += line;
         for (const hook_ref& handler : handlers.held)
@@ -340,7 +346,7 @@ private:
         }
     }
 
-    // ---- Monitors -----------------------------------------------------------------------------------------------------------
+    // ---- Monitors ---------------------------------------------------------------------------------------------------
 
     /// Watches one run of a hook, if there are monitors when the run begins. Notifies the monitors
     /// that there are when it ends.
@@ -403,11 +409,12 @@ private:
         for (const hook_ref& monitor : monitors.held) tell(*monitor, text);
     }
 
-    // ---- Views of a call --------------------------------------------------------------------------------------------------
+    // ---- Views of a call --------------------------------------------------------------------------------------------
 
     static std::string kwargs_text(const named_values& kwargs) {
         std::string text;
-        for (const auto& [name, value] : kwargs) ((text += " ") += name) += "=" + (value ? std::to_string(*value) : "text");
+        for (const auto& [name, value] : kwargs)
+            ((text += " ") += name) += "=" + (value ? std::to_string(*value) : "text");
         return text;
     }
 
@@ -453,7 +460,8 @@ private:
         bool original_ran() override { return call.original_ran; }
         std::string types() override {
             if (h.of) return "";
-            const bool has_failed = call.exception || (call.of == shape::now && call.result && says_failed(*call.result));
+            const bool has_failed =
+                call.exception || (call.of == shape::now && call.result && says_failed(*call.result));
             const bool is_text = call.of == shape::text;
             std::string text = " " + std::string(signature_of(call.of)) + " takes " + (is_text ? "std::string" : "int");
             (text += " returns ") += result_names[static_cast<int>(call.of)];

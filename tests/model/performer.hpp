@@ -72,7 +72,8 @@ public:
         end();
     }
 
-    lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call, inside_of_hook* inside) override {
+    lazy<void> run_hook(const operation& hook, shape of, bool awaited, seen_call& call,
+                        inside_of_hook* inside) override {
         frame* const own = is_awaited(of) ? nullptr : frames_.back();
         if (own && hook.when == phase::end) own->past = true;
         trace_.write("hook " + std::to_string(hook.label) + ": " + seen(call));
@@ -86,7 +87,8 @@ public:
     }
     lazy<int> run_function(const operation& wraps, seen_call& call) override {
         if (!is_awaited(wraps.of)) frames_.back()->past = true;
-        trace_.write("function " + std::to_string(wraps.label) + ": " + std::to_string(call.argument()) + call.kwargs());
+        trace_.write("function " + std::to_string(wraps.label) + ": " + std::to_string(call.argument()) +
+                     call.kwargs());
         co_await run(wraps.does, {&call, nullptr, is_awaited(wraps.of), nullptr});
         const int result = call.argument() + wraps.value;
         if (wraps.of == shape::change) call.set_argument(result);
@@ -110,7 +112,8 @@ private:
     // A plain call that is running.
     struct frame {
         std::shared_ptr<instance> called;
-        bool past = false;  // it has reached the function or an end hook, and does not use the wrapper until a hook proceeds
+        // It has reached the function or an end hook, and does not use the wrapper until a hook proceeds.
+        bool past = false;
     };
     // The context of a running script.
     struct context {
@@ -163,7 +166,7 @@ private:
         return exceptions_.emplace_back(exception, machine_->text_of(exception)).second;
     }
 
-    // ---- Scripts --------------------------------------------------------------------------------------------------------
+    // ---- Scripts ----------------------------------------------------------------------------------------------------
 
     lazy<void> run(const script& does, context here) {
         if (++scripts_ > most_scripts) co_return;
@@ -252,7 +255,7 @@ private:
         co_return co_await std::move(task);
     }
 
-    // ---- Operations -----------------------------------------------------------------------------------------------------
+    // ---- Operations -------------------------------------------------------------------------------------------------
 
     void perform(const operation& o, context here) {
         if (o.what == action::call) return call(o);
@@ -307,7 +310,8 @@ private:
         case action::disable_plugin: return machine_->set_plugin_enabled(o.slot, false), "done";
         case action::unload_for: return machine_->unload_for_no_time(o.slot) ? "unloaded" : "gave up";
         case action::move_plugin:
-            if (!machine_->has_plugin(o.other) || trace_.decide(machine_->would_wait_for_plugin(o.other))) return not_done;
+            if (!machine_->has_plugin(o.other) || trace_.decide(machine_->would_wait_for_plugin(o.other)))
+                return not_done;
             return machine_->move_plugin(o.slot, o.other), "done";
         default:
             if (trace_.decide(machine_->would_wait_for_plugin(o.slot))) return not_done;
@@ -355,7 +359,7 @@ private:
         return machine_->add(o, awaited), "done";
     }
 
-    // ---- Calls ----------------------------------------------------------------------------------------------------------
+    // ---- Calls ------------------------------------------------------------------------------------------------------
 
     void call(const operation& o) {
         const std::shared_ptr<instance> called = wrappers_[index(o.slot)];
@@ -366,7 +370,8 @@ private:
         std::string text;
         std::exception_ptr thrown;
         try {
-            const std::optional<int> value = called->of == shape::text && o.value == 0 ? std::nullopt : std::optional(o.value);
+            const std::optional<int> value =
+                called->of == shape::text && o.value == 0 ? std::nullopt : std::optional(o.value);
             text = std::to_string(machine_->call(o.slot, value, o.flag_too));
         } catch (...) {
             thrown = std::current_exception();

@@ -136,7 +136,7 @@ script decode(std::span<const std::uint8_t> bytes);
 /// Prints one operation per line.
 std::string text_of(const script& program);
 
-// ---- Decoding -----------------------------------------------------------------------------------------------------------
+// ---- Decoding -------------------------------------------------------------------------------------------------------
 
 class decoder {
 public:
@@ -191,12 +191,12 @@ private:
     operation world_operation(int depth) {
         using enum action;
         static constexpr weighted table[]{
-            {call, 54},            {add, 60},             {wrap, 10},            {add_handler, 6},      {remove, 8},
-            {remove_and_wait, 6},  {enable, 8},           {disable, 8},          {copy_handle, 1},      {drop_handle, 1},
-            {add_monitor, 6},      {find_handle, 4},      {own_handle, 3},       {end_scope, 3},        {release, 2},
-            {make_plugin, 8},      {destroy_plugin, 3},   {enable_plugin, 4},    {disable_plugin, 4},   {unload, 3},
-            {unload_for, 2},       {move_plugin, 2},      {begin_kept, 8},       {go_on_suspended, 12}, {drop_kept, 6},
-            {unwrap, 6},           {renew_registry, 1},   {seal, 1}};
+            {call, 54},           {add, 60},           {wrap, 10},         {add_handler, 6},      {remove, 8},
+            {remove_and_wait, 6}, {enable, 8},         {disable, 8},       {copy_handle, 1},      {drop_handle, 1},
+            {add_monitor, 6},     {find_handle, 4},    {own_handle, 3},    {end_scope, 3},        {release, 2},
+            {make_plugin, 8},     {destroy_plugin, 3}, {enable_plugin, 4}, {disable_plugin, 4},   {unload, 3},
+            {unload_for, 2},      {move_plugin, 2},    {begin_kept, 8},    {go_on_suspended, 12}, {drop_kept, 6},
+            {unwrap, 6},          {renew_registry, 1}, {seal, 1}};
         operation made;
         made.what = choose(table);
         if (made.what == wrap) return wrapping(depth);
@@ -323,10 +323,10 @@ private:
         using enum action;
         if (depth < 2 && one_in(5)) return world_operation(depth + 1);
         static constexpr weighted table[]{
-            {set_argument, 6},     {set_result, 8},       {take_result, 5},      {set_other_result, 1}, {set_no_number, 2},
-            {set_exception, 4},    {clear_exception, 6},  {throw_new, 9},        {throw_again, 3},      {set_kwarg, 3},
-            {set_text_kwarg, 1},   {erase_kwarg, 2},      {read_kwarg, 2},       {look, 1},             {call, 8},
-            {proceed, 4},          {suspend, 12},         {await_call, 8}};
+            {set_argument, 6},   {set_result, 8},      {take_result, 5}, {set_other_result, 1}, {set_no_number, 2},
+            {set_exception, 4},  {clear_exception, 6}, {throw_new, 9},   {throw_again, 3},      {set_kwarg, 3},
+            {set_text_kwarg, 1}, {erase_kwarg, 2},     {read_kwarg, 2},  {look, 1},             {call, 8},
+            {proceed, 4},        {suspend, 12},        {await_call, 8}};
         const std::span all(table);
         operation made;
         made.what = choose(can_suspend ? all : can_proceed ? all.first(all.size() - 2) : all.first(all.size() - 3));
@@ -353,7 +353,7 @@ private:
 
 inline script decode(std::span<const std::uint8_t> bytes) { return decoder(bytes).program(); }
 
-// ---- As text --------------------------------------------------------------------------------------------------------------
+// ---- As text --------------------------------------------------------------------------------------------------------
 
 inline constexpr std::string_view phase_names[]{"start", "around", "end"};
 inline constexpr std::string_view shape_names[]{"number", "text", "change", "maybe", "later", "now", "silent"};
@@ -388,7 +388,8 @@ inline std::string options_of(const operation& o) {
 inline std::string text_of_registration(const operation& o) {
     std::string text = "handle " + std::to_string(o.other) + " = ";
     if (o.plugin >= 0) text += "plugin " + std::to_string(o.plugin) + ": ";
-    text += std::string(o.awaited ? "awaited " : "") + std::string(name_of(o.when)) + " hook " + std::to_string(o.label);
+    text +=
+        std::string(o.awaited ? "awaited " : "") + std::string(name_of(o.when)) + " hook " + std::to_string(o.label);
     if (o.where == place::on_object) text += " on wrapper " + std::to_string(o.slot);
     if (o.where == place::by_name) text += " for " + std::string(name_of(o.of)) + " " + quoted(function_names[o.name]);
     if (o.where != place::for_any && o.takes_any) text += " as any_call";

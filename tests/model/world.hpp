@@ -51,7 +51,7 @@ constexpr std::string_view signature_of(shape of) { return signatures[static_cas
 
 class world : public machine {
 public:
-    // ---- Records --------------------------------------------------------------------------------------------------------
+    // ---- Records ----------------------------------------------------------------------------------------------------
 
     struct registry;
 
@@ -118,7 +118,8 @@ public:
         hooks ends{};  // the finishers of these hooks have not ended yet
         const bool is_awaited;
         bool on_this_thread = false;  // in an awaited call: a plain hook runs, or is being reported
-        holder(world& model, std::vector<hooks> these, bool awaited = false) : in(model), turns(std::move(these)), is_awaited(awaited) {
+        holder(world& model, std::vector<hooks> these, bool awaited = false)
+            : in(model), turns(std::move(these)), is_awaited(awaited) {
             in.holders_.push_back(this);
         }
         holder(const holder&) = delete;
@@ -139,7 +140,7 @@ public:
         ~on_this_thread() { call.on_this_thread = before; }
     };
 
-    // ---- Registries and wrappers ----------------------------------------------------------------------------------------
+    // ---- Registries and wrappers ------------------------------------------------------------------------------------
 
     void renew_registry() override {
         for (const hook_ref& h : hooks(home_->registered)) take_away(h);
@@ -171,7 +172,7 @@ public:
         wrappers_[index(slot)].reset();
     }
 
-    // ---- Registering ----------------------------------------------------------------------------------------------------
+    // ---- Registering ------------------------------------------------------------------------------------------------
 
     void add(const operation& o, bool awaited) override {
         const std::shared_ptr<plugin> owner = o.plugin >= 0 ? plugins_[index(o.plugin)] : nullptr;
@@ -235,7 +236,7 @@ public:
         handles_[index(o.slot)] = added;
     }
 
-    // ---- Handles --------------------------------------------------------------------------------------------------------
+    // ---- Handles ----------------------------------------------------------------------------------------------------
 
     void remove(int handle) override { take_away(handles_[index(handle)]); }
     void remove_and_wait(int handle) override { remove(handle); }
@@ -257,9 +258,11 @@ public:
         take_away(scopes_[index(scope)]);
         scopes_[index(scope)] = nullptr;
     }
-    void release(int scope, int handle) override { handles_[index(handle)] = std::exchange(scopes_[index(scope)], nullptr); }
+    void release(int scope, int handle) override {
+        handles_[index(handle)] = std::exchange(scopes_[index(scope)], nullptr);
+    }
 
-    // ---- Plugins --------------------------------------------------------------------------------------------------------
+    // ---- Plugins ----------------------------------------------------------------------------------------------------
 
     bool has_plugin(int slot) override { return has_plugin_[index(slot)]; }
     void make_plugin(int slot, bool isolate, bool reentrant) override {
@@ -319,7 +322,8 @@ public:
         for (const std::string& name : names) list(listed, name);
         const hooks under_any = in_order(under_patterns(home_->registered));
         for (const hook_ref& h : under_any) {
-            if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return h->concerns(name); })) continue;
+            if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return h->concerns(name); }))
+                continue;
             write_function(listed.first, h->pattern, "", false);
             list(listed, h, true, running_instead(*h, under_any, std::nullopt));
         }
@@ -339,7 +343,8 @@ public:
     }
     void list(std::pair<std::string, hooks>& to, const hook_ref& h, bool suits, const hook_ref& instead) const {
         const std::string owner = h->owner ? h->owner->name : "";
-        const std::string other = !instead ? "" : instead->owner ? instead->id + " of " + instead->owner->name : instead->id;
+        const std::string other =
+            !instead ? "" : instead->owner ? instead->id + " of " + instead->owner->name : instead->id;
         const auto handle = static_cast<std::size_t>(std::find(handles_.begin(), handles_.end(), h) - handles_.begin());
         write_hook(to.first, {h->when, h->id, owner, h->pattern, other, h->priority, h->runs(), suits, handle});
         to.second.push_back(h);
@@ -369,7 +374,7 @@ public:
     }
 
 protected:
-    // ---- Which hooks, in which order --------------------------------------------------------------------------------------
+    // ---- Which hooks, in which order --------------------------------------------------------------------------------
 
     static hooks of_function(const hooks& all, std::string_view name) {
         hooks some;
@@ -410,7 +415,8 @@ protected:
             if (!h->runs() || !h->suits(called.of) || running_instead(*h, all, called.of)) continue;
             running.push_back({h});
             if (!h->has_options() && called.home->monitors.empty()) continue;  // it is never skipped
-            while (const hook_ref other = replaced_by(*running.back().back(), all, called.of)) running.back().push_back(other);
+            while (const hook_ref other = replaced_by(*running.back().back(), all, called.of))
+                running.back().push_back(other);
         }
         return running;
     }
@@ -429,7 +435,8 @@ protected:
     static hook_ref running_instead(const hook& h, const hooks& all, std::optional<shape> of) {
         hook_ref last;
         for (const hook_ref& other : all) {
-            const bool may_replace = other->replaces && is_namesake(*other, h) && (!h.replaces || other->number > h.number);
+            const bool may_replace =
+                other->replaces && is_namesake(*other, h) && (!h.replaces || other->number > h.number);
             if (!may_replace || !other->runs() || (of && !other->suits(*of))) continue;
             if (!last || other->number > last->number) last = other;
         }

@@ -81,7 +81,8 @@ ext::hook erase_plain(const registration_target& target, const type_identity* si
     using stored = std::decay_t<Hook>;
     if (detail::is_null(hook)) throw_empty_hook(target.name, When);
     if constexpr (std::is_void_v<Result>) {
-        const erased_hook erased = detail::erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
+        const erased_hook erased =
+            detail::erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
         return add_erased(target, When, erased, signature, nullptr, options);
     } else {
         using finish = hook_invocation<std::decay_t<Result>, decltype(Call::of(nullptr))>;

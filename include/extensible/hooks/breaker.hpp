@@ -225,8 +225,8 @@ inline void circuit::check_options() const {
     const auto expect_option = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
         expect(holds, "breaker", option, expected, given);
     };
-    expect_option(options_.failure_ratio > 0 && options_.failure_ratio <= 1, ".failure_ratio", "more than 0 and at most 1",
-                  options_.failure_ratio);
+    expect_option(options_.failure_ratio > 0 && options_.failure_ratio <= 1, ".failure_ratio",
+                  "more than 0 and at most 1", options_.failure_ratio);
     expect_option(options_.window_size >= 1, ".window_size", "at least 1", options_.window_size);
     expect_option(options_.minimum_calls >= 1 && options_.minimum_calls <= options_.window_size, ".minimum_calls",
                   "at least 1 and at most .window_size", options_.minimum_calls);

@@ -31,7 +31,9 @@ using time_point = std::chrono::time_point<std::chrono::steady_clock, duration>;
 ///     fetch.around(ext::hooks::retry({.clock = clock}));
 struct clock {
     /// Returns the time. It must neither throw nor go back.
-    std::function<time_point()> now = [] { return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now()); };
+    std::function<time_point()> now = [] {
+        return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
+    };
 
     /// Blocks the calling thread for this time, which is more than 0.
     std::function<void(duration)> sleep = [](duration time) { std::this_thread::sleep_for(time); };

@@ -5,7 +5,7 @@
 //
 //     #include <extensible/hooks/fault.hpp>
 //
-//     ext::hooks::faults chaos{"net.*=throw(0.01); store.get=delay(50ms, 0.1); seed=7"};   // until the end of the scope
+//     ext::hooks::faults chaos{"net.*=throw(0.01); store.get=delay(50ms, 0.1); seed=7"};  // until the end of scope
 //     auto faults = ext::hooks::faults::from_environment();  // EXTENSIBLE_FAULTS='net.*=throw(0.01)' ./server
 
 #include <extensible/any_call.hpp>
@@ -83,14 +83,15 @@ public:
     /// Injects faults into functions of the registry `home`. See the other constructor.
     template <class Pause = detail::no_pause>
     [[nodiscard("the faults are gone where this is destroyed: give it a name")]]
-    EXTENSIBLE_HIDDEN faults(registry& home, std::string_view text, const faults_options& options = {}, Pause pause = {});
+    EXTENSIBLE_HIDDEN faults(registry& home, std::string_view text, const faults_options& options = {},
+                             Pause pause = {});
 
     /// Takes the text from the environment variable EXTENSIBLE_FAULTS, for functions of the
     /// registry `home`. If the variable is not set, there are no faults. Throws what the
     /// constructors throw. No other thread may change the environment at the same time.
     template <class Pause = detail::no_pause>
-    EXTENSIBLE_HIDDEN static faults from_environment(registry& home = default_registry(), const faults_options& options = {},
-                                                     Pause pause = {}) {
+    EXTENSIBLE_HIDDEN static faults from_environment(registry& home = default_registry(),
+                                                     const faults_options& options = {}, Pause pause = {}) {
         const char* const text = std::getenv("EXTENSIBLE_FAULTS");  // NOLINT(concurrency-mt-unsafe)
         return faults(home, text ? text : "", options, std::move(pause));
     }
@@ -117,7 +118,8 @@ public:
     duration draw(std::string_view function) {
         if (chance_.draw() >= rule_.probability) return duration(0);
         if (rule_.delay) return *rule_.delay;
-        ext::detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " + std::to_string(seed_));
+        ext::detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " +
+                                           std::to_string(seed_));
     }
 
     void block(duration time) const {

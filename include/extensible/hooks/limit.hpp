@@ -165,7 +165,8 @@ public:
         if (pause > longest_wait)
             ext::detail::raise<limit_exceeded>(
                 ext::detail::join({function, ": the limit of ", option_text(options_.rate), " calls a second, ",
-                                   option_text(options_.burst), " at once, is reached; a token is there in ", option_text(pause)}));
+                                   option_text(options_.burst), " at once, is reached; a token is there in ",
+                                   option_text(pause)}));
         tokens_ -= 1;
         return pause;
     }
@@ -212,8 +213,8 @@ public:
     template <class SubTask>
     SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
         constexpr bool can_await = !std::is_same_v<Wait, wait_type>;
-        static_assert(can_await, "ext::hooks::limit_rate: where it waits, a function that is awaited needs a second argument, which "
-                                 "gives the awaitable of a pause, as in limit_rate({.rate = 5}, "
+        static_assert(can_await, "ext::hooks::limit_rate: where it waits, a function that is awaited needs a second "
+                                 "argument, which gives the awaitable of a pause, as in limit_rate({.rate = 5}, "
                                  "[&](auto pause) { return timer.after(pause); })");
         const duration pause = bucket_->take(call.name(), longest_wait());
         if constexpr (waits && can_await) {
@@ -235,8 +236,8 @@ class calls_limit_hook {
     static_assert(waits || std::is_same_v<Wait, no_wait>,
                   "ext::hooks::limit_calls: the second argument is ext::hooks::wait, or none");
     static_assert(waits || EXTENSIBLE_EXCEPTIONS,
-                  "ext::hooks::limit_calls: this is compiled without exceptions, so it cannot throw; let it wait, as in "
-                  "fetch.around(limit_calls({...}, wait))");
+                  "ext::hooks::limit_calls: this is compiled without exceptions, so it cannot throw; let it wait, as "
+                  "in fetch.around(limit_calls({...}, wait))");
 
 public:
     using for_any_call = void;
@@ -262,8 +263,8 @@ public:
     SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
         constexpr bool can_await = std::is_same_v<SubTask, ext::detail::sub_task>;
         static_assert(can_await || !waits,
-                      "ext::hooks::limit_calls: coroutines of the function's type await only those of their own family, and so cannot "
-                      "wait here; leave out ext::hooks::wait, and it throws");
+                      "ext::hooks::limit_calls: coroutines of the function's type await only those of their own "
+                      "family, and so cannot wait here; leave out ext::hooks::wait, and it throws");
         if constexpr (waits && can_await) {
             const slot held = taken(co_await slots_->await(), call);
             co_await proceed();

@@ -7,7 +7,7 @@
 //
 //     fetch.around(ext::hooks::retry({.attempts = 4, .first_pause = 50ms, .factor = 2, .jitter = 0.2, .budget = 2s}));
 //     charge.around(ext::hooks::retry({.when = ext::hooks::thrown<busy, std::system_error>}));
-//     load.around(ext::hooks::retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); }));  // awaits the pause
+//     load.around(ext::hooks::retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); }));  // awaits it
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
@@ -103,7 +103,8 @@ public:
     /// Returns the pause before the next attempt, or nothing if this attempt was the last. If there
     /// is another attempt, clears the exception of the call, so that it is not reported.
     std::optional<duration> pause_after(any_call& call) {
-        if (!call.failed() || ++made_ >= options_.attempts || (options_.when && !options_.when(call))) return std::nullopt;
+        if (!call.failed() || ++made_ >= options_.attempts || (options_.when && !options_.when(call)))
+            return std::nullopt;
         const duration pause = part_of(pause_, 1 + options_.jitter * (2 * chance_.draw() - 1));
         if (pause > options_.budget - (options_.clock.now() - begun_)) return std::nullopt;
         pause_ = part_of(pause_, options_.factor);
@@ -131,7 +132,8 @@ class retry_hook {
 public:
     retry_hook(retry_options options, Pause pause)
         : options_(std::move(options)), pause_(std::move(pause)), chance_(options_.seed) {
-        const auto expect_option = [](bool holds, std::string_view option, std::string_view expected, const auto& given) {
+        const auto expect_option = [](bool holds, std::string_view option, std::string_view expected,
+                                      const auto& given) {
             expect(holds, "retry", option, expected, given);
         };
         expect_option(options_.attempts >= 1, ".attempts", "at least 1", options_.attempts);
@@ -155,8 +157,9 @@ public:
     template <class SubTask>
     SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
         constexpr bool can_pause = !std::is_same_v<Pause, no_pause>;
-        static_assert(can_pause, "ext::hooks::retry: a function that is awaited needs a second argument, which gives the "
-                                 "awaitable of a pause, as in retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); })");
+        static_assert(can_pause, "ext::hooks::retry: a function that is awaited needs a second argument, which gives "
+                                 "the awaitable of a pause, as in retry({.attempts = 4}, "
+                                 "[&](auto pause) { return timer.after(pause); })");
         attempts attempts(options_, chance_);
         co_await proceed();
         while (const std::optional<duration> pause = attempts.pause_after(call)) {

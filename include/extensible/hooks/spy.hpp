@@ -185,8 +185,8 @@ private:
             return [&result](auto& call) { call.result.emplace(static_cast<value>(result)); };
         } else {
             static_assert(std::copy_constructible<value>,
-                          "ext::hooks::spy: the function's result cannot be copied, and so not be given to several calls; use "
-                          "ext::instead");
+                          "ext::hooks::spy: the function's result cannot be copied, and so not be given to several "
+                          "calls; use ext::instead");
             return [result = std::move(result)](auto& call) { call.result.emplace(result); };
         }
     }
@@ -226,7 +226,8 @@ template <class... Expected>
 std::size_t spy<R(A...)>::count(const Expected&... expected) const {
     using arguments = decltype(call_type::args);
     constexpr bool fits = std::is_constructible_v<arguments, const Expected&...>;
-    static_assert(fits, "ext::hooks::spy::count: a value for each of the function's arguments was expected, and of its type");
+    static_assert(fits, "ext::hooks::spy::count: a value for each of the function's arguments was expected, and of "
+                        "its type");
     constexpr bool comparable = detail::all_comparable<arguments>;
     static_assert(comparable, "ext::hooks::spy::count: the type of an argument has no ==; look at what calls() gives");
     std::size_t found = 0;
@@ -241,8 +242,8 @@ template <class R, class... A>
 auto spy<R(A...)>::at(std::size_t index) const -> call_type {
     const std::vector<call_type> all = calls();
     if (index < all.size()) return all[index];
-    ext::detail::raise<error>(text() + "\next::hooks::spy::at: the number of a call was expected, " + std::to_string(index) +
-                              " was given");
+    ext::detail::raise<error>(text() + "\next::hooks::spy::at: the number of a call was expected, " +
+                              std::to_string(index) + " was given");
 }
 
 template <class R, class... A>

@@ -114,7 +114,8 @@ public:
         : options_(options), start_(options_.clock.now()), out_(&out), end_(out.tellp()) {
         expect(options_.buffer >= 1, "trace", ".buffer", "at least 1", options_.buffer);
         if (end_ == std::streampos(-1))
-            ext::detail::raise<error>("ext::hooks::trace: a stream was expected that is good and seekable, such as that of a file");
+            ext::detail::raise<error>("ext::hooks::trace: a stream was expected that is good and seekable, "
+                                      "such as that of a file");
         const std::lock_guard lock(mutex_);
         write();
     }
@@ -129,7 +130,8 @@ public:
         const std::string number = json(thread->second);
         if (is_new) {
             const json_object name = json_object().add("name", json("thread " + number));
-            append(json_object().add("ph", json("M")).add("name", json("thread_name")).add("args", name.text()), number);
+            append(json_object().add("ph", json("M")).add("name", json("thread_name")).add("args", name.text()),
+                   number);
         }
         append(std::move(event), number);
         if (pending_.size() >= options_.buffer) write();

@@ -1,5 +1,5 @@
-// Which warnings of a program's compiler do not apply to the code of the library? Each header includes this file before its
-// code, and epilogue.hpp after it.
+// Which warnings of a program's compiler do not apply to the code of the library? Each header
+// includes this file before its code, and epilogue.hpp after it.
 //
 // - A local variable may have the name of a global variable of the program.
 // - A cast that changes nothing here changes the type on other platforms.

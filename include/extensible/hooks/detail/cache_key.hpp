@@ -34,7 +34,9 @@ struct c_string {
     bool is_null;
 
     c_string(const char* given) : text(given ? given : ""), is_null(!given) {}
-    friend bool operator<(const c_string& a, const c_string& b) { return a.is_null != b.is_null ? a.is_null : a.text < b.text; }
+    friend bool operator<(const c_string& a, const c_string& b) {
+        return a.is_null != b.is_null ? a.is_null : a.text < b.text;
+    }
 };
 template <>
 struct kept_in_key<const char*> {
@@ -54,25 +56,29 @@ struct by_arguments {
 };
 
 template <class T>
-inline constexpr bool can_be_key = std::copy_constructible<T> && requires(const T& a) { { a < a } -> std::convertible_to<bool>; };
+inline constexpr bool can_be_key =
+    std::copy_constructible<T> && requires(const T& a) { { a < a } -> std::convertible_to<bool>; };
 template <class... T>
 inline constexpr bool can_be_key<std::tuple<T...>> = (can_be_key<T> && ...);
 
 template <class MakeKey, class... A>
 struct key_type {
     static constexpr bool takes_them = std::is_invocable_v<const MakeKey&, const A&...>;
-    static_assert(takes_them, "ext::hooks::cache: the function that makes a key must be callable with all arguments, as constants");
-    using made = std::conditional_t<takes_them, std::invoke_result<const MakeKey&, const A&...>, std::type_identity<int>>;
+    static_assert(takes_them, "ext::hooks::cache: the function that makes a key must be callable with all arguments, "
+                              "as constants");
+    using made =
+        std::conditional_t<takes_them, std::invoke_result<const MakeKey&, const A&...>, std::type_identity<int>>;
     using type = typename kept_in_key<std::decay_t<typename made::type>>::type;
     static constexpr bool is_ordered = can_be_key<type>;
-    static_assert(is_ordered, "ext::hooks::cache: the key has no operator<, or cannot be copied, so no result can be found by it");
+    static_assert(is_ordered, "ext::hooks::cache: the key has no operator<, or cannot be copied, so no result can be "
+                              "found by it");
 };
 template <class... A>
 struct key_type<by_arguments, A...> {
     using type = std::tuple<typename kept_in_key<A>::type...>;
     static constexpr bool is_ordered = (can_be_key<typename kept_in_key<A>::type> && ... && true);
-    static_assert(is_ordered, "ext::hooks::cache: an argument has no operator<, or cannot be copied, so no result can be found by it; "
-                              "give a function that makes a key of the arguments, as in "
+    static_assert(is_ordered, "ext::hooks::cache: an argument has no operator<, or cannot be copied, so no result can "
+                              "be found by it; give a function that makes a key of the arguments, as in "
                               "cache{fetch, {.ttl = 10min}, [](const request& what) { return what.path; }}");
 };
 

@@ -22,8 +22,8 @@ inline std::uint64_t any_seed() {
 /// A sequence of random numbers in [0, 1). Any thread may draw, and no two draws return the same
 /// element of the sequence.
 ///
-/// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. Its state is a counter, so
-/// one atomic addition draws a number.
+/// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA
+/// 2014. Its state is a counter, so one atomic addition draws a number.
 class chance {
 public:
     /// Begins the sequence of this seed. 0 means a random seed.

@@ -38,8 +38,9 @@ std::string option_text(const T& given) {
 template <class T>
 void expect(bool holds, std::string_view hook, std::string_view option, std::string_view expected, const T& given) {
     if (holds) return;
-    ext::detail::raise<error>(std::string("ext::hooks::").append(hook).append(": ").append(option).append(" was expected to be ")
-                                  .append(expected).append(", ").append(option_text(given)).append(" was given"));
+    ext::detail::raise<error>(std::string("ext::hooks::").append(hook).append(": ").append(option)
+                                  .append(" was expected to be ").append(expected).append(", ")
+                                  .append(option_text(given)).append(" was given"));
 }
 
 }}}}  // namespace ext::hooks::detail

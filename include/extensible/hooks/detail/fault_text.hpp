@@ -53,7 +53,8 @@ private:
         fault_rule rule{.text = {}, .pattern = std::string(pattern)};
         if (const std::string_view kind = read_word(); kind == "delay") read_delay(rule);
         else if (kind == "throw" && EXTENSIBLE_EXCEPTIONS) read_throw(rule);
-        else fail(at_ - kind.size(), EXTENSIBLE_EXCEPTIONS ? "throw or delay" : "delay, as this is compiled without exceptions,");
+        else fail(at_ - kind.size(),
+                  EXTENSIBLE_EXCEPTIONS ? "throw or delay" : "delay, as this is compiled without exceptions,");
         rule.text = text_.substr(begin, at_ - begin);
         rules.push_back(std::move(rule));
     }

@@ -23,7 +23,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace de
 inline std::size_t utf8_length(std::string_view text) {
     const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
     const unsigned first = byte(0), second = byte(1);
-    const std::size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+    const std::size_t length =
+        first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
     for (std::size_t i = 1; i < length; ++i)
         if ((byte(i) & 0xC0) != 0x80) return 0;
     if (first == 0xE0 && second < 0xA0) return 0;  // overlong: two bytes are enough
@@ -101,8 +102,8 @@ private:
         return written;
     }
 };
-using json_value = json_values<bool, short, unsigned short, int, unsigned, long, unsigned long, long long, unsigned long long,
-                               float, double, std::string, std::string_view, const char*>;
+using json_value = json_values<bool, short, unsigned short, int, unsigned, long, unsigned long, long long,
+                               unsigned long long, float, double, std::string, std::string_view, const char*>;
 
 }}}}  // namespace ext::hooks::detail
 

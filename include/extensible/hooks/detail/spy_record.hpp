@@ -136,7 +136,9 @@ public:
     }
 
     running_call begin(ext::call<Signature>& call) {
-        const auto arguments = [](const auto&... argument) { return decltype(seen_call::args)(detail::record_of(*argument)...); };
+        const auto arguments = [](const auto&... argument) {
+            return decltype(seen_call::args)(detail::record_of(*argument)...);
+        };
         auto seen = std::make_shared<seen_call>(seen_call{std::apply(arguments, call.args)});
         const std::lock_guard lock(mutex_);
         calls_.push_back(seen);
