@@ -7,4 +7,9 @@ int all, args, at, before, begin, called, candidates, change, count, each, edge,
     scope, self, signature, site, sites, size, slot, source, step, target, text, thread, thrown, turn, type, types, until, value, values, view,
     wrapped, wrapper, written;
 
+#include <extensible/extensible.hpp>
+#include <extensible/hooks.hpp>
+#include <extensible/library.hpp>
+
+#pragma GCC diagnostic ignored "-Wshadow"  // the rest of the program has such names too
 #include "../lookup/main.cpp"
