@@ -192,7 +192,7 @@ inline aws_store::aws_store(aws_options options)
     options_.endpoint = checked_address(name, options_.endpoint);
     if (options_.secret.find("{service}") == std::string::npos)
         refuse("the secret '" + options_.secret + "' has no {service} in it");
-    if (!aws_detail::is_aws_name(place_of(""), ":/_+=.@-")) refuse("'" + options_.secret + "' is no name of a secret");
+    if (!aws_detail::is_aws_name(place_of(""), ":/_+=.@-")) refuse("'" + options_.secret + "' is not a name of a secret");
 }
 
 inline http_request aws_store::request_for(std::string_view service, const aws_key& key) const {

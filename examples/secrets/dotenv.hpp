@@ -138,11 +138,11 @@ private:
     // white space of both Python and JavaScript, including Unicode's in UTF-8, except line ends.
     static std::size_t blank_size(std::string_view text) {
         constexpr std::string_view short_ones = " \t\v\f";
-        constexpr std::string_view behind_e2_80 = "\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\xA8\xA9\xAF";
+        constexpr std::string_view after_e2_80 = "\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\xA8\xA9\xAF";
         const auto has = [](std::string_view all, char c) { return all.find(c) != std::string_view::npos; };
         if (!text.empty() && has(short_ones, text[0])) return 1;
         if (text.starts_with("\xC2\xA0")) return 2;  // no-break
-        if (text.size() > 2 && text.starts_with("\xE2\x80") && has(behind_e2_80, text[2])) return 3;
+        if (text.size() > 2 && text.starts_with("\xE2\x80") && has(after_e2_80, text[2])) return 3;
         for (const std::string_view other : {"\xE1\x9A\x80", "\xE2\x81\x9F", "\xE3\x80\x80"})
             if (text.starts_with(other)) return 3;
         return 0;
@@ -179,10 +179,10 @@ private:
     void skip_export() {
         constexpr std::string_view word = "export";
         if (!rest().starts_with(word)) return;
-        const std::size_t begin = at_, behind = at_ + word.size();
-        at_ = behind;
+        const std::size_t begin = at_, following = at_ + word.size();
+        at_ = following;
         skip_blanks();
-        if (at_ == behind || at_ == text_.size() || is_at('=')) at_ = begin;  // "export" is the variable's name
+        if (at_ == following || at_ == text_.size() || is_at('=')) at_ = begin;  // "export" is the variable's name
     }
 
     // Reads the variable of this line, if there is one, up to the last line of its value. Returns
@@ -198,7 +198,7 @@ private:
         if (name.empty() || (name_is_quoted && !is_at('\''))) return "expected the name of a variable";
         if (name_is_quoted) ++at_;
         skip_blanks();
-        if (!is_at('=')) return "expected '=' behind the name";
+        if (!is_at('=')) return "expected '=' after the name";
         ++at_;
         skip_blanks();
 
@@ -258,14 +258,14 @@ private:
         if (is_closed && may_end_value(at_)) return {};
         at_ = other;
         if (other != std::string_view::npos) return {};
-        return is_closed ? "expected nothing but a comment behind the closing quote" : "the quote is not closed";
+        return is_closed ? "expected nothing but a comment after the closing quote" : "the quote is not closed";
     }
 
     // Whether only blanks and a comment follow the quote in its line.
     bool may_end_value(std::size_t quote) const {
-        std::string_view behind = text_.substr(quote + 1);
-        while (const std::size_t size = blank_size(behind)) behind.remove_prefix(size);
-        return behind.empty() || behind[0] == '#' || line_ends.find(behind[0]) != std::string_view::npos;
+        std::string_view following = text_.substr(quote + 1);
+        while (const std::size_t size = blank_size(following)) following.remove_prefix(size);
+        return following.empty() || following[0] == '#' || line_ends.find(following[0]) != std::string_view::npos;
     }
 
     // Whether this character ends a line. Of \r\n, only the second does.
@@ -295,20 +295,20 @@ private:
                 continue;
             }
             const std::string_view name = text.substr(i).starts_with("${") ? name_at(text.substr(i + 2)) : "";
-            const std::size_t behind = i + 2 + name.size();
-            const bool has_default = !name.empty() && text.substr(behind).starts_with(":-");
-            if (has_default || (!name.empty() && text.substr(behind).starts_with('}'))) {
+            const std::size_t following = i + 2 + name.size();
+            const bool has_default = !name.empty() && text.substr(following).starts_with(":-");
+            if (has_default || (!name.empty() && text.substr(following).starts_with('}'))) {
                 bool found = false;
                 if (unused == 0 && !append_variable(name, value, found)) return "the variables in it make it too long";
                 if (has_default) ++(unused > 0 || found ? unused : taken);
-                i = behind + (has_default ? 1 : 0);
+                i = following + (has_default ? 1 : 0);
                 continue;
             }
             if (unused > 0) continue;
             if (quoted) append_quoted(value, text, i);
             else value += text[i];
         }
-        return taken + unused > 0 ? "expected '}' behind a '${NAME:-'" : "";
+        return taken + unused > 0 ? "expected '}' after a '${NAME:-'" : "";
     }
 
     // The character for which the two stand; null if they are not an escape.

@@ -180,9 +180,9 @@ inline kv2_store::kv2_store(kv2_options options)
 
 inline void kv2_store::check_options() {
     const auto refuse = [](const std::string& text) { throw store_error(name, reason::misconfigured, text); };
-    if (!is_askable(mount_)) refuse("'" + options_.mount + "' is no mount");
+    if (!is_askable(mount_)) refuse("'" + options_.mount + "' is not a mount");
     if (options_.path.find("{service}") == std::string::npos) refuse("the path '" + options_.path + "' has no {service} in it");
-    if (!is_askable(options_.path)) refuse("'" + options_.path + "' is no path");
+    if (!is_askable(options_.path)) refuse("'" + options_.path + "' is not a path");
     if (options_.version != 1 && options_.version != 2) refuse("there are the versions 1 and 2");
     // A line break in one of these would begin another header.
     if (!is_one_line(options_.login.token)) refuse("the token is not one line of text");

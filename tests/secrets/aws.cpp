@@ -781,7 +781,7 @@ TEST_CASE("aws: invalid options are rejected when the hook is created") {
         {"http:// or https://", [](auto& options) { options.endpoint = "127.0.0.1"; }},
         {"a user, a query or a fragment", [](auto& options) { options.endpoint = "https://me:" + key + "@x"; }},
         {"has no {service} in it", [](auto& options) { options.secret = "one-for-all"; }},
-        {"is no name of a secret", [](auto& options) { options.secret = "a\"b/{service}"; }},
+        {"is not a name of a secret", [](auto& options) { options.secret = "a\"b/{service}"; }},
         {"a time-out", [](auto& options) { options.http.timeout = 0s; }},
         {"a time-out", [](auto& options) { options.credentials.http.timeout = 0s; }},
     }));

@@ -105,7 +105,7 @@ TEST_CASE("Of two values for a .env variable the later is used, in the place of 
 TEST_CASE("A .env file may begin with a byte order mark, and its lines may end as on any system") {
     CHECK(variables("\xEF\xBB\xBF" "A=1\r\nB=2\rC=3\n\r\nD=4\r\n") == "A=1, B=2, C=3, D=4");
     CHECK(problems(parse("A=1\r\nx\rx\n\nx")) ==
-          "2: expected '=' behind the name, 3: expected '=' behind the name, 5: expected '=' behind the name");
+          "2: expected '=' after the name, 3: expected '=' after the name, 5: expected '=' after the name");
 }
 
 TEST_CASE("The .env parser agrees with the table of cases") {
@@ -170,7 +170,7 @@ TEST_CASE("A .env value in quotes may end with a backslash") {
         CHECK(value_of_a("A=" + q + "a\\" + q + "\nb" + q) == "a" + q + "\nb");  // escaped, since another quote closes
         const auto file = parse("A=" + q + "a\\" + q + "\nx\\" + q + "\nB=" + q + "b" + q);
         CHECK(file.find("A") == "a\\");  // and not the next line as well
-        CHECK(problems(file) == "2: expected '=' behind the name");
+        CHECK(problems(file) == "2: expected '=' after the name");
         CHECK(problems(parse("A=" + q + "a\\" + q + "b")) == "1: the quote is not closed");
     }
 }
@@ -202,7 +202,7 @@ TEST_CASE("A quoted .env value may span lines, and line numbers count them") {
     CHECK(value_of_a("A=\"one\ntwo\r\nthree\rfour\n\"") == "one\ntwo\nthree\nfour\n");
     CHECK(value_of_a("A='one\n# two\r\nB=3' # end") == "one\n# two\nB=3");
     CHECK_THAT(problems(parse("A='one\r\ntwo\rthree'\nx\nB=\"\n\n\"\ny")),
-               Equals("4: expected '=' behind the name, 8: expected '=' behind the name"));
+               Equals("4: expected '=' after the name, 8: expected '=' after the name"));
 }
 
 // ---- Expansion ------------------------------------------------------------------------------------------------------
@@ -275,12 +275,12 @@ TEST_CASE("Many values of a .env file that are too long cost no more than one of
 TEST_CASE("A malformed line of a .env file is reported with its number, and the rest is used") {
     const auto file = parse("A=1\nthis is none\nB=2\n=3\nC='3' x\nD=${B:-x\nE=5\n");
     CHECK(problems(file) ==
-          "2: expected '=' behind the name, 4: expected the name of a variable, "
-          "5: expected nothing but a comment behind the closing quote, 6: expected '}' behind a '${NAME:-'");
+          "2: expected '=' after the name, 4: expected the name of a variable, "
+          "5: expected nothing but a comment after the closing quote, 6: expected '}' after a '${NAME:-'");
     CHECK(file.variables.size() == 3);
     CHECK(*file.find("E") == "5");
     CHECK(problems(parse("A=\"\n${B:-\"\n=")) ==
-          "1: expected '}' behind a '${NAME:-', 2: expected the name of a variable, "
+          "1: expected '}' after a '${NAME:-', 2: expected the name of a variable, "
           "3: expected the name of a variable");
 }
 
@@ -293,7 +293,7 @@ TEST_CASE("An unclosed quote in a .env file costs only one variable") {
 
         // Here it seems closed, by the quote that opens the next value.
         const auto with_others = parse("A=" + q + "1\nB=" + q + "2" + q + "\nC=" + q + "3" + q);
-        CHECK(problems(with_others) == "1: expected nothing but a comment behind the closing quote");
+        CHECK(problems(with_others) == "1: expected nothing but a comment after the closing quote");
         CHECK(with_others.variables.size() == 2);
         CHECK(*with_others.find("B") == "2");
     }
@@ -415,7 +415,7 @@ TEST_CASE("The .env hook reports malformed lines without their text, once for ea
     CHECK(f.get_key("openai") == "sk-1");
     const std::string name = f.path.string();
     CHECK_THAT(f.reports,
-               Equals(std::vector{name + ":2: expected '=' behind the name", name + ":3: the quote is not closed"}));
+               Equals(std::vector{name + ":2: expected '=' after the name", name + ":3: the quote is not closed"}));
     f.write("OPENAI_API_KEY=sk-2\n?");
     CHECK(f.get_key("openai") == "sk-2");
     CHECK(f.reports.size() == 3);
@@ -515,11 +515,11 @@ std::string render(const std::string& value, generator& random) {
     if (fits_unquoted(value) && random.one_in(2))
         return value + (random.one_in(3) ? " # it's \"one\"" : random.blanks());
 
-    const std::string behind = random.blanks() + (random.one_in(3) ? "# a ' and a \"" : "");
+    const std::string following = random.blanks() + (random.one_in(3) ? "# a ' and a \"" : "");
     std::string quoted;
     if (value.find('\r') == std::string::npos && random.one_in(2)) {
         for (const char c : value) quoted += c == '\\' || c == '\'' ? std::string{'\\', c} : std::string(1, c);
-        return random.blanks() + "'" + quoted + "'" + behind;
+        return random.blanks() + "'" + quoted + "'" + following;
     }
 
     for (const char c : value) {
@@ -528,7 +528,7 @@ std::string render(const std::string& value, generator& random) {
         else if (c == '\n') quoted += random.one_in(2) ? "\\n" : random.line_end();
         else quoted += c;
     }
-    return random.blanks() + "\"" + quoted + "\"" + behind;
+    return random.blanks() + "\"" + quoted + "\"" + following;
 }
 
 struct generated {

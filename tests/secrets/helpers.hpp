@@ -66,10 +66,10 @@ private:
     // Forwards its output, and searches each line.
     class searched : public std::streambuf {
     public:
-        searched(std::ostream& stream, const leaks& search) : stream_(stream), behind_(stream.rdbuf(this)), search_(search) {}
+        searched(std::ostream& stream, const leaks& search) : stream_(stream), inner_(stream.rdbuf(this)), search_(search) {}
         searched(const searched&) = delete;
         searched& operator=(const searched&) = delete;
-        ~searched() override { stream_.rdbuf(behind_); }
+        ~searched() override { stream_.rdbuf(inner_); }
 
     protected:
         int_type overflow(int_type c) override {
@@ -78,13 +78,13 @@ private:
             line_ += traits_type::to_char_type(c);
             search_.in(line_);
             if (line_.back() == '\n') line_.clear();
-            return behind_->sputc(traits_type::to_char_type(c));
+            return inner_->sputc(traits_type::to_char_type(c));
         }
-        int sync() override { return behind_->pubsync(); }
+        int sync() override { return inner_->pubsync(); }
 
     private:
         std::ostream& stream_;
-        std::streambuf* const behind_;
+        std::streambuf* const inner_;
         const leaks& search_;
         std::mutex mutex_;
         std::string line_;

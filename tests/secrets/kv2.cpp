@@ -464,10 +464,10 @@ TEST_CASE("Invalid options are rejected when the hook is created, and the error 
         {"a user, a query or a fragment", [](auto& options) { options.address = "https://bao.example/?x=" + token; }},
         {"the token is not one line", [](auto& options) { options.login.token += "\r\nX-Other: 1"; }},
         {"the namespace is not one line", [](auto& options) { options.name_space = "a\nb"; }},
-        {"'' is no mount", [](auto& options) { options.mount = ""; }},
-        {"'a/../b' is no mount", [](auto& options) { options.mount = "a/../b"; }},
+        {"'' is not a mount", [](auto& options) { options.mount = ""; }},
+        {"'a/../b' is not a mount", [](auto& options) { options.mount = "a/../b"; }},
         {"'api-keys/openai' has no {service} in it", [](auto& options) { options.path = "api-keys/openai"; }},
-        {"'../{service}' is no path", [](auto& options) { options.path = "../{service}"; }},
+        {"'../{service}' is not a path", [](auto& options) { options.path = "../{service}"; }},
         {"a time-out", [](auto& options) { options.http.timeout = 0s; }},
         {"a time-out", [](auto& options) { options.http.connect_timeout = -1s; }},
     }));
