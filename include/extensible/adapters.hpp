@@ -16,7 +16,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -130,5 +132,3 @@ auto tap(Function function) {
 }
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -26,7 +26,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -348,5 +350,3 @@ void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
 #endif
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

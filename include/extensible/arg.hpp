@@ -11,7 +11,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -37,9 +39,9 @@ inline constexpr bool is_arg<arg<T>> = true;
 
 /// One argument of a call, for a parameter of type T.
 ///
-/// `*arg` reads the argument in place, without a copy. `arg = value` replaces it: if T is a
-/// reference to non-const, such as `std::string&`, this assigns to the caller's object; otherwise
-/// the call owns the new value until its last end hook and finisher (see extensible::on_start())
+/// `*arg` reads the argument in place, without a copy. `arg = value` replaces it: if T is an
+/// lvalue reference to non-const, such as `std::string&`, this assigns to the caller's object;
+/// otherwise the call owns the new value until its last end hook and finisher (see extensible::on_start())
 /// have run. An arg cannot be copied: bind it by reference. It belongs to one call; the lifetime
 /// and the thread rules of ext::call hold.
 ///
@@ -81,12 +83,12 @@ public:
 
     /// Replaces the argument by `value`, for later hooks and for the function.
     ///
-    /// If T is a reference to non-const, assigns `value` to the caller's object. Otherwise copies
-    /// or moves it into the call; an object of a derived class is not sliced. If T is a
+    /// If T is an lvalue reference to non-const, assigns `value` to the caller's object. Otherwise
+    /// copies or moves it into the call; an object of a derived class is not sliced. If T is a
     /// std::string_view, the call copies the characters, so `value` may be a temporary. If T is
-    /// another view, such as a std::span, the call keeps the object from which the T is made,
-    /// unless that object is trivially copyable, such as a std::array. The call does not own what a
-    /// pointer points to.
+    /// another view, such as a std::span, the call keeps a copy of the object from which the T is
+    /// made (moved, if it is a temporary), unless that object is trivially copyable, such as a
+    /// std::array. The call does not own what a pointer points to.
     template <class U = std::remove_cv_t<object>>
         requires(is_replaceable &&
                  (std::convertible_to<U &&, std::remove_cv_t<object>> ||
@@ -218,5 +220,3 @@ private:
 }  // namespace detail
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

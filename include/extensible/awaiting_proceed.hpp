@@ -15,7 +15,9 @@
 #include <extensible/detail/types/private_access.hpp>
 #include <extensible/proceed.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -98,5 +100,3 @@ SubTask awaiting_proceed<SubTask>::run(const shared& call, const detail::hook_en
 }
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -18,7 +18,9 @@
 #include <tuple>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -203,5 +205,3 @@ struct named_call {
 };
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -10,7 +10,9 @@
 
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -27,18 +29,21 @@ public:
 
     /// Removes the hook: calls that begin from now on do not run it, and it cannot be enabled
     /// again. Returns at once; calls that began earlier may still run the hook. Its captures are
-    /// destroyed when the last of those calls has ended.
+    /// destroyed when the last of those calls has ended, by this thread, that of a call, or another
+    /// thread that changes the registry.
     void remove() const { detail::remove(record_); }
 
     /// Removes the hook. Waits until its captures are destroyed and no other thread is inside a
     /// call that can still run it. Does not wait for calls that this thread itself is in.
     ///
-    /// If several threads wait for each other's calls in a cycle, one of them returns early to
-    /// break it. Cycles that span registries created by different modules (the program, shared
-    /// libraries) are not detected.
+    /// If several threads wait for each other's calls in a cycle, at least one of them returns early
+    /// to break it. After an early return, or inside such a call, the captures may still exist.
+    /// Cycles that span registries created by different modules (the program, shared libraries) are
+    /// not detected.
     void remove_and_wait() const { detail::remove_and_wait(record_); }
 
-    /// Enables the hook: from the next call on it runs again, in its old place. Has no effect if
+    /// Enables the hook: from the next call on it runs again, in its old position, unless its plugin
+    /// is disabled. Has no effect if
     /// the hook is enabled or removed already.
     void enable() const { detail::set_enabled(record_, true); }
 
@@ -108,5 +113,3 @@ private:
 };
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

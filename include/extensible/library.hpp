@@ -29,7 +29,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -325,5 +327,3 @@ inline std::vector<load_report> load_folder(registry& home, const std::filesyste
 }
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

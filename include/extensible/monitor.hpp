@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -80,5 +82,3 @@ struct hook_run {
 };
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -12,7 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -117,5 +119,3 @@ EXTENSIBLE_CALLED_BY_USERS hook_ids::hook_ids(std::string id) { push_back(std::m
 #endif
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

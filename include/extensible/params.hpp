@@ -10,7 +10,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -165,5 +167,3 @@ constexpr auto params(Named&&... named) {
 }
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -33,5 +35,3 @@ constexpr const char* article(phase when) noexcept { return when == phase::start
 }  // namespace detail
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

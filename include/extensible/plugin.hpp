@@ -43,7 +43,9 @@
     extern "C" EXTENSIBLE_EXPORT void extensible_plugin(::ext::plugin&);                               \
     void extensible_plugin([[maybe_unused]] ::ext::plugin& self)  // NOLINT(bugprone-macro-parentheses)
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -244,5 +246,3 @@ private:
 };
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -11,7 +11,9 @@
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/types/private_access.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -67,7 +69,7 @@ private:
     const shared& call_;
     const detail::hook_entry& caller_;  // the entry in whose turn this was made; the next one follows it
 
-    // Written by the library before the hook runs, and after it has run: see run_hook_guarded().
+    // Written by the library before the hook runs, and after it has run: see run_candidate().
     const detail::hook_record* hook_;      // the hook that receives this: the caller's, or one that it replaces
     detail::hook_watch* watch_ = nullptr;  // of its run; null if there are no monitors, and after the run
 
@@ -111,5 +113,3 @@ void proceed::run_rest_watched() {
 #endif
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

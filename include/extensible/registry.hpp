@@ -23,7 +23,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -210,5 +212,3 @@ EXTENSIBLE_SHARED_VARIABLE constinit never_destroyed<registry> extensible_defaul
 inline registry& default_registry() noexcept { return detail::extensible_default_registry.value; }
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

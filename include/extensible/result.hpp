@@ -14,14 +14,17 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 
-/// Records that a result was written: set by each write to the result, including assignment, and
-/// read and cleared by private_access::take_mark().
+/// Records for monitors that a result was set: by an assignment to it, or by emplace(). A change in
+/// place, as by `call.result->clear()`, is not recorded. Copying a result counts as setting it.
+/// private_access::take_mark() reads and clears the mark.
 struct write_mark {
     bool written = false;
 
@@ -253,13 +256,13 @@ void set_from(result<R>& result, Function&& function, A&&... args) {
 }
 
 /// Returns true if the result is empty, so that the call can only end with an exception.
-/// Always false for a `void` function: without an exception, it has returned.
+/// Always false for a `void` function: there an empty result is not an error.
 template <class R>
 bool has_no_value(const result<R>& result) noexcept {
     return !std::is_void_v<R> && !result.has_value();
 }
 
-/// Moves the result out. Requires has_value().
+/// Moves the result out. Requires has_value(), except for a `void` function.
 template <class R>
 R move_out(result<R>& result) {
     if constexpr (std::is_reference_v<R>) return static_cast<R>(*result);
@@ -312,5 +315,3 @@ void detail::throw_no_result() {
 #endif
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

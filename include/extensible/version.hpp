@@ -11,7 +11,9 @@
 #define EXTENSIBLE_VERSION \
     (EXTENSIBLE_VERSION_MAJOR * 10000 + EXTENSIBLE_VERSION_MINOR * 100 + EXTENSIBLE_VERSION_PATCH)
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -20,5 +22,3 @@ EXTENSIBLE_HIDDEN inline constexpr char version[] = EXTENSIBLE_TEXT(EXTENSIBLE_V
     EXTENSIBLE_VERSION_MINOR) "." EXTENSIBLE_TEXT(EXTENSIBLE_VERSION_PATCH);
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -38,7 +38,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -98,10 +100,10 @@ inline constexpr detail::constant_function<Function> fn{};
 /// destruction. The wrapped function is called concurrently if its callers call it concurrently. A
 /// wrapper cannot be copied or moved: pass `std::ref(wrapper)` to a std::thread or a std::function.
 ///
-/// Once the wrapped function has been entered, a call no longer accesses the wrapper. So the
-/// function and the end hooks may destroy it. A start or around hook may destroy it only if the
-/// hook supplies the result and does not proceed, and only if no outer call of the same wrapper has
-/// yet to enter the function.
+/// Once the wrapped function has been entered, a call no longer accesses the wrapper, unless an
+/// around hook proceeds again. So the function and the end hooks may destroy it if no around hook
+/// does. A start or around hook may destroy it if the hook supplies the result and does not proceed.
+/// In each case, every outer call of the same wrapper must have entered the function already.
 template <class Signature, class Function = detail::erased_function<Signature>, class Parameters = parameters<>>
 class extensible;
 
@@ -283,7 +285,8 @@ private:
         auto call = detail::private_access::make<ext::call<signature>>(hooks->name, operations, args...);
 
         // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
-        //    skipped.
+        //    skipped. An entry without `run` ends a phase. For a hook with options, `run` is
+        //    run_with_options() in detail/call/hook_run.hpp, which applies them.
         for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
             EXTENSIBLE_TRY {
                 hook->run(hook->object, &call, nullptr);
@@ -299,7 +302,7 @@ private:
         //    outermost.
         if (call.result || call.exception) [[unlikely]] {
             // The function is not called.
-        } else if (hooks->only_start_hooks) [[likely]] {
+        } else if (hooks->nothing_after_function) [[likely]] {
             return detail::pass_on<false>(call, [this](auto&&... passed) -> R {
                 return detail::invoke(function_, std::forward<decltype(passed)>(passed)...);
             });
@@ -389,5 +392,3 @@ void detail::throw_empty_function(std::string_view name) {
 #endif
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

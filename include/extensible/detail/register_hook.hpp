@@ -48,7 +48,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -82,7 +84,7 @@ ext::hook erase_plain(const registration_target& target, const type_identity* si
     if (detail::is_null(hook)) throw_empty_hook(target.name, When);
     if constexpr (std::is_void_v<Result>) {
         const erased_hook erased =
-            detail::erase(&run_plain<When, Call, stored>, &run_guarded, std::forward<Hook>(hook));
+            detail::erase(&run_plain<When, Call, stored>, &run_with_options, std::forward<Hook>(hook));
         return add_erased(target, When, erased, signature, nullptr, options);
     } else {
         using finish = hook_invocation<std::decay_t<Result>, decltype(Call::of(nullptr))>;
@@ -93,7 +95,7 @@ ext::hook erase_plain(const registration_target& target, const type_identity* si
         if constexpr (is_finisher && finish::is_callable) {
             static_assert(std::is_void_v<typename finish::type>,
                           "ext: the finisher that a start hook returns must return nothing, and is not awaited");
-            erased_hook erased = detail::erase(&run_start<Call, stored>, &run_guarded, std::forward<Hook>(hook));
+            erased_hook erased = detail::erase(&run_start<Call, stored>, &run_with_options, std::forward<Hook>(hook));
             erased.takes_record = erased.returns_finisher = true;
             return add_erased(target, When, erased, signature, nullptr, options);
         }
@@ -107,7 +109,7 @@ ext::hook erase_awaited(const registration_target& target, const type_identity* 
                         const hook_options& options) {
     if (detail::is_null(hook)) throw_empty_hook(target.name, When);
     run_hook* const run = &begin_awaited<When, Call, SubTask, std::decay_t<Hook>>;
-    erased_hook erased = detail::erase(run, &run_guarded, std::forward<Hook>(hook));
+    erased_hook erased = detail::erase(run, &run_with_options, std::forward<Hook>(hook));
     erased.takes_record = true;
     return add_erased(target, When, erased, signature, &identity_of<SubTask>(), options);
 }
@@ -335,5 +337,3 @@ EXTENSIBLE_CALLED_BY_USERS ext::hook add_erased_handler(registry_record& registr
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

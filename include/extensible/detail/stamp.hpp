@@ -48,7 +48,9 @@
 #include <tuple>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -127,5 +129,3 @@ EXTENSIBLE_CALLED_BY_USERS registry_record& registry_record::checked() {
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

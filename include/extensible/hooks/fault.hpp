@@ -29,7 +29,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
@@ -173,5 +175,3 @@ faults::faults(registry& home, std::string_view text, const faults_options& opti
 }
 
 }}}  // namespace ext::hooks
-
-#include <extensible/detail/platform/epilogue.hpp>

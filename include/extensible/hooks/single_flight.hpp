@@ -16,7 +16,9 @@
 #include <thread>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
@@ -214,5 +216,3 @@ void single_flight<Key, Outcome, Order>::resume(shared_flight asked) {
 }
 
 }}}  // namespace ext::hooks
-
-#include <extensible/detail/platform/epilogue.hpp>

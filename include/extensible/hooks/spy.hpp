@@ -37,7 +37,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
@@ -285,5 +287,3 @@ struct detail::spy_hook {
 };
 
 }}}  // namespace ext::hooks
-
-#include <extensible/detail/platform/epilogue.hpp>

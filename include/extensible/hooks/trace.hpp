@@ -34,7 +34,9 @@
 #include <thread>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
@@ -242,5 +244,3 @@ inline trace::~trace() { log_->close(); }
 inline void trace::flush() const { log_->flush(); }
 
 }}}  // namespace ext::hooks
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -28,7 +28,9 @@
 #include <optional>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -155,7 +157,7 @@ awaited_run::~awaited_run() {  // NOLINT(bugprone-exception-escape)
 EXTENSIBLE_CALLED_BY_USERS void run_on_this_thread(const hook_entry& hook, call_fields& call,
                                                    const counting_guard& held) {
     const counting_guard::on_this_thread here(held);
-    guarded_run(*hook.record, hook.record->when, call).run(hook.run, hook.object, nullptr);
+    supervised_run(*hook.record, hook.record->when, call).run(hook.run, hook.object, nullptr);
 }
 
 bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {
@@ -173,5 +175,3 @@ void displace_exception(call_fields& call, const hook_record& caller, const coun
 }  // namespace detail
 
 }}  // namespace ext
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -27,7 +27,9 @@
 #include <new>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -40,7 +42,7 @@ public:
         const hazard_guard held(site);
         list_ = held.list();
         // Relaxed would be enough: the destructor of `held` releases it, and
-        // hazard_domain::sort_retired() reads the count only after it has found the slot clear.
+        // hazard_domain::classify_retired() reads the count only after it has found the slot clear.
         if (list_) list_->calls.fetch_add(hook_list::one_call, std::memory_order_seq_cst);
     }
     counting_guard(const counting_guard&) = delete;
@@ -116,5 +118,3 @@ counting_guard::on_this_thread::on_this_thread(const counting_guard& held, std::
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -28,7 +28,9 @@
 #include <exception>
 #include <new>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -79,7 +81,7 @@ private:
 
 EXTENSIBLE_CALLED_BY_USERS void awaited_end_hooks::run(const hook_entry& hook) {
     const counting_guard::on_this_thread here(held_, std::nothrow);
-    guarded_run(*hook.record, hook.record->when, call_).run(hook.run, hook.object, nullptr);
+    supervised_run(*hook.record, hook.record->when, call_).run(hook.run, hook.object, nullptr);
 }
 
 void awaited_end_hooks::run_finishers_on_this_thread() {
@@ -129,7 +131,7 @@ void awaited_end_hooks::run_abandoned() {
         const hook_entry* const hook = candidates ? choose(candidates, call_, false) : plain;
         if (!hook) continue;
         hook_record& record = *hook->record;
-        run(record, [&] { guarded_run(record, phase::end, call_).run(hook->run, hook->object, nullptr); });
+        run(record, [&] { supervised_run(record, phase::end, call_).run(hook->run, hook->object, nullptr); });
     }
     while (finisher* const last = private_access::finishers(call_).take_last()) {
         const hook_record& hook = *last->hook;
@@ -140,5 +142,3 @@ void awaited_end_hooks::run_abandoned() {
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

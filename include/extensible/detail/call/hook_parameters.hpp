@@ -19,7 +19,9 @@
 
 #include <type_traits>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -120,5 +122,3 @@ constexpr bool takes_proceed_by_value<Hook> =
     !is_not_ambiguous<Hook, lvalue, lvalue> && !is_not_ambiguous<Hook, lvalue, rvalue>;
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

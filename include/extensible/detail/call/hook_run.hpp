@@ -34,7 +34,9 @@
 #include <exception>
 #include <new>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -50,7 +52,7 @@ EXTENSIBLE_HIDDEN void run_finishers(call_fields& call);
 
 /// A run_hook, for entries with candidates. `object` is the array of candidates: one of them runs, or
 /// none if the call skips all of them. Throws what the hook throws, unless it is isolated.
-EXTENSIBLE_HIDDEN void run_guarded(void* object, call_fields* call, const run_input* input);
+EXTENSIBLE_HIDDEN void run_with_options(void* object, call_fields* call, const run_input* input);
 
 // -------------------------------------------------------------------------------------------------
 
@@ -93,9 +95,9 @@ const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool c
 
 /// One run of a hook, or of a finisher that it returned: isolates its exceptions, notifies monitors,
 /// and marks the hook as running on this thread if it is not reentrant.
-class EXTENSIBLE_HIDDEN guarded_run {
+class EXTENSIBLE_HIDDEN supervised_run {
 public:
-    guarded_run(hook_record& hook, phase when, call_fields& call) noexcept
+    supervised_run(hook_record& hook, phase when, call_fields& call) noexcept
         : hook_(hook), call_(call), watch_(hook, when, call) {}
 
     /// Calls `function`, which runs the hook or the finisher at `object`. Returns false if that threw and
@@ -126,24 +128,24 @@ private:
 
 // Runs one hook. `input` is null except for an around hook. For an around hook, returns false if the
 // rest of the call still has to run: the hook is isolated, and threw before it produced an outcome.
-EXTENSIBLE_COLD_FUNCTION bool run_hook_guarded(const hook_entry& hook, call_fields& call, const run_input* input) {
-    guarded_run guarded(*hook.record, hook.record->when, call);
+EXTENSIBLE_COLD_FUNCTION bool run_candidate(const hook_entry& hook, call_fields& call, const run_input* input) {
+    supervised_run guarded(*hook.record, hook.record->when, call);
     if (!input) return guarded.run(hook.run, hook.object, nullptr);
     proceed& next = *input->proceed;
     private_access::hook_of(next) = hook.record;
     private_access::watch(next) = guarded.watch() ? &guarded.watch() : nullptr;
     const bool returned = guarded.run(hook.run, hook.object, input);
-    private_access::watch(next) = nullptr;  // the run is over, but run_guarded() may still use `next`
+    private_access::watch(next) = nullptr;  // the run is over, but run_with_options() may still use `next`
     return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) ||
            call.exception;
 }
 
-EXTENSIBLE_CALLED_BY_USERS void run_guarded(void* object, call_fields* call, const run_input* input) {
+EXTENSIBLE_CALLED_BY_USERS void run_with_options(void* object, call_fields* call, const run_input* input) {
     const auto* const candidates = static_cast<const hook_entry*>(object);
     const hook_entry* const hook = choose(candidates, *call);
     bool done = false;
     EXTENSIBLE_TRY {
-        done = hook && run_hook_guarded(*hook, *call, input);
+        done = hook && run_candidate(*hook, *call, input);
     } EXTENSIBLE_CATCH(...) {
         // Kept here, because the caller does not know which candidate threw. The caller catches the same
         // exception, and keeping it again changes nothing.
@@ -161,7 +163,7 @@ EXTENSIBLE_COLD_FUNCTION void run_finisher(finisher* last, call_fields& call) {
         finisher* self;
         ~destroyer() { self->destroy(self); }
     } at_end{last};
-    guarded_run(*last->hook, phase::end, call).run(last->run, last, nullptr);
+    supervised_run(*last->hook, phase::end, call).run(last->run, last, nullptr);
 }
 
 EXTENSIBLE_CALLED_BY_USERS void run_finishers(call_fields& call) {
@@ -178,5 +180,3 @@ EXTENSIBLE_CALLED_BY_USERS void run_finishers(call_fields& call) {
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

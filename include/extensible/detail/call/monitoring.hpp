@@ -7,7 +7,7 @@
 //    separately (tests/monitor.cpp, tests/model).
 // 2. A monitor cannot make a call fail: what it throws is dropped (tests/monitor.cpp).
 //
-// Not here: which runs are measured: guarded_run in hook_run.hpp and awaited_run in
+// Not here: which runs are measured: supervised_run in hook_run.hpp and awaited_run in
 // awaited/awaited_hook.hpp; how a monitor is called: notify() in failures.hpp.
 
 #include <extensible/any_call.hpp>
@@ -27,7 +27,9 @@
 #include <new>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -142,5 +144,3 @@ void hook_watch::report_run(ending how) {
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -12,7 +12,9 @@
 #include <extensible/detail/platform/system.hpp>
 #include <extensible/detail/records/hook_record.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -64,5 +66,3 @@ inline bool running_hook::is_running(const hook_record& hook) noexcept {
 }
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

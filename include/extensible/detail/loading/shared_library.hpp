@@ -22,7 +22,9 @@
 #include <system_error>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 #if defined(_WIN32)
 
@@ -175,5 +177,3 @@ inline void shared_library::close() noexcept { ::dlclose(handle_); }
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

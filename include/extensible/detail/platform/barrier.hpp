@@ -16,7 +16,9 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 #if EXTENSIBLE_POSIX || EXTENSIBLE_WINDOWS
 
@@ -74,5 +76,3 @@ inline void process_barrier() noexcept { std::terminate(); }
 }}}  // namespace ext::detail
 
 #endif
-
-#include <extensible/detail/platform/epilogue.hpp>

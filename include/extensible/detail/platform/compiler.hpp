@@ -28,6 +28,16 @@
 
 #include <version>  // defines the macros that identify the standard library
 
+// EXTENSIBLE_QUIET: 1 if each header marks its code as that of a system header, for which compilers
+// report no warnings. Otherwise a program might get warnings of local variables that have the names of
+// its global variables, and of casts that are useless only on its platform. The tests of the library
+// define EXTENSIBLE_ALL_WARNINGS.
+#if defined(__GNUC__) && !defined(EXTENSIBLE_ALL_WARNINGS)
+#define EXTENSIBLE_QUIET 1
+#else
+#define EXTENSIBLE_QUIET 0
+#endif
+
 // EXTENSIBLE_EXCEPTIONS: 1 if this translation unit is compiled with exceptions, otherwise 0.
 //
 // EXTENSIBLE_TRY { } EXTENSIBLE_CATCH(...) { } is try and catch. Without exceptions, only the first

@@ -6,7 +6,9 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -23,5 +25,3 @@ union never_destroyed {
 };
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -25,7 +25,9 @@
 #include EXTENSIBLE_SYSTEM_HEADER
 #endif
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -55,5 +57,3 @@ inline time_point from_now(double nanoseconds) noexcept {
 }
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -8,7 +8,9 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 #if EXTENSIBLE_POSIX || EXTENSIBLE_WINDOWS
 
@@ -95,5 +97,3 @@ EXTENSIBLE_HIDDEN void call_at_thread_end() {
 }}}  // namespace ext::detail
 
 #endif
-
-#include <extensible/detail/platform/epilogue.hpp>

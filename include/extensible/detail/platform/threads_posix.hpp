@@ -6,7 +6,9 @@
 #include <extensible/detail/platform/clock.hpp>
 #include <extensible/detail/platform/compiler.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 #if EXTENSIBLE_POSIX
 
@@ -93,5 +95,3 @@ inline thread_id this_thread_id() noexcept { return thread_id_of(pthread_self())
 }}}  // namespace ext::detail
 
 #endif
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -7,7 +7,9 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 #if EXTENSIBLE_WINDOWS
 
@@ -70,5 +72,3 @@ inline thread_id this_thread_id() noexcept { return windows::GetCurrentThreadId(
 }}}  // namespace ext::detail
 
 #endif
-
-#include <extensible/detail/platform/epilogue.hpp>

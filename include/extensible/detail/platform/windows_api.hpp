@@ -12,7 +12,9 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 #if defined(_WIN32)
 
@@ -49,5 +51,3 @@ __declspec(dllimport) int __stdcall GetModuleHandleExW(unsigned long, const wcha
 }}}}  // namespace ext::detail::windows
 
 #endif
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -4,12 +4,14 @@
 //
 // What must stay true:
 // 1. A list is freed only after a thread has found, in this order: the list was replaced; a barrier
-//    has followed; no slot holds the list; the list counts no calls. A slot holds a list if the
+//    has followed, or all these accesses are sequentially consistent; no slot holds the list; the
+//    list counts no calls. A slot holds a list if the
 //    list was stored there while it was published. (tests/explorer: remove, grow, pins, handon)
 // 2. The captures of a hook are destroyed once, and under none of the library's locks.
 //    (tests/explorer; tests/nesting.cpp)
 // 3. When the removal of a hook and the last call that can run it have both returned, the captures
-//    are destroyed. (tests/explorer: remove1, pinremove, moved; tests/threads.cpp)
+//    are destroyed, or another thread is destroying them: any thread that reclaims may do that.
+//    Only wait_until_unused() waits for it. (tests/explorer: remove1, pinremove, moved)
 //
 // After M. Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free Objects" (2004). Two
 // things are added. If the system has a process-wide barrier, the writer uses it, and readers need
@@ -30,7 +32,9 @@
 #include <cstdint>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -70,8 +74,8 @@ public:
 
     /// Waits until no other thread can run these hooks and their captures are destroyed. Does not
     /// wait for calls that this thread is inside. The hooks must have been removed. If threads
-    /// would wait for each other in a cycle, one of them returns early. Gives up at `until`, unless
-    /// that is null. Returns false if it gave up.
+    /// would wait for each other in a cycle, at least one of them returns early, with true. Gives up at
+    /// `until`, unless that is null. Returns false if it gave up.
     bool wait_until_unused(const hook_group& hooks, const time_point* until = nullptr);
 
     /// Whether the captures of at least one of these hooks are not destroyed yet.
@@ -110,13 +114,16 @@ private:
         }
     };
 
+    // In module_domain.hpp: acquire_slots(), release_slots(), free_slots(). In waiting.hpp: wake_all(),
+    // wait_until_unused(), any_user(), waits_for(), is_alive().
+
     void set_up() noexcept;
 
-    // Called with mutex_ locked. The functions that take the lock unlock it in between.
+    // Called with mutex_ locked. Functions with a parameter `lock` unlock it meanwhile.
     bool reclaim(mutex_lock& lock) noexcept;
     void destroy(hook_record& hook, mutex_lock& lock) noexcept;
     void free_reclaimable(mutex_lock& lock) noexcept;
-    void sort_retired() noexcept;
+    void classify_retired() noexcept;
     bool mark_lists_in_slots() noexcept;
     static void move_first(hook_list*& from, hook_list*& to) noexcept;
     void release_list(hook_list*& list) noexcept;
@@ -203,7 +210,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::reclaim() noexcept {
 // Returns whether there was anything to reclaim.
 EXTENSIBLE_COLD_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
     for (bool any = false;; any = true) {
-        sort_retired();
+        classify_retired();
         hook_record* hook = to_destroy_.get();
         while (hook && hook->destroyed_by != 0) hook = hook->next.get();
         if (hook) destroy(*hook, lock);
@@ -214,13 +221,13 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept 
 
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
     // Release: what this call did with the hooks happens before the list is freed. Acquire: the
-    // last call sees what the others did. Pairs with the fetch_or in sort_retired(), and with this
+    // last call sees what the others did. Pairs with the fetch_or in classify_retired(), and with this
     // line in other calls. Another thread may free the list from here on, unless this is the last
     // call that it was left to.
     const std::size_t before = list.calls.fetch_sub(hook_list::one_call, std::memory_order_seq_cst);
-    // Without left_to_calls, the list is still published, or not sorted yet, or a call that is just
-    // beginning has it in a slot and reclaims it when it clears the slot. (Once an awaited call has
-    // begun, it protects its list by the count alone.) So no thread needs waking here.
+    // Without left_to_calls, no thread waits for this call's count: the list is still published; or
+    // the next scan will classify it; or a call that is just beginning has it in a slot, and reclaims
+    // it when it clears the slot.
     if ((before & hook_list::left_to_calls) == 0) return;
     mutex_lock lock(mutex_);
     if (before == hook_list::one_call + hook_list::left_to_calls) {
@@ -232,13 +239,13 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list
     wake_all();
 }
 
-// Sorts the retired lists. A list that is in a slot remains in retired_. A list that only counted
+// Classifies the retired lists. A list that is in a slot remains in retired_. A list that only counted
 // calls use moves to left_to_counted_calls_. A list that no call uses moves to reclaimable_. Scans
 // the slots again until a scan sets no new flag. Then the flag of each slot that still has a
 // retired list was set before the last scan, so the slot's call finds the flag when it leaves.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::sort_retired() noexcept {
+EXTENSIBLE_COLD_FUNCTION void hazard_domain::classify_retired() noexcept {
     for (bool again = retired_ != nullptr; again;) {
-        // Between the stores that replaced the lists or set flags, and the loads of the next scan.
+        // Orders the stores that replaced the lists or set flags before the loads of the next scan.
         // Pairs with the signal fences in hazard_guard. Without this barrier, all of these accesses
         // are sequentially consistent, in calls too: their single order has the same effect.
         if (has_process_barrier_) process_barrier();
@@ -347,8 +354,8 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_one(hook_record& hook) noex
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lock& lock) noexcept {
     ref<hook_record> kept(&hook);
     hook.destroyed_by = this_thread_id();
-    // A waiter may wait for captures that come later in the chain, and this destructor may wait for
-    // that thread. Once woken, that thread can destroy the later ones itself.
+    // Wakes the waiters first: one of them may wait for a later hook of this chain, and this
+    // destructor may wait for that thread. Once woken, that thread destroys the later hook itself.
     wake_all();
     lock.unlock();
     hook.destroy_object();
@@ -371,5 +378,3 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::forget_destroyed(ref<hook_record>& 
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

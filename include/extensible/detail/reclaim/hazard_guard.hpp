@@ -29,7 +29,11 @@
 //    (tests/explorer: step, stepone, stepshared, twosites)
 //
 // protect_slow() does 2 and 3, and without process_barrier() leave_slow() does 8 and 9, with
-// sequentially consistent accesses. Then 1 and 2 hold without 5.
+// sequentially consistent accesses. Then 1 and 2 hold without 5. (There, hazard_slot::needs_fence is
+// always set, so every call takes leave_slow().)
+//
+// All accesses off the fast path are sequentially consistent, for simplicity. If a weaker order would
+// be enough, the comment of the access names that order.
 //
 // Not here: the slots: hazard_slots.hpp. Accesses of the change: registry/change.hpp (4),
 // hazard_domain.hpp (5 to 7). Awaited calls: awaited/counting_guard.hpp.
@@ -45,7 +49,9 @@
 
 #include <cstdint>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -61,8 +67,8 @@ public:
     hazard_guard& operator=(const hazard_guard&) = delete;
     ~hazard_guard();
 
-    /// Null if no hook was enabled at that moment. The caller may have found a list in the site
-    /// before.
+    /// Null if no hook was enabled when the list was protected. The caller may have found a list in
+    /// the site before.
     const hook_list* list() const noexcept { return list_; }
 
 private:
@@ -81,7 +87,7 @@ EXTENSIBLE_ALWAYS_INLINE inline hazard_guard::hazard_guard(const wrapper_site& s
     slot_ = &thread.own_slots[0];
     // quick_domain is null during a change_step, which the fast path does not look for. Acquire: if
     // this load finds the domain that was stored after a step, the loads of `hooks` find what the
-    // step stored before. Pairs with the store in change::commit(). Relaxed: `held` is written by
+    // step stored before. Pairs with the store in change::install(). Relaxed: `held` is written by
     // this thread. One condition, so that the compiler keeps the likely path in line.
     if (site.quick_domain.load(std::memory_order_acquire) != thread.quick_domain ||
         slot_->held.load(std::memory_order_relaxed) != 0 ||
@@ -134,9 +140,9 @@ EXTENSIBLE_CALLED_BY_USERS hazard_slot& hazard_guard::protect_nested(const wrapp
     // Acquire: as in the constructor.
     const bool is_quick = site.quick_domain.load(std::memory_order_acquire) == thread->quick_domain;
     if (!is_quick || !protect_fast(slot, site)) protect_slow(slot, site);
-    // A scan may have found a list here that was not protected after all, and set the flag. This
-    // call reclaims only when it ends, because captures must not be destroyed while it begins.
-    // Threads that wait must not wait that long, so they are woken to scan again. Pairs with the
+    // The attempts above may have left a flag for a list that this call gave up. The call reclaims
+    // only when it ends, because captures must not be destroyed while it begins. A thread that waits
+    // for that list must not wait that long, so it is woken to look again. Pairs with the
     // fetch_or in hazard_domain::mark_lists_in_slots(): if this load misses the flag, the next scan
     // finds what the slot has now.
     const bool is_flagged = (slot.flags.load(std::memory_order_seq_cst) & hazard_slot::reclaim_requested) != 0;
@@ -169,7 +175,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_guard::complete_step(const hook_list* list,
     const change_step* const step = list ? list->step.load(std::memory_order_seq_cst) : nullptr;
     if (!step || !step->happened.load(std::memory_order_seq_cst)) return false;
     // Release: a thread that finds the next list here also sees that the step has happened. Pairs
-    // with the loads of `hooks`. If the exchange fails, change::commit() or another call has stored
+    // with the loads of `hooks`. If the exchange fails, change::install() or another call has stored
     // the next list already.
     site.hooks.compare_exchange_strong(list, list->successor, std::memory_order_seq_cst);
     return true;
@@ -194,5 +200,3 @@ EXTENSIBLE_COLD_FUNCTION void hazard_guard::leave_slow(hazard_slot& slot) noexce
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -32,7 +32,9 @@
 #define EXTENSIBLE_MAX_NESTING 4000
 #endif
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -220,5 +222,3 @@ EXTENSIBLE_COLD_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::siz
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

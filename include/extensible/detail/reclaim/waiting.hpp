@@ -25,7 +25,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -100,7 +102,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const hook_list& list, con
             counted += is_counted;
             return slot.thread->owner != waiting.thread && matches(slot.thread->owner);
         })) return true;
-    // After the slots, as in sort_retired(). Pairs with the fetch_sub in leave_counted(). If this
+    // After the slots, as in classify_retired(). Pairs with the fetch_sub in leave_counted(). If this
     // load misses the end of a call to which the list was left, that call then wakes the waiters.
     const std::size_t calls = list.calls.load(std::memory_order_seq_cst);
     // Cases of an unknown thread: a call has cleared its slot, but has yet to reclaim the list; the
@@ -123,5 +125,3 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::waits_for(thread_id from, thread_id
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -10,7 +10,9 @@
 #include <cstddef>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -75,5 +77,3 @@ EXTENSIBLE_COLD std::size_t count_first(const array<T>& items, Predicate is_firs
 }
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -24,7 +24,9 @@
 #include <string>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -59,12 +61,18 @@ struct ordered_hook {
 };
 using hook_order = array<ordered_hook>;  // in running order, phase by phase
 
-/// Selects the hooks of `group`. If `group` is null, selects all hooks if `all` is true, and otherwise
-/// those that were registered on a wrapper.
+/// Selects hooks: those of a group, those that were registered on a wrapper, or all.
 struct hook_selection {
-    const hook_group* group;
-    bool all;
-    bool has(const hook_record& hook) const noexcept { return group ? group->has(hook) : all || hook.on_object; }
+    const hook_group* group;  // null: those on wrappers, or all
+    bool selects_all;
+
+    static hook_selection of(const hook_group& group) noexcept { return {&group, false}; }
+    static hook_selection on_wrappers() noexcept { return {nullptr, false}; }
+    static hook_selection all() noexcept { return {nullptr, true}; }
+
+    bool has(const hook_record& hook) const noexcept {
+        return group ? group->has(hook) : selects_all || hook.on_object;
+    }
     bool has_any(const hook_order& hooks) const noexcept {
         for (const ordered_hook& each : hooks)
             if (has(*each.hook)) return true;
@@ -116,5 +124,3 @@ struct function_record : reference_counted {
 };
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -25,7 +25,9 @@
 #include <new>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -35,12 +37,12 @@ struct hook_entry {
     void* object;   // the first argument of `run`
     hook_record* record;
 
-    /// Returns the candidates of the entry: a call runs the first of them that it does not skip. The
-    /// first candidate is the entry's hook, and each candidate replaces the next one. An entry without
-    /// `run` follows the last one. Returns null if every call runs the entry's hook: it has no options,
-    /// and no monitor watches it.
+    /// Returns null if every call runs the entry's hook: the hook has no option that a call must check,
+    /// and there is no monitor. Otherwise returns the candidates of the entry: its hook, and then the
+    /// hooks that it replaces, the newest first. An entry without `run` follows the last one. A call
+    /// runs at most one of them: see choose() in call/hook_run.hpp.
     const hook_entry* candidates() const noexcept {
-        return run == record->erased.run_guarded ? static_cast<const hook_entry*>(object) : nullptr;
+        return run == record->erased.run_with_options ? static_cast<const hook_entry*>(object) : nullptr;
     }
 };
 
@@ -50,7 +52,8 @@ struct change_step : reference_counted {
     atomic<bool> happened{false};  // set once, by change::happen_at_once()
 };
 
-/// The enabled hooks of a function in running order, phase by phase: the hooks that one call runs. A
+/// The enabled hooks of a function in running order, phase by phase: the hooks that one call runs. It
+/// is empty only while a step is announced for a function that had no hooks. A
 /// list that is replaced is retired to the hazard domain, which frees it when no call uses it.
 struct hook_list {
     // Constant once the list is published.
@@ -58,8 +61,8 @@ struct hook_list {
     const std::string_view name;             // of the function
     const hook_entry* first[phase_count]{};  // the first entry of each phase
     bool has_finishers = false;              // some hook returns a finisher
-    const bool watched;                      // there were monitors when the list was built
-    bool only_start_hooks = true;            // all are start hooks, and none returns a finisher
+    const bool watched;                      // there are monitors while the list is published
+    bool nothing_after_function = true;            // all are start hooks, and none returns a finisher
 
     // The number of calls that use the list without a hazard slot, each counted as `one_call` (see
     // counting_guard). The domain adds `left_to_calls` when it has found the retired list in no slot:
@@ -68,7 +71,7 @@ struct hook_list {
     mutable atomic<std::size_t> calls{0};
 
     // The step that replaces this list by `successor`; null until change::happen_at_once() sets it,
-    // once, under the registration lock. After the step has happened, no call begins with this list.
+    // once, under the registration lock. A call that has seen the step does not begin with this list.
     // The list owns a reference to the step.
     atomic<change_step*> step{nullptr};
 
@@ -156,18 +159,18 @@ EXTENSIBLE_COLD_FUNCTION void hook_list::writer::begin_phases(std::size_t end) n
 
 EXTENSIBLE_COLD_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept {
     begin_phases(static_cast<std::size_t>(hook.when) + 1);
-    const bool guarded = hook.erased.run_guarded && (list_->watched || hook.has_options);
-    if (guarded) new (entry_++) hook_entry{hook.erased.run_guarded, candidate_, &hook};
+    const bool guarded = hook.erased.run_with_options && (list_->watched || hook.needs_check_in_call);
+    if (guarded) new (entry_++) hook_entry{hook.erased.run_with_options, candidate_, &hook};
     else new (entry_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
     list_->has_finishers |= hook.erased.returns_finisher;
-    list_->only_start_hooks &= hook.when == phase::start && !hook.erased.returns_finisher;
+    list_->nothing_after_function &= hook.when == phase::start && !hook.erased.returns_finisher;
     return guarded;
 }
 
 EXTENSIBLE_COLD_FUNCTION void hook_list::writer::add_candidate(hook_record& hook) noexcept {
     new (candidate_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
     list_->has_finishers |= hook.erased.returns_finisher;
-    list_->only_start_hooks &= !hook.erased.returns_finisher;
+    list_->nothing_after_function &= !hook.erased.returns_finisher;
 }
 
 EXTENSIBLE_COLD_FUNCTION hook_list* hook_list::writer::finish() noexcept {
@@ -186,5 +189,3 @@ void hook_list::free(hook_list* list) noexcept {
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

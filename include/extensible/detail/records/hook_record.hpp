@@ -25,7 +25,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -65,7 +67,7 @@ struct erased_hook {
     // Runs the first candidate of a hook_entry that the call does not skip: its `object` is the array
     // of candidates. Calls use it instead of `run` if the hook has options, or while there are
     // monitors. Null for handlers and monitors.
-    run_hook* run_guarded;
+    run_hook* run_with_options;
 
     void (*destroy)(void* object) noexcept;
     bool takes_record = false;      // the `object` that `run` receives is the hook_record
@@ -128,7 +130,7 @@ struct hook_record : hook_group {
 
     phase when{};
     bool on_object = false;      // registered on a wrapper: removed with the last wrapper of its function
-    bool has_options = false;    // it has options that calls check, so they use `erased.run_guarded`
+    bool needs_check_in_call = false;    // it has options that calls check, so they use `erased.run_with_options`
     bool isolate = false;
     bool reentrant = true;
     bool fallback = false;
@@ -196,5 +198,3 @@ inline bool hook_group::has(const hook_record& hook) const noexcept {
 }
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

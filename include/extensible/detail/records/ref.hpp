@@ -13,7 +13,9 @@
 #include <cstddef>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -73,5 +75,3 @@ template <class T>
 ref(T*) -> ref<T>;
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

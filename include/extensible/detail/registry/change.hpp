@@ -5,8 +5,8 @@
 // What must stay true:
 // 1. A change happens completely or not at all: everything that may throw runs before a call can see
 //    any of it (tests/out_of_memory.cpp).
-// 2. Calls see it in one step: if a call sees the change in one wrapper, every call that begins
-//    afterwards sees it in all wrappers (tests/explorer, scenarios "step", "stepone", "stepshared" and
+// 2. Calls see it in one step: if a thread has seen the change in one wrapper, its later calls see it in
+//    all wrappers (tests/explorer, scenarios "step", "stepone", "stepshared" and
 //    "twosites"; tests/plugin.cpp).
 // 3. A list holds its hooks before a call can see it (tests/explorer, scenario "handon").
 // 4. No call waits for a change: see hazard_guard::complete_step().
@@ -27,17 +27,18 @@
 #include <cstddef>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_BODIES
 
-// Ends the registration of the `leaving` hooks among `former`, the former hooks of the function, or of
-// all patterns if `function` is null. Hooks under patterns are also among the hooks of functions: they
-// are skipped there, and released with the patterns.
-EXTENSIBLE_COLD_FUNCTION void release_hooks(const hook_selection& leaving, const hook_order& former,
-                                            const function_record* function) noexcept {
+// Ends the registration of the `leaving` hooks in `former` that belong to `function` itself; of the hooks
+// under patterns, if `function` is null.
+EXTENSIBLE_COLD_FUNCTION void end_registrations(const hook_selection& leaving, const hook_order& former,
+                                                const function_record* function) noexcept {
     for (const ordered_hook& each : former) {
         if (!leaving.has(*each.hook) || each.hook->function.get() != function) continue;
         each.hook->registered = false;
@@ -64,7 +65,7 @@ public:
         bool any_runs = false, any_candidates = watched_, any_replaces = false;
         for (const ordered_hook& each : changes_->hooks) {
             any_runs = any_runs || is_active_in(*each.hook, function);
-            any_candidates |= each.hook->has_options;
+            any_candidates |= each.hook->needs_check_in_call;
             any_replaces |= each.hook->replaces;
         }
         if (!any_runs) return;
@@ -104,22 +105,22 @@ public:
         for (const function_change* p = changes_; p; p = p->next_change)
             if (p->rebuilt) registry_.domain->retain(*p->rebuilt);
         if (step) happen_at_once(*step);
-        for (function_change* p = changes_; p; p = p->next_change) commit(*p);
+        for (function_change* p = changes_; p; p = p->next_change) install(*p);
     }
 
     /// After make(): ends the registration of the `leaving` hooks of one function, or of all functions
     /// of the change if `from` is null.
-    EXTENSIBLE_COLD void release_hooks(const hook_selection& leaving, const function_record* from) noexcept {
+    EXTENSIBLE_COLD void end_registrations(const hook_selection& leaving, const function_record* from) noexcept {
         for (const function_change* p = changes_; p; p = p->next_change)
-            if (!from || p->function.get() == from) detail::release_hooks(leaving, p->hooks, p->function.get());
+            if (!from || p->function.get() == from) detail::end_registrations(leaving, p->hooks, p->function.get());
     }
 
 private:
     struct function_change {
         ref<function_record> function;
-        hook_order hooks;  // the function's new hooks; after commit(), its former hooks
+        hook_order hooks;  // the function's new hooks; after install(), its former hooks
         function_change* next_change;
-        hook_list* rebuilt = nullptr;      // the list to publish; null if no hook runs, and after commit()
+        hook_list* rebuilt = nullptr;      // the list to publish; null if no hook runs, and after install()
         hook_list* placeholder = nullptr;  // an empty list that announces the step if no list is published
 
         bool publishes() const noexcept { return rebuilt || function->published; }
@@ -142,7 +143,8 @@ private:
     // Makes the change happen in all sites at once:
     // 1. Each published list announces the step and its successor. It pairs with the load of `step` in
     //    hazard_guard::complete_step().
-    // 2. No call takes the fast path, on which it would not look for a step. The store pairs with the
+    // 2. A call that loads `quick_domain` from now on does not take the fast path, on which it would not
+    //    look for a step. The store pairs with the
     //    loads of `quick_domain` in hazard_guard's constructor and in protect_nested().
     // 3. One store makes the step happen. It pairs with the load of `happened` in complete_step(). From
     //    then on, a call that finds an old list publishes the successor itself, and need not wait.
@@ -174,7 +176,7 @@ private:
         for (wrapper_site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
     }
 
-    EXTENSIBLE_COLD void commit(function_change& p) noexcept {
+    EXTENSIBLE_COLD void install(function_change& p) noexcept {
         function_record& function = *p.function;
         if (p.publishes()) {
             hook_list* const replaced = std::exchange(function.published, std::exchange(p.rebuilt, nullptr));
@@ -196,5 +198,3 @@ private:
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -20,7 +20,9 @@
 #include <string>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -76,5 +78,3 @@ EXTENSIBLE_COLD_FUNCTION void check_options(std::string_view where, const hook_r
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -7,7 +7,7 @@
 // 1. Operations exclude each other by the registration lock. No call takes this lock, except to remove a
 //    hook whose `times` are used up (tests/threads.cpp; tests/explorer, which finds data races).
 // 2. If an operation throws, it has changed nothing (tests/out_of_memory.cpp, tests/registry.cpp).
-// 3. No foreign code runs under the lock: function objects are destroyed after it is released
+// 3. No hook runs, and no captures are destroyed, under the lock
 //    (tests/nesting.cpp; tests/explorer, scenario "deep").
 // 4. A name is forgotten when no code wraps it and no hook of its own waits for it (tests/registry.cpp).
 //
@@ -38,7 +38,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -217,7 +219,7 @@ EXTENSIBLE_CALLED_BY_USERS void locked_registry::detach(wrapper_site& site) {
     while (*at != &site) at = &(*at)->next;
     *at = site.next;
     if (function.sites) return;
-    remove({nullptr, false}, &function);
+    remove(hook_selection::on_wrappers(), &function);
 }
 
 // ---- Hooks ----------------------------------------------------------------------------------------------------------
@@ -238,7 +240,8 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, c
     hook.times = options.times;
     check_options(where, hook, options);
     hook.only_thread = options.this_thread ? registry_->domain->this_thread().number : 0;
-    hook.has_options = hook.isolate || !hook.reentrant || hook.fallback || options.this_thread || hook.times != 0;
+    const bool may_skip = !hook.reentrant || hook.fallback || options.this_thread || hook.times != 0;
+    hook.needs_check_in_call = hook.isolate || may_skip;
     hook.registry = registry_;
     hook.number = registry_->registrations + 1;
     const hook_record* const first = hook.replaces || hook.id.empty() ? nullptr : find_duplicate(hook, hooks);
@@ -323,13 +326,13 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add_monitor(hook_record& hook) {
 EXTENSIBLE_COLD_FUNCTION bool locked_registry::concerns(const function_record& function,
                                                         const hook_group& group) noexcept {
     const hook_record* const only = group.only_hook;
-    if (!only) return hook_selection{&group, false}.has_any(function.hooks);
+    if (!only) return hook_selection::of(group).has_any(function.hooks);
     return only->function ? only->function.get() == &function : matches(only->pattern, function.name);
 }
 
 // Removes the `leaving` hooks from the function `from`, or from all functions and patterns if that is
-// null. In the same step, the hooks of the plugin `coming` begin to run: its `predecessor` has just been
-// cleared, see hook_record::is_coming(). `coming` may be null.
+// null. In the same step, the hooks of the plugin `coming` begin to run, unless that is null: call this
+// after `coming->predecessor` was cleared.
 EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from,
                                                       const hook_group* coming) {
     registry_contents& contents = *registry_->contents;
@@ -349,17 +352,17 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leav
         patterns = without_hooks("*", contents.patterns, leaving, coming);
     }
     removing.make();
-    removing.release_hooks(leaving, from);
+    removing.end_registrations(leaving, from);
     if (from) return forget_if_unused(*from);
     contents.patterns.swap(patterns);
-    release_hooks(leaving, patterns, nullptr);  // the former patterns
+    end_registrations(leaving, patterns, nullptr);  // the former patterns
     contents.functions.for_each([this](function_record& function) { forget_if_unused(function); });
 }
 
 EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(hook_group& group) {
     if (!group.registered) return;
     const ref<function_record> function = group.only_hook ? group.only_hook->function : ref<function_record>();
-    remove({&group, false}, function.get());
+    remove(hook_selection::of(group), function.get());
     group.registered = false;
 }
 
@@ -385,7 +388,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::replace_plugin(plugin_record& pre
     const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
     successor.enabled = predecessor.enabled;
     EXTENSIBLE_TRY {
-        remove({&predecessor, false}, nullptr, &successor);
+        remove(hook_selection::of(predecessor), nullptr, &successor);
     } EXTENSIBLE_CATCH(...) {
         successor.enabled = false;
         successor.predecessor = replaced;
@@ -397,9 +400,9 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::replace_plugin(plugin_record& pre
 EXTENSIBLE_CALLED_BY_USERS void locked_registry::close() {
     for (wrapper_site* handlers : {&registry_->errors, &registry_->monitors}) {
         const ref<function_record> function = std::exchange(handlers->function, {});
-        if (function) remove({nullptr, true}, function.get());
+        if (function) remove(hook_selection::all(), function.get());
     }
-    remove({nullptr, true}, nullptr);
+    remove(hook_selection::all(), nullptr);
     registry_->contents->functions.clear();
     registry_->closed = true;
 }
@@ -407,5 +410,3 @@ EXTENSIBLE_CALLED_BY_USERS void locked_registry::close() {
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

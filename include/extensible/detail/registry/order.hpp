@@ -36,7 +36,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -335,5 +337,3 @@ hook_order with_hook(std::string_view function, const hook_order& hooks, hook_re
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -9,7 +9,9 @@
 #include <cstddef>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -38,5 +40,3 @@ constexpr bool matches(std::string_view pattern, std::string_view name) noexcept
 }
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

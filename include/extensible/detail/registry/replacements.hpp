@@ -21,7 +21,9 @@
 
 #include <cstddef>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -101,5 +103,3 @@ bool can_run_in(const hook_record& hook, const function_type* function) noexcept
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -18,7 +18,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -61,5 +63,3 @@ decltype(auto) pass_on(call<Signature>& call, Function&& function) {
 }
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

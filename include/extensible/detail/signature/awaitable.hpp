@@ -14,7 +14,9 @@
 #include <coroutine>
 #endif
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -74,5 +76,3 @@ using outcome_of = R;
 #endif
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -30,7 +30,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -238,5 +240,3 @@ private:
 };
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

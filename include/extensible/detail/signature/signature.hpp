@@ -16,7 +16,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -181,5 +183,3 @@ struct signature_of_hook<When, void, Hook> {
 };
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -16,7 +16,9 @@
 #include <coroutine>
 #endif
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -132,5 +134,3 @@ template <class R>
 using sub_task_of = typename sub_task_for<R>::type;
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -9,7 +9,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -50,5 +52,3 @@ concept binds_directly =
     requires(From from) { static_cast<From&&>(from).operator std::remove_reference_t<To>&(); };
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

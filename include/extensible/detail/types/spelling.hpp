@@ -13,7 +13,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -138,5 +140,3 @@ constexpr std::string_view inside(std::string_view text) noexcept {
 }
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -24,7 +24,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
@@ -281,5 +283,3 @@ inline constexpr name_parts parts<Template<Values...>> =
     detail::with_values<of_values<Template>, Template<Values...>>(type_list<>(), argument<false, Values>()...);
 
 }}}  // namespace ext::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -15,7 +15,9 @@
 #include <thread>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
@@ -200,5 +202,3 @@ inline void call_slots::resume(std::unique_lock<std::mutex>& lock, round& here) 
 }
 
 }}}}  // namespace ext::hooks::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <random>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
@@ -45,5 +47,3 @@ private:
 };
 
 }}}}  // namespace ext::hooks::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

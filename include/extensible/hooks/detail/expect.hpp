@@ -11,7 +11,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
@@ -44,5 +46,3 @@ void expect(bool holds, std::string_view hook, std::string_view option, std::str
 }
 
 }}}}  // namespace ext::hooks::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

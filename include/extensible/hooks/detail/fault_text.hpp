@@ -15,7 +15,9 @@
 #include <string_view>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
@@ -163,5 +165,3 @@ private:
 };
 
 }}}}  // namespace ext::hooks::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

@@ -14,7 +14,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
@@ -106,5 +108,3 @@ using json_value = json_values<bool, short, unsigned short, int, unsigned, long,
                                unsigned long long, float, double, std::string, std::string_view, const char*>;
 
 }}}}  // namespace ext::hooks::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

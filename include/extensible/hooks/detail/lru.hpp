@@ -11,7 +11,9 @@
 #include <map>
 #include <utility>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
@@ -77,5 +79,3 @@ private:
 };
 
 }}}}  // namespace ext::hooks::detail
-
-#include <extensible/detail/platform/epilogue.hpp>

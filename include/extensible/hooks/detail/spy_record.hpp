@@ -30,7 +30,9 @@
 #include <utility>
 #include <vector>
 
-#include <extensible/detail/platform/prologue.hpp>
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
@@ -201,5 +203,3 @@ std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
 }
 
 }}}  // namespace ext::hooks
-
-#include <extensible/detail/platform/epilogue.hpp>
