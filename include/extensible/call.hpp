@@ -114,8 +114,9 @@ struct call<R(A...)> : detail::call_fields {
 
     /// The arguments: a std::tuple with an ext::arg<A> for each parameter, except a trailing
     /// ext::kwargs. Name them with `auto& [service] = call.args;`. End hooks see the arguments as
-    /// the start hooks and around hooks left them. An argument that cannot be copied has been moved
-    /// into the function.
+    /// the start hooks and around hooks left them. But what the function does through a reference is
+    /// visible, and an argument for a `T&&`, or one that cannot be copied, has been moved into the
+    /// function.
     typename detail::shape<signature>::args args;
 
     /// The result of the call, or empty; it is used like a std::optional<R>. If it is set when all

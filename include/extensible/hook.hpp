@@ -19,8 +19,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI {
 /// A handle to a registered hook. It is small and copyable, and does not own the hook: dropping the
 /// handle does not remove the hook.
 ///
-/// Any thread may use a handle at any time, even inside the hook. If the hook, its function or its
-/// registry is gone, the members do nothing. Members that change something may throw
+/// Any thread may use a handle at any time, even inside the hook. If the hook is removed, or its
+/// registry is gone, the members change nothing. Members that change something may throw
 /// std::bad_alloc; then nothing has changed.
 class hook {
 public:
@@ -28,7 +28,7 @@ public:
     hook() noexcept = default;
 
     /// Removes the hook: calls that begin from now on do not run it, and it cannot be enabled
-    /// again. Returns at once; calls that began earlier may still run the hook. Its captures are
+    /// again. Does not wait for calls; those that began earlier may still run the hook. Its captures are
     /// destroyed when the last of those calls has ended, by this thread, that of a call, or another
     /// thread that changes the registry.
     void remove() const { detail::remove(record_); }

@@ -23,7 +23,7 @@ namespace ext { inline namespace EXTENSIBLE_ABI {
 namespace detail {
 
 /// Records for monitors that a result was set: by an assignment to it, or by emplace(). A change in
-/// place, as by `call.result->clear()`, is not recorded. Copying a result counts as setting it.
+/// place, as by `call.result->clear()`, is not recorded. Copy assignment counts as setting it.
 /// private_access::take_mark() reads and clears the mark.
 struct write_mark {
     bool written = false;

@@ -100,9 +100,10 @@ inline constexpr detail::constant_function<Function> fn{};
 /// destruction. The wrapped function is called concurrently if its callers call it concurrently. A
 /// wrapper cannot be copied or moved: pass `std::ref(wrapper)` to a std::thread or a std::function.
 ///
-/// Once the wrapped function has been entered, a call no longer accesses the wrapper, unless an
-/// around hook proceeds again. So the function and the end hooks may destroy it if no around hook
-/// does. A start or around hook may destroy it if the hook supplies the result and does not proceed.
+/// Once the wrapped function has been entered, a call that is not awaited no longer accesses the
+/// wrapper, unless an around hook proceeds again. So the function and the end hooks may destroy it
+/// if no around hook does. The captures of the function, and defaults of its parameters, are
+/// destroyed with it. A start or around hook may destroy it if the hook supplies the result and does not proceed.
 /// In each case, every outer call of the same wrapper must have entered the function already.
 template <class Signature, class Function = detail::erased_function<Signature>, class Parameters = parameters<>>
 class extensible;
@@ -285,8 +286,9 @@ private:
         auto call = detail::private_access::make<ext::call<signature>>(hooks->name, operations, args...);
 
         // 1. Start hooks. Each sees what the earlier ones did. If one throws, the later ones are
-        //    skipped. An entry without `run` ends a phase. For a hook with options, `run` is
-        //    run_with_options() in detail/call/hook_run.hpp, which applies them.
+        //    skipped. An entry without `run` ends a phase. While there are monitors, and for a hook with
+        //    an option that a call must apply, `run` is run_with_options() in
+        //    detail/call/hook_run.hpp.
         for (const detail::hook_entry* hook = hooks->begin(); hook->run; ++hook) {
             EXTENSIBLE_TRY {
                 hook->run(hook->object, &call, nullptr);
@@ -312,7 +314,8 @@ private:
             run_function(call);
         }
 
-        // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
+        // 3. All end hooks, even after an exception. Then the finishers that start hooks returned, in
+        //    reverse order. (Only a forced unwinding skips them: see detail/call/failures.hpp.)
         for (const detail::hook_entry* hook = hooks->begin(phase::end); hook->run; ++hook) {
             EXTENSIBLE_TRY {
                 hook->run(hook->object, &call, nullptr);

@@ -9,9 +9,10 @@
 //    list was stored there while it was published. (tests/explorer: remove, grow, pins, handon)
 // 2. The captures of a hook are destroyed once, and under none of the library's locks.
 //    (tests/explorer; tests/nesting.cpp)
-// 3. When the removal of a hook and the last call that can run it have both returned, the captures
-//    are destroyed, or another thread is destroying them: any thread that reclaims may do that.
-//    Only wait_until_unused() waits for it. (tests/explorer: remove1, pinremove, moved)
+// 3. When the removal of a hook has returned, and so has each call that could run it or was choosing
+//    its list meanwhile, the captures are destroyed, or another thread is destroying them: any
+//    thread that reclaims may do that. Only wait_until_unused() waits for it. (tests/explorer:
+//    remove1, pinremove, moved)
 //
 // After M. Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free Objects" (2004). Two
 // things are added. If the system has a process-wide barrier, the writer uses it, and readers need
@@ -64,7 +65,7 @@ public:
     /// Removes a holder from the hook. If none is left, the next reclaim() destroys the captures.
     void release(hook_record& hook) noexcept;
 
-    /// Takes over a list that no wrapper_site points to any more.
+    /// Takes over a list that no site of a living wrapper points to any more.
     void retire(hook_list& list) noexcept;
 
     /// Frees the retired lists that no call uses. Asks the calls that use the others to reclaim
@@ -225,7 +226,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list
     // line in other calls. Another thread may free the list from here on, unless this is the last
     // call that it was left to.
     const std::size_t before = list.calls.fetch_sub(hook_list::one_call, std::memory_order_seq_cst);
-    // Without left_to_calls, no thread waits for this call's count: the list is still published; or
+    // Without left_to_calls, no thread relies on this call to reclaim: the list is still published; or
     // the next scan will classify it; or a call that is just beginning has it in a slot, and reclaims
     // it when it clears the slot.
     if ((before & hook_list::left_to_calls) == 0) return;

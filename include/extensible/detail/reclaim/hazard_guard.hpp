@@ -32,8 +32,8 @@
 // sequentially consistent accesses. Then 1 and 2 hold without 5. (There, hazard_slot::needs_fence is
 // always set, so every call takes leave_slow().)
 //
-// All accesses off the fast path are sequentially consistent, for simplicity. If a weaker order would
-// be enough, the comment of the access names that order.
+// Off the fast path, accesses that 1 to 3 rely on are sequentially consistent, for simplicity, unless
+// their comment says otherwise. tests/explorer/weakenings.txt lists the weakest order of each access.
 //
 // Not here: the slots: hazard_slots.hpp. Accesses of the change: registry/change.hpp (4),
 // hazard_domain.hpp (5 to 7). Awaited calls: awaited/counting_guard.hpp.

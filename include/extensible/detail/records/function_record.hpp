@@ -71,7 +71,7 @@ struct hook_selection {
     static hook_selection all() noexcept { return {nullptr, true}; }
 
     bool has(const hook_record& hook) const noexcept {
-        return group ? group->has(hook) : selects_all || hook.on_object;
+        return group ? group->has(hook) : selects_all || hook.on_wrapper;
     }
     bool has_any(const hook_order& hooks) const noexcept {
         for (const ordered_hook& each : hooks)

@@ -52,9 +52,10 @@ struct change_step : reference_counted {
     atomic<bool> happened{false};  // set once, by change::happen_at_once()
 };
 
-/// The enabled hooks of a function in running order, phase by phase: the hooks that one call runs. It
-/// is empty only while a step is announced for a function that had no hooks. A
-/// list that is replaced is retired to the hazard domain, which frees it when no call uses it.
+/// The enabled hooks that calls of a function can run, in running order, phase by phase. Replaced hooks
+/// are only candidates of entries. The list is empty only while a step is announced for a function that
+/// had no hooks. A list that is replaced is retired to the hazard domain, which frees it when no call
+/// uses it.
 struct hook_list {
     // Constant once the list is published.
     const ref<function_record> function;
@@ -71,7 +72,7 @@ struct hook_list {
     mutable atomic<std::size_t> calls{0};
 
     // The step that replaces this list by `successor`; null until change::happen_at_once() sets it,
-    // once, under the registration lock. A call that has seen the step does not begin with this list.
+    // once, under the registration lock. A call that finds `happened` true does not begin with this list.
     // The list owns a reference to the step.
     atomic<change_step*> step{nullptr};
 

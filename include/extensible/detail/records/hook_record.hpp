@@ -129,7 +129,7 @@ struct hook_record : hook_group {
     const type_identity* sub_task = nullptr;
 
     phase when{};
-    bool on_object = false;      // registered on a wrapper: removed with the last wrapper of its function
+    bool on_wrapper = false;      // registered on a wrapper: removed with the last wrapper of its function
     bool needs_check_in_call = false;    // it has options that calls check, so they use `erased.run_with_options`
     bool isolate = false;
     bool reentrant = true;

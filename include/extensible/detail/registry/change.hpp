@@ -9,7 +9,7 @@
 //    all wrappers (tests/explorer, scenarios "step", "stepone", "stepshared" and
 //    "twosites"; tests/plugin.cpp).
 // 3. A list holds its hooks before a call can see it (tests/explorer, scenario "handon").
-// 4. No call waits for a change: see hazard_guard::complete_step().
+// 4. No call waits until a step is complete: see hazard_guard::complete_step().
 //
 // Not here: which changes there are: locked_registry.hpp. How calls read a list: reclaim/hazard_guard.hpp.
 

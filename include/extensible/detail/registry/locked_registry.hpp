@@ -6,7 +6,9 @@
 // What must stay true:
 // 1. Operations exclude each other by the registration lock. No call takes this lock, except to remove a
 //    hook whose `times` are used up (tests/threads.cpp; tests/explorer, which finds data races).
-// 2. If an operation throws, it has changed nothing (tests/out_of_memory.cpp, tests/registry.cpp).
+// 2. If an operation throws, it has changed nothing that a call or a later operation can notice. detach()
+//    and close() run in destructors, where an exception ends the program (tests/out_of_memory.cpp,
+//    tests/registry.cpp).
 // 3. No hook runs, and no captures are destroyed, under the lock
 //    (tests/nesting.cpp; tests/explorer, scenario "deep").
 // 4. A name is forgotten when no code wraps it and no hook of its own waits for it (tests/registry.cpp).
@@ -271,7 +273,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add(function_record& function, ho
 
 EXTENSIBLE_COLD_FUNCTION void locked_registry::add(const wrapper_site& site, hook_record& hook,
                                                    const hook_options& options) {
-    hook.on_object = true;
+    hook.on_wrapper = true;
     add(*site.function, hook, options);
 }
 
