@@ -126,7 +126,7 @@ public:
 
     /// Returns all functions with their hooks, sorted by name. The list includes names that have
     /// hooks but that no code has wrapped. Patterns that match no function are at the end of the
-    /// list. The member is defined in describe.hpp, which extensible.hpp includes.
+    /// list. The member is defined in function_info.hpp, which extensible.hpp includes.
     EXTENSIBLE_LAZY_FUNCTION std::vector<function_info> functions() const;
 
     /// Seals the registry: from now on, registering a hook, an error handler or a monitor throws

@@ -155,7 +155,7 @@ private:
 
     // Each list that is replaced moves from retired_ to reclaimable_, directly or by way of
     // left_to_counted_calls_, from which the last call that the list counts takes it.
-    hook_list* retired_ = nullptr;                // not sorted yet, or in a slot at the last scan
+    hook_list* retired_ = nullptr;                // not classified yet, or in a slot at the last scan
     hook_list* left_to_counted_calls_ = nullptr;  // in no slot, and counts calls
     hook_list* reclaimable_ = nullptr;            // in no slot, and counts no calls
 

@@ -91,7 +91,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const hook_list& list, con
     if (any_slot([&](hazard_slot& slot, std::uintptr_t held) {
             if ((held & ~hazard_slot::counted) != reinterpret_cast<std::uintptr_t>(&list)) return false;
             const bool is_counted = (held & hazard_slot::counted) != 0;
-            // A call that has protected a retired list has the flag, since the list was sorted. A
+            // A call that has protected a retired list has the flag, since the list was classified. A
             // call without the flag will find that its list was replaced, and will not use it.
             // Pairs with the fetch_or in mark_lists_in_slots(), which was under the same lock. If
             // this load misses that a call clears the flag, the call then reclaims, which wakes the
