@@ -92,7 +92,7 @@ EXTENSIBLE_LAZY_FUNCTION hook_info info_of(hook_record& hook, const hook_order& 
     std::string other;
     if (const hook_record* const stand_in = replaced.replacement_of(hook))
         other = stand_in->plugin ? join({stand_in->id, " of ", stand_in->plugin->name}) : stand_in->id;
-    hook_info info{hook.when, hook.id, hook.plugin ? hook.plugin->name : std::string(), hook.pattern, hook.priority,
+    hook_info info{hook.when, hook.id, std::string(hook.owner()), hook.pattern, hook.priority,
                    hook.is_enabled(), true, std::move(other), {}, private_access::make<ext::hook>(ref(&hook))};
     const auto add_if_unknown = [&](const std::string& id) {
         if (is_unknown(id, hook, hooks) && !contains(info.unknown_ids, id)) info.unknown_ids.push_back(id);

@@ -69,7 +69,7 @@ private:
     const shared& call_;
     const detail::hook_entry& caller_;  // the entry in whose turn this was made; the next one follows it
 
-    // Written by the library before the hook runs, and after it has run: see run_candidate().
+    // Written by the library before the hook runs, and after it has run: see run_supervised().
     const detail::hook_record* hook_;      // the hook that receives this: the caller's, or one that it replaces
     detail::hook_watch* watch_ = nullptr;  // of its run; null if there are no monitors, and after the run
 

@@ -157,7 +157,7 @@ awaited_run::~awaited_run() {  // NOLINT(bugprone-exception-escape)
 EXTENSIBLE_CALLED_BY_USERS void run_on_this_thread(const hook_entry& hook, call_fields& call,
                                                    const counting_guard& held) {
     const counting_guard::on_this_thread here(held);
-    supervised_run(*hook.record, hook.record->when, call).run(hook.run, hook.object, nullptr);
+    run_supervised(hook, call, nullptr);
 }
 
 bool keep_or_isolate(call_fields& call, const hook_record& hook, const counting_guard& held) {

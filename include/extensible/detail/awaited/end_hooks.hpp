@@ -81,7 +81,7 @@ private:
 
 EXTENSIBLE_CALLED_BY_USERS void awaited_end_hooks::run(const hook_entry& hook) {
     const counting_guard::on_this_thread here(held_, std::nothrow);
-    supervised_run(*hook.record, hook.record->when, call_).run(hook.run, hook.object, nullptr);
+    run_supervised(hook, call_, nullptr);
 }
 
 void awaited_end_hooks::run_finishers_on_this_thread() {
@@ -129,9 +129,7 @@ void awaited_end_hooks::run_abandoned() {
         const hook_entry* const candidates = next_->candidates();
         const hook_entry* const plain = next_->record->sub_task ? nullptr : next_;
         const hook_entry* const hook = candidates ? choose(candidates, call_, false) : plain;
-        if (!hook) continue;
-        hook_record& record = *hook->record;
-        run(record, [&] { supervised_run(record, phase::end, call_).run(hook->run, hook->object, nullptr); });
+        if (hook) run(*hook->record, [&] { run_supervised(*hook, call_, nullptr); });
     }
     while (finisher* const last = private_access::finishers(call_).take_last()) {
         const hook_record& hook = *last->hook;

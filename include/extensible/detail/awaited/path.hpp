@@ -118,7 +118,8 @@ struct awaited_path<R(A...), Function> {
             }
         }
 
-        // 3. All end hooks, always. Then the finishers that start hooks returned, in reverse order.
+        // 3. All end hooks, even after an exception. Then the finishers that start hooks returned, in
+        //    reverse order.
         while (const hook_entry* const hook = end_hooks.next()) {
             EXTENSIBLE_TRY {
                 if (hook->record->sub_task) co_await detail::begin_hook<own_sub_task>(*hook, call, held);

@@ -169,12 +169,7 @@ bool notify(const hook_entry& handler, const run_input& input) {
 }
 
 void report(const hook_record& hook, std::string_view function, std::exception_ptr exception, bool displaced) {
-    hook_error error{function,
-                     hook.when,
-                     hook.id,
-                     hook.plugin ? std::string_view(hook.plugin->name) : std::string_view(),
-                     std::move(exception),
-                     displaced};
+    hook_error error{function, hook.when, hook.id, hook.owner(), std::move(exception), displaced};
     EXTENSIBLE_TRY {
         const hazard_guard held(hook.registry->errors);
         if (!held.list()) return write_to_stderr(error);

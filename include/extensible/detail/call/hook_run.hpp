@@ -128,13 +128,13 @@ private:
 
 // Runs one hook. `input` is null except for an around hook. For an around hook, returns false if the
 // rest of the call still has to run: the hook is isolated, and threw before it produced an outcome.
-EXTENSIBLE_COLD_FUNCTION bool run_candidate(const hook_entry& hook, call_fields& call, const run_input* input) {
-    supervised_run guarded(*hook.record, hook.record->when, call);
-    if (!input) return guarded.run(hook.run, hook.object, nullptr);
+EXTENSIBLE_COLD_FUNCTION bool run_supervised(const hook_entry& hook, call_fields& call, const run_input* input) {
+    supervised_run run(*hook.record, hook.record->when, call);
+    if (!input) return run.run(hook.run, hook.object, nullptr);
     proceed& next = *input->proceed;
     private_access::hook_of(next) = hook.record;
-    private_access::watch(next) = guarded.watch() ? &guarded.watch() : nullptr;
-    const bool returned = guarded.run(hook.run, hook.object, input);
+    private_access::watch(next) = run.watch() ? &run.watch() : nullptr;
+    const bool returned = run.run(hook.run, hook.object, input);
     private_access::watch(next) = nullptr;  // the run is over, but run_with_options() may still use `next`
     return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) ||
            call.exception;
@@ -145,7 +145,7 @@ EXTENSIBLE_CALLED_BY_USERS void run_with_options(void* object, call_fields* call
     const hook_entry* const hook = choose(candidates, *call);
     bool done = false;
     EXTENSIBLE_TRY {
-        done = hook && run_candidate(*hook, *call, input);
+        done = hook && run_supervised(*hook, *call, input);
     } EXTENSIBLE_CATCH(...) {
         // Kept here, because the caller does not know which candidate threw. The caller catches the same
         // exception, and keeping it again changes nothing.

@@ -122,7 +122,7 @@ void hook_watch::report_run(ending how) {
         if (before != after) return before ? effect::cleared : effect::set;
         return written ? effect::replaced : effect::nothing;
     };
-    hook_run run{call_.name, when_, hook_.id, hook_.plugin ? std::string_view(hook_.plugin->name) : std::string_view()};
+    hook_run run{call_.name, when_, hook_.id, hook_.owner()};
     run.skipped = how == ending::skipped;
     run.threw = how == ending::threw;
     run.took = nanoseconds(took);

@@ -167,6 +167,9 @@ struct hook_record : hook_group {
     hook_record& operator=(const hook_record&) = delete;
     EXTENSIBLE_COLD_FUNCTION ~hook_record();
 
+    /// The name of its plugin, or empty.
+    std::string_view owner() const noexcept { return plugin ? std::string_view(plugin->name) : std::string_view(); }
+
     /// Returns whether the hook's plugin is about to replace another one. Until it has, the hook is
     /// disabled, and its `before`, `after` and id have no effect.
     bool is_coming() const noexcept { return plugin && plugin->predecessor; }

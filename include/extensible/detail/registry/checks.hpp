@@ -29,8 +29,7 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 #if EXTENSIBLE_BODIES
 
 EXTENSIBLE_COLD_FUNCTION std::string text_of(const hook_record& hook) {
-    const std::string_view owner = hook.plugin ? std::string_view(hook.plugin->name) : std::string_view();
-    return text_of(hook.when, hook.id, hook.pattern, owner);
+    return text_of(hook.when, hook.id, hook.pattern, hook.owner());
 }
 
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_signature_mismatch(std::string_view function,
