@@ -1,5 +1,5 @@
-// A program that includes the library with -I, and not with -isystem: no warning that it enables is reported for the library's
-// code, even if the program's global variables have the names of local variables of the library.
+// A program that includes the library with -I, and not with -isystem. Whatever warnings the program enables, none is about
+// the library's code, even if the program's global variables have the names of local variables of the library.
 
 int all, args, at, before, begin, called, candidates, change, count, each, edge, end, entry, event, function, given, group, handler, held,
     hook, hooks, id, ids, input, inside, item, key, last, left, list, made, moved, name, names, next, node, number, object, operations, options,

@@ -209,7 +209,7 @@ ext::hook pick_call_view(const registration_target& target, Hook&& hook, const h
 }
 
 /// Registers a hook for functions of any signature. If the hook returns an awaitable, it runs only in
-/// calls of functions that return one too.
+/// calls whose sub-tasks have the same type: see replacements.hpp.
 template <phase When, class Hook>
 ext::hook pick_for_any_call(const registration_target& target, Hook&& hook, const hook_options& options) {
     using any = call_view<any_call, parameters<>>;

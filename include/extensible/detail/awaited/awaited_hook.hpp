@@ -65,8 +65,9 @@ private:
     hook_watch::ending ending_ = hook_watch::ending::returned;
 };
 
-/// Runs a start hook that is not awaited, in an awaited call. Throws what the hook throws, unless it
-/// is isolated. Throws std::bad_alloc before the hook begins if there is no memory for a slot.
+/// Runs a start hook that is not awaited, in an awaited call. Throws what the hook throws; if the hook
+/// is isolated, throws only an ext::refusal. Throws std::bad_alloc before the hook begins if there is
+/// no memory for a slot.
 EXTENSIBLE_HIDDEN void run_on_this_thread(const hook_entry& hook, call_fields& call, const counting_guard& held);
 
 /// As the functions of these names in call/failures.hpp, for an awaited call: the error handlers run
@@ -146,8 +147,8 @@ const hook_entry* hook_in_turn(const hook_entry& entry, call_fields& call, const
 awaited_run::awaited_run(hook_record& hook, call_fields& call, const counting_guard& held)
     : held_(held), watch_(hook, hook.when, call) {}
 
-// Does not throw: the error about nesting, which a guard may throw, is not thrown for the handlers of
-// a registry. See thread_hazards::check_nesting().
+// Does not throw: the guards of report_run() are for handlers, which are exempt from the limit of
+// nesting. See thread_hazards::check_nesting().
 awaited_run::~awaited_run() {  // NOLINT(bugprone-exception-escape)
     if (!watch_) return;
     const counting_guard::on_this_thread here(held_, std::nothrow);

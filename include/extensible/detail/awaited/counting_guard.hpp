@@ -6,8 +6,9 @@
 // The list counts the call. What must stay true:
 // 1. The call has the list in a slot until the list counts the call. (tests/explorer: pins,
 //    pinsort)
-// 2. While a thread runs hooks of the call, a slot of that thread shows this, unless there is no
-//    memory for a slot. (tests/explorer: pinself, pincross; tests/awaitable.cpp)
+// 2. While a thread runs hooks of the call that are not awaited, or handlers or monitors, a slot of
+//    that thread shows this, unless there is no memory for a slot. (tests/explorer: pinself,
+//    pincross; tests/awaitable.cpp)
 // 3. A call may end on another thread than it began on. (tests/explorer: moved, movedwait,
 //    movedend)
 //
@@ -78,9 +79,9 @@ public:
         on_this_thread(const on_this_thread&) = delete;
         on_this_thread& operator=(const on_this_thread&) = delete;
 
-        // The slot may still have a flag that was set for an earlier list. It remains for the next
-        // hazard_guard that uses the slot. No list depends on it: the scan that set it has looked
-        // again.
+        // The slot may still have a flag that was set for an earlier list. The flag remains for the
+        // next hazard_guard that uses the slot. No list depends on it: the scan that set the flag was
+        // followed by another one, which found that the list was gone from the slot.
         EXTENSIBLE_HIDDEN ~on_this_thread() {
             if (!slot_) return;
             // Release: a scan that finds the slot free also sees what this thread did before. Pairs

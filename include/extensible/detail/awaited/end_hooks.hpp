@@ -68,6 +68,7 @@ private:
     EXTENSIBLE_COLD_FUNCTION void run_finishers_on_this_thread();
     EXTENSIBLE_COLD_FUNCTION void abandon() noexcept;
     EXTENSIBLE_COLD_FUNCTION void run_abandoned();
+    EXTENSIBLE_COLD_FUNCTION const hook_record& nearest_hook() const noexcept;
 
     const hook_entry* next_;  // the end hook that next() looks at next, or the entry after the last one
     bool done_ = false;       // whether all end hooks and finishers have run
@@ -96,7 +97,17 @@ void awaited_end_hooks::abandon() noexcept {
     } EXTENSIBLE_CATCH(...) {
         // An exception could not be reported, because there is no memory.
     }
-    while (finisher* const last = private_access::finishers(call_).take_last()) last->destroy(last);
+    private_access::finishers(call_).destroy_all();
+}
+
+// Returns the hook that a report names: the next one, or else the last one in the list.
+const hook_record& awaited_end_hooks::nearest_hook() const noexcept {
+    const hook_record* nearest = next_->record;
+    if (!nearest) held_.list()->any_of([&](const hook_record& hook) {
+        nearest = &hook;
+        return false;
+    });
+    return *nearest;
 }
 
 void awaited_end_hooks::run_abandoned() {
@@ -107,15 +118,7 @@ void awaited_end_hooks::run_abandoned() {
             report(hook, call_.name, std::current_exception(), true);
         }
     };
-    if (call_.exception) {
-        // A report names a hook: the next one, or else the last one in the list.
-        const hook_record* nearest = next_->record;
-        if (!nearest) held_.list()->any_of([&](const hook_record& hook) {
-            nearest = &hook;
-            return false;
-        });
-        detail::displace_exception(call_, *nearest);
-    }
+    if (call_.exception) detail::displace_exception(call_, nearest_hook());
 #if EXTENSIBLE_EXCEPTIONS
     try {
         call_.exception =

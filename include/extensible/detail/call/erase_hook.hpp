@@ -68,12 +68,12 @@ void run_handler(void* object, call_fields*, const run_input* input) {
 }
 
 /// Copies or moves the hook into an object of its own. The caller must have it destroyed, by
-/// erased_hook::destroy. `guarded` is null for error handlers and monitors.
+/// erased_hook::destroy. `run_with_options` is null for error handlers and monitors.
 template <class Hook>
-erased_hook erase(run_hook* run, run_hook* guarded, Hook&& hook) {
+erased_hook erase(run_hook* run, run_hook* run_with_options, Hook&& hook) {
     using stored = std::decay_t<Hook>;
     const auto destroy = [](void* object) noexcept { delete static_cast<stored*>(object); };
-    return {new stored(std::forward<Hook>(hook)), run, guarded, destroy};
+    return {new stored(std::forward<Hook>(hook)), run, run_with_options, destroy};
 }
 
 }}}  // namespace ext::detail

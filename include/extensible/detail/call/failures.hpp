@@ -8,8 +8,8 @@
 //    (tests/hook_error.cpp, tests/model). An ext::refusal is kept even if its hook is isolated.
 // 2. A handler or monitor is not called on a thread on which it is already running: one that causes
 //    such an event itself might never end (tests/hook_error.cpp, tests/monitor.cpp).
-// 3. A forced unwinding (the thread is cancelled, or calls pthread_exit()) is neither kept nor
-//    reported, but rethrown. std::current_exception() is null then
+// 3. In a call that is not awaited, a forced unwinding (the thread is cancelled, or calls
+//    pthread_exit()) is neither kept nor reported, but rethrown. std::current_exception() is null then
 //    (tests/programs/cancelled_thread.cpp).
 //
 // Most functions are out of line: inlined, they would make every call save more registers.
@@ -52,8 +52,8 @@ EXTENSIBLE_COLD_FUNCTION void keep_exception(call_fields& call, const hook_recor
 EXTENSIBLE_COLD_FUNCTION bool keep_or_isolate(call_fields& call, const hook_record& hook);
 
 /// Returns true if `now` is `before`, thrown again. If the platform copies exceptions that are thrown
-/// again, two exceptions with the same text are taken for the same one: a report would add only the
-/// text. `AreCopied` is a parameter for the test.
+/// again, two exceptions with the same text are treated as the same: a report would repeat that text.
+/// `AreCopied` is a parameter for the test.
 template <bool AreCopied = EXTENSIBLE_EXCEPTIONS_ARE_COPIED>
 bool is_same_exception(const std::exception_ptr& before, const std::exception_ptr& now);
 
@@ -99,7 +99,7 @@ bool is_same_exception(const std::exception_ptr& before, const std::exception_pt
 void keep_exception(call_fields& call) {
     std::exception_ptr caught = std::current_exception();
     if (!caught) {
-        while (finisher* const last = private_access::finishers(call).take_last()) last->destroy(last);
+        private_access::finishers(call).destroy_all();
         EXTENSIBLE_RETHROW;
     }
     call.exception = std::move(caught);

@@ -75,6 +75,11 @@ public:
     /// Removes the last finisher and returns it; null if there is none. The caller must destroy it.
     finisher* take_last() noexcept { return last_ ? std::exchange(last_, last_->before) : nullptr; }
 
+    /// Destroys all finishers, and runs none.
+    void destroy_all() noexcept {
+        while (finisher* const last = take_last()) last->destroy(last);
+    }
+
 private:
     template <class Function>
     struct node_of : finisher {

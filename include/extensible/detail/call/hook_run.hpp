@@ -1,16 +1,17 @@
 #pragma once
 
-// How does a hook run that has options, or that monitors watch? And how do finishers run?
+// How does a hook run that has an option which a call must apply, or that monitors watch? And how do
+// finishers run?
 //
 // What must stay true:
 // 1. In the turn of an entry with candidates at most one of them runs: the first that the call does
 //    not skip (tests/options.cpp, tests/model).
 // 2. A call decides whether to skip a hook before the hook begins, and does not revise that: a claimed
 //    run counts towards `.times` even if the hook throws (tests/options.cpp).
-// 3. Monitors are notified of each of these runs, and of each skipped hook (tests/monitor.cpp,
-//    tests/model).
+// 3. Monitors are notified of each of these runs, and of each candidate that claim_run() refuses
+//    (tests/monitor.cpp, tests/model).
 //
-// Not here: hooks without options, which calls run directly: wrapper.hpp; awaited hooks:
+// Not here: other hooks, which calls run directly: wrapper.hpp; awaited hooks:
 // awaited/awaited_hook.hpp; candidates: records/hook_list.hpp; notifying: monitoring.hpp.
 
 #include <extensible/any_call.hpp>
@@ -51,7 +52,8 @@ EXTENSIBLE_COLD_FUNCTION const hook_entry* choose(const hook_entry* candidates, 
 EXTENSIBLE_HIDDEN void run_finishers(call_fields& call);
 
 /// A run_hook, for entries with candidates. `object` is the array of candidates: one of them runs, or
-/// none if the call skips all of them. Throws what the hook throws, unless it is isolated.
+/// none if the call skips all of them. Throws what the hook throws; if the hook is isolated, throws
+/// only an ext::refusal.
 EXTENSIBLE_HIDDEN void run_with_options(void* object, call_fields* call, const run_input* input);
 
 // -------------------------------------------------------------------------------------------------
@@ -95,9 +97,9 @@ const hook_entry* choose(const hook_entry* candidates, call_fields& call, bool c
 
 /// One run of a hook, or of a finisher that it returned: isolates its exceptions, notifies monitors,
 /// and marks the hook as running on this thread if it is not reentrant.
-class EXTENSIBLE_HIDDEN supervised_run {
+class EXTENSIBLE_HIDDEN run_supervisor {
 public:
-    supervised_run(hook_record& hook, phase when, call_fields& call) noexcept
+    run_supervisor(hook_record& hook, phase when, call_fields& call) noexcept
         : hook_(hook), call_(call), watch_(hook, when, call) {}
 
     /// Calls `function`, which runs the hook or the finisher at `object`. Returns false if that threw and
@@ -129,12 +131,12 @@ private:
 // Runs one hook. `input` is null except for an around hook. For an around hook, returns false if the
 // rest of the call still has to run: the hook is isolated, and threw before it produced an outcome.
 EXTENSIBLE_COLD_FUNCTION bool run_supervised(const hook_entry& hook, call_fields& call, const run_input* input) {
-    supervised_run run(*hook.record, hook.record->when, call);
-    if (!input) return run.run(hook.run, hook.object, nullptr);
+    run_supervisor supervisor(*hook.record, hook.record->when, call);
+    if (!input) return supervisor.run(hook.run, hook.object, nullptr);
     proceed& next = *input->proceed;
     private_access::hook_of(next) = hook.record;
-    private_access::watch(next) = run.watch() ? &run.watch() : nullptr;
-    const bool returned = run.run(hook.run, hook.object, input);
+    private_access::watch(next) = supervisor.watch() ? &supervisor.watch() : nullptr;
+    const bool returned = supervisor.run(hook.run, hook.object, input);
     private_access::watch(next) = nullptr;  // the run is over, but run_with_options() may still use `next`
     return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) ||
            call.exception;
@@ -163,7 +165,7 @@ EXTENSIBLE_COLD_FUNCTION void run_finisher(finisher* last, call_fields& call) {
         finisher* self;
         ~destroyer() { self->destroy(self); }
     } at_end{last};
-    supervised_run(*last->hook, phase::end, call).run(last->run, last, nullptr);
+    run_supervisor(*last->hook, phase::end, call).run(last->run, last, nullptr);
 }
 
 EXTENSIBLE_CALLED_BY_USERS void run_finishers(call_fields& call) {

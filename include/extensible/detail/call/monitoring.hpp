@@ -7,7 +7,7 @@
 //    separately (tests/monitor.cpp, tests/model).
 // 2. A monitor cannot make a call fail: what it throws is dropped (tests/monitor.cpp).
 //
-// Not here: which runs are measured: supervised_run in hook_run.hpp and awaited_run in
+// Not here: which runs are measured: run_supervisor in hook_run.hpp and awaited_run in
 // awaited/awaited_hook.hpp; how a monitor is called: notify() in failures.hpp.
 
 #include <extensible/any_call.hpp>

@@ -11,7 +11,8 @@
 // All sources of a plugin may be compiled with EXTENSIBLE_DYNAMIC_TLS. The plugin can then be
 // reloaded any number of times (tests/library/library.cpp).
 //
-// What must stay true: attributes of a single compiler are only here. The code for MSVC and for
+// What must stay true: attributes of a single compiler are only here, except `__declspec(dllimport)`
+// where functions of Windows are declared. The code for MSVC and for
 // Apple's compiler is untested.
 
 // If the compiler cannot compile the library, this is the only error. GCC and Clang continue after
@@ -31,7 +32,7 @@
 // EXTENSIBLE_QUIET: 1 if each header marks its code as that of a system header, for which compilers
 // report no warnings. Otherwise a program might get warnings of local variables that have the names of
 // its global variables, and of casts that are useless only on its platform. The tests of the library
-// define EXTENSIBLE_ALL_WARNINGS.
+// define EXTENSIBLE_ALL_WARNINGS, except tests/warnings.
 #if defined(__GNUC__) && !defined(EXTENSIBLE_ALL_WARNINGS)
 #define EXTENSIBLE_QUIET 1
 #else
@@ -94,8 +95,8 @@
 #endif
 
 // EXTENSIBLE_NOINLINE: calls of this function are not inlined. GCC must not analyse the function
-// either (noipa): it treats a function that always calls a cold function as cold, and so on up to
-// the application's functions. A main() that registers a hook would be compiled for size, with all
+// either (noipa). Otherwise GCC treats a function that always calls a cold function as cold, and so
+// on up to the application's functions. A main() that registers a hook would be compiled for size, with all
 // its loops.
 //
 // EXTENSIBLE_COLD: the function is rarely called, and is compiled for size.

@@ -9,9 +9,10 @@
 //    list was stored there while it was published. (tests/explorer: remove, grow, pins, handon)
 // 2. The captures of a hook are destroyed once, and under none of the library's locks.
 //    (tests/explorer; tests/nesting.cpp)
-// 3. When the removal of a hook has returned, and so has each call that could run it or was choosing
-//    its list meanwhile, the captures are destroyed, or another thread is destroying them: any
-//    thread that reclaims may do that. Only wait_until_unused() waits for it. (tests/explorer:
+// 3. Once the removal of a hook has returned, and every call that could run it has ended, the captures
+//    are destroyed, or another thread is destroying them: any thread that reclaims may do that.
+//    Calls that were choosing their list during the removal count, too. Only wait_until_unused()
+//    waits for such a thread. (tests/explorer:
 //    remove1, pinremove, moved)
 //
 // After M. Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free Objects" (2004). Two
@@ -116,7 +117,7 @@ private:
     };
 
     // In module_domain.hpp: acquire_slots(), release_slots(), free_slots(). In waiting.hpp: wake_all(),
-    // wait_until_unused(), any_user(), waits_for(), is_alive().
+    // wake_waiters(), wait_until_unused(), any_user(), waits_for(), is_alive().
 
     void set_up() noexcept;
 
@@ -369,7 +370,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lo
     lock.lock();
 }
 
-// Removes a hook whose captures are destroyed from to_destroy_. `link` is the link to it.
+// Removes from to_destroy_ a hook whose captures have been destroyed. `link` is the link to it.
 EXTENSIBLE_COLD_FUNCTION void hazard_domain::forget_destroyed(ref<hook_record>& link) noexcept {
     const ref<hook_record> hook = std::exchange(link, std::move(link->next));
     --hook->alive;

@@ -73,7 +73,7 @@ public:
 
 private:
     static const hook_list* protect_fast(hazard_slot& slot, const wrapper_site& site) noexcept;
-    EXTENSIBLE_HIDDEN static hazard_slot& protect_nested(const wrapper_site& site);
+    static hazard_slot& protect_nested(const wrapper_site& site);
     static void protect_slow(hazard_slot& slot, const wrapper_site& site) noexcept;
     static bool complete_step(const hook_list* list, const wrapper_site& site) noexcept;
     static void leave_slow(hazard_slot& slot) noexcept;
@@ -184,9 +184,9 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_guard::complete_step(const hook_list* list,
 EXTENSIBLE_COLD_FUNCTION void hazard_guard::leave_slow(hazard_slot& slot) noexcept {
     // Relaxed: finds at least the flags that the destructor has found.
     if (slot.flags.load(std::memory_order_relaxed) == hazard_slot::nested) return thread_hazards::give_back(slot);
-    // Cleared again, for a system without process_barrier(): there the destructor's load of the
-    // flags may have come before its store. These two are sequentially consistent, as are held.load
-    // in hazard_domain::any_slot() and the fetch_or in mark_lists_in_slots(), with which they pair.
+    // For a system without process_barrier(): there the destructor may have loaded the flags before
+    // its store was visible. So both are repeated, sequentially consistent. They pair with held.load
+    // in hazard_domain::any_slot() and with the fetch_or in mark_lists_in_slots().
     slot.held.store(0, std::memory_order_seq_cst);
     const bool requested = (slot.flags.load(std::memory_order_seq_cst) & hazard_slot::reclaim_requested) != 0;
     // Relaxed would be enough: reclaim() locks the mutex under which other threads set and read the

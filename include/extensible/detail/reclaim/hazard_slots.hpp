@@ -9,11 +9,12 @@
 //    when their module ends and no thread owns any. (tests/allocation.cpp; tests/explorer: slots,
 //    visitclose)
 // 3. The calls of one thread may end in any order. (tests/programs/fibers.cpp)
-// 4. A call of a function throws error before it takes more than EXTENSIBLE_MAX_NESTING slots of
-//    its thread. (tests/programs/max_nesting.cpp)
+// 4. No call of a function begins on a thread whose EXTENSIBLE_MAX_NESTING slots are all taken: it
+//    throws error. Only handlers, and awaited calls that run a hook, take more.
+//    (tests/programs/max_nesting.cpp)
 //
-// Not here: how a call uses its slot: hazard_guard.hpp. How the slots are scanned, and how a thread
-// gets and releases its slots: hazard_domain.hpp.
+// Not here: how a call uses its slot: hazard_guard.hpp. How the slots are scanned:
+// hazard_domain.hpp. How a thread gets and releases its slots: module_domain.hpp.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
@@ -185,9 +186,9 @@ EXTENSIBLE_COLD_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const w
                        "EXTENSIBLE_MAX_NESTING"}));
 }
 
-// Adds slots after the last one. Up to the limit it makes no more than EXTENSIBLE_MAX_NESTING
-// slots, because check_nesting() takes the number of slots for the depth. Only handlers, and
-// awaited calls that run a hook, get slots beyond the limit.
+// Adds slots after the last one. The last block up to the limit is shortened, so that there are
+// exactly EXTENSIBLE_MAX_NESTING slots: for check_nesting(), "all slots are taken" is "too deep".
+// Only handlers, and awaited calls that run a hook, get slots beyond the limit.
 EXTENSIBLE_COLD_FUNCTION void thread_hazards::grow() {
     static_assert(EXTENSIBLE_MAX_NESTING >= first_slots, "EXTENSIBLE_MAX_NESTING must be at least 7");
     std::size_t count = further_slots;

@@ -5,8 +5,9 @@
 // What must stay true:
 // 1. They return only when no other thread can run the hooks and the captures are destroyed, except
 //    as rules 2 and 3 say. (tests/threads.cpp; tests/explorer: wait, pins, movedwait, unloaddying)
-// 2. A thread does not wait for calls that it is inside itself. (tests/nesting.cpp; tests/explorer:
-//    selfwait, pinself)
+// 2. A thread does not wait for calls that it is inside itself, if a slot shows this. While an
+//    awaited hook runs, no slot does: see awaited/counting_guard.hpp. (tests/nesting.cpp;
+//    tests/explorer: selfwait, pinself)
 // 3. If threads wait for each other in a cycle, at least one of them returns early. This holds for
 //    waits in one domain. (tests/threads.cpp; tests/explorer: cross, pincross, selfremove)
 // 4. No wake-up is lost: a thread checks, and begins to wait, under one lock; each event that may
@@ -67,9 +68,9 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::is_alive(const hook_group& hooks) n
 
 // Whether a thread other than the waiter's, for which `matches` returns true, can still run one of
 // the waiter's hooks, or has to destroy captures of one. `matches` receives 0 for a thread that is
-// not known. This is so for an awaited call that is suspended or runs no hook at the moment, for a
-// call that has ended and has yet to reclaim its list, and for captures that no thread destroys
-// yet.
+// not known. This is so for an awaited call that no slot shows, because it is suspended, or runs an
+// awaited hook, the function or no hook; for a call that has ended and has yet to reclaim its list;
+// and for captures that no thread destroys yet.
 template <class Predicate>
 EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const waiter& waiting, Predicate matches) const {
     if (waiting.hooks.alive == 0) return false;

@@ -160,12 +160,12 @@ EXTENSIBLE_COLD_FUNCTION void hook_list::writer::begin_phases(std::size_t end) n
 
 EXTENSIBLE_COLD_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept {
     begin_phases(static_cast<std::size_t>(hook.when) + 1);
-    const bool guarded = hook.erased.run_with_options && (list_->watched || hook.needs_check_in_call);
-    if (guarded) new (entry_++) hook_entry{hook.erased.run_with_options, candidate_, &hook};
+    const bool has_candidates = hook.erased.run_with_options && (list_->watched || hook.needs_check_in_call);
+    if (has_candidates) new (entry_++) hook_entry{hook.erased.run_with_options, candidate_, &hook};
     else new (entry_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
     list_->has_finishers |= hook.erased.returns_finisher;
     list_->nothing_after_function &= hook.when == phase::start && !hook.erased.returns_finisher;
-    return guarded;
+    return has_candidates;
 }
 
 EXTENSIBLE_COLD_FUNCTION void hook_list::writer::add_candidate(hook_record& hook) noexcept {

@@ -6,8 +6,8 @@
 // 1. All modules of the process that use a registry share its records, which outlive modules that are
 //    unloaded. So records have no virtual functions, and they refer to no code and no static storage
 //    of a module, except where a comment says so (tests/stamp, tests/library).
-// 2. A hook's function object is destroyed when its last holder releases the hook: once, and not
-//    under a lock (tests/explorer, scenarios "remove" and "deep"; tests/nesting.cpp).
+// 2. A hook's function object is destroyed once, and not under a lock, by the first reclaim() after its
+//    last holder released the hook (tests/explorer, scenarios "remove" and "deep"; tests/nesting.cpp).
 //
 // Not here: which hooks a call runs: hook_list.hpp. What the options mean: options.hpp. How a
 // function object becomes an erased_hook: call/erase_hook.hpp.
@@ -65,8 +65,8 @@ struct erased_hook {
     run_hook* run;
 
     // Runs the first candidate of a hook_entry that the call does not skip: its `object` is the array
-    // of candidates. Calls use it instead of `run` if the hook has options, or while there are
-    // monitors. Null for handlers and monitors.
+    // of candidates. Calls use it instead of `run` if the hook has an option that a call must apply
+    // (needs_check_in_call), or while there are monitors. Null for handlers and monitors.
     run_hook* run_with_options;
 
     void (*destroy)(void* object) noexcept;
@@ -112,8 +112,7 @@ struct plugin_record : hook_group {
     EXTENSIBLE_COLD_FUNCTION ~plugin_record();
 };
 
-/// One registered hook: an ext::hook refers to it. It outlives the hook's function object, which is
-/// destroyed as soon as no call can run it any more.
+/// One registered hook: an ext::hook refers to it. It outlives the hook's function object.
 struct hook_record : hook_group {
     // The number of holders: the registration, and each list that contains the hook, published or
     // retired. Together they own one reference to this record. When the last one releases the hook,
@@ -171,7 +170,7 @@ struct hook_record : hook_group {
     std::string_view owner() const noexcept { return plugin ? std::string_view(plugin->name) : std::string_view(); }
 
     /// Returns whether the hook's plugin is about to replace another one. Until it has, the hook is
-    /// disabled, and its `before`, `after` and id have no effect.
+    /// disabled, and its `before`, `after` and id do not affect the order.
     bool is_coming() const noexcept { return plugin && plugin->predecessor; }
 
     /// Returns whether no call runs both hooks, because the plugin of one is about to replace the

@@ -109,7 +109,8 @@ struct registry_record : stamp, reference_counted {
 #if EXTENSIBLE_BODIES
 
 // The constructors and destructors of all records are here because they need complete types, and the
-// records refer to each other.
+// records refer to each other. Only registry_record's constructor, which needs make_stamp(), is in
+// stamp.hpp.
 hook_group::hook_group(hook_record* only) noexcept : only_hook(only) {}
 hook_group::~hook_group() = default;
 plugin_record::plugin_record(registry_record& home, std::string_view called, bool isolates, bool is_reentrant)

@@ -141,11 +141,11 @@ private:
     }
 
     // Makes the change happen in all sites at once:
-    // 1. Each published list announces the step and its successor. It pairs with the load of `step` in
-    //    hazard_guard::complete_step().
+    // 1. Each published list announces the step and its successor. The store of `step` pairs with the load
+    //    in hazard_guard::complete_step().
     // 2. A call that loads `quick_domain` from now on does not take the fast path, on which it would not
-    //    look for a step. The store pairs with the
-    //    loads of `quick_domain` in hazard_guard's constructor and in protect_nested().
+    //    look for a step. The store pairs with the loads in hazard_guard's constructor and in
+    //    protect_nested().
     // 3. One store makes the step happen. It pairs with the load of `happened` in complete_step(). From
     //    then on, a call that finds an old list publishes the successor itself, and need not wait.
     // A call that saw the step in another function must find it announced here, and must look for it. So
@@ -170,8 +170,8 @@ private:
 
     // Sequentially consistent: a call that protects a list loads `hooks` a second time, and either finds
     // the new list, or has the old one in its slot, where hazard_domain::any_slot() finds it. Pairs with
-    // the loads of `hooks` in hazard_guard::protect_fast() and protect_slow(), and in
-    // extensible::operator().
+    // the loads of `hooks` in hazard_guard::protect_fast() and protect_slow(), in
+    // extensible::operator(), and in hook_watch's constructor.
     EXTENSIBLE_COLD static void publish(const function_record& function, hook_list* list) noexcept {
         for (wrapper_site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
     }

@@ -1,7 +1,6 @@
 #pragma once
 
-// Which names and options are refused, and with which error? Each error of registering and wrapping is
-// raised in one place.
+// Which names and options are refused, and with which error?
 //
 // Not here: errors of the order (order.hpp), and what depends on the state of the registry
 // (locked_registry.hpp).

@@ -82,7 +82,7 @@ public:
     void set_enabled(hook_group& group, bool enabled);
 
     /// Removes the predecessor's hooks, and enables the successor's hooks if the predecessor was enabled.
-    /// Both happen in one step: no call runs hooks of both plugins, or of neither. Until then the
+    /// Both happen in one step: no call runs hooks of both plugins. Until then the
     /// successor is disabled.
     void replace_plugin(plugin_record& predecessor, plugin_record& successor);
 
@@ -234,7 +234,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, c
     std::vector<std::string>(options.before).swap(hook.before);
     std::vector<std::string>(options.after).swap(hook.after);
     hook.priority = options.priority.value_or(0);
-    hook.replaces = options.replace && !hook.id.empty();
+    hook.replaces = options.replace;
     hook.inherits_turn = hook.replaces && !options.priority && hook.before.empty() && hook.after.empty();
     hook.fallback = options.fallback;
     hook.isolate = options.isolate.value_or(hook.plugin && hook.plugin->isolate);
@@ -291,7 +291,6 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add(std::string_view name, hook_r
 
 EXTENSIBLE_COLD_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook,
                                                            const hook_options& options) {
-    if (pattern.empty()) raise<error>("ext: a function's name must not be empty");
     prepare(pattern, registry_->contents->patterns, hook, options);
     hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
     change adding(*registry_);

@@ -17,7 +17,7 @@
 // An id means every other hook of the phase that has it. Ids that no hook has are ignored. Disabled and
 // replaced hooks keep their positions. When a plugin is reloaded, the new version's hooks are registered
 // before the old version's hooks are removed. Until then, the `before`, `after` and ids of the new
-// hooks have no effect (tests/library).
+// hooks do not affect the order (tests/library).
 //
 // Not here: which hook runs in place of another: replacements.hpp.
 
@@ -45,8 +45,8 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 /// Returns the hooks of a function and one more. May throw order_cycle.
 EXTENSIBLE_COLD_FUNCTION hook_order with_hook(std::string_view function, const hook_order& hooks, hook_record& added);
 
-/// Returns the hooks that are not `leaving`. If `coming` is true, some of them were
-/// hook_record::is_coming() when the order was last computed and no longer are, which may throw
+/// Returns the hooks that are not `leaving`. Pass true for `coming` if some of them have just stopped
+/// being hook_record::is_coming(): their `before` and `after` take effect now, so this may throw
 /// order_cycle.
 EXTENSIBLE_COLD_FUNCTION hook_order without_hooks(std::string_view function, const hook_order& hooks,
                                                   const hook_selection& leaving, bool coming);
@@ -226,8 +226,8 @@ private:
         }
     }
 
-    // Rule 2, repeated until no turn changes. Each pass goes backward: most hooks are already in front of
-    // those that they name, so the turns of those change first.
+    // Rule 2, repeated until no turn changes. Each pass goes backward: a named hook is usually later than
+    // the hook that names it, so its turn has changed before it is looked at.
     EXTENSIBLE_COLD void take_turns() noexcept {
         for (bool again = true; again;) {
             again = false;
