@@ -1,5 +1,6 @@
 # The headers are arranged in rooms, from the ground up. A header includes only headers of its own room, or of
-# rooms below it. No header has more than 450 lines, and no line more than 120 columns.
+# rooms below it. No header has more than 450 lines, and no line more than 120 columns. A public header
+# that has code marks itself and what it includes as system headers, before it includes anything else.
 #
 #     cmake -DINCLUDE=<folder of headers> -P tests/rooms.cmake
 
@@ -48,6 +49,13 @@ foreach(header IN LISTS headers)
     file(STRINGS ${INCLUDE}/extensible/${header} long_lines ENCODING UTF-8 LENGTH_MINIMUM 121)
     if(long_lines)
         message(SEND_ERROR "${header} has lines with more than 120 columns:\n${long_lines}")
+    endif()
+    if(NOT header MATCHES "detail/|^(extensible|hooks)[.]hpp$")
+        string(FIND "${text}" "\n#include" first)
+        string(SUBSTRING "${text}" ${first} -1 code)
+        if(NOT code MATCHES "^\n#include <extensible/detail/platform/compiler[.]hpp>\n\n#if EXTENSIBLE_QUIET\n#pragma GCC system_header\n#endif\n")
+            message(SEND_ERROR "${header} does not mark itself as a system header before it includes others")
+        endif()
     endif()
     file(STRINGS ${INCLUDE}/extensible/${header} includes REGEX "^#include <extensible/")
     foreach(include IN LISTS includes)

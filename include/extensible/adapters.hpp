@@ -3,9 +3,14 @@
 // Adapters that make hooks from plain functions: ext::instead, ext::filter_result and ext::tap. The
 // function receives the arguments or the result, and does not have to know the library.
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/call.hpp>
 #include <extensible/detail/call/failures.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/arguments.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/signature/erased_function.hpp>
@@ -15,10 +20,6 @@
 
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

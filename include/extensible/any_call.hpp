@@ -2,8 +2,13 @@
 
 // ext::any_call: what a hook for functions of any signature receives. It checks types at run time.
 
-#include <extensible/call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
+#include <extensible/call.hpp>
 #include <extensible/detail/records/function_record.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/signature/signature.hpp>
@@ -25,10 +30,6 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

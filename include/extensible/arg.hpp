@@ -4,16 +4,16 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <concepts>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -3,21 +3,22 @@
 // ext::awaiting_proceed: with it, an around hook of a function that returns an awaitable runs the rest
 // of its call.
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
 #include <extensible/detail/awaited/awaited_hook.hpp>
 #include <extensible/detail/awaited/counting_guard.hpp>
 #include <extensible/detail/call/failures.hpp>
 #include <extensible/detail/call/monitoring.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/records/hook_list.hpp>
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/types/private_access.hpp>
 #include <extensible/proceed.hpp>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -38,43 +39,36 @@ public:
 private:
     friend detail::private_access;
     using shared = detail::rest_of_call<SubTask>;
-    awaiting_proceed(const shared& call, const detail::hook_entry& caller) noexcept
-        : call_(call), caller_(caller), hook_(caller.record) {}
+    awaiting_proceed(const shared& call, const detail::hook_entry& entry) noexcept : place_{call, entry} {}
 
     // Runs the around hook of this entry, and within it the rest of the call.
     static SubTask run(const shared& call, const detail::hook_entry& entry);
     SubTask run_rest();
     SubTask run_rest_watched();
 
-    const shared& call_;
-    const detail::hook_entry& caller_;  // the entry in whose turn this was made; the next one follows it
-
-    // Written by run() and by await_hook().
-    const detail::hook_record* hook_;      // the hook that receives this: the caller's, or one that it replaces
-    detail::hook_watch* watch_ = nullptr;  // of its run; null if there are no monitors, and after the run
-
-    bool called_ = false;  // whether run_rest() has begun the rest of the call
+    detail::place_in_call<SubTask> place_;
 };
 
 // -------------------------------------------------------------------------------------------------
 
 template <class SubTask>
 SubTask awaiting_proceed<SubTask>::operator()() {
-    if (call_.call.exception) detail::displace_exception(call_.call, *hook_, *call_.held);
-    return watch_ ? run_rest_watched() : run_rest();
+    const shared& rest = place_.shared;
+    if (rest.call.exception) detail::displace_exception(rest.call, *place_.hook, *rest.held);
+    return place_.watch ? run_rest_watched() : run_rest();
 }
 
 template <class SubTask>
 SubTask awaiting_proceed<SubTask>::run_rest_watched() {
-    const detail::hook_watch::timed_rest timer(*watch_);
+    const detail::hook_watch::timed_rest timer(*place_.watch);
     co_await run_rest();
 }
 
 template <class SubTask>
 SubTask awaiting_proceed<SubTask>::run_rest() {
-    const detail::hook_entry& next = (&caller_)[1];
-    SubTask begun = next.run ? run(call_, next) : call_.run_function(call_);
-    called_ = true;  // not reached if the sub-task cannot be allocated
+    const shared& rest = place_.shared;
+    SubTask begun = place_.next().run ? run(rest, place_.next()) : rest.run_function(rest);
+    place_.called = true;  // not reached if the sub-task cannot be allocated
     return begun;
 }
 
@@ -87,15 +81,15 @@ SubTask awaiting_proceed<SubTask>::run(const shared& call, const detail::hook_en
     const detail::hook_entry* const hook = detail::hook_in_turn(entry, call.call, *call.held);
     bool skipped = !hook;
     if (hook) {
-        next.hook_ = hook->record;
+        next.place_.hook = hook->record;
         EXTENSIBLE_TRY {
             co_await detail::begin_hook<SubTask>(*hook, call.call, *call.held, &next);
         } EXTENSIBLE_CATCH(...) {
             if (!detail::keep_or_isolate(call.call, *hook->record, *call.held)) operations.reset_result(&call.call);
-            else skipped = !next.called_ && !operations.has_result(&call.call) && !call.call.exception;
+            else skipped = !next.place_.called && !operations.has_result(&call.call) && !call.call.exception;
         }
     }
-    next.watch_ = nullptr;  // the hook's run is over
+    next.place_.watch = nullptr;  // the hook's run is over
     if (skipped) co_await next();
 }
 

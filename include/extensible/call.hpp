@@ -2,9 +2,14 @@
 
 // ext::call: what a hook receives, with the arguments, the result and the exception of one call.
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/arg.hpp>
 #include <extensible/detail/call/finishers.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/signature/signature.hpp>
 #include <extensible/detail/types/private_access.hpp>
@@ -17,10 +22,6 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -4,6 +4,11 @@
 // that wait for a name that is probably misspelt.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/registry/pattern.hpp>
 #include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
@@ -17,10 +22,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

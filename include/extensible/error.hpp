@@ -4,6 +4,11 @@
 // ext::on_error() for programs without exceptions.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/types/text.hpp>
 #include <extensible/phase.hpp>
 
@@ -13,10 +18,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

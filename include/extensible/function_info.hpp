@@ -4,6 +4,11 @@
 // registry::functions().
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/records/array.hpp>
 #include <extensible/detail/records/function_record.hpp>
 #include <extensible/detail/records/hook_record.hpp>
@@ -23,10 +28,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

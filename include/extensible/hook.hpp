@@ -3,16 +3,17 @@
 // ext::hook and ext::scoped_hook: handles to registered hooks, to remove, disable and enable them.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/records/ref.hpp>
 #include <extensible/detail/registry/locked_registry.hpp>
 #include <extensible/detail/types/private_access.hpp>
 
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -3,6 +3,11 @@
 // ext::kwargs: the named arguments of a call beyond the function's parameters.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/types/text.hpp>
 #include <extensible/detail/types/type_identity.hpp>
 #include <extensible/detail/types/type_name.hpp>
@@ -16,10 +21,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

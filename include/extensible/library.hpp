@@ -6,8 +6,13 @@
 // source file includes extensible.hpp, and defines its entry point with EXTENSIBLE_PLUGIN (see
 // plugin.hpp).
 
-#include <extensible/detail/loading/shared_library.hpp>
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
+#include <extensible/detail/loading/shared_library.hpp>
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/records/ref.hpp>
 #include <extensible/detail/registry/locked_registry.hpp>
@@ -28,10 +33,6 @@
 #include <system_error>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -3,14 +3,15 @@
 // ext::hook_run: one run of one hook, as a monitor of a registry receives it.
 
 #include <extensible/detail/platform/compiler.hpp>
-#include <extensible/phase.hpp>
-
-#include <cstdint>
-#include <string_view>
 
 #if EXTENSIBLE_QUIET
 #pragma GCC system_header
 #endif
+
+#include <extensible/phase.hpp>
+
+#include <cstdint>
+#include <string_view>
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -3,6 +3,11 @@
 // ext::hook_options: the options with which a hook is registered.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/platform/never_destroyed.hpp>
 
 #include <cstddef>
@@ -11,10 +16,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -4,15 +4,15 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <cstddef>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -4,13 +4,13 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-
 #if EXTENSIBLE_QUIET
 #pragma GCC system_header
 #endif
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -4,6 +4,11 @@
 // EXTENSIBLE_PLUGIN: the entry point of a plugin in a shared library.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/records/hook_record.hpp>
 #include <extensible/detail/records/ref.hpp>
 #include <extensible/detail/register_hook.hpp>
@@ -42,10 +47,6 @@
     constexpr ::ext::detail::stamp extensible_plugin_stamp = ::ext::detail::make_stamp();              \
     extern "C" EXTENSIBLE_EXPORT void extensible_plugin(::ext::plugin&);                               \
     void extensible_plugin([[maybe_unused]] ::ext::plugin& self)  // NOLINT(bugprone-macro-parentheses)
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -2,18 +2,19 @@
 
 // ext::proceed: with it, an around hook runs the rest of its call.
 
-#include <extensible/any_call.hpp>
-#include <extensible/call.hpp>
-#include <extensible/detail/call/failures.hpp>
-#include <extensible/detail/call/monitoring.hpp>
 #include <extensible/detail/platform/compiler.hpp>
-#include <extensible/detail/records/hook_list.hpp>
-#include <extensible/detail/records/hook_record.hpp>
-#include <extensible/detail/types/private_access.hpp>
 
 #if EXTENSIBLE_QUIET
 #pragma GCC system_header
 #endif
+
+#include <extensible/any_call.hpp>
+#include <extensible/call.hpp>
+#include <extensible/detail/call/failures.hpp>
+#include <extensible/detail/call/monitoring.hpp>
+#include <extensible/detail/records/hook_list.hpp>
+#include <extensible/detail/records/hook_record.hpp>
+#include <extensible/detail/types/private_access.hpp>
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
@@ -29,6 +30,21 @@ struct rest_of_call {
     call_fields& call;
     Result (*run_function)(const rest_of_call& self);
     const counting_guard* held = nullptr;  // of an awaited call; null for other calls
+};
+
+/// The place of one around hook in its call: what its `proceed` needs.
+template <class Result>
+struct place_in_call {
+    const rest_of_call<Result>& shared;
+    const hook_entry& entry;  // in whose turn the hook runs
+
+    // Written by the library before the hook runs, and after it has run.
+    const hook_record* hook = entry.record;  // the hook that runs: the entry's own, or one that it replaces
+    hook_watch* watch = nullptr;             // of its run; null if there are no monitors, and after the run
+
+    bool called = false;  // whether the hook has called `proceed`
+
+    const hook_entry& next() const noexcept { return (&entry)[1]; }
 };
 
 }  // namespace detail
@@ -58,55 +74,48 @@ public:
 private:
     friend detail::private_access;
     using shared = detail::rest_of_call<void>;
-    proceed(const shared& call, const detail::hook_entry& caller) noexcept
-        : call_(call), caller_(caller), hook_(caller.record) {}
+    proceed(const shared& call, const detail::hook_entry& entry) noexcept : place_{call, entry} {}
 
     // Runs the around hook of this entry, and within it the rest of the call.
-    EXTENSIBLE_HIDDEN static void run(const shared& call, const detail::hook_entry& hook);
+    EXTENSIBLE_HIDDEN static void run(const shared& call, const detail::hook_entry& entry);
     void run_rest();
     EXTENSIBLE_COLD_FUNCTION void run_rest_watched();
 
-    const shared& call_;
-    const detail::hook_entry& caller_;  // the entry in whose turn this was made; the next one follows it
-
-    // Written by the library before the hook runs, and after it has run: see run_supervised().
-    const detail::hook_record* hook_;      // the hook that receives this: the caller's, or one that it replaces
-    detail::hook_watch* watch_ = nullptr;  // of its run; null if there are no monitors, and after the run
-
-    bool called_ = false;  // whether operator() was called
+    detail::place_in_call<void> place_;
 };
 
 // -------------------------------------------------------------------------------------------------
 
 inline void proceed::operator()() {
-    called_ = true;
-    if (call_.call.exception) [[unlikely]] detail::displace_exception(call_.call, *hook_);
-    if (watch_) [[unlikely]] return run_rest_watched();
+    place_.called = true;
+    detail::call_fields& call = place_.shared.call;
+    if (call.exception) [[unlikely]] detail::displace_exception(call, *place_.hook);
+    if (place_.watch) [[unlikely]] return run_rest_watched();
     run_rest();
 }
 
 inline void proceed::run_rest() {
-    const detail::hook_entry& next = (&caller_)[1];
-    if (!next.run) return call_.run_function(call_);
-    detail::private_access::operations(call_.call).reset_result(&call_.call);
-    run(call_, next);
+    const shared& rest = place_.shared;
+    if (!place_.next().run) return rest.run_function(rest);
+    detail::private_access::operations(rest.call).reset_result(&rest.call);
+    run(rest, place_.next());
 }
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_CALLED_BY_USERS void proceed::run(const shared& call, const detail::hook_entry& hook) {
-    proceed next(call, hook);
+EXTENSIBLE_CALLED_BY_USERS void proceed::run(const shared& call, const detail::hook_entry& entry) {
+    proceed next(call, entry);
     const detail::run_input input{.proceed = &next};
     EXTENSIBLE_TRY {
-        hook.run(hook.object, &call.call, &input);
+        entry.run(entry.object, &call.call, &input);
     } EXTENSIBLE_CATCH(...) {
-        detail::keep_exception(call.call, *hook.record);
+        detail::keep_exception(call.call, *entry.record);
         detail::private_access::operations(call.call).reset_result(&call.call);
     }
 }
 
 void proceed::run_rest_watched() {
-    const detail::hook_watch::timed_rest timer(*watch_);
+    const detail::hook_watch::timed_rest timer(*place_.watch);
     run_rest();
 }
 

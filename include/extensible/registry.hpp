@@ -4,6 +4,11 @@
 // register hooks by name.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/platform/never_destroyed.hpp>
 #include <extensible/detail/reclaim/module_domain.hpp>
 #include <extensible/detail/records/ref.hpp>
@@ -22,10 +27,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

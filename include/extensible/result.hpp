@@ -4,6 +4,11 @@
 // results that denote a failed call.
 
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/detail/types/invoke.hpp>
 #include <extensible/detail/types/private_access.hpp>
 #include <extensible/error.hpp>
@@ -13,10 +18,6 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -4,16 +4,16 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 /// The version of the library, as numbers to be compared: EXTENSIBLE_VERSION >= 1'02'00.
 #define EXTENSIBLE_VERSION_MAJOR 0
 #define EXTENSIBLE_VERSION_MINOR 3
 #define EXTENSIBLE_VERSION_PATCH 0
 #define EXTENSIBLE_VERSION \
     (EXTENSIBLE_VERSION_MAJOR * 10000 + EXTENSIBLE_VERSION_MINOR * 100 + EXTENSIBLE_VERSION_PATCH)
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

@@ -3,13 +3,18 @@
 // ext::extensible: wraps a function, so that hooks run before, around and after its calls. The
 // steps of a call are in call_with_hooks(). ext::fn: a function that is known at compile time.
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/any_call.hpp>
 #include <extensible/call.hpp>
 #include <extensible/detail/awaited/path.hpp>
 #include <extensible/detail/call/failures.hpp>
 #include <extensible/detail/call/finishers.hpp>
 #include <extensible/detail/call/hook_run.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/reclaim/hazard_guard.hpp>
 #include <extensible/detail/records/function_record.hpp>
 #include <extensible/detail/records/hook_list.hpp>
@@ -37,10 +42,6 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI {
 

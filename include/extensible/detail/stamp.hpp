@@ -48,10 +48,6 @@
 #include <tuple>
 #include <vector>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The types of the objects that modules share. A template is represented by samples.

@@ -10,9 +10,14 @@
 //     ext::on_start("vault.*", vault);  // or: one breaker for all of these, plain and awaited
 //     if (vault.state() == ext::hooks::breaker_state::open) use_old_secrets();
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
@@ -23,7 +28,6 @@
 #if !EXTENSIBLE_EXCEPTIONS
 #error "ext::hooks::breaker: this is compiled without exceptions, and an open breaker throws in place of the function"
 #endif
-
 
 #include <chrono>
 #include <cstddef>
@@ -36,10 +40,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

@@ -11,9 +11,14 @@
 //     known.forget("oslo");
 //     std::clog << known.counts().hits << " hits\n";
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/arguments.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/signature/signature.hpp>
@@ -33,10 +38,6 @@
 #include <mutex>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

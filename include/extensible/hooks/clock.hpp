@@ -4,6 +4,10 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #if !EXTENSIBLE_COROUTINES
 #error "ext::hooks: the ready-made hooks may be awaited, and this standard library has no <coroutine>"
 #endif
@@ -11,10 +15,6 @@
 #include <chrono>
 #include <functional>
 #include <thread>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

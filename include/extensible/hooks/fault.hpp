@@ -8,8 +8,13 @@
 //     ext::hooks::faults chaos{"net.*=throw(0.01); store.get=delay(50ms, 0.1); seed=7"};  // until the end of scope
 //     auto faults = ext::hooks::faults::from_environment();  // EXTENSIBLE_FAULTS='net.*=throw(0.01)' ./server
 
-#include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
+#include <extensible/any_call.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
@@ -28,10 +33,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

@@ -15,9 +15,14 @@
 //
 // The library has no timeout hook: a running function cannot be interrupted unless it cooperates.
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
@@ -35,10 +40,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

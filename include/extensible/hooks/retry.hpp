@@ -9,9 +9,14 @@
 //     charge.around(ext::hooks::retry({.when = ext::hooks::thrown<busy, std::system_error>}));
 //     load.around(ext::hooks::retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); }));  // awaits it
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/chance.hpp>
@@ -26,10 +31,6 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

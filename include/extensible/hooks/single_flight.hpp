@@ -5,6 +5,10 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <condition_variable>
 #include <coroutine>
 #include <cstddef>
@@ -15,10 +19,6 @@
 #include <mutex>
 #include <thread>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

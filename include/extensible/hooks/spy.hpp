@@ -11,9 +11,14 @@
 //     INFO(seen);  // printed if a check fails
 //     CHECK(seen.count("ann", 250) == 1);
 
+#include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
 #include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
@@ -36,10 +41,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

@@ -3,14 +3,15 @@
 // ext::hooks::thrown: tells whether a call threw an exception of some types. For the option `.when`
 // of the ready-made hooks.
 
-#include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
-
-#include <exception>
 
 #if EXTENSIBLE_QUIET
 #pragma GCC system_header
 #endif
+
+#include <extensible/any_call.hpp>
+
+#include <exception>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

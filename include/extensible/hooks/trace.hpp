@@ -8,8 +8,13 @@
 //     std::ofstream file("trace.json", std::ios::binary);
 //     const ext::hooks::trace trace{file, {.pattern = "net.*"}};  // until the end of the scope
 
-#include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
+
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
+#endif
+
+#include <extensible/any_call.hpp>
 #include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
@@ -33,10 +38,6 @@
 #include <string_view>
 #include <thread>
 #include <utility>
-
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 

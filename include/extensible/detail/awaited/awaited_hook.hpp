@@ -28,10 +28,6 @@
 #include <optional>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 template <class SubTask>
@@ -114,7 +110,7 @@ SubTask await_hook(hook_record& record, call_fields* erased_call, const counting
     auto&& call = Call::of(erased_call);
     EXTENSIBLE_TRY {
         if constexpr (When == phase::around) {
-            private_access::watch(*proceed) = run.watch();
+            private_access::place(*proceed).watch = run.watch();
             static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call, *proceed));
         } else {
             static_cast<void>(co_await detail::invoke(detail::hook_in<Hook>(record), call));

@@ -28,10 +28,6 @@
 #include <new>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Protects the list that is published when an awaited call begins, until the call ends. Any thread

@@ -28,10 +28,6 @@
 #include <exception>
 #include <new>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The end hooks of an awaited call, and then its finishers. The object is a local variable of the

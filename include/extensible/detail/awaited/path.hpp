@@ -35,10 +35,6 @@
 #include <type_traits>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_COROUTINES

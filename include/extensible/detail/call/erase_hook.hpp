@@ -27,10 +27,6 @@
 #include <type_traits>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // Runs a start hook that returns a finisher. The finisher refers to the hook's record, which is

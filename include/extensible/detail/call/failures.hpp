@@ -33,10 +33,6 @@
 #include <string_view>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Stores the caught exception in the call. Call it in a catch-all block. Rethrows a forced unwinding,

@@ -19,10 +19,6 @@
 
 #include <type_traits>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// How a hook sees the call. `Signature` is that of the function, or any_call. `of()` returns what the

@@ -35,10 +35,6 @@
 #include <exception>
 #include <new>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the first candidate that the call does not skip, and claims its run; null if the call skips
@@ -133,13 +129,12 @@ private:
 EXTENSIBLE_COLD_FUNCTION bool run_supervised(const hook_entry& hook, call_fields& call, const run_input* input) {
     run_supervisor supervisor(*hook.record, hook.record->when, call);
     if (!input) return supervisor.run(hook.run, hook.object, nullptr);
-    proceed& next = *input->proceed;
-    private_access::hook_of(next) = hook.record;
-    private_access::watch(next) = supervisor.watch() ? &supervisor.watch() : nullptr;
+    auto& place = private_access::place(*input->proceed);
+    place.hook = hook.record;
+    place.watch = supervisor.watch() ? &supervisor.watch() : nullptr;
     const bool returned = supervisor.run(hook.run, hook.object, input);
-    private_access::watch(next) = nullptr;  // the run is over, but run_with_options() may still use `next`
-    return returned || private_access::was_called(next) || private_access::operations(call).has_result(&call) ||
-           call.exception;
+    place.watch = nullptr;  // the run is over, but run_with_options() may still use the `proceed`
+    return returned || place.called || private_access::operations(call).has_result(&call) || call.exception;
 }
 
 EXTENSIBLE_CALLED_BY_USERS void run_with_options(void* object, call_fields* call, const run_input* input) {

@@ -27,10 +27,6 @@
 #include <new>
 #include <string_view>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Measures one run of a hook, if its registry has monitors when the run begins. Only the thread on

@@ -12,10 +12,6 @@
 #include <extensible/detail/platform/system.hpp>
 #include <extensible/detail/records/hook_record.hpp>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// An entry in the thread's chain of running hooks. It is on the stack while the hook runs. Only the

@@ -22,10 +22,6 @@
 #include <system_error>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 #if defined(_WIN32)
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail { namespace windows {

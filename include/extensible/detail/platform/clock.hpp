@@ -10,10 +10,6 @@
 #include <time.h>
 #endif
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A point in time of the steady clock, in nanoseconds.

@@ -29,10 +29,11 @@
 
 #include <version>  // defines the macros that identify the standard library
 
-// EXTENSIBLE_QUIET: 1 if each header marks its code as that of a system header, for which compilers
+// EXTENSIBLE_QUIET: 1 if the library's code is marked as that of a system header, for which compilers
 // report no warnings. Otherwise a program might get warnings of local variables that have the names of
-// its global variables, and of casts that are useless only on its platform. The tests of the library
-// define EXTENSIBLE_ALL_WARNINGS, except tests/warnings.
+// its global variables, and of casts that are useless only on its platform. Each public header marks
+// itself before its includes, which marks the included headers, too. The tests of the library define
+// EXTENSIBLE_ALL_WARNINGS, except tests/warnings.
 #if defined(__GNUC__) && !defined(EXTENSIBLE_ALL_WARNINGS)
 #define EXTENSIBLE_QUIET 1
 #else
@@ -159,7 +160,7 @@
 // Attributes of functions that are not templates. Their bodies are compiled if EXTENSIBLE_BODIES is 1.
 //
 // EXTENSIBLE_COLD_FUNCTION: the function is rarely called, and compiled for size. Write it at the
-// declaration; for a member of a hidden class, at the definition.
+// declaration.
 //
 // EXTENSIBLE_CALLED_BY_USERS: calls run the function, or the application calls it to register or to
 // wrap something. See EXTENSIBLE_NOINLINE. Write it at the definition, because GCC warns about it at
@@ -266,4 +267,9 @@
 #else
 #define EXTENSIBLE_POSIX 1
 #define EXTENSIBLE_WINDOWS 0
+#endif
+
+// This line has a purpose only in the single file that .ci/amalgamate writes: it marks the rest of it.
+#if EXTENSIBLE_QUIET
+#pragma GCC system_header
 #endif

@@ -6,10 +6,6 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// A T that is never destroyed: a union does not destroy its members. In static storage it can be

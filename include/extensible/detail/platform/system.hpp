@@ -25,10 +25,6 @@
 #include EXTENSIBLE_SYSTEM_HEADER
 #endif
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Locks a mutex in its constructor, and unlocks it in its destructor. A call of unlock() must be

@@ -6,10 +6,6 @@
 #include <extensible/detail/platform/clock.hpp>
 #include <extensible/detail/platform/compiler.hpp>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 #if EXTENSIBLE_POSIX
 
 #include <cstdint>

@@ -7,10 +7,6 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 #if EXTENSIBLE_WINDOWS
 
 #include <cstdint>

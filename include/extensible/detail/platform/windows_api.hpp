@@ -12,10 +12,6 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 #if defined(_WIN32)
 
 #include <cstdint>

@@ -34,10 +34,6 @@
 #include <cstdint>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The slots of all threads, and the lists that are replaced but may still be in use. Each module
@@ -55,49 +51,49 @@ public:
     /// Returns the registration lock, which guards all registries of the domain. Every change of a
     /// registry takes it. A call takes it only to remove a hook whose .times are used up. No hook
     /// runs under it, and no captures are destroyed under it.
-    mutex& registration() noexcept;
+    EXTENSIBLE_COLD_FUNCTION mutex& registration() noexcept;
 
     /// Adds a holder to the hook. Its registration is one.
-    void retain(hook_record& hook) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void retain(hook_record& hook) noexcept;
 
     /// Adds a holder to each hook of a list that is about to be published.
-    void retain(const hook_list& list) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void retain(const hook_list& list) noexcept;
 
     /// Removes a holder from the hook. If none is left, the next reclaim() destroys the captures.
-    void release(hook_record& hook) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void release(hook_record& hook) noexcept;
 
     /// Takes over a list that no site of a living wrapper points to any more.
-    void retire(hook_list& list) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void retire(hook_list& list) noexcept;
 
     /// Frees the retired lists that no call uses. Asks the calls that use the others to reclaim
     /// them when they leave. Destroys the captures of hooks that have no holders: that is code of
     /// the application, so do not call this under a lock.
-    void reclaim() noexcept;
+    EXTENSIBLE_COLD_FUNCTION void reclaim() noexcept;
 
     /// Waits until no other thread can run these hooks and their captures are destroyed. Does not
     /// wait for calls that this thread is inside. The hooks must have been removed. If threads
     /// would wait for each other in a cycle, at least one of them returns early, with true. Gives up at
     /// `until`, unless that is null. Returns false if it gave up.
-    bool wait_until_unused(const hook_group& hooks, const time_point* until = nullptr);
+    EXTENSIBLE_COLD_FUNCTION bool wait_until_unused(const hook_group& hooks, const time_point* until = nullptr);
 
     /// Whether the captures of at least one of these hooks are not destroyed yet.
-    bool is_alive(const hook_group& hooks) noexcept;
+    EXTENSIBLE_COLD_FUNCTION bool is_alive(const hook_group& hooks) noexcept;
 
     /// Ends a call that the list counts. Reclaims like reclaim(), so do not call this under a lock.
-    void leave_counted(const hook_list& list) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void leave_counted(const hook_list& list) noexcept;
 
     /// Makes threads in wait_until_unused() look again.
-    void wake_waiters() noexcept;
+    EXTENSIBLE_COLD_FUNCTION void wake_waiters() noexcept;
 
     /// Gives slots to the calling thread. May throw std::bad_alloc.
-    thread_hazards& acquire_slots();
+    EXTENSIBLE_COLD_FUNCTION thread_hazards& acquire_slots();
 
     /// Lets another thread take over the calling thread's slots, unless this thread is inside a
     /// call.
-    void release_slots() noexcept;
+    EXTENSIBLE_COLD_FUNCTION void release_slots() noexcept;
 
     /// Frees all slots, unless a thread still owns some.
-    void free_slots() noexcept;
+    EXTENSIBLE_COLD_FUNCTION void free_slots() noexcept;
 
 private:
     // A thread in wait_until_unused(). Lives on its stack. Guarded by mutex_.
@@ -116,30 +112,30 @@ private:
         }
     };
 
-    // In module_domain.hpp: acquire_slots(), release_slots(), free_slots(). In waiting.hpp: wake_all(),
-    // wake_waiters(), wait_until_unused(), any_user(), waits_for(), is_alive().
+    // In module_domain.hpp: acquire_slots(), release_slots(), free_slots(). In waiting.hpp:
+    // wait_until_unused(), any_user(), waits_for(), is_alive().
 
-    void set_up() noexcept;
+    EXTENSIBLE_COLD_FUNCTION void set_up() noexcept;
 
     // Called with mutex_ locked. Functions with a parameter `lock` unlock it meanwhile.
-    bool reclaim(mutex_lock& lock) noexcept;
-    void destroy(hook_record& hook, mutex_lock& lock) noexcept;
-    void free_reclaimable(mutex_lock& lock) noexcept;
-    void classify_retired() noexcept;
-    bool mark_lists_in_slots() noexcept;
-    static void move_first(hook_list*& from, hook_list*& to) noexcept;
-    void release_list(hook_list*& list) noexcept;
-    static void retain_one(hook_record& hook) noexcept;
-    void release_one(hook_record& hook) noexcept;
-    static void forget_destroyed(ref<hook_record>& link) noexcept;
-    void wake_all() noexcept;
+    EXTENSIBLE_COLD_FUNCTION bool reclaim(mutex_lock& lock) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void destroy(hook_record& hook, mutex_lock& lock) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void free_reclaimable(mutex_lock& lock) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void classify_retired() noexcept;
+    EXTENSIBLE_COLD_FUNCTION bool mark_lists_in_slots() noexcept;
+    EXTENSIBLE_COLD_FUNCTION static void move_first(hook_list*& from, hook_list*& to) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void release_list(hook_list*& list) noexcept;
+    EXTENSIBLE_COLD_FUNCTION static void retain_one(hook_record& hook) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void release_one(hook_record& hook) noexcept;
+    EXTENSIBLE_COLD_FUNCTION static void forget_destroyed(ref<hook_record>& link) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void wake_all() noexcept;
     template <class Visitor>
-    bool any_slot(Visitor visit) const;
+    EXTENSIBLE_COLD_FUNCTION bool any_slot(Visitor visit) const;
     template <class Predicate>
-    bool any_user(const waiter& waiting, Predicate matches) const;
+    EXTENSIBLE_COLD_FUNCTION bool any_user(const waiter& waiting, Predicate matches) const;
     template <class Predicate>
-    bool any_user(const hook_list& list, const waiter& waiting, Predicate matches) const;
-    bool waits_for(thread_id from, thread_id to) const noexcept;
+    EXTENSIBLE_COLD_FUNCTION bool any_user(const hook_list& list, const waiter& waiting, Predicate matches) const;
+    EXTENSIBLE_COLD_FUNCTION bool waits_for(thread_id from, thread_id to) const noexcept;
 
     thread_hazards& (*const this_thread_)();
 
@@ -172,45 +168,45 @@ private:
 
 // ---- The domain itself ----------------------------------------------------------------------------------------------
 
-EXTENSIBLE_COLD_FUNCTION mutex& hazard_domain::registration() noexcept {
+mutex& hazard_domain::registration() noexcept {
     set_up();
     return registration_;
 }
 
 // Asks the system for the process-wide barrier, before the first slot is used and before the first
 // change.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::set_up() noexcept {
+void hazard_domain::set_up() noexcept {
     const mutex_lock lock(mutex_);
     if (!std::exchange(is_set_up_, true)) has_process_barrier_ = enable_process_barrier();
 }
 
 // ---- Retired lists --------------------------------------------------------------------------------------------------
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::retire(hook_list& list) noexcept {
+void hazard_domain::retire(hook_list& list) noexcept {
     const mutex_lock lock(mutex_);
     list.next = std::exchange(retired_, &list);
 }
 
 // Moves the list that `from` points to into another chain. `from` is a link of its present chain.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::move_first(hook_list*& from, hook_list*& to) noexcept {
+void hazard_domain::move_first(hook_list*& from, hook_list*& to) noexcept {
     hook_list* const list = std::exchange(from, from->next);
     list->next = std::exchange(to, list);
 }
 
 // Makes a list reclaimable: no call uses it any more. `list` is a link of its present chain.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_list(hook_list*& list) noexcept {
+void hazard_domain::release_list(hook_list*& list) noexcept {
     list->any_of([this](hook_record& hook) { return release_one(hook), false; });
     move_first(list, reclaimable_);
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::reclaim() noexcept {
+void hazard_domain::reclaim() noexcept {
     mutex_lock lock(mutex_);
     reclaim(lock);
     wake_all();  // even if nothing was reclaimed: a call that a thread waits for may have ended
 }
 
 // Returns whether there was anything to reclaim.
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
+bool hazard_domain::reclaim(mutex_lock& lock) noexcept {
     for (bool any = false;; any = true) {
         classify_retired();
         hook_record* hook = to_destroy_.get();
@@ -221,7 +217,16 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::reclaim(mutex_lock& lock) noexcept 
     }
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list) noexcept {
+void hazard_domain::wake_waiters() noexcept {
+    const mutex_lock lock(mutex_);
+    wake_all();
+}
+
+void hazard_domain::wake_all() noexcept {
+    for (waiter* waiting = waiters_; waiting; waiting = waiting->next) waiting->change.notify_all();
+}
+
+void hazard_domain::leave_counted(const hook_list& list) noexcept {
     // Release: what this call did with the hooks happens before the list is freed. Acquire: the
     // last call sees what the others did. Pairs with the fetch_or in classify_retired(), and with this
     // line in other calls. Another thread may free the list from here on, unless this is the last
@@ -245,7 +250,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::leave_counted(const hook_list& list
 // calls use moves to left_to_counted_calls_. A list that no call uses moves to reclaimable_. Scans
 // the slots again until a scan sets no new flag. Then the flag of each slot that still has a
 // retired list was set before the last scan, so the slot's call finds the flag when it leaves.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::classify_retired() noexcept {
+void hazard_domain::classify_retired() noexcept {
     for (bool again = retired_ != nullptr; again;) {
         // Orders the stores that replaced the lists or set flags before the loads of the next scan.
         // Pairs with the signal fences in hazard_guard. Without this barrier, all of these accesses
@@ -269,7 +274,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::classify_retired() noexcept {
 
 // Sets `in_slot` in the retired lists, and the flag of each slot that has one of them. Returns
 // whether a flag was not set before.
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::mark_lists_in_slots() noexcept {
+bool hazard_domain::mark_lists_in_slots() noexcept {
     // A hash table. If calls are nested deeply, there may be as many retired lists as slots.
     constexpr std::size_t bucket_count = 251;
     hook_list* buckets[bucket_count]{};
@@ -297,7 +302,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::mark_lists_in_slots() noexcept {
 
 // Calls `visit` for each slot that is not free, until it returns true. Returns whether it has.
 template <class Visitor>
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
+bool hazard_domain::any_slot(Visitor visit) const {
     // A thread that is not in the chain yet will lock the mutex after this scan. So its calls will
     // not find the lists that were replaced before.
     for (thread_hazards* thread = threads_; thread; thread = thread->next) {
@@ -314,7 +319,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_slot(Visitor visit) const {
     return false;
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::free_reclaimable(mutex_lock& lock) noexcept {
+void hazard_domain::free_reclaimable(mutex_lock& lock) noexcept {
     hook_list* list = std::exchange(reclaimable_, nullptr);
     lock.unlock();
     while (list) hook_list::free(std::exchange(list, list->next));
@@ -323,29 +328,29 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::free_reclaimable(mutex_lock& lock) 
 
 // ---- Holders of hooks -----------------------------------------------------------------------------------------------
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain(hook_record& hook) noexcept {
+void hazard_domain::retain(hook_record& hook) noexcept {
     const mutex_lock lock(mutex_);
     retain_one(hook);
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain(const hook_list& list) noexcept {
+void hazard_domain::retain(const hook_list& list) noexcept {
     const mutex_lock lock(mutex_);
     list.any_of([](hook_record& hook) { return retain_one(hook), false; });
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::retain_one(hook_record& hook) noexcept {
+void hazard_domain::retain_one(hook_record& hook) noexcept {
     if (hook.holders++ != 0) return;
     ref(&hook).release();  // the holders together own one reference to the record: release_one() adopts it
     ++hook.alive;
     if (hook.plugin) ++hook.plugin->alive;
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::release(hook_record& hook) noexcept {
+void hazard_domain::release(hook_record& hook) noexcept {
     const mutex_lock lock(mutex_);
     release_one(hook);
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_one(hook_record& hook) noexcept {
+void hazard_domain::release_one(hook_record& hook) noexcept {
     if (--hook.holders != 0) return;
     hook.next = std::move(to_destroy_);
     to_destroy_ = ref<hook_record>(ref<hook_record>::adopted{&hook});
@@ -353,7 +358,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_one(hook_record& hook) noex
 
 // Destroys the captures of a hook in to_destroy_. The hook remains there meanwhile, so that
 // wait_until_unused() waits for the destructor, too. The caller wakes the waiters afterwards.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lock& lock) noexcept {
+void hazard_domain::destroy(hook_record& hook, mutex_lock& lock) noexcept {
     ref<hook_record> kept(&hook);
     hook.destroyed_by = this_thread_id();
     // Wakes the waiters first: one of them may wait for a later hook of this chain, and this
@@ -371,7 +376,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::destroy(hook_record& hook, mutex_lo
 }
 
 // Removes from to_destroy_ a hook whose captures have been destroyed. `link` is the link to it.
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::forget_destroyed(ref<hook_record>& link) noexcept {
+void hazard_domain::forget_destroyed(ref<hook_record>& link) noexcept {
     const ref<hook_record> hook = std::exchange(link, std::move(link->next));
     --hook->alive;
     if (hook->plugin) --hook->plugin->alive;

@@ -49,10 +49,6 @@
 
 #include <cstdint>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Protects the list that is published when a call begins, until the call ends. Lives on the call's
@@ -74,9 +70,9 @@ public:
 private:
     static const hook_list* protect_fast(hazard_slot& slot, const wrapper_site& site) noexcept;
     static hazard_slot& protect_nested(const wrapper_site& site);
-    static void protect_slow(hazard_slot& slot, const wrapper_site& site) noexcept;
-    static bool complete_step(const hook_list* list, const wrapper_site& site) noexcept;
-    static void leave_slow(hazard_slot& slot) noexcept;
+    EXTENSIBLE_COLD_FUNCTION static void protect_slow(hazard_slot& slot, const wrapper_site& site) noexcept;
+    EXTENSIBLE_COLD_FUNCTION static bool complete_step(const hook_list* list, const wrapper_site& site) noexcept;
+    EXTENSIBLE_COLD_FUNCTION static void leave_slow(hazard_slot& slot) noexcept;
 
     hazard_slot* slot_;
     const hook_list* list_;
@@ -153,7 +149,7 @@ EXTENSIBLE_CALLED_BY_USERS hazard_slot& hazard_guard::protect_nested(const wrapp
 // Protects the list if protect_fast() cannot: without process_barrier(), during a change_step, if
 // there is no list, or if the list was replaced meanwhile. Repeats this until no list is replaced
 // meanwhile.
-EXTENSIBLE_COLD_FUNCTION void hazard_guard::protect_slow(hazard_slot& slot, const wrapper_site& site) noexcept {
+void hazard_guard::protect_slow(hazard_slot& slot, const wrapper_site& site) noexcept {
     const hook_list* list;
     do {
         // The store and the load after it pair with the store in change::publish() and held.load in
@@ -169,7 +165,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_guard::protect_slow(hazard_slot& slot, cons
 // Returns whether a change_step that replaces the list has happened. If so, stores the next list in
 // the site, because the thread that makes the change may not have reached this site yet, and calls
 // must not wait for it. The list is protected, so no other list can be at its address.
-EXTENSIBLE_COLD_FUNCTION bool hazard_guard::complete_step(const hook_list* list, const wrapper_site& site) noexcept {
+bool hazard_guard::complete_step(const hook_list* list, const wrapper_site& site) noexcept {
     // The two loads pair with the stores in change::happen_at_once(): a thread that has seen the
     // step in another function finds it here. Acquire would be enough for both.
     const change_step* const step = list ? list->step.load(std::memory_order_seq_cst) : nullptr;
@@ -181,7 +177,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_guard::complete_step(const hook_list* list,
     return true;
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_guard::leave_slow(hazard_slot& slot) noexcept {
+void hazard_guard::leave_slow(hazard_slot& slot) noexcept {
     // Relaxed: finds at least the flags that the destructor has found.
     if (slot.flags.load(std::memory_order_relaxed) == hazard_slot::nested) return thread_hazards::give_back(slot);
     // For a system without process_barrier(): there the destructor may have loaded the flags before

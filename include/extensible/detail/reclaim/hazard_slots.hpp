@@ -33,10 +33,6 @@
 #define EXTENSIBLE_MAX_NESTING 4000
 #endif
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 class hazard_domain;
@@ -108,10 +104,11 @@ struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
     hazard_slot own_slots[first_slots];
 
     constexpr thread_hazards() noexcept = default;
-    thread_hazards(hazard_domain& home, bool has_process_barrier) noexcept;
+    EXTENSIBLE_COLD_FUNCTION thread_hazards(hazard_domain& home, bool has_process_barrier) noexcept;
     thread_hazards(const thread_hazards&) = delete;
     thread_hazards& operator=(const thread_hazards&) = delete;
-    static void destroy(thread_hazards* thread) noexcept;  // not a destructor, because no_hazards must not have one
+    // Not a destructor, because no_hazards must not have one.
+    EXTENSIBLE_COLD_FUNCTION static void destroy(thread_hazards* thread) noexcept;
 
     /// Returns a free slot. Store a value other than 0 in its `held` before the next take_slot().
     /// May throw std::bad_alloc.
@@ -138,12 +135,12 @@ struct EXTENSIBLE_HIDDEN alignas(64) thread_hazards {
     }
 
     /// Whether the thread is inside a call. Only the owner may ask.
-    bool is_in_call() const noexcept;
+    EXTENSIBLE_COLD_FUNCTION bool is_in_call() const noexcept;
 
 private:
-    static void throw_if_nested_too_deeply(const wrapper_site& called);
-    void grow();
-    void adopt(hazard_slot* added, std::size_t count) noexcept;
+    EXTENSIBLE_COLD_FUNCTION static void throw_if_nested_too_deeply(const wrapper_site& called);
+    EXTENSIBLE_COLD_FUNCTION void grow();
+    EXTENSIBLE_COLD_FUNCTION void adopt(hazard_slot* added, std::size_t count) noexcept;
 };
 
 EXTENSIBLE_PADDED_END
@@ -157,27 +154,27 @@ using this_thread_hazards = thread_pointer<thread_hazards, no_hazards>;
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_COLD_FUNCTION thread_hazards::thread_hazards(hazard_domain& home, bool has_process_barrier) noexcept
+thread_hazards::thread_hazards(hazard_domain& home, bool has_process_barrier) noexcept
     : domain(&home) {
     if (has_process_barrier) quick_domain = &home;
     adopt(own_slots, first_slots);
 }
 
-EXTENSIBLE_COLD_FUNCTION void thread_hazards::destroy(thread_hazards* thread) noexcept {
+void thread_hazards::destroy(thread_hazards* thread) noexcept {
     // Relaxed, here and below: no thread owns the slots any more.
     hazard_slot* block = thread->own_slots[first_slots - 1].next.load(std::memory_order_relaxed);
     while (block) delete[] std::exchange(block, block[block->block_size - 1].next.load(std::memory_order_relaxed));
     delete thread;
 }
 
-EXTENSIBLE_COLD_FUNCTION bool thread_hazards::is_in_call() const noexcept {
+bool thread_hazards::is_in_call() const noexcept {
     // Both relaxed: written by this thread.
     for (const hazard_slot* slot = own_slots; slot; slot = slot->next.load(std::memory_order_relaxed))
         if (slot->held.load(std::memory_order_relaxed) != 0) return true;
     return false;
 }
 
-EXTENSIBLE_COLD_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const wrapper_site& called) {
+void thread_hazards::throw_if_nested_too_deeply(const wrapper_site& called) {
     if (!called.type) return;  // it calls the handlers of a registry
     raise<error>(join({called.function->name,
                        ": calls with hooks are nested " EXTENSIBLE_TEXT(EXTENSIBLE_MAX_NESTING)
@@ -189,7 +186,7 @@ EXTENSIBLE_COLD_FUNCTION void thread_hazards::throw_if_nested_too_deeply(const w
 // Adds slots after the last one. The last block up to the limit is shortened, so that there are
 // exactly EXTENSIBLE_MAX_NESTING slots: for check_nesting(), "all slots are taken" is "too deep".
 // Only handlers, and awaited calls that run a hook, get slots beyond the limit.
-EXTENSIBLE_COLD_FUNCTION void thread_hazards::grow() {
+void thread_hazards::grow() {
     static_assert(EXTENSIBLE_MAX_NESTING >= first_slots, "EXTENSIBLE_MAX_NESTING must be at least 7");
     std::size_t count = further_slots;
     if (slots_made < EXTENSIBLE_MAX_NESTING && EXTENSIBLE_MAX_NESTING - slots_made < count)
@@ -197,7 +194,7 @@ EXTENSIBLE_COLD_FUNCTION void thread_hazards::grow() {
     adopt(new hazard_slot[count], count);
 }
 
-EXTENSIBLE_COLD_FUNCTION void thread_hazards::adopt(hazard_slot* added, std::size_t count) noexcept {
+void thread_hazards::adopt(hazard_slot* added, std::size_t count) noexcept {
     added->block_size = static_cast<std::uint32_t>(count);
     for (std::size_t i = count; i-- > 0;) {
         hazard_slot& slot = added[i];

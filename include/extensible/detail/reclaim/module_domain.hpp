@@ -17,10 +17,6 @@
 
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the slots of the calling thread in this module's domain, and acquires them if necessary.
@@ -66,7 +62,7 @@ thread_hazards& hazards_of_this_thread() {
     return *this_thread_hazards::get();
 }
 
-EXTENSIBLE_COLD_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
+thread_hazards& hazard_domain::acquire_slots() {
     set_up();
     const thread_id me = this_thread_id();
     {
@@ -95,7 +91,7 @@ EXTENSIBLE_COLD_FUNCTION thread_hazards& hazard_domain::acquire_slots() {
     return *made;
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_slots() noexcept {
+void hazard_domain::release_slots() noexcept {
     const thread_id me = this_thread_id();
     const mutex_lock lock(mutex_);
     // If the thread is inside a call, std::exit is running, which unwinds nothing. The call is not
@@ -104,7 +100,7 @@ EXTENSIBLE_COLD_FUNCTION void hazard_domain::release_slots() noexcept {
         if (thread->owner == me && !thread->is_in_call()) thread->owner = 0;
 }
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::free_slots() noexcept {
+void hazard_domain::free_slots() noexcept {
     const mutex_lock lock(mutex_);
     for (const thread_hazards* thread = threads_; thread; thread = thread->next)
         if (thread->owner != 0) return;  // that thread may still use them

@@ -26,24 +26,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_BODIES
 
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::wake_waiters() noexcept {
-    const mutex_lock lock(mutex_);
-    wake_all();
-}
-
-EXTENSIBLE_COLD_FUNCTION void hazard_domain::wake_all() noexcept {
-    for (waiter* waiting = waiters_; waiting; waiting = waiting->next) waiting->change.notify_all();
-}
-
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::wait_until_unused(const hook_group& hooks, const time_point* until) {
+bool hazard_domain::wait_until_unused(const hook_group& hooks, const time_point* until) {
     mutex_lock lock(mutex_);
     waiter self{*this, hooks};
     for (;;) {
@@ -61,7 +48,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::wait_until_unused(const hook_group&
     }
 }
 
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::is_alive(const hook_group& hooks) noexcept {
+bool hazard_domain::is_alive(const hook_group& hooks) noexcept {
     const mutex_lock lock(mutex_);
     return hooks.alive != 0;
 }
@@ -72,7 +59,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::is_alive(const hook_group& hooks) n
 // awaited hook, the function or no hook; for a call that has ended and has yet to reclaim its list;
 // and for captures that no thread destroys yet.
 template <class Predicate>
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const waiter& waiting, Predicate matches) const {
+bool hazard_domain::any_user(const waiter& waiting, Predicate matches) const {
     if (waiting.hooks.alive == 0) return false;
     for (const hook_record* hook = to_destroy_.get(); hook; hook = hook->next.get())
         if (waiting.hooks.has(*hook) && hook->destroyed_by != waiting.thread && matches(hook->destroyed_by))
@@ -85,7 +72,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const waiter& waiting, Pre
 
 // The same for calls that use this list.
 template <class Predicate>
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const hook_list& list, const waiter& waiting,
+bool hazard_domain::any_user(const hook_list& list, const waiter& waiting,
                                                       Predicate matches) const {
     std::size_t holding = 0;  // slots that have the list
     std::size_t counted = 0;  // those of them that belong to counted calls
@@ -114,7 +101,7 @@ EXTENSIBLE_COLD_FUNCTION bool hazard_domain::any_user(const hook_list& list, con
 
 // Whether the thread `from` waits for a call of the thread `to`, or for a thread that does. The
 // caller has cleared `visited` in all waiters.
-EXTENSIBLE_COLD_FUNCTION bool hazard_domain::waits_for(thread_id from, thread_id to) const noexcept {
+bool hazard_domain::waits_for(thread_id from, thread_id to) const noexcept {
     for (waiter* w = waiters_; w; w = w->next) {
         if (w->thread != from || w->visited) continue;
         w->visited = true;

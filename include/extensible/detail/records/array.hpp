@@ -10,10 +10,6 @@
 #include <cstddef>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// An array of a fixed size, whose items are value-initialized. As with a pointer, the items of a

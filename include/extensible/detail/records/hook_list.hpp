@@ -25,10 +25,6 @@
 #include <new>
 #include <string_view>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// One hook as a call sees it.
@@ -90,17 +86,18 @@ struct hook_list {
     /// last candidate of each entry.
     class EXTENSIBLE_HIDDEN writer {
     public:
-        writer(function_record& of, std::size_t entries, std::size_t candidates, bool is_watched);
+        EXTENSIBLE_COLD_FUNCTION writer(function_record& of, std::size_t entries, std::size_t candidates,
+                                        bool is_watched);
 
         /// Adds the next hook as an entry. If this returns true, the entry has candidates: add them, the
         /// hook itself first, and call end_candidates().
-        bool add(hook_record& hook) noexcept;
-        void add_candidate(hook_record& hook) noexcept;
+        EXTENSIBLE_COLD_FUNCTION bool add(hook_record& hook) noexcept;
+        EXTENSIBLE_COLD_FUNCTION void add_candidate(hook_record& hook) noexcept;
         void end_candidates() noexcept { new (candidate_++) hook_entry{}; }
-        hook_list* finish() noexcept;
+        EXTENSIBLE_COLD_FUNCTION hook_list* finish() noexcept;
 
     private:
-        void begin_phases(std::size_t end) noexcept;
+        EXTENSIBLE_COLD_FUNCTION void begin_phases(std::size_t end) noexcept;
 
         hook_list* list_;
         hook_entry *entry_, *candidate_;  // the next free ones
@@ -142,7 +139,7 @@ private:
 #if EXTENSIBLE_BODIES
 
 // The entries and the candidates follow the list in the same allocation.
-EXTENSIBLE_COLD_FUNCTION hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates,
+hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates,
                                                    bool is_watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     void* const memory = ::operator new(sizeof(hook_list) + (entries + phase_count + candidates) * sizeof(hook_entry));
@@ -151,14 +148,14 @@ EXTENSIBLE_COLD_FUNCTION hook_list::writer::writer(function_record& of, std::siz
     candidate_ = entry_ + entries + phase_count;
 }
 
-EXTENSIBLE_COLD_FUNCTION void hook_list::writer::begin_phases(std::size_t end) noexcept {
+void hook_list::writer::begin_phases(std::size_t end) noexcept {
     for (; phases_ < end; ++phases_) {
         if (phases_ != 0) new (entry_++) hook_entry{};  // ends the previous phase
         list_->first[phases_] = entry_;
     }
 }
 
-EXTENSIBLE_COLD_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept {
+bool hook_list::writer::add(hook_record& hook) noexcept {
     begin_phases(static_cast<std::size_t>(hook.when) + 1);
     const bool has_candidates = hook.erased.run_with_options && (list_->watched || hook.needs_check_in_call);
     if (has_candidates) new (entry_++) hook_entry{hook.erased.run_with_options, candidate_, &hook};
@@ -168,13 +165,13 @@ EXTENSIBLE_COLD_FUNCTION bool hook_list::writer::add(hook_record& hook) noexcept
     return has_candidates;
 }
 
-EXTENSIBLE_COLD_FUNCTION void hook_list::writer::add_candidate(hook_record& hook) noexcept {
+void hook_list::writer::add_candidate(hook_record& hook) noexcept {
     new (candidate_++) hook_entry{hook.erased.run, hook.object_to_run(), &hook};
     list_->has_finishers |= hook.erased.returns_finisher;
     list_->nothing_after_function &= !hook.erased.returns_finisher;
 }
 
-EXTENSIBLE_COLD_FUNCTION hook_list* hook_list::writer::finish() noexcept {
+hook_list* hook_list::writer::finish() noexcept {
     begin_phases(phase_count);
     new (entry_) hook_entry{};
     return list_;

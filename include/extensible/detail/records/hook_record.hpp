@@ -25,10 +25,6 @@
 #include <utility>
 #include <vector>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 class proceed;

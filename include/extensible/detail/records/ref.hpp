@@ -13,10 +13,6 @@
 #include <cstddef>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// The base class of the objects that a `ref` can own.

@@ -27,10 +27,6 @@
 #include <cstddef>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_BODIES
@@ -53,7 +49,7 @@ public:
     explicit change(registry_record& registry) noexcept : registry_(registry), watched_(registry.watched) {}
     change(const change&) = delete;
     change& operator=(const change&) = delete;
-    EXTENSIBLE_COLD ~change() {
+    ~change() {
         while (changes_) delete std::exchange(changes_, changes_->next_change);
     }
 
@@ -84,10 +80,10 @@ public:
 
     /// Rebuilds the list of a function that keeps its hooks, because some were enabled or disabled, or
     /// because it was wrapped.
-    EXTENSIBLE_COLD void refresh(function_record& function) { set_hooks(function, function.hooks); }
+    void refresh(function_record& function) { set_hooks(function, function.hooks); }
 
     /// States whether there will be monitors. If that changes, rebuilds the lists of all functions.
-    EXTENSIBLE_COLD void watch(bool watched) {
+    void watch(bool watched) {
         if (watched == watched_) return;
         watched_ = watched;
         registry_.contents->functions.for_each([this](function_record& function) { refresh(function); });
@@ -110,7 +106,7 @@ public:
 
     /// After make(): ends the registration of the `leaving` hooks of one function, or of all functions
     /// of the change if `from` is null.
-    EXTENSIBLE_COLD void end_registrations(const hook_selection& leaving, const function_record* from) noexcept {
+    void end_registrations(const hook_selection& leaving, const function_record* from) noexcept {
         for (const function_change* p = changes_; p; p = p->next_change)
             if (!from || p->function.get() == from) detail::end_registrations(leaving, p->hooks, p->function.get());
     }
@@ -125,14 +121,14 @@ private:
 
         bool publishes() const noexcept { return rebuilt || function->published; }
         // Lists that are still here have never been published: the change was not made.
-        EXTENSIBLE_COLD ~function_change() {
+        ~function_change() {
             if (rebuilt) hook_list::free(rebuilt);
             if (placeholder) hook_list::free(placeholder);
         }
     };
 
     // Allocates what happen_at_once() needs.
-    EXTENSIBLE_COLD ref<change_step> prepare_step() {
+    ref<change_step> prepare_step() {
         ref step(new change_step);
         for (function_change* p = changes_; p; p = p->next_change)
             if (p->rebuilt && !p->function->published)
@@ -151,7 +147,7 @@ private:
     // A call that saw the step in another function must find it announced here, and must look for it. So
     // 3 follows 1 and 2 of all functions. The stores are sequentially consistent, as in publish(), but
     // release would be enough: that call has acquired them (tests/explorer/weakenings.txt).
-    EXTENSIBLE_COLD void happen_at_once(change_step& step) noexcept {
+    void happen_at_once(change_step& step) noexcept {
         for (function_change* p = changes_; p; p = p->next_change) {
             if (!p->publishes()) continue;
             function_record& function = *p->function;
@@ -172,11 +168,11 @@ private:
     // the new list, or has the old one in its slot, where hazard_domain::any_slot() finds it. Pairs with
     // the loads of `hooks` in hazard_guard::protect_fast() and protect_slow(), in
     // extensible::operator(), and in hook_watch's constructor.
-    EXTENSIBLE_COLD static void publish(const function_record& function, hook_list* list) noexcept {
+    static void publish(const function_record& function, hook_list* list) noexcept {
         for (wrapper_site* s = function.sites; s; s = s->next) s->hooks.store(list, std::memory_order_seq_cst);
     }
 
-    EXTENSIBLE_COLD void install(function_change& p) noexcept {
+    void install(function_change& p) noexcept {
         function_record& function = *p.function;
         if (p.publishes()) {
             hook_list* const replaced = std::exchange(function.published, std::exchange(p.rebuilt, nullptr));

@@ -19,10 +19,6 @@
 #include <string>
 #include <string_view>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_BODIES

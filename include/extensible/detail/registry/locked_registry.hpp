@@ -40,10 +40,6 @@
 #include <utility>
 #include <vector>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Holds the registration lock of a registry; its members are the operations of the registry. Calls run
@@ -65,26 +61,26 @@ public:
     void detach(wrapper_site& site);
 
     /// Registers `hook` on a wrapped function.
-    void add(const wrapper_site& site, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_COLD_FUNCTION void add(const wrapper_site& site, hook_record& hook, const hook_options& options);
     /// Registers `hook` by the name of a function that need not be wrapped yet.
-    void add(std::string_view name, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_COLD_FUNCTION void add(std::string_view name, hook_record& hook, const hook_options& options);
     /// Registers `hook` under a pattern.
-    void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_COLD_FUNCTION void add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options);
     /// Registers `hook` as a handler of on_hook_error().
-    void add_error_handler(hook_record& hook);
+    EXTENSIBLE_COLD_FUNCTION void add_error_handler(hook_record& hook);
     /// Registers `hook` as a monitor of on_hook_run().
-    void add_monitor(hook_record& hook);
+    EXTENSIBLE_COLD_FUNCTION void add_monitor(hook_record& hook);
 
     /// Removes the hooks of the group. If it is a plugin, it can no longer register hooks. Does nothing if
     /// the group has been removed.
-    void remove(hook_group& group);
+    EXTENSIBLE_COLD_FUNCTION void remove(hook_group& group);
     /// Enables or disables the hooks of the group. Does nothing if the group has been removed.
-    void set_enabled(hook_group& group, bool enabled);
+    EXTENSIBLE_COLD_FUNCTION void set_enabled(hook_group& group, bool enabled);
 
     /// Removes the predecessor's hooks, and enables the successor's hooks if the predecessor was enabled.
     /// Both happen in one step: no call runs hooks of both plugins. Until then the
     /// successor is disabled.
-    void replace_plugin(plugin_record& predecessor, plugin_record& successor);
+    EXTENSIBLE_COLD_FUNCTION void replace_plugin(plugin_record& predecessor, plugin_record& successor);
 
     /// Removes all hooks, when the ext::registry is destroyed. Its functions remain callable.
     void close();
@@ -92,16 +88,18 @@ public:
     registry_record* operator->() const noexcept { return registry_.get(); }
 
 private:
-    void check_registration(std::string_view function, const hook_record& hook) const;
-    ref<function_record> find_or_make(std::string_view name);
-    void forget_if_unused(function_record& function) noexcept;
-    void add(function_record& function, hook_record& hook, const hook_options& options);
-    void add_handler(wrapper_site& site, std::string_view name, hook_record& hook);
-    void prepare(std::string_view where, const hook_order& hooks, hook_record& hook, const hook_options& options) const;
+    EXTENSIBLE_COLD_FUNCTION void check_registration(std::string_view function, const hook_record& hook) const;
+    EXTENSIBLE_COLD_FUNCTION ref<function_record> find_or_make(std::string_view name);
+    EXTENSIBLE_COLD_FUNCTION void forget_if_unused(function_record& function) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void add(function_record& function, hook_record& hook, const hook_options& options);
+    EXTENSIBLE_COLD_FUNCTION void add_handler(wrapper_site& site, std::string_view name, hook_record& hook);
+    EXTENSIBLE_COLD_FUNCTION void prepare(std::string_view where, const hook_order& hooks, hook_record& hook,
+                                          const hook_options& options) const;
 
-    static bool concerns(const function_record& function, const hook_group& group) noexcept;
-    void finish_registration(hook_record& hook) noexcept;
-    void remove(const hook_selection& leaving, function_record* from, const hook_group* coming = nullptr);
+    EXTENSIBLE_COLD_FUNCTION static bool concerns(const function_record& function, const hook_group& group) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void finish_registration(hook_record& hook) noexcept;
+    EXTENSIBLE_COLD_FUNCTION void remove(const hook_selection& leaving, function_record* from,
+                                         const hook_group* coming = nullptr);
 
     // In this order, so that the lock is released first, then domain.reclaim() runs, and the registry
     // remains until the end.
@@ -148,7 +146,7 @@ inline bool is_active(const ref<hook_record>& hook) {
 
 // ---- Functions by name ----------------------------------------------------------------------------------------------
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::check_registration(std::string_view function,
+void locked_registry::check_registration(std::string_view function,
                                                                   const hook_record& hook) const {
     check_open(*registry_, function);
     if (registry_->sealed) raise<ext::sealed>(join({function, ": the registry is sealed, no hook can be registered"}));
@@ -167,7 +165,7 @@ EXTENSIBLE_CALLED_BY_USERS locked_registry::locked_registry(registry_record& reg
 EXTENSIBLE_CALLED_BY_USERS locked_registry::~locked_registry() {}
 
 // Returns the record of a name. A new record receives the hooks under patterns that match the name.
-EXTENSIBLE_COLD_FUNCTION ref<function_record> locked_registry::find_or_make(std::string_view name) {
+ref<function_record> locked_registry::find_or_make(std::string_view name) {
     registry_contents& contents = *registry_->contents;
     if (function_record* const known = contents.functions.find(name)) return ref(known);
     ref made(new function_record(name, registry_));
@@ -177,7 +175,7 @@ EXTENSIBLE_COLD_FUNCTION ref<function_record> locked_registry::find_or_make(std:
 }
 
 // Forgets a name that no code wraps, and that no hook of its own waits for.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::forget_if_unused(function_record& function) noexcept {
+void locked_registry::forget_if_unused(function_record& function) noexcept {
     function_table& functions = registry_->contents->functions;
     if (!function.is_wanted() && functions.find(function.name) == &function) functions.erase(function);
 }
@@ -228,7 +226,7 @@ EXTENSIBLE_CALLED_BY_USERS void locked_registry::detach(wrapper_site& site) {
 
 // Prepares a hook for its registration among `hooks`: stores its options, and throws if it cannot be
 // registered there.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, const hook_order& hooks,
+void locked_registry::prepare(std::string_view where, const hook_order& hooks,
                                                        hook_record& hook, const hook_options& options) const {
     check_registration(where, hook);
     std::vector<std::string>(options.before).swap(hook.before);
@@ -251,13 +249,13 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::prepare(std::string_view where, c
 }
 
 // Call it after the change is made: the registration holds the hook from now on.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::finish_registration(hook_record& hook) noexcept {
+void locked_registry::finish_registration(hook_record& hook) noexcept {
     registry_->domain->retain(hook);
     hook.registered = true;
     ++registry_->registrations;
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add(function_record& function, hook_record& hook,
+void locked_registry::add(function_record& function, hook_record& hook,
                                                    const hook_options& options) {
     prepare(function.name, function.hooks, hook, options);
     if (hook.signature && function.sites && !(*function.sites->type->signature == *hook.signature))
@@ -271,13 +269,13 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add(function_record& function, ho
     finish_registration(hook);
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add(const wrapper_site& site, hook_record& hook,
+void locked_registry::add(const wrapper_site& site, hook_record& hook,
                                                    const hook_options& options) {
     hook.on_wrapper = true;
     add(*site.function, hook, options);
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add(std::string_view name, hook_record& hook,
+void locked_registry::add(std::string_view name, hook_record& hook,
                                                    const hook_options& options) {
     check_name(name);
     const ref<function_record> function = find_or_make(name);
@@ -289,7 +287,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add(std::string_view name, hook_r
     }
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_pattern(std::string_view pattern, hook_record& hook,
+void locked_registry::add_pattern(std::string_view pattern, hook_record& hook,
                                                            const hook_options& options) {
     prepare(pattern, registry_->contents->patterns, hook, options);
     hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
@@ -303,7 +301,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add_pattern(std::string_view patt
 }
 
 // `name` is not the name of a wrapped function: it is for the texts of errors.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_handler(wrapper_site& site, std::string_view name,
+void locked_registry::add_handler(wrapper_site& site, std::string_view name,
                                                            hook_record& hook) {
     check_registration(name, hook);
     if (!site.function) {
@@ -316,15 +314,15 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::add_handler(wrapper_site& site, s
     add(*site.function, hook, no_options());
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_error_handler(hook_record& hook) {
+void locked_registry::add_error_handler(hook_record& hook) {
     add_handler(registry_->errors, "on_hook_error", hook);
 }
-EXTENSIBLE_COLD_FUNCTION void locked_registry::add_monitor(hook_record& hook) {
+void locked_registry::add_monitor(hook_record& hook) {
     add_handler(registry_->monitors, "on_hook_run", hook);
 }
 
 // Returns whether the function has a hook of the group.
-EXTENSIBLE_COLD_FUNCTION bool locked_registry::concerns(const function_record& function,
+bool locked_registry::concerns(const function_record& function,
                                                         const hook_group& group) noexcept {
     const hook_record* const only = group.only_hook;
     if (!only) return hook_selection::of(group).has_any(function.hooks);
@@ -334,7 +332,7 @@ EXTENSIBLE_COLD_FUNCTION bool locked_registry::concerns(const function_record& f
 // Removes the `leaving` hooks from the function `from`, or from all functions and patterns if that is
 // null. In the same step, the hooks of the plugin `coming` begin to run, unless that is null: call this
 // after `coming->predecessor` was cleared.
-EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leaving, function_record* from,
+void locked_registry::remove(const hook_selection& leaving, function_record* from,
                                                       const hook_group* coming) {
     registry_contents& contents = *registry_->contents;
     change removing(*registry_);
@@ -360,14 +358,14 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(const hook_selection& leav
     contents.functions.for_each([this](function_record& function) { forget_if_unused(function); });
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::remove(hook_group& group) {
+void locked_registry::remove(hook_group& group) {
     if (!group.registered) return;
     const ref<function_record> function = group.only_hook ? group.only_hook->function : ref<function_record>();
     remove(hook_selection::of(group), function.get());
     group.registered = false;
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::set_enabled(hook_group& group, bool enabled) {
+void locked_registry::set_enabled(hook_group& group, bool enabled) {
     if (!group.registered || group.enabled == enabled) return;
     group.enabled = enabled;
     EXTENSIBLE_TRY {
@@ -384,7 +382,7 @@ EXTENSIBLE_COLD_FUNCTION void locked_registry::set_enabled(hook_group& group, bo
     }
 }
 
-EXTENSIBLE_COLD_FUNCTION void locked_registry::replace_plugin(plugin_record& predecessor, plugin_record& successor) {
+void locked_registry::replace_plugin(plugin_record& predecessor, plugin_record& successor) {
     // From here on, the `before`, `after` and ids of the successor's hooks take effect.
     const ref<plugin_record> replaced = std::exchange(successor.predecessor, {});
     successor.enabled = predecessor.enabled;

@@ -36,10 +36,6 @@
 #include <utility>
 #include <vector>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the hooks of a function and one more. May throw order_cycle.
@@ -115,7 +111,7 @@ public:
         }
     }
 
-    EXTENSIBLE_COLD hook_order run() {
+    hook_order run() {
         detail::sort(by_id_, has_earlier_id);
         for (std::size_t at = 1; at < by_id_.size(); ++at)
             by_id_[at - 1]->is_last = by_id_[at - 1]->hook->id != by_id_[at]->hook->id;
@@ -166,14 +162,14 @@ private:
 
     // first_called() returns the index in by_id_ of the first node that has the id, and next_called() that
     // of the next node that has it. The size of by_id_ means that there is none: an empty id names none.
-    EXTENSIBLE_COLD std::size_t first_called(const std::string& id) const noexcept {
+    std::size_t first_called(const std::string& id) const noexcept {
         const std::size_t at = count_first(by_id_, [&](const node* n) { return n->hook->id.compare(id) < 0; });
         return at != by_id_.size() && !id.empty() && by_id_[at]->hook->id == id ? at : by_id_.size();
     }
     std::size_t next_called(std::size_t at) const noexcept { return by_id_[at]->is_last ? by_id_.size() : at + 1; }
 
     // The comparison of rule 4.
-    EXTENSIBLE_COLD static bool runs_first(const node* a, const node* b) noexcept {
+    static bool runs_first(const node* a, const node* b) noexcept {
         if (a->taken != b->taken) return a->taken < b->taken;
         const turn own = turn_of(*a->options_of), other = turn_of(*b->options_of);
         return own != other ? own < other : a->hook->number < b->hook->number;
@@ -228,7 +224,7 @@ private:
 
     // Rule 2, repeated until no turn changes. Each pass goes backward: a named hook is usually later than
     // the hook that names it, so its turn has changed before it is looked at.
-    EXTENSIBLE_COLD void take_turns() noexcept {
+    void take_turns() noexcept {
         for (bool again = true; again;) {
             again = false;
             for (std::size_t at = all_.size(); at-- > 0;) {
@@ -242,7 +238,7 @@ private:
     }
 
     // Returns a waiting node that `later` waits for. Each waiting node has one if run() finds a cycle.
-    EXTENSIBLE_COLD node* earlier_of(const node* later) noexcept {
+    node* earlier_of(const node* later) noexcept {
         for (node& n : all_)
             for (const edge* e = n.edges; n.waits_for != 0 && e != n.edges_end; ++e)
                 if (e->later == later) return &n;
@@ -264,7 +260,7 @@ private:
         return *at;
     }
 
-    EXTENSIBLE_COLD [[noreturn]] void throw_cycle() {
+    [[noreturn]] void throw_cycle() {
         const node& first = find_cycle();
         const phase when = first.hook->when;
         std::string text = join({function_, ": the ", to_string(when), " hooks cannot be put in order:"});
@@ -282,7 +278,7 @@ private:
                                stating, " names");
         raise<order_cycle>(text);
     }
-    EXTENSIBLE_COLD static void append(std::string& text, std::string_view before, const node& n,
+    static void append(std::string& text, std::string_view before, const node& n,
                                        std::string_view after = "") {
         const bool has_id = !n.hook->id.empty();
         text = join({text, before, has_id ? "'" : "(a hook without id)", n.hook->id, has_id ? "'" : "", after});

@@ -9,10 +9,6 @@
 #include <cstddef>
 #include <string_view>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 constexpr bool is_pattern(std::string_view name) noexcept { return name.find('*') != std::string_view::npos; }

@@ -21,10 +21,6 @@
 
 #include <cstddef>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns whether calls of the function can run the hook: see 2 above. The answer may differ between
@@ -36,13 +32,13 @@ EXTENSIBLE_COLD_FUNCTION bool can_run_in(const hook_record& hook, const function
 class EXTENSIBLE_HIDDEN replacements {
 public:
     replacements() noexcept = default;
-    replacements(const hook_order& hooks, const function_record* function);
+    EXTENSIBLE_COLD_FUNCTION replacements(const hook_order& hooks, const function_record* function);
 
     /// Returns the hook that runs in place of this one, or null.
-    hook_record* replacement_of(const hook_record& hook) const noexcept;
+    EXTENSIBLE_COLD_FUNCTION hook_record* replacement_of(const hook_record& hook) const noexcept;
     /// Returns the hook that runs if a call skips this one: the newest of the older hooks that it
     /// replaces, or null.
-    hook_record* next_replaced(const hook_record& hook) const noexcept;
+    EXTENSIBLE_COLD_FUNCTION hook_record* next_replaced(const hook_record& hook) const noexcept;
 
 private:
     array<hook_record*> by_name_{};  // the hooks that have an id, sorted by is_sorted_before()
@@ -69,7 +65,7 @@ EXTENSIBLE_COLD_FUNCTION bool is_sorted_before(const hook_record* a, const hook_
     return a->replaces != b->replaces ? b->replaces : a->number < b->number;
 }
 
-EXTENSIBLE_COLD_FUNCTION replacements::replacements(const hook_order& hooks, const function_record* function) {
+replacements::replacements(const hook_order& hooks, const function_record* function) {
     const auto is_in = [&](const hook_record& hook) {
         return !hook.id.empty() && (function ? is_active_in(hook, *function) : hook.is_enabled());
     };
@@ -81,14 +77,14 @@ EXTENSIBLE_COLD_FUNCTION replacements::replacements(const hook_order& hooks, con
     detail::sort(by_name_, is_sorted_before);
 }
 
-EXTENSIBLE_COLD_FUNCTION hook_record* replacements::replacement_of(const hook_record& hook) const noexcept {
+hook_record* replacements::replacement_of(const hook_record& hook) const noexcept {
     const auto is_not_after = [&](const hook_record* other) { return compare_names(*other, hook) <= 0; };
     const std::size_t end = count_first(by_name_, is_not_after);
     hook_record* const newest = end != 0 ? by_name_[end - 1] : nullptr;
     return newest && hook.is_namesake(*newest) && is_sorted_before(&hook, newest) ? newest : nullptr;
 }
 
-EXTENSIBLE_COLD_FUNCTION hook_record* replacements::next_replaced(const hook_record& hook) const noexcept {
+hook_record* replacements::next_replaced(const hook_record& hook) const noexcept {
     const auto is_before = [&](const hook_record* other) { return is_sorted_before(other, &hook); };
     const std::size_t at = count_first(by_name_, is_before);
     return at != 0 && by_name_[at - 1]->is_namesake(hook) ? by_name_[at - 1] : nullptr;

@@ -18,10 +18,6 @@
 #include <type_traits>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 // True if a T can be copied. A container can be if its elements can, which

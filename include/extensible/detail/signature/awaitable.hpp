@@ -14,10 +14,6 @@
 #include <coroutine>
 #endif
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 #if EXTENSIBLE_COROUTINES

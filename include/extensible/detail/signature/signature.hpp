@@ -16,10 +16,6 @@
 #include <type_traits>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI {
 
 template <class Signature>

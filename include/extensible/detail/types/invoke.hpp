@@ -9,10 +9,6 @@
 #include <type_traits>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Calls a function, a function object, or a member function on the object or pointer that is the

@@ -6,10 +6,6 @@
 
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Accesses private members of public classes, which declare it as a friend.
@@ -22,9 +18,7 @@ struct private_access {
     static constexpr auto& site(auto& wrapper) { return wrapper.site_; }
     static constexpr auto& operations(auto& call) { return call.operations(); }
     static constexpr auto& finishers(auto& call) { return call.finishers_; }
-    static constexpr auto& was_called(auto& proceed) { return proceed.called_; }
-    static constexpr auto& hook_of(auto& proceed) { return proceed.hook_; }
-    static constexpr auto& watch(auto& proceed) { return proceed.watch_; }
+    static constexpr auto& place(auto& proceed) { return proceed.place_; }
     /// Returns true if the result was written since the last call of this function.
     static constexpr bool take_mark(auto& result) noexcept { return std::exchange(result.mark_.written, false); }
     template <class Proceed>

@@ -11,10 +11,6 @@
 #include <string>
 #include <string_view>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the concatenation of texts, for what() of an error.

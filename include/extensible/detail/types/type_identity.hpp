@@ -16,10 +16,6 @@
 
 #include <string_view>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Identifies a type. Each module has one identity for each type: identity_of<T>().

@@ -24,10 +24,6 @@
 #include <string_view>
 #include <type_traits>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace detail {
 
 /// Returns the name of T as one writes it, such as `std::string(std::string_view)`, `std::vector<int>`

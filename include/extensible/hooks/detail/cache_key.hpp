@@ -15,10 +15,6 @@
 #include <type_traits>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 // The type in which an argument, or the result of `make_key`, is stored: its own type, or a string

@@ -15,10 +15,6 @@
 #include <thread>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 class call_slots;

@@ -8,10 +8,6 @@
 #include <cstdint>
 #include <random>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns a random seed, which is not 0.

@@ -11,10 +11,6 @@
 #include <string_view>
 #include <type_traits>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns the value of an option as text. A duration is in the largest unit that fits: "1.5 ms".

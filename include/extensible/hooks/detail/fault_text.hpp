@@ -15,10 +15,6 @@
 #include <string_view>
 #include <vector>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// One rule, such as `store.get=delay(50ms, 0.1)`.

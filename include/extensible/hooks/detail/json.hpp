@@ -14,10 +14,6 @@
 #include <string_view>
 #include <type_traits>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// Returns the number of bytes of the first character of `text`, or 0 if the text does not begin

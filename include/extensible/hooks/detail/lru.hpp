@@ -11,10 +11,6 @@
 #include <map>
 #include <utility>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// A least-recently-used map. Not thread-safe.

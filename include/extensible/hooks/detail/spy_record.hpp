@@ -30,10 +30,6 @@
 #include <utility>
 #include <vector>
 
-#if EXTENSIBLE_QUIET
-#pragma GCC system_header
-#endif
-
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 /// Stands for an argument or a result of type T that cannot be copied.
