@@ -208,7 +208,7 @@ TEST_CASE("Setting a value of another type is an error that names both types") {
         }
         return std::string("nothing thrown");
     };
-    const std::string function = ", the function is int(int, const (unnamed)::no_default_shape&)";
+    const std::string function = ", but the function is int(int, const (unnamed)::no_default_shape&)";
     CHECK_THAT(text_of([](ext::any_call& call) { call.set_result("text"); }),
                Equals("net.f: a hook sets the result as const char*" + function));
     CHECK_THAT(text_of([](ext::any_call& call) { call.set_result(); }),
@@ -218,7 +218,7 @@ TEST_CASE("Setting a value of another type is an error that names both types") {
     CHECK_THAT(text_of([](ext::any_call& call) { call.set_arg(2, 1); }),
                Equals("net.f: a hook sets argument 2" + function));
     nothing.on_start([](ext::any_call& call) { call.set_result(1); });
-    CHECK_THROWS_WITH(nothing(), ContainsSubstring("as int, the function is void()"));
+    CHECK_THROWS_WITH(nothing(), ContainsSubstring("as int, but the function is void()"));
 }
 
 TEST_CASE("A hook for any function sees the exception, and may clear it") {
@@ -410,7 +410,7 @@ TEST_CASE("Only hooks for any function can be registered under a pattern, and a 
     ext::registry registry;
     CHECK_THROWS_WITH(registry.on_start<void()>("net.*", [](auto&) {}),
                       ContainsSubstring("net.*: a name with '*' is a pattern"));
-    CHECK_THROWS_WITH((ext::extensible{registry, "net.*", [] {}}), ContainsSubstring("a function cannot have it"));
+    CHECK_THROWS_WITH((ext::extensible{registry, "net.*", [] {}}), ContainsSubstring("no function can have it"));
     CHECK_THROWS_AS(registry.on_start("", [](ext::any_call&) {}), ext::error);
 }
 

@@ -264,7 +264,7 @@ TEST_CASE("A sealed registry accepts no more hooks, and keeps the hooks that it 
     ext::hook second = plugin.on_start(f, [&](auto&) { way += "2"; });
     registry.seal();
     registry.seal();
-    CHECK_THROWS_WITH(f.on_start([](auto&) {}), Equals("f: the registry is sealed, no hook can be registered"));
+    CHECK_THROWS_WITH(f.on_start([](auto&) {}), Equals("f: the registry is sealed, so no hook can be registered"));
     CHECK_THROWS_AS(f.on_start([](auto&) {}, {.id = "first", .replace = true}), ext::sealed);
     CHECK_THROWS_AS(f.around([](auto&, auto&) {}), ext::sealed);
     CHECK_THROWS_AS(registry.on_end<int(int)>("f", [](auto&) {}), ext::sealed);

@@ -186,11 +186,11 @@ TEST_CASE_METHOD(fixture, "A hook may be any kind of callable") {
 }
 
 TEST_CASE_METHOD(fixture, "An empty hook is refused, and nothing changes") {
-    const std::string rest = " hook was expected, an empty one was given: a null pointer or an empty std::function";
+    const std::string rest = " hook is empty: a null pointer or an empty std::function";
     void (*null)(ext::call<int(int)>&) = nullptr;
-    CHECK_THROWS_WITH(twice.on_start(null), Equals("twice: a start" + rest));
-    CHECK_THROWS_WITH(twice.on_end(std::function<void(ext::call<int(int)>&)>()), Equals("twice: an end" + rest));
-    CHECK_THROWS_WITH(registry.on_start("other", null), Equals("other: a start" + rest));
+    CHECK_THROWS_WITH(twice.on_start(null), Equals("twice: the start" + rest));
+    CHECK_THROWS_WITH(twice.on_end(std::function<void(ext::call<int(int)>&)>()), Equals("twice: the end" + rest));
+    CHECK_THROWS_WITH(registry.on_start("other", null), Equals("other: the start" + rest));
     CHECK_THROWS_AS(twice.on_start(null), ext::error);
     CHECK(twice(1) == 2);
 }

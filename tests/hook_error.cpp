@@ -174,7 +174,7 @@ TEST_CASE("The handlers of a registry do not receive the errors of another regis
     CHECK(heard == 0);
     CHECK(r.errors.size() == 1);
     CHECK_THROWS_WITH(r.registry.on_hook_error(std::function<void(const ext::hook_error&)>()),
-                      Catch::Matchers::ContainsSubstring("empty"));
+                      Catch::Matchers::ContainsSubstring("the handler for on_hook_error() is empty"));
 }
 
 namespace {

@@ -108,7 +108,7 @@ TEST_CASE("Emptied or moved-from kwargs are empty, and can be used again") {
 TEST_CASE("Asking for another type than the stored one is an error that names both types") {
     ext::kwargs all;
     all.set("retries", 3);
-    const char* const text = "retries: the named argument holds int, it was asked for as std::string";
+    const char* const text = "retries: the named argument holds int, but it was read as std::string";
     CHECK_THROWS_WITH(all.get<std::string>("retries"), Equals(text));
     CHECK_THROWS_WITH(all.take<std::string>("retries"), Equals(text));
     CHECK_THROWS_WITH(all.value_or("retries", "x"), Equals(text));

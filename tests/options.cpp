@@ -240,7 +240,7 @@ TEST_CASE("A hook that replaces another one must have an id") {
     const ext::extensible f{"options.replace_without_id", [] {}};
     CHECK_THROWS_WITH(
         f.on_start([](auto&) {}, {.replace = true}),
-        ContainsSubstring("the start hook has .replace = true and no .id, which names the hook to replace"));
+        ContainsSubstring("the start hook has .replace = true, but no .id; set it to the id of the hook to replace"));
 }
 
 TEST_CASE_METHOD(replaced, "If a call skips a hook, the hook that it replaces runs in its position") {

@@ -71,9 +71,9 @@ TEST_CASE("A hook with another signature than its function is refused, and nothi
     CHECK_THROWS_AS(registry.on_start<int(int)>("net.fetch", [](auto&) {}), ext::signature_mismatch);
     CHECK_THROWS_WITH(
         registry.on_start<int(int)>("net.fetch", [](auto&) {}),
-        Equals("net.fetch: the function is std::string(std::string_view), the start hook is for int(int)"));
+        Equals("net.fetch: the function is std::string(std::string_view), but the start hook is for int(int)"));
     CHECK_THROWS_WITH(registry.on_end<std::string(const std::string&)>("net.fetch", [](auto&) {}, {.id = "trace"}),
-                      Equals("net.fetch: the function is std::string(std::string_view), the end hook 'trace' is for "
+                      Equals("net.fetch: the function is std::string(std::string_view), but the end hook 'trace' is for "
                              "std::string(const std::string&)"));
     CHECK(f("x") == "x");
     registry.on_end("net.fetch", [](echo_call&) {}, {.id = "trace"});  // the id is still free
@@ -85,7 +85,7 @@ TEST_CASE("Wrapping a function that a waiting hook does not fit is refused, and 
     CHECK_THROWS_AS((ext::extensible{registry, "unborn", echo}), ext::signature_mismatch);
     CHECK_THROWS_WITH(
         (ext::extensible{registry, "unborn", echo}),
-        Equals("unborn: the function is std::string(std::string_view), the start hook 'w' that waits for it "
+        Equals("unborn: the function is std::string(std::string_view), but the start hook 'w' that waits for it "
                "is for int(int)"));
     CHECK(waiting.active());
     ext::extensible fits{registry, "unborn", [](int x) { return x; }};
@@ -110,7 +110,7 @@ TEST_CASE("An id is unique for its function and phase") {
     CHECK_THROWS_AS(f.on_start([&](auto&) { way += "2"; }, {.id = "mine"}), ext::duplicate_hook);
     CHECK_THROWS_WITH(
         registry.on_start("f", [](echo_call&) {}, {.id = "mine"}),
-        Equals("f: there is a start hook 'mine' already; remove it, or set .replace to run in its place"));
+        Equals("f: there is already a start hook 'mine'; remove it, or set .replace to run in its place"));
     f.on_end([&](auto&) { way += "e"; }, {.id = "mine"});
     f("x");
     CHECK(way == "1e");

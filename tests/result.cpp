@@ -110,7 +110,7 @@ TEST_CASE("A void result only says whether it is set") {
 TEST_CASE("Reading a result that is not set throws, and the text says what to check first") {
     const auto throws = [](auto read) {
         CHECK_THROWS_AS(read(), ext::no_result);
-        CHECK_THROWS_WITH(read(), ContainsSubstring("look at `if (call.result)` or call.exception first"));
+        CHECK_THROWS_WITH(read(), ContainsSubstring("check `if (call.result)` or call.exception first"));
     };
     SECTION("a value") {
         ext::result<std::string> result;

@@ -345,7 +345,7 @@ void any_call::throw_mismatch(std::size_t index, std::string_view type) const {
     detail::raise<signature_mismatch>(
         detail::join({name(), ": a hook sets ", is_result ? "the result" : "argument ",
                       is_result ? std::string() : detail::text_of(static_cast<int>(index)),
-                      type.empty() ? "" : " as ", type, ", the function is ", signature()}));
+                      type.empty() ? "" : " as ", type, ", but the function is ", signature()}));
 }
 
 #endif

@@ -271,7 +271,7 @@ EXTENSIBLE_LAZY_BODY bool kwargs::erase(std::string_view name) noexcept {
 
 void kwargs::throw_bad_kwarg(const entry& known, std::string_view wanted) {
     detail::raise<bad_kwarg>(detail::join(
-        {known.name, ": the named argument holds ", known.value.type(), ", it was asked for as ", wanted}));
+        {known.name, ": the named argument holds ", known.value.type(), ", but it was read as ", wanted}));
 }
 
 #endif

@@ -230,10 +230,9 @@ EXTENSIBLE_HIDDEN inline std::unique_ptr<loaded_library> load(shared_library ope
     const auto* const stamp = loaded->code.find<const detail::stamp>("extensible_plugin_stamp");
     auto* const entry = loaded->code.find<void(ext::plugin&)>("extensible_plugin");
     if (!stamp || !entry)
-        raise<error>(join({name, ": it exports no ", entry ? "extensible_plugin_stamp beside its " : "",
-                           "extensible_plugin",
+        raise<error>(join({name, ": it does not export ", entry ? "extensible_plugin_stamp" : "extensible_plugin",
                            "; define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both"}));
-    check_stamp(*stamp, name, "the library", "the program that loads it");
+    check_stamp(*stamp, name, "the library", "the module that loads it");
     set_enabled(hooks, false);
     call_entry(entry, *loaded, name);
     return loaded;
@@ -278,7 +277,7 @@ inline library& library::operator=(library&&) noexcept = default;
 inline library::~library() = default;
 
 inline detail::loaded_library& library::checked() const {
-    if (!loaded_) detail::raise<error>("ext::library: this library was moved from, it has no plugin");
+    if (!loaded_) detail::raise<error>("ext::library: this library has been moved from, so it has no plugin");
     return *loaded_;
 }
 

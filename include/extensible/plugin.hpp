@@ -219,7 +219,7 @@ private:
     // Throws error if this was moved from, or incompatible_module if the registry belongs to an
     // incompatible module.
     EXTENSIBLE_HIDDEN const detail::ref<detail::plugin_record>& checked() const {
-        if (!record_) detail::raise<error>("ext::plugin: this plugin was moved from, no hook can be registered");
+        if (!record_) detail::raise<error>("ext::plugin: this plugin has been moved from, so it cannot register hooks");
         record_->registry->checked();
         return record_;
     }

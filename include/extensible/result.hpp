@@ -309,7 +309,7 @@ inline constexpr detail::failed_function failed{};
 #if EXTENSIBLE_BODIES
 
 void detail::throw_no_result() {
-    raise<no_result>("ext::result: a hook reads the result of a call that has none; look at `if (call.result)` or "
+    raise<no_result>("ext::result: a hook reads the result of a call that has none; check `if (call.result)` or "
                      "call.exception first");
 }
 

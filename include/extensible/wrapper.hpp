@@ -389,8 +389,7 @@ extensible(First&&, More&&...) -> extensible<detail::not_constructible_from_thes
 #if EXTENSIBLE_BODIES
 
 void detail::throw_empty_function(std::string_view name) {
-    raise<error>(join({name, ": a function to wrap was expected, an empty one was given: a null pointer or an empty "
-                             "std::function"}));
+    raise<error>(join({name, ": the function to wrap is empty: a null pointer or an empty std::function"}));
 }
 
 #endif

@@ -270,14 +270,14 @@ TEST_CASE("A breaker says what is wrong with its options") {
     using breaker = hooks::breaker;
     CHECK_THROWS_WITH(
         breaker({.failure_ratio = nan}),
-        "ext::hooks::breaker: .failure_ratio was expected to be more than 0 and at most 1, nan was given");
+        "ext::hooks::breaker: .failure_ratio must be more than 0 and at most 1, but is nan");
     CHECK_THROWS_AS(breaker({.failure_ratio = 0}), ext::error);
     CHECK_THROWS_AS(breaker({.failure_ratio = 1.1}), ext::error);
     CHECK_THROWS_WITH(breaker({.window_size = 0}),
-                      "ext::hooks::breaker: .window_size was expected to be at least 1, 0 was given");
+                      "ext::hooks::breaker: .window_size must be at least 1, but is 0");
     CHECK_THROWS_WITH(
         breaker({.window_size = 5}),
-        "ext::hooks::breaker: .minimum_calls was expected to be at least 1 and at most .window_size, 10 was given");
+        "ext::hooks::breaker: .minimum_calls must be at least 1 and at most .window_size, but is 10");
     CHECK_THROWS_AS(breaker({.minimum_calls = 0}), ext::error);
     CHECK_THROWS_AS(breaker({.break_duration = -1s}), ext::error);
     CHECK_NOTHROW(breaker({.break_duration = 0s}));

@@ -507,7 +507,7 @@ TEST_CASE("Awaited calls on many threads run the function once for each argument
 TEST_CASE("A cache says what is wrong with its options") {
     using cache = hooks::cache<int(int)>;
     CHECK_THROWS_WITH(cache({.capacity = 0}),
-                      "ext::hooks::cache: .capacity was expected to be at least 1, 0 was given");
-    CHECK_THROWS_WITH(cache({.ttl = -1s}), "ext::hooks::cache: .ttl was expected to be 0 or more, -1 s was given");
+                      "ext::hooks::cache: .capacity must be at least 1, but is 0");
+    CHECK_THROWS_WITH(cache({.ttl = -1s}), "ext::hooks::cache: .ttl must be 0 or more, but is -1 s");
     CHECK_THROWS_AS(cache({.failures_ttl = -1s}), ext::error);
 }

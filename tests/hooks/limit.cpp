@@ -405,13 +405,13 @@ TEST_CASE("limit_calls() has one queue for threads and awaited calls, even if th
 TEST_CASE("limit_rate() and limit_calls() say what is wrong with their options") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     CHECK_THROWS_WITH(hooks::limit_rate({.rate = nan}),
-                      "ext::hooks::limit_rate: .rate was expected to be more than 0 and finite, nan was given");
+                      "ext::hooks::limit_rate: .rate must be more than 0 and finite, but is nan");
     CHECK_THROWS_AS(hooks::limit_rate({.rate = 0}), ext::error);
     CHECK_THROWS_AS(hooks::limit_rate({.rate = std::numeric_limits<double>::infinity()}), ext::error);
     CHECK_THROWS_AS(hooks::limit_rate({.burst = 0}), ext::error);
     CHECK_THROWS_AS(hooks::limit_rate({.longest_wait = -1ns}), ext::error);
     CHECK_THROWS_WITH(hooks::limit_calls({.calls = 0}),
-                      "ext::hooks::limit_calls: .calls was expected to be at least 1, 0 was given");
+                      "ext::hooks::limit_calls: .calls must be at least 1, but is 0");
     CHECK_THROWS_AS(hooks::limit_calls({.longest_queue = -1}), ext::error);
     CHECK_NOTHROW(hooks::limit_rate({.rate = 1e-300}));
 }

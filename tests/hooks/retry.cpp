@@ -183,13 +183,13 @@ TEST_CASE("retry() can be registered for a pattern, and used by many threads at 
 TEST_CASE("retry() says what is wrong with its options") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     CHECK_THROWS_WITH(hooks::retry({.attempts = 0}),
-                      "ext::hooks::retry: .attempts was expected to be at least 1, 0 was given");
+                      "ext::hooks::retry: .attempts must be at least 1, but is 0");
     CHECK_THROWS_WITH(hooks::retry({.first_pause = -5ms}),
-                      "ext::hooks::retry: .first_pause was expected to be 0 or more, -5 ms was given");
+                      "ext::hooks::retry: .first_pause must be 0 or more, but is -5 ms");
     CHECK_THROWS_WITH(hooks::retry({.factor = 0.5}),
-                      "ext::hooks::retry: .factor was expected to be at least 1, 0.5 was given");
+                      "ext::hooks::retry: .factor must be at least 1, but is 0.5");
     CHECK_THROWS_WITH(hooks::retry({.factor = nan}),
-                      "ext::hooks::retry: .factor was expected to be at least 1, nan was given");
+                      "ext::hooks::retry: .factor must be at least 1, but is nan");
     CHECK_THROWS_AS(hooks::retry({.first_pause = 2s, .longest_pause = 1s}), ext::error);
     CHECK_THROWS_AS(hooks::retry({.jitter = 1.1}), ext::error);
     CHECK_THROWS_AS(hooks::retry({.jitter = nan}), ext::error);

@@ -345,9 +345,9 @@ TEST_CASE("a trace is appended to its stream, and an unusable stream is an error
 
     std::ofstream closed;
     CHECK_THROWS_WITH((hooks::trace{registry, closed}),
-                      "ext::hooks::trace: a stream was expected that is good and seekable, such as that of a file");
+                      "ext::hooks::trace: the stream must be good and seekable, such as that of a file");
     CHECK_THROWS_WITH((hooks::trace{registry, out, {.buffer = 0}}),
-                      "ext::hooks::trace: .buffer was expected to be at least 1, 0 was given");
+                      "ext::hooks::trace: .buffer must be at least 1, but is 0");
     CHECK_THROWS_AS((hooks::trace{registry, out, {.pattern = ""}}), ext::error);
 }
 

@@ -418,7 +418,7 @@ TEST_CASE("The old hooks run while the new library registers its hooks") {
     library.reload();
     in_the_middle = nullptr;
     CHECK(half_way == version_1);
-    CHECK_THAT(refused, ContainsSubstring("there is a start hook 'first' of vault already"));
+    CHECK_THAT(refused, ContainsSubstring("there is already a start hook 'first' of vault"));
     CHECK(h.added() == version_2);
 }
 
@@ -444,7 +444,7 @@ TEST_CASE("If a reload fails, the old library remains loaded") {
     CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be opened as a shared library"));
     stays();
     CHECK(plugins.size() == 1);
-    for (const auto& [name, says] : {std::pair("no_plugin", ": it exports no extensible_plugin;"),
+    for (const auto& [name, says] : {std::pair("no_plugin", ": it does not export extensible_plugin;"),
                                      std::pair("other_layout", ": the library was compiled with "),
                                      std::pair("throwing", ": its entry threw: the vault is locked")}) {
         plugins.copy(name, "vault" LIBRARY_SUFFIX);
@@ -544,9 +544,9 @@ TEST_CASE("Opening a file that is not a shared library is an error that names th
 TEST_CASE("A library without an entry or a stamp is an error that says what to write") {
     hooked h;
     const folder plugins;
-    for (const auto& [name, says] : {std::pair("no_plugin", ": it exports no extensible_plugin; "),
+    for (const auto& [name, says] : {std::pair("no_plugin", ": it does not export extensible_plugin; "),
                                      std::pair("without_stamp",
-                                               ": it exports no extensible_plugin_stamp beside its extensible_plugin; ")}) {
+                                               ": it does not export extensible_plugin_stamp; ")}) {
         const fs::path file = plugins.copy(name);
         CHECK_THROWS_WITH(ext::library(h.registry, file),
                           file.string() + says + "define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both");
@@ -560,7 +560,7 @@ TEST_CASE("A library with a different stamp is rejected before its entry runs, a
     for (const auto& [name, says] : {std::pair("other_layout", ": the library was compiled with extensible with layout abi_"),
                                      std::pair("other_version", ": the library was compiled with extensible with layout abi_9")}) {
         const fs::path file = plugins.copy(name);
-        const std::string mine = "; the program that loads it with extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ";
+        const std::string mine = "; the module that loads it with extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ";
         CHECK_THROWS_AS(ext::library(h.registry, file), ext::incompatible_module);
         CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(file.string() + says) && ContainsSubstring(mine) && ContainsSubstring("; compile both alike"));
         CHECK_FALSE(is_in_memory(file));
@@ -597,7 +597,7 @@ TEST_CASE("If an entry cannot register a hook, the error says why") {
     const ext::library library{h.registry, plugins.copy("version_1")};
     CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("version_2")),
                       ContainsSubstring("version_2" LIBRARY_SUFFIX
-                               ": its entry threw: host.first: there is a start hook 'first' of version_1 already"));
+                               ": its entry threw: host.first: there is already a start hook 'first' of version_1"));
     CHECK(h.added() == version_1);
     h.registry.seal();
     CHECK_THROWS_WITH(ext::library(h.registry, plugins.copy("throwing")), ContainsSubstring("the registry is sealed"));
@@ -626,7 +626,7 @@ TEST_CASE("A folder is loaded in the order of file names, and broken libraries a
         CHECK(reports[2].library->plugin().name() == "3");
         CHECK_THAT(reports[1].reason, ContainsSubstring("2" LIBRARY_SUFFIX ": its entry threw: the vault is locked"));
         CHECK_THAT(reports[4].reason,
-                   ContainsSubstring("5" LIBRARY_SUFFIX ": its entry threw: host.first: there is a start hook 'first' of 3 already"));
+                   ContainsSubstring("5" LIBRARY_SUFFIX ": its entry threw: host.first: there is already a start hook 'first' of 3"));
     }
     CHECK(h.added() == none);
     for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));

@@ -70,6 +70,7 @@ EXTENSIBLE_HIDDEN ext::hook add_erased(const registration_target& target, phase 
 EXTENSIBLE_HIDDEN registry_record& registry_of(const wrapper_site& site);
 
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_empty_hook(std::string_view function, phase when);
+[[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_empty_handler(bool monitors);
 
 /// Registers a hook that is not awaited. `Call` is the call_view of what the hook takes, and Result is
 /// what the hook returns: void, or a finisher.
@@ -264,7 +265,7 @@ ext::hook add_handler(registry_record& registry, Handler&& handler) {
     static_assert(takes_the_event || !monitors,
                   "ext: a monitor for on_hook_run() must be callable with a const ext::hook_run&");
     if constexpr (invocation::is_callable) {
-        if (detail::is_null(handler)) throw_empty_hook(monitors ? "on_hook_run" : "on_hook_error", phase::start);
+        if (detail::is_null(handler)) throw_empty_handler(monitors);
         run_hook* const run = &run_handler<Event, std::decay_t<Handler>>;
         return add_erased_handler(registry, detail::erase(run, nullptr, std::forward<Handler>(handler)), monitors);
     } else {
@@ -284,8 +285,13 @@ EXTENSIBLE_CALLED_BY_USERS registry_record& registry_of(const wrapper_site& site
 }
 
 void throw_empty_hook(std::string_view function, phase when) {
-    raise<error>(join({function, ": ", article(when), to_string(when),
-                       " hook was expected, an empty one was given: a null pointer or an empty std::function"}));
+    raise<error>(join({function, ": the ", to_string(when),
+                       " hook is empty: a null pointer or an empty std::function"}));
+}
+
+void throw_empty_handler(bool monitors) {
+    raise<error>(join({"ext: the handler for ", monitors ? "on_hook_run()" : "on_hook_error()",
+                       " is empty: a null pointer or an empty std::function"}));
 }
 
 // Returns a new record that owns the hook. If that fails, destroys the hook.

@@ -18,9 +18,9 @@
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
-#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/thrown.hpp>
 #include <extensible/proceed.hpp>
@@ -245,7 +245,7 @@ inline permit circuit::enter(std::string_view function) {
     const time_point now = options_.clock.now();
     std::unique_lock lock(mutex_);
     if (const std::string reason = reason_to_refuse(now); !reason.empty())
-        ext::detail::raise<breaker_open>(ext::detail::join({function, ": the breaker is ", to_string(state_), reason}));
+        detail::raise<breaker_open>(detail::join({function, ": the breaker is ", to_string(state_), reason}));
     std::optional<change> made;
     if (state_ == breaker_state::open) made = change_to(breaker_state::half_open, now);
     if (state_ == breaker_state::half_open) ++permits_;

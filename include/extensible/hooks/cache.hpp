@@ -19,11 +19,9 @@
 
 #include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/signature/arguments.hpp>
-#include <extensible/detail/signature/awaitable.hpp>
-#include <extensible/detail/signature/signature.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/cache_key.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/detail/lru.hpp>
 #include <extensible/hooks/single_flight.hpp>
@@ -116,12 +114,12 @@ class cache;
 
 template <class R, class... A, class MakeKey>
 class cache<R(A...), MakeKey> {
-    static constexpr bool is_awaited = ext::detail::coroutine_type<R>;
-    using value = ext::detail::outcome_of<R>;
+    static constexpr bool is_awaited = detail::coroutine_type<R>;
+    using value = detail::outcome_of<R>;
     static_assert(std::is_void_v<value> || std::is_lvalue_reference_v<value> || std::is_copy_constructible_v<value>,
                   "ext::hooks::cache: the function's result cannot be copied, so it cannot be given to several; "
                   "return a std::shared_ptr");
-    static_assert(!is_awaited || std::is_same_v<ext::detail::sub_task_of<R>, ext::detail::sub_task>,
+    static_assert(!is_awaited || std::is_same_v<detail::sub_task_of<R>, detail::sub_task>,
                   "ext::hooks::cache: coroutines of the function's type await only those of their own family, "
                   "and so cannot wait here");
     using key = detail::key_of<MakeKey, std::remove_cvref_t<A>...>;
@@ -131,7 +129,7 @@ public:
     using call_type = ext::call<R(A...)>;
 
     /// What the hook returns if the function returns an awaitable. Otherwise void.
-    using stage = ext::detail::sub_task_of<R>;
+    using stage = detail::sub_task_of<R>;
 
     /// Creates an empty cache. Takes only the signature from the function. Throws ext::error if an
     /// option is invalid.
@@ -194,7 +192,7 @@ private:
     using state = detail::cache_state<key, value>;
 
     key key_of(call_type& call) const {
-        return ext::detail::pass_on<true>(call, [&](const auto&... args) { return key(make_key_(args...)); });
+        return detail::pass_on<true>(call, [&](const auto&... args) { return key(make_key_(args...)); });
     }
 
     void give(call_type& call, const typename state::outcome& known) const {

@@ -15,11 +15,11 @@
 #endif
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/chance.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/fault_text.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/registry.hpp>
@@ -121,7 +121,7 @@ public:
     duration draw(std::string_view function) {
         if (chance_.draw() >= rule_.probability) return duration(0);
         if (rule_.delay) return *rule_.delay;
-        ext::detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " +
+        detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " +
                                            std::to_string(seed_));
     }
 
@@ -151,7 +151,7 @@ struct awaited_fault {
     EXTENSIBLE_NO_UNIQUE_ADDRESS Pause pause;
 
     template <class Proceed>
-    ext::detail::sub_task operator()(any_call& call, Proceed& proceed) {
+    detail::sub_task operator()(any_call& call, Proceed& proceed) {
         const duration time = rule->draw(call.name());
         if constexpr (std::is_same_v<Pause, no_pause>) rule->block(time);
         else if (time > duration(0)) static_cast<void>(co_await pause(time));

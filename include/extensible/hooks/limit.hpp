@@ -23,11 +23,10 @@
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
-#include <extensible/detail/signature/awaitable.hpp>
-#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/call_slots.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/proceed.hpp>
 
@@ -166,8 +165,8 @@ public:
         }
         const duration pause = duration_of((1 - tokens_) / options_.rate);
         if (pause > longest_wait)
-            ext::detail::raise<limit_exceeded>(
-                ext::detail::join({function, ": the limit of ", option_text(options_.rate), " calls a second, ",
+            detail::raise<limit_exceeded>(
+                detail::join({function, ": the limit of ", option_text(options_.rate), " calls a second, ",
                                    option_text(options_.burst), " at once, is reached; a token is there in ",
                                    option_text(pause)}));
         tokens_ -= 1;
@@ -264,7 +263,7 @@ public:
 
     template <class SubTask>
     SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
-        constexpr bool can_await = std::is_same_v<SubTask, ext::detail::sub_task>;
+        constexpr bool can_await = std::is_same_v<SubTask, detail::sub_task>;
         static_assert(can_await || !waits,
                       "ext::hooks::limit_calls: coroutines of the function's type await only those of their own "
                       "family, and so cannot wait here; leave out ext::hooks::wait, and it throws");
@@ -281,7 +280,7 @@ private:
     slot taken(slot slot, const any_call& call) const {
         if (slot) return slot;
         const std::string_view waiting = waits ? ", and as many wait as may" : "";
-        ext::detail::raise<limit_exceeded>(ext::detail::join({call.name(), ": ", option_text(options_.calls),
+        detail::raise<limit_exceeded>(detail::join({call.name(), ": ", option_text(options_.calls),
                                                               " calls are running, which is the limit", waiting}));
     }
 

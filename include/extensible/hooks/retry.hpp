@@ -17,7 +17,6 @@
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
-#include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/chance.hpp>
 #include <extensible/hooks/detail/expect.hpp>

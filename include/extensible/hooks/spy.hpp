@@ -19,9 +19,9 @@
 
 #include <extensible/awaiting_proceed.hpp>
 #include <extensible/call.hpp>
-#include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/spy_record.hpp>
 #include <extensible/options.hpp>
 #include <extensible/proceed.hpp>
@@ -72,7 +72,7 @@ spy(const extensible<Signature, Function, Parameters>&, hook_options = {}) -> sp
 
 template <class R, class... A>
 class [[nodiscard("the spy is gone where it is destroyed: give it a name")]] spy<R(A...)> {
-    using outcome = ext::detail::outcome_of<R>;
+    using outcome = detail::outcome_of<R>;
     using value = std::conditional_t<std::is_void_v<outcome>, nothing, outcome>;
     using record = detail::spy_record<R(A...)>;
     using answer = typename record::answer;
@@ -196,7 +196,7 @@ private:
 
     template <class Exception>
     static answer throwing(Exception exception) {
-        static_assert(EXTENSIBLE_EXCEPTIONS || ext::detail::always_false<Exception>,
+        static_assert(EXTENSIBLE_EXCEPTIONS || detail::always_false<Exception>,
                       "ext::hooks::spy: this is compiled without exceptions, so no answer can throw");
         std::exception_ptr thrown;
         if constexpr (std::is_same_v<Exception, std::exception_ptr>) thrown = std::move(exception);
@@ -245,8 +245,7 @@ template <class R, class... A>
 auto spy<R(A...)>::at(std::size_t index) const -> call_type {
     const std::vector<call_type> all = calls();
     if (index < all.size()) return all[index];
-    ext::detail::raise<error>(text() + "\next::hooks::spy::at: the number of a call was expected, " +
-                              std::to_string(index) + " was given");
+    detail::raise<error>(text() + "\next::hooks::spy::at: there is no call with the number " + std::to_string(index));
 }
 
 template <class R, class... A>

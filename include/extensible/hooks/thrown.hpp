@@ -10,6 +10,7 @@
 #endif
 
 #include <extensible/any_call.hpp>
+#include <extensible/hooks/detail/core.hpp>
 
 #include <exception>
 
@@ -28,7 +29,7 @@ bool is_thrown(const any_call& call) {
         return false;
     }
 #else
-    static_assert(ext::detail::always_false<Exception>, "ext::hooks::thrown: this is compiled without exceptions");
+    static_assert(detail::always_false<Exception>, "ext::hooks::thrown: this is compiled without exceptions");
     return call.exception() != nullptr;
 #endif
 }

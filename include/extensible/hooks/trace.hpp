@@ -15,10 +15,10 @@
 #endif
 
 #include <extensible/any_call.hpp>
-#include <extensible/detail/types/text.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hook.hpp>
 #include <extensible/hooks/clock.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/detail/json.hpp>
 #include <extensible/phase.hpp>
@@ -117,8 +117,7 @@ public:
         : options_(options), start_(options_.clock.now()), out_(&out), end_(out.tellp()) {
         expect(options_.buffer >= 1, "trace", ".buffer", "at least 1", options_.buffer);
         if (end_ == std::streampos(-1))
-            ext::detail::raise<error>("ext::hooks::trace: a stream was expected that is good and seekable, "
-                                      "such as that of a file");
+            detail::raise<error>("ext::hooks::trace: the stream must be good and seekable, such as that of a file");
         const std::lock_guard lock(mutex_);
         write();
     }
@@ -203,7 +202,7 @@ public:
         details.add("arguments", arguments_);
         const bool shown = log_->has_values();
         const std::exception_ptr& thrown = call.exception();
-        if (thrown) details.add("threw", shown ? json(ext::detail::text_of(thrown)) : json(true));
+        if (thrown) details.add("threw", shown ? json(detail::text_of(thrown)) : json(true));
         else if (call.failed()) details.add("failed", json(true));
         else if (shown) details.add("result", json_value::result(call));
         if (id_ != 0) add("e", call, end, details);

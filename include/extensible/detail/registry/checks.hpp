@@ -32,23 +32,23 @@ EXTENSIBLE_COLD_FUNCTION std::string text_of(const hook_record& hook) {
                                                                     std::string_view other,
                                                                     const type_identity& given) {
     raise<signature_mismatch>(
-        join({function, ": the function is ", wrapped.name, ", the ", other, " is for ", given.name}));
+        join({function, ": the function is ", wrapped.name, ", but the ", other, " is for ", given.name}));
 }
 
 [[noreturn]] EXTENSIBLE_COLD_FUNCTION void throw_duplicate(std::string_view function, const hook_record& first) {
-    raise<duplicate_hook>(join({function, ": there is ", article(first.when), text_of(first),
-                                " already; remove it, or set .replace to run in its place"}));
+    raise<duplicate_hook>(join({function, ": there is already ", article(first.when), text_of(first),
+                                "; remove it, or set .replace to run in its place"}));
 }
 
 EXTENSIBLE_COLD_FUNCTION void check_name(std::string_view name) {
     if (name.empty()) raise<error>("ext: a function's name must not be empty");
     if (is_pattern(name))
-        raise<error>(join({name, ": a name with '*' is a pattern; a function cannot have it, and its hooks must take "
-                                 "an ext::any_call&"}));
+        raise<error>(join({name, ": a name with '*' is a pattern: no function can have it, and a hook that is "
+                                 "registered under it must take an ext::any_call&"}));
 }
 
 EXTENSIBLE_COLD_FUNCTION void check_open(const registry_record& registry, std::string_view function) {
-    if (registry.closed) raise<error>(join({function, ": its registry is gone, no hook can be registered"}));
+    if (registry.closed) raise<error>(join({function, ": its registry has been destroyed"}));
 }
 
 // Throws error for options that contradict each other, or that hooks of this kind cannot have.
@@ -60,12 +60,12 @@ EXTENSIBLE_COLD_FUNCTION void check_options(std::string_view where, const hook_r
     else if (contains(options.after, "*"))
         wrong = " states .after = \"*\", which is not the id of a hook; use .priority to run after all others";
     else if (options.replace && options.id.empty())
-        wrong = " has .replace = true and no .id, which names the hook to replace";
+        wrong = " has .replace = true, but no .id; set it to the id of the hook to replace";
     else if (options.fallback && hook.when != phase::start) wrong = " has .fallback = true, which is for start hooks";
     else if (hook.sub_task && options.this_thread)
-        wrong = " is awaited and may resume on another thread; it cannot have .this_thread = true";
+        wrong = " is awaited, and may resume on another thread, so it cannot have .this_thread = true";
     else if (hook.sub_task && !hook.reentrant)
-        wrong = " is awaited and may resume on another thread; it cannot have .reentrant = false";
+        wrong = " is awaited, and may resume on another thread, so it cannot have .reentrant = false";
     if (wrong) raise<error>(join({where, ": the ", text_of(hook), wrong}));
 }
 

@@ -149,12 +149,14 @@ inline bool is_active(const ref<hook_record>& hook) {
 void locked_registry::check_registration(std::string_view function,
                                                                   const hook_record& hook) const {
     check_open(*registry_, function);
-    if (registry_->sealed) raise<ext::sealed>(join({function, ": the registry is sealed, no hook can be registered"}));
+    if (registry_->sealed)
+        raise<ext::sealed>(join({function, ": the registry is sealed, so no hook can be registered"}));
     if (!hook.plugin) return;
     if (hook.plugin->registry != registry_)
         raise<error>(join({function, ": the function is in another registry than the plugin ", hook.plugin->name}));
     if (!hook.plugin->registered)
-        raise<error>(join({function, ": the plugin ", hook.plugin->name, " is unloaded, no hook can be registered"}));
+        raise<error>(join({function, ": the plugin ", hook.plugin->name,
+                           " is unloaded, so no hook can be registered"}));
 }
 
 EXTENSIBLE_CALLED_BY_USERS locked_registry::locked_registry(registry_record& registry)

@@ -278,8 +278,7 @@ private:
                                stating, " names");
         raise<order_cycle>(text);
     }
-    static void append(std::string& text, std::string_view before, const node& n,
-                                       std::string_view after = "") {
+    static void append(std::string& text, std::string_view before, const node& n, std::string_view after = "") {
         const bool has_id = !n.hook->id.empty();
         text = join({text, before, has_id ? "'" : "(a hook without id)", n.hook->id, has_id ? "'" : "", after});
     }

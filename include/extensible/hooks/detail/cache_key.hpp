@@ -4,7 +4,6 @@
 
 #include <extensible/arg.hpp>
 #include <extensible/detail/platform/compiler.hpp>
-#include <extensible/detail/types/invoke.hpp>
 
 #include <concepts>
 #include <cstddef>

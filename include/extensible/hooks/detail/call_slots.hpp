@@ -4,7 +4,6 @@
 // wait for one.
 
 #include <extensible/detail/platform/compiler.hpp>
-#include <extensible/detail/types/text.hpp>
 
 #include <condition_variable>
 #include <coroutine>

@@ -4,6 +4,7 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/error.hpp>
+#include <extensible/hooks/detail/core.hpp>
 
 #include <chrono>
 #include <sstream>
@@ -31,14 +32,13 @@ std::string option_text(const T& given) {
 }
 
 /// Throws ext::error if `holds` is false. The text is, for instance, "ext::hooks::retry: .attempts
-/// was expected to be at least 1, 0 was given". Write `holds` as a comparison that a valid value
-/// fulfils, so that it is false for a NaN.
+/// must be at least 1, but is 0". Write `holds` as a comparison that a valid value fulfils, so that it is
+/// false for a NaN.
 template <class T>
 void expect(bool holds, std::string_view hook, std::string_view option, std::string_view expected, const T& given) {
     if (holds) return;
-    ext::detail::raise<error>(std::string("ext::hooks::").append(hook).append(": ").append(option)
-                                  .append(" was expected to be ").append(expected).append(", ")
-                                  .append(option_text(given)).append(" was given"));
+    detail::raise<error>(std::string("ext::hooks::").append(hook).append(": ").append(option)
+                             .append(" must be ").append(expected).append(", but is ").append(option_text(given)));
 }
 
 }}}}  // namespace ext::hooks::detail

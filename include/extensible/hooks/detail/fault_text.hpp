@@ -7,6 +7,7 @@
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
+#include <extensible/hooks/detail/core.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -153,7 +154,7 @@ private:
         const std::string found(text_.substr(place, 20));
         std::string what = "ext::hooks::faults: column " + std::to_string(place + 1) + " of \"";
         what.append(text_).append("\": ").append(expected).append(" was expected, ");
-        ext::detail::raise<error>(what + (found.empty() ? "the end" : "\"" + found + "\"") + " was found");
+        detail::raise<error>(what + (found.empty() ? "the end" : "\"" + found + "\"") + " was found");
     }
 
     const std::string_view text_;

@@ -4,13 +4,8 @@
 
 #include <extensible/call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
-#include <extensible/detail/signature/arguments.hpp>
-#include <extensible/detail/signature/awaitable.hpp>
-#include <extensible/detail/signature/signature.hpp>
-#include <extensible/detail/types/text.hpp>
-#include <extensible/detail/types/type_identity.hpp>
-#include <extensible/detail/types/type_name.hpp>
 #include <extensible/error.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/kwargs.hpp>
 
 #include <algorithm>
@@ -43,10 +38,10 @@ namespace detail {
 
 template <class T>
 constexpr auto recorded_type() {
-    using value = ext::detail::kept_type<T>;
+    using value = detail::kept_type<T>;
     if constexpr (std::is_void_v<T>) return std::type_identity<nothing>();
     else if constexpr (!requires { sizeof(value); }) return std::type_identity<not_copied<value>>();
-    else if constexpr (!ext::detail::is_copyable<value>) return std::type_identity<not_copied<value>>();
+    else if constexpr (!detail::is_copyable<value>) return std::type_identity<not_copied<value>>();
     else return std::type_identity<value>();
 }
 
@@ -75,11 +70,11 @@ struct spied_call;
 template <class R, class... A>
 struct spied_call<R(A...)> {
     /// A std::tuple with copies of the arguments, except a trailing ext::kwargs.
-    typename detail::recorded_arguments<typename ext::detail::shape<R(A...)>::args>::type args;
+    typename detail::recorded_arguments<typename detail::shape<R(A...)>::args>::type args;
 
     /// What the function returned, or what `co_await` yielded. If there is neither a result nor an
     /// exception, the call is still running, or was destroyed while it was suspended.
-    std::optional<detail::recorded<ext::detail::outcome_of<R>>> result{};
+    std::optional<detail::recorded<detail::outcome_of<R>>> result{};
 
     /// What was thrown, or null.
     std::exception_ptr exception{};
@@ -102,11 +97,11 @@ void write(std::ostream& out, const T& value) {
     else if constexpr (std::is_convertible_v<const T&, std::string_view>) out << '"' << std::string_view(value) << '"';
     else if constexpr (std::same_as<T, signed char> || std::same_as<T, unsigned char>) out << +value;  // as a number
     else if constexpr (requires { out << value; }) out << value;
-    else out << '<' << ext::detail::type_name<T>() << '>';
+    else out << '<' << detail::type_name<T>() << '>';
 }
 template <class T>
 void write(std::ostream& out, const not_copied<T>&) {
-    out << '<' << ext::detail::type_name<T>() << ", which cannot be copied>";
+    out << '<' << detail::type_name<T>() << ", which cannot be copied>";
 }
 
 /// What a spy and its hook share. Any thread may use it.
@@ -190,7 +185,7 @@ std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
         ((out << std::exchange(separator, ", "), detail::write(out, value)), ...);
     }, call.args);
     out << ')';
-    if (call.exception) return out << " threw " << ext::detail::text_of(call.exception);
+    if (call.exception) return out << " threw " << detail::text_of(call.exception);
     if (!call.result) return out << " has not ended";
     using result = typename decltype(call.result)::value_type;
     out << " returned";
