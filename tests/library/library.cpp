@@ -457,6 +457,23 @@ TEST_CASE("If a reload fails, the old library remains loaded") {
     stays();
 }
 
+TEST_CASE("If the new hooks cannot be put in order, a reload fails, and succeeds once they can") {
+    hooked h;
+    const folder plugins;
+    ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
+    plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
+    // In version 1, `a` runs before `b`; in version 2, `b` runs before `a`.
+    const ext::scoped_hook between = h.order.on_start([](auto&) {}, {.id = "c", .before = "b", .after = "a"});
+    CHECK_THROWS_AS(library.reload(), ext::order_cycle);
+    CHECK(h.added() == version_1);
+    CHECK(h.order(0) == 12);
+    CHECK_THROWS_AS(library.reload(), ext::order_cycle);
+    between.get().remove();
+    library.reload();
+    CHECK(h.added() == version_2);
+    CHECK(h.order(0) == 21);
+}
+
 TEST_CASE("A reload leaves a disabled plugin disabled, restores an unloaded one, and throws after a move") {
     hooked h;
     const folder plugins;
