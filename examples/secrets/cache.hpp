@@ -159,7 +159,7 @@ private:
         bool is_stale = false;
         std::exception_ptr failure{};
     };
-    using fetches_by_service = ext::hooks::single_flight<std::string, outcome>;
+    using fetches_by_service = ext::hooks::single_flight<outcome>;
     using shared_fetch = typename fetches_by_service::shared_flight;
 
     struct state {
@@ -184,7 +184,7 @@ private:
                 }
                 asked = fetches.find(*service);
                 if (!asked) return begin_fetch(call, now);
-                if (!fetches.wait(lock, *asked)) return;
+                if (fetches.is_asking() || !fetches.wait(lock, *asked)) return;  // this call asks itself
             }
             const outcome& came = asked->outcome;
             if (came.failure) std::rethrow_exception(came.failure);
@@ -217,7 +217,8 @@ private:
                 // dropped when this call began.
                 const bool is_stale = has_failed && is_wanted && known != entries.end() && known->second.value &&
                                       now < known->second.kept_until;
-                fetches.end(*asked, {is_stale ? known->second.value : value, is_stale, is_stale ? nullptr : failure});
+                asked->outcome = {is_stale ? known->second.value : value, is_stale, is_stale ? nullptr : failure};
+                fetches.end(*asked);
 
                 // If the code below throws (memory may be short), only this call fails.
                 if (is_stale) {
@@ -241,7 +242,7 @@ private:
         void begin_fetch(call_type& call, time_point now) {
             std::erase_if(entries, [now](const auto& known) { return now >= known.second.kept_until; });
             auto& [service] = call.args;
-            const shared_fetch asked = fetches.make(std::string(*service));
+            const shared_fetch asked = fetches.make(*service);
             // The mark first: if setting it throws, no thread waits yet. A fetch without a mark
             // would never end.
             call.kwargs.set(mark, asked);

@@ -76,14 +76,11 @@ public:
 
 private:
     using time_point = ext::hooks::time_point;
-    struct none {
-        friend bool operator<(none, none) noexcept { return false; }
-    };
     struct outcome {
         shared_value value{};
         std::exception_ptr failure{};
     };
-    using flights = ext::hooks::single_flight<none, outcome>;
+    using flights = ext::hooks::single_flight<outcome>;
 
     shared_value fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock, shared_value old);
     void keep(shared_value value, std::optional<std::chrono::seconds> lifetime, time_point begun);
@@ -118,13 +115,13 @@ auto credential<Value>::get() -> shared_value {
     if (good && now < renew_at_) return good;
     if (!good && failure_ && now < failed_until_) std::rethrow_exception(failure_);
 
-    if (const auto flight = fetches_.find(none())) {
+    if (const auto flight = fetches_.find("")) {
         if (good) return good;
         if (!fetches_.wait(lock, *flight)) throw std::logic_error("a credential is needed to fetch itself");
         if (flight->outcome.failure) std::rethrow_exception(flight->outcome.failure);
         return flight->outcome.value;
     }
-    const auto flight = fetches_.make(none());
+    const auto flight = fetches_.make("");
     fetches_.begin(flight);
     return fetch(flight, std::move(lock), good);
 }
@@ -157,8 +154,9 @@ auto credential<Value>::fetch(const typename flights::shared_flight& flight, std
         renew_at_ = now + std::max(options_.pause, retry_after.value_or(std::chrono::seconds(0)));
         if (old && old == value_ && now < ends_at_) came = {old, nullptr};
     }
+    flight->outcome = came;
     fetches_.close(*flight);
-    fetches_.end(*flight, came);
+    fetches_.end(*flight);
     if (came.failure) std::rethrow_exception(came.failure);
     return came.value;
 }

@@ -10,8 +10,10 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -19,6 +21,8 @@
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <utility>
+#include <variant>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -245,28 +249,96 @@ TEST_CASE("A cache can be made for any signature, and registered by name") {
     }
 }
 
-TEST_CASE("A cache compares C strings by their characters, and treats NaN as equal to NaN") {
+// ---- Keys -----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// A function of one argument with a cache. calls_for() returns how often the function was called for
+// these arguments, one after the other.
+template <class T>
+struct keyed {
     ext::registry registry;
     int calls = 0;
-    ext::extensible f{registry, "f", [&](const char* text, double number) {
-        ++calls;
-        return (text ? std::string(text) : "null") + (number != number ? " nan" : " number");
-    }};
-    f.around(hooks::cache{f});
+    ext::extensible<int(T)> f{registry, "f", [this](T) { return ++calls; }};
+    hooks::cache<int(T)> known{f};
+    keyed() { f.around(known); }
+};
+template <class T>
+int calls_for(const std::vector<T>& arguments) {
+    keyed<T> k;
+    for (const T& argument : arguments) k.f(argument);
+    return k.calls;
+}
+
+enum class color { red, green };
+
+}  // namespace
+
+TEST_CASE("Equal arguments of a cached function are one key, and others are not") {
+    CHECK(calls_for<int>({1, 2, 1, -1, 2}) == 3);
+    CHECK(calls_for<bool>({true, false, true}) == 2);
+    CHECK(calls_for<color>({color::red, color::green, color::red}) == 2);
+    CHECK(calls_for<double>({1.5, 2.5, 1.5}) == 2);
+    CHECK(calls_for<long double>({1.5L, 2.5L, 1.5L}) == 2);
+    CHECK(calls_for<std::string>({"a", "b", "a", "", std::string(300, 'a'), std::string(300, 'a')}) == 4);
+    CHECK(calls_for<std::chrono::milliseconds>({1ms, 2ms, 1ms}) == 2);
+    CHECK(calls_for<std::optional<int>>({0, std::nullopt, 0, std::nullopt}) == 2);
+    CHECK(calls_for<std::variant<int, long>>({1, 1L, 1}) == 2);
+    CHECK(calls_for<std::filesystem::path>({"a/b", "a", "a/b"}) == 2);
+    CHECK(calls_for<std::map<std::string, int>>({{{"a", 1}}, {{"a", 2}}, {}, {{"a", 1}}}) == 3);
+    CHECK(calls_for<std::vector<bool>>({{true, false}, {true}, {true, false}}) == 2);
+    int here = 0, there = 0;
+    CHECK(calls_for<int*>({&here, &there, &here, nullptr}) == 3);
+}
+
+TEST_CASE("The parts of a key are never taken for each other's") {
+    using strings = std::pair<std::string, std::string>;
+    CHECK(calls_for<strings>({{"ab", "c"}, {"a", "bc"}, {"abc", ""}, {"", "abc"}}) == 4);
+    using lists = std::tuple<std::vector<std::string>, std::vector<std::string>>;
+    CHECK(calls_for<lists>({{{"a"}, {"b"}}, {{"a", "b"}, {}}, {{}, {"a", "b"}}, {{"ab"}, {}}}) == 4);
+    CHECK(calls_for<std::vector<std::optional<std::string>>>({{""}, {std::nullopt}, {}, {"", ""}}) == 4);
+    CHECK(calls_for<std::string>({std::string("a\0b", 3), "a"}) == 2);
+}
+
+TEST_CASE("Views and C strings in arguments are kept by their characters") {
+    const auto keeps_characters = []<class Character>(Character, auto make) {
+        Character text[] = {'a', 'b', 0};
+        using type = decltype(make(text));
+        keyed<type> k;
+        k.f(make(text));
+        text[0] = 'c';
+        k.f(make(text));
+        text[0] = 'a';
+        k.f(make(text));
+        return k.calls == 2;
+    };
+    const auto c_string = [](const auto* text) { return text; };
+    CHECK(keeps_characters('a', c_string));
+    CHECK(keeps_characters(L'a', c_string));
+    CHECK(keeps_characters(u8'a', c_string));
+    CHECK(keeps_characters(u'a', c_string));
+    CHECK(keeps_characters(U'a', c_string));
+    CHECK(keeps_characters('a', [](char* text) { return text; }));
+    CHECK(keeps_characters('a', [](const char* text) { return std::optional(std::string_view(text)); }));
+    CHECK(keeps_characters('a', [](const char* text) { return std::pair(1, std::string_view(text)); }));
+    CHECK(keeps_characters('a', [](const char* text) { return std::vector{std::string_view(text)}; }));
+    CHECK(keeps_characters(L'a', [](const wchar_t* text) { return std::tuple(text); }));
+    CHECK(calls_for<const char*>({nullptr, "", nullptr, ""}) == 2);
+}
+
+TEST_CASE("A NaN anywhere in the arguments is no key, and 0.0 and -0.0 are two") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    char text[] = "a";
-    CHECK(f(text, 1) == "a number");
-    CHECK(f(text, nan) == "a nan");
-    CHECK(f(text, 2) == "a number");
-    CHECK(f(text, -1) == "a number");
-    text[0] = 'b';
-    CHECK(f(text, nan) == "b nan");
-    CHECK(f(nullptr, nan) == "null nan");
-    CHECK(f("", nan) == " nan");
-    CHECK(calls == 7);
-    CHECK(f("a", nan) == "a nan");
-    CHECK(f("a", 1) == "a number");
-    CHECK(calls == 7);
+    CHECK(calls_for<double>({nan, nan}) == 2);
+    CHECK(calls_for<float>({std::numeric_limits<float>::quiet_NaN(), 1, 1}) == 2);
+    CHECK(calls_for<long double>({std::numeric_limits<long double>::quiet_NaN(), 1, 1}) == 2);
+    CHECK(calls_for<std::vector<double>>({{1, nan}, {1, nan}, {1}, {1}}) == 3);
+    CHECK(calls_for<std::optional<double>>({nan, nan, 1.0, 1.0}) == 3);
+    CHECK(calls_for<std::pair<int, double>>({{1, nan}, {1, nan}}) == 2);
+    CHECK(calls_for<double>({0.0, -0.0, 0.0, -0.0}) == 2);
+    keyed<double> k;
+    k.f(nan);
+    CHECK(k.known.counts().size == 0);
+    k.known.forget(nan);
 }
 
 namespace {
@@ -298,6 +370,101 @@ TEST_CASE("A cache can use a function that makes a key from the arguments") {
     sent.forget(request{"xyz"}, {});
     CHECK(send(request{"def"}, {}) == "def");
     CHECK(calls == 3);
+}
+
+// ---- Code of the application never runs under the lock of a cache ---------------------------------------------------
+
+namespace {
+
+struct session {
+    std::function<void()> at_end;
+    ~session() {
+        if (at_end) at_end();
+    }
+};
+
+// A function with a cache that keeps one session for a second. The session's destructor uses both.
+struct sessions {
+    ext::registry registry;
+    simulated_clock time;
+    ext::extensible<std::shared_ptr<session>(int)> open{registry, "open",
+                                                        [](int) { return std::make_shared<session>(); }};
+    hooks::cache<std::shared_ptr<session>(int)> known{open, {.ttl = 1s, .capacity = 1, .clock = time.clock()}};
+    bool is_destroyed = false;
+
+    sessions() {
+        open.around(known);
+        open(1)->at_end = [this] {
+            is_destroyed = known.counts().hits == 0;
+            open(3);
+            known.forget(1);
+        };
+    }
+};
+
+}  // namespace
+
+TEST_CASE("The destructor of a kept result may use the cache and the function") {
+    sessions s;
+    SECTION("if the result is evicted") { s.open(2); }
+    SECTION("if it has expired") {
+        s.time.pass(2s);
+        s.open(1);
+    }
+    SECTION("if it is forgotten") { s.known.forget(1); }
+    SECTION("if all are forgotten") { s.known.clear(); }
+    CHECK(s.is_destroyed);
+}
+
+// ---- Expired results ------------------------------------------------------------------------------------------------
+
+TEST_CASE("With .stale_if_error, a failing call gets the expired result for this long") {
+    cached c({.ttl = 10s, .stale_if_error = 1h});
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    c.answer = [](std::string_view) -> std::string { throw std::runtime_error("down"); };
+    c.time.pass(10s);
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    CHECK(c.calls == 3);
+    CHECK_THROWS_WITH(c.fetch("rome"), "down");
+    c.time.pass(1h - 1ns);
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    c.time.pass(1ns);
+    CHECK_THROWS_WITH(c.fetch("oslo"), "down");
+    c.answer = [](std::string_view) { return "rain"; };
+    CHECK(c.fetch("oslo") == "rain");
+}
+
+TEST_CASE("With .failures_ttl, an expired result is returned for that long without a call") {
+    cached c({.ttl = 10s, .failures_ttl = 2s, .stale_if_error = 5s});
+    c.fetch("oslo");
+    c.answer = [](std::string_view) -> std::string { throw std::runtime_error("down"); };
+    c.time.pass(10s);
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    c.time.pass(1s);
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    CHECK(c.calls == 2);
+    c.time.pass(1s);
+    CHECK(c.fetch("oslo") == "weather of oslo");
+    CHECK(c.calls == 3);
+    c.time.pass(3s);
+    CHECK_THROWS_WITH(c.fetch("oslo"), "down");
+    CHECK(c.calls == 4);
+}
+
+TEST_CASE("An expired result is forgotten like any other, and a call that changes to success replaces it") {
+    cached c({.ttl = 10s, .stale_if_error = 1h});
+    c.fetch("oslo");
+    c.time.pass(10s);
+    c.known.forget("oslo");
+    c.answer = [](std::string_view) -> std::string { throw std::runtime_error("down"); };
+    CHECK_THROWS_WITH(c.fetch("oslo"), "down");
+    cached always({.ttl = 0s, .stale_if_error = 1h});
+    always.fetch("oslo");
+    always.answer = [](std::string_view) { return "rain"; };
+    CHECK(always.fetch("oslo") == "rain");
+    always.answer = c.answer;
+    CHECK(always.fetch("oslo") == "rain");
 }
 
 // ---- Concurrent calls -----------------------------------------------------------------------------------------------
@@ -348,28 +515,33 @@ TEST_CASE("A call that asks the cache for its own result does not wait for itsel
     CHECK(c.calls == 2);
 }
 
-TEST_CASE("Two threads that each need the other's result do not wait for each other") {
+TEST_CASE("A thread that is in a cached call does not wait for another thread, with one cache or with two") {
+    const bool has_two_caches = GENERATE(false, true);
     cached c;
-    std::atomic<bool> b_is_asked{false};
+    const hooks::cache second{c.fetch, {.clock = c.time.clock()}};
+    ext::extensible<std::string(std::string_view)> other{c.registry, "other", [&](std::string_view city) {
+        ++c.calls;
+        return c.answer(city);
+    }};
+    other.around(has_two_caches ? second : c.known);
+    std::atomic<int> inside{0}, answered{0};
     c.answer = [&](std::string_view city) {
         thread_local bool is_nested = false;
         if (is_nested) return "nested " + std::string(city);
         is_nested = true;
-        std::string result;
-        if (city == "a") {
-            eventually([&] { return b_is_asked.load(); });
-            result = "a with " + c.fetch("b");
-        } else {
-            b_is_asked = true;
-            eventually([&] { return c.known.counts().waiting == 1; });
-            result = "b with " + c.fetch("a");
-        }
+        ++inside;
+        eventually([&] { return inside == 2; });
+        const std::string result = city == "a" ? "a with " + other("b") : "b with " + c.fetch("a");
         is_nested = false;
+        ++answered;
+        eventually([&] { return answered == 2; });
         return result;
     };
-    CHECK(in_threads(2, [&](std::size_t i) { return c.fetch(i == 0 ? "a" : "b"); }) ==
-          std::vector{"a with b with nested a"s, "b with nested a"s});
-    CHECK(c.calls == 3);
+    CHECK(in_threads(2, [&](std::size_t i) { return i == 0 ? c.fetch("a") : other("b"); }) ==
+          std::vector{"a with nested b"s, "b with nested a"s});
+    CHECK(c.calls == 4);
+    CHECK(c.fetch("a") == "a with nested b");
+    CHECK(c.calls == 4);
 }
 
 TEST_CASE("Many threads can use and clear a cache at once") {

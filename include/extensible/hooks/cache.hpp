@@ -29,11 +29,14 @@
 #include <extensible/result.hpp>
 #include <extensible/wrapper.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -54,6 +57,11 @@ struct cache_options {
     /// more. With 0, failures are not kept.
     duration failures_ttl = duration(0);
 
+    /// If a call fails, its caller receives the expired result of an earlier call instead, until this
+    /// long after the result has expired. 0 or more. With 0, expired results are not used. With
+    /// `failures_ttl`, the function is then not called again for that long.
+    duration stale_if_error = duration(0);
+
     /// Tells the time. The cache does not sleep.
     hooks::clock clock = {};
 };
@@ -69,7 +77,7 @@ struct cache_counts {
     /// The number of results that were removed because the cache was full.
     std::uint64_t evictions = 0;
 
-    /// The number of results that are kept now, including expired ones.
+    /// The number of results that are kept now, including expired ones that were not removed yet.
     std::size_t size = 0;
 
     /// The number of threads that are waiting now for another thread's call.
@@ -78,7 +86,7 @@ struct cache_counts {
 
 namespace detail {
 
-template <class Key, class T>
+template <class T>
 class cache_state;
 
 }  // namespace detail
@@ -86,12 +94,12 @@ class cache_state;
 /// An around hook that keeps the results of functions of the signature R(A...). A call with equal
 /// arguments receives a copy of the kept result.
 ///
-/// A result is found by the arguments of its call, which the cache stores: string views and C
-/// strings as std::string, other pointers by their address. A view inside another type is stored as
-/// a view, so the characters must live as long as the cache keeps the view. Each argument must be
-/// copyable and have an operator<. Otherwise pass `make_key`, a callable that receives all
-/// arguments as constants and returns a key that has an operator<. Several threads may call it at
-/// the same time.
+/// A result is found by the arguments of its call. These can be numbers, enumerators, texts (strings,
+/// views and C strings, by their characters), pointers (by their address), durations, time points and
+/// paths, and std::pair, std::tuple, std::optional, std::variant and ordered containers of these. If an
+/// argument has another type, or a length follows a pointer to characters, pass `make_key`: a callable
+/// that receives all arguments as constants and returns such a value. Several threads may call it at
+/// the same time. 0.0 and -0.0 are different. No result is kept for arguments that contain a NaN.
 ///
 /// If several calls with equal arguments run at once, one of them calls the function. The others
 /// wait, and receive the same result or exception. A waiting awaited call is suspended. It resumes
@@ -99,9 +107,10 @@ class cache_state;
 /// destroyed, one of the waiting calls takes its place. Do not destroy a waiting call while another
 /// thread may resume it.
 ///
-/// A thread that would wait for itself calls the function instead, so a plain function may call
-/// itself with equal arguments. Awaited calls that wait for themselves are not detected, nor are
-/// two threads that wait for each other in two caches: they wait forever.
+/// A thread that is in a call of a cached function does not wait for other threads, but calls the
+/// function itself. So threads whose cached functions call each other never wait for each other, with
+/// one cache or with several in one module (the program, or a shared library). Awaited calls that wait
+/// for themselves are not detected: they wait forever.
 ///
 /// A result that is a view, a pointer or a reference is kept as it is. The object that it refers to
 /// must live as long as the cache keeps the result.
@@ -122,7 +131,8 @@ class cache<R(A...), MakeKey> {
     static_assert(!is_awaited || std::is_same_v<detail::sub_task_of<R>, detail::sub_task>,
                   "ext::hooks::cache: coroutines of the function's type await only those of their own family, "
                   "and so cannot wait here");
-    using key = detail::key_of<MakeKey, std::remove_cvref_t<A>...>;
+    using maker = detail::key_maker<MakeKey, std::remove_cvref_t<A>...>;
+    using key = typename maker::key;
 
 public:
     /// The call that the hook receives.
@@ -147,16 +157,17 @@ public:
         requires(!is_awaited)
     {
         const key asked = key_of(call);
+        if (!asked.is_equal_to_itself()) return proceed();
         for (;;) {
-            const auto found = state_->ask(asked);
-            if (found.outcome) return give(call, *found.outcome);
-            if (found.begun) {
-                typename state::asking here(*state_, found.flight);
+            const auto found = state_->ask(asked.bytes(), is_awaited);
+            if (found.known) return found.known->give(call);
+            if (found.is_begun) {
+                typename state::asking here(*state_, found);
                 proceed();
                 return here.end(call);
             }
             if (!state_->wait(*found.flight)) return proceed();
-            if (found.flight->outcome) return give(call, *found.flight->outcome);
+            if (found.flight->outcome) return found.flight->outcome->give(call);
         }
     }
 
@@ -165,22 +176,30 @@ public:
         requires is_awaited
     {
         const key asked = key_of(call);
+        if (!asked.is_equal_to_itself()) {
+            co_await proceed();
+            co_return;
+        }
         for (;;) {
-            const auto found = state_->ask(asked);
-            if (found.outcome) co_return give(call, *found.outcome);
-            if (found.begun) {
-                typename state::asking here(*state_, found.flight);
+            const auto found = state_->ask(asked.bytes(), is_awaited);
+            if (found.known) co_return found.known->give(call);
+            if (found.is_begun) {
+                typename state::asking here(*state_, found);
                 co_await proceed();
                 co_return here.end(call);
             }
             co_await state::flights::ended(found.flight);
-            if (found.flight->outcome) co_return give(call, *found.flight->outcome);
+            if (!found.flight->outcome) continue;
+            state_->count_hit();
+            co_return found.flight->outcome->give(call);
         }
     }
 
     /// Removes the result for these arguments, so that the next call with them calls the function.
     /// The result of a call with these arguments that is running now is not kept.
-    void forget(const std::remove_cvref_t<A>&... args) const { state_->forget(key(make_key_(args...))); }
+    void forget(const std::remove_cvref_t<A>&... args) const {
+        state_->forget(maker::make(make_key_, args...).bytes());
+    }
 
     /// Does what forget() does, for all arguments.
     void clear() const { state_->clear(); }
@@ -189,20 +208,10 @@ public:
     cache_counts counts() const { return state_->counts(); }
 
 private:
-    using state = detail::cache_state<key, value>;
+    using state = detail::cache_state<value>;
 
     key key_of(call_type& call) const {
-        return detail::pass_on<true>(call, [&](const auto&... args) { return key(make_key_(args...)); });
-    }
-
-    void give(call_type& call, const typename state::outcome& known) const {
-        state_->count_hit();
-        call.exception = known.exception;
-        if constexpr (std::is_void_v<value>) {
-            if (known.result) call.result.emplace();
-        } else if (known.result) {
-            call.result.emplace(*known.result);
-        }
+        return detail::pass_on<true>(call, [&](const auto&... args) { return maker::make(make_key_, args...); });
     }
 
     std::shared_ptr<state> state_;
@@ -218,48 +227,68 @@ cache(const extensible<Signature, Function, Parameters>&, cache_options, MakeKey
 
 namespace detail {
 
-template <class Key, class T>
+/// What the copies of a cache share, for functions with results of type T. The destructor of a result,
+/// which is code of the application, never runs while the lock is held: removed results are in a list
+/// that is declared before the lock is taken.
+template <class T>
 class cache_state {
 public:
     struct outcome {
         ext::result<T> result;
         std::exception_ptr exception;
+
+        /// Gives a copy to a call.
+        template <class Call>
+        void give(Call& call) const {
+            call.exception = exception;
+            if constexpr (std::is_void_v<T>) {
+                if (result) call.result.emplace();
+            } else if (result) {
+                call.result.emplace(*result);
+            }
+        }
     };
     using shared_outcome = std::shared_ptr<const outcome>;  // null if it could not be copied, or the call was destroyed
-    using flights = single_flight<Key, shared_outcome, key_order>;
+    using flights = single_flight<shared_outcome>;
     using shared_flight = typename flights::shared_flight;
 
     explicit cache_state(cache_options options) : options_(std::move(options)), kept_(options_.capacity) {
         expect(options_.ttl >= duration(0), "cache", ".ttl", "0 or more", options_.ttl);
         expect(options_.capacity >= 1, "cache", ".capacity", "at least 1", options_.capacity);
         expect(options_.failures_ttl >= duration(0), "cache", ".failures_ttl", "0 or more", options_.failures_ttl);
+        expect(options_.stale_if_error >= duration(0), "cache", ".stale_if_error", "0 or more", options_.stale_if_error);
     }
 
     struct found {
-        shared_outcome outcome;  // the kept outcome; if it is null:
-        shared_flight flight;    // the call that is asking now
-        bool begun = false;      // true if that is the caller's own call, whose flight has just begun
+        shared_outcome known;   // the kept outcome; if it is null:
+        shared_flight flight;   // the call that is asking now
+        bool is_begun = false;  // true if that is the caller's own call, whose flight has just begun
+        shared_outcome stale{};  // for the caller's own call: the expired result, or null
+        time_point stale_until{};
     };
-    found ask(const Key& key);
+    found ask(std::string_view key, bool is_awaited);
 
-    /// Waits for the flight to end. Returns false at once if this thread would wait for itself.
+    /// Waits for the flight to end. Returns false at once if this thread is asking for something itself.
     bool wait(typename flights::flight& flight) {
         std::unique_lock lock = flights_.lock();
-        const bool waited = flights_.wait(lock, flight);
+        const bool waited = !flights::is_asking() && flights_.wait(lock, flight);
         if (!waited) ++counts_.misses;
+        else if (flight.outcome) ++counts_.hits;
         return waited;
     }
 
     class asking;
 
-    void forget(const Key& key) {
+    void forget(std::string_view key) {
+        entries removed;
         const auto lock = flights_.lock();
-        kept_.forget(key);
+        kept_.forget(key, removed);
         flights_.forget(key);
     }
     void clear() {
+        entries removed;
         const auto lock = flights_.lock();
-        kept_.clear();
+        kept_.clear(removed);
         flights_.clear();
     }
     void count_hit() {
@@ -275,72 +304,96 @@ public:
     }
 
 private:
-    void end(const shared_flight& flight, shared_outcome came, duration ttl);
+    using entries = typename lru<shared_outcome>::entries;
 
     const cache_options options_;
     flights flights_;  // its lock guards all below
-    lru<Key, shared_outcome, key_order> kept_;
+    lru<shared_outcome> kept_;
     cache_counts counts_;
 };
 
 /// Owns the flight that a call has begun. The destructor ends the flight, even if the call is
 /// destroyed while it is suspended.
-template <class Key, class T>
-class cache_state<Key, T>::asking {
+template <class T>
+class cache_state<T>::asking {
 public:
-    asking(cache_state& state, shared_flight begun) noexcept : state_(state), flight_(std::move(begun)) {}
+    asking(cache_state& state, found begun) noexcept : state_(state), begun_(std::move(begun)) {}
     asking(const asking&) = delete;
     asking& operator=(const asking&) = delete;
-    ~asking() { state_.end(flight_, std::move(outcome_), ttl_); }
+    ~asking();
 
+    /// Takes over the outcome of the call, or replaces it by the expired result.
     template <class Call>
-    void end(const Call& call) {
-        bool failed = !call.result.has_value() || call.exception;
-        if constexpr (!std::is_void_v<T>) failed = failed || ext::failed(*call.result);
-        ttl_ = failed ? state_.options_.failures_ttl : state_.options_.ttl;
-        EXTENSIBLE_TRY {
-            outcome_ = std::make_shared<const outcome>(outcome{call.result, call.exception});
-        } EXTENSIBLE_CATCH(...) {
-            // The outcome could not be copied, perhaps for lack of memory. Then the waiting calls
-            // ask again.
-        }
-    }
+    void end(Call& call);
 
 private:
+    void keep(const shared_outcome& came, time_point now, time_point fresh_until, time_point kept_until);
+
     cache_state& state_;
-    const shared_flight flight_;
-    shared_outcome outcome_;
-    duration ttl_{0};
+    const found begun_;
+    entries made_{};  // the entry that is kept: one, or none
 };
 
-template <class Key, class T>
-auto cache_state<Key, T>::ask(const Key& key) -> found {
+template <class T>
+auto cache_state<T>::ask(std::string_view key, bool is_awaited) -> found {
+    entries removed;
     const time_point now = options_.clock.now();
     const auto lock = flights_.lock();
-    if (const shared_outcome* const known = kept_.find(key, now)) return {*known, nullptr};
+    const auto* const kept = kept_.find(key, now, removed);
+    if (kept && now < kept->fresh_until) {
+        ++counts_.hits;
+        return {kept->value, nullptr};
+    }
     if (shared_flight joined = flights_.find(key)) return {nullptr, std::move(joined)};
     found made{nullptr, flights_.make(key), true};
-    flights_.begin(made.flight);
+    if (kept) made.stale = kept->value, made.stale_until = kept->kept_until;
+    if (is_awaited) flights_.begin_awaited(made.flight);
+    else flights_.begin(made.flight);
     ++counts_.misses;
     return made;
 }
 
-template <class Key, class T>
-void cache_state<Key, T>::end(const shared_flight& flight, shared_outcome came, duration ttl) {
-    const time_point now = options_.clock.now();
+template <class T>
+template <class Call>
+void cache_state<T>::asking::end(Call& call) {
+    const cache_options& options = state_.options_;
+    const time_point now = options.clock.now();
+    bool failed = !call.result.has_value() || call.exception;
+    if constexpr (!std::is_void_v<T>) failed = failed || ext::failed(*call.result);
+    if (failed && begun_.stale && now < begun_.stale_until) {
+        begun_.stale->give(call);
+        return keep(begun_.stale, now, later(now, options.failures_ttl), begun_.stale_until);
+    }
+    const time_point fresh_until = later(now, failed ? options.failures_ttl : options.ttl);
+    const time_point kept_until = failed ? fresh_until : later(fresh_until, options.stale_if_error);
+    EXTENSIBLE_TRY {
+        keep(std::make_shared<const outcome>(outcome{call.result, call.exception}), now, fresh_until, kept_until);
+    } EXTENSIBLE_CATCH(...) {
+        // The outcome could not be copied, perhaps for lack of memory. Then the waiting calls ask again.
+    }
+}
+
+template <class T>
+void cache_state<T>::asking::keep(const shared_outcome& came, time_point now, time_point fresh_until,
+                                  time_point kept_until) {
+    begun_.flight->outcome = came;
+    if (now < kept_until) made_.push_back({begun_.flight->key, came, fresh_until, kept_until});
+}
+
+template <class T>
+cache_state<T>::asking::~asking() {
+    entries removed;
     {
-        const auto lock = flights_.lock();
-        const bool is_wanted = flights_.close(*flight);
-        flights_.end(*flight, came);
-        const bool is_kept = is_wanted && came && ttl > duration(0);
+        const auto lock = state_.flights_.lock();
+        const bool is_wanted = state_.flights_.close(*begun_.flight);
+        state_.flights_.end(*begun_.flight);
         EXTENSIBLE_TRY {
-            const time_point until = ttl < (time_point::max)() - now ? now + ttl : (time_point::max)();
-            if (is_kept) counts_.evictions += kept_.keep(flight->key, std::move(came), until);
+            if (is_wanted && !made_.empty()) state_.counts_.evictions += state_.kept_.keep(made_, removed);
         } EXTENSIBLE_CATCH(...) {
             // Out of memory: the outcome is not kept.
         }
     }
-    flights::resume(flight);
+    flights::resume(begun_.flight);
 }
 
 }  // namespace detail

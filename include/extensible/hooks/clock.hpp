@@ -43,6 +43,12 @@ struct clock {
 
 namespace detail {
 
+/// Returns `from + by`, or the latest time point if that would be later. `by` is not negative.
+constexpr time_point later(time_point from, duration by) noexcept {
+    const duration left = (time_point::max)() - (from < time_point() ? time_point() : from);
+    return by < left ? from + by : (time_point::max)();
+}
+
 // Stands in for the callable that returns the awaitable of a pause, if the user passes none.
 struct no_pause {};
 

@@ -12,27 +12,35 @@
 #include <condition_variable>
 #include <coroutine>
 #include <cstddef>
-#include <functional>
 #include <list>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
+
+namespace detail {
+
+// How many flights this thread has begun with begin(), and not ended.
+EXTENSIBLE_HIDDEN inline constinit thread_local int flights_of_this_thread = 0;
+
+}  // namespace detail
 
 /// A table of the flights under way, by key, with a lock. It works for threads and coroutines.
 ///
 /// A caller takes the lock and looks for a flight of its key. If there is one, the caller waits for
 /// it with wait() or ended(). Otherwise it makes and begins a flight, asks without the lock, and
-/// then must call close() and end() with the lock, and resume() without it, even if asking failed.
-/// The lock may guard other data too: a cache looks at its kept results and begins a flight under
-/// one lock.
+/// writes the flight's `outcome`. Then it must call close() and end() with the lock, and resume()
+/// without it, even if asking failed. The lock may guard other data too: a cache looks at its kept
+/// results and begins a flight under one lock.
 ///
 /// Any number of threads may use one object. Call the members of the first group only with the lock
 /// held, and the others only without it. `Outcome` must be default-constructible.
-template <class Key, class Outcome, class Order = std::less<>>
+template <class Outcome>
 class single_flight {
 public:
     /// One flight. Its member `outcome` is constant once the flight has ended.
@@ -50,35 +58,41 @@ public:
     // ---- With the lock held ----
 
     /// Returns the flight for this key, or null.
-    template <class K>
-    shared_flight find(const K& key) const {
+    shared_flight find(std::string_view key) const {
         const auto found = flights_.find(key);
         return found != flights_.end() ? found->second : nullptr;
     }
 
     /// Makes a flight of this thread. find() does not find it before begin().
-    shared_flight make(Key key) const { return std::make_shared<flight>(std::move(key), mutex_); }
+    shared_flight make(std::string_view key) const { return std::make_shared<flight>(std::string(key), mutex_); }
 
-    /// Begins the flight: find() finds it from now on. If it throws std::bad_alloc, the flight has
-    /// not begun.
-    void begin(const shared_flight& made) { flights_.emplace(made->key, made); }
+    /// Begins the flight: find() finds it from now on. It must end on this thread. If it throws
+    /// std::bad_alloc, the flight has not begun.
+    void begin(const shared_flight& made) {
+        begin_awaited(made);
+        made->is_counted_ = true;
+        ++detail::flights_of_this_thread;
+    }
+
+    /// Begins the flight of a coroutine, which may end on another thread.
+    void begin_awaited(const shared_flight& made) { flights_.emplace(made->key, made); }
 
     /// Blocks this thread until the flight has ended. Releases the lock while it waits, and takes
-    /// it again. Returns false at once if the thread would wait for itself: if it has begun the
-    /// flight itself, or if the thread that has begun it waits for this thread. Cycles of threads
-    /// that wait in different objects of this class are not detected.
+    /// it again. Returns false at once if this thread has begun the flight itself.
+    ///
+    /// If is_asking(), this thread might wait for a thread that waits for it. To be safe, do not wait
+    /// then, but ask without a flight.
     bool wait(std::unique_lock<std::mutex>& lock, flight& joined);
 
     /// Removes the flight from the table. Returns false if it was already forgotten; then only its
     /// current waiters get the outcome.
     bool close(const flight& asked) noexcept;
 
-    /// Sets the outcome, and wakes the threads that wait. Coroutines wait until resume() is called.
-    void end(flight& asked, Outcome outcome) noexcept;
+    /// Ends the flight, and wakes the threads that wait. Coroutines wait until resume() is called.
+    void end(flight& asked) noexcept;
 
     /// Removes the flight for this key, so that the next caller begins another one.
-    template <class K>
-    void forget(const K& key) {
+    void forget(std::string_view key) {
         if (const auto found = flights_.find(key); found != flights_.end()) flights_.erase(found);
     }
 
@@ -86,9 +100,13 @@ public:
     void clear() noexcept { flights_.clear(); }
 
     /// Returns the number of threads that are waiting.
-    std::size_t waiting() const noexcept { return waits_.size(); }
+    std::size_t waiting() const noexcept { return waiting_; }
 
     // ---- Without the lock ----
+
+    /// Returns true if this thread has begun a flight, of any object of this class in this module (the
+    /// program, or a shared library), and has not ended it.
+    static bool is_asking() noexcept { return detail::flights_of_this_thread != 0; }
 
     /// Returns an awaitable: `co_await ended(flight)` suspends the coroutine until the flight has
     /// ended. A coroutine that waits for itself is not detected, and waits forever.
@@ -99,38 +117,37 @@ public:
     static void resume(shared_flight asked);
 
 private:
-    bool would_wait_for_itself(const flight& joined) const;
-
     const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();  // guards all below, and the flights
-    std::map<Key, shared_flight, Order> flights_;    // begun, but neither closed nor forgotten
-    std::map<std::thread::id, const flight*> waits_;  // for each waiting thread, the flight that it waits for
+    std::unordered_map<std::string_view, shared_flight> flights_;  // begun, but neither closed nor forgotten
+    std::size_t waiting_ = 0;
 };
 
 // -------------------------------------------------------------------------------------------------
 
-template <class Key, class Outcome, class Order>
-class single_flight<Key, Outcome, Order>::flight {
+template <class Outcome>
+class single_flight<Outcome>::flight {
 public:
     /// Makes a flight of the calling thread. Use make() instead.
-    flight(Key asked, std::shared_ptr<std::mutex> mutex) : key(std::move(asked)), mutex_(std::move(mutex)) {}
+    flight(std::string asked, std::shared_ptr<std::mutex> mutex) : key(std::move(asked)), mutex_(std::move(mutex)) {}
 
     /// The key that the flight asks for.
-    const Key key;
+    const std::string key;
 
-    /// The outcome, which end() sets. It is constant once the flight has ended.
+    /// The outcome. Only the code that has begun the flight may write it, before it calls end().
     Outcome outcome{};
 
 private:
     friend single_flight;
     const std::thread::id by_ = std::this_thread::get_id();
     const std::shared_ptr<std::mutex> mutex_;
+    bool is_counted_ = false;  // in flights_of_this_thread
     bool has_ended_ = false;
     std::condition_variable ended_{};
     std::list<awaiter*> suspended_{};
 };
 
-template <class Key, class Outcome, class Order>
-class single_flight<Key, Outcome, Order>::awaiter {
+template <class Outcome>
+class single_flight<Outcome>::awaiter {
 public:
     explicit awaiter(shared_flight joined) noexcept : joined_(std::move(joined)) {}
     awaiter(const awaiter&) = delete;
@@ -163,47 +180,34 @@ private:
     typename std::list<awaiter*>::iterator node_{};
 };
 
-template <class Key, class Outcome, class Order>
-bool single_flight<Key, Outcome, Order>::wait(std::unique_lock<std::mutex>& lock, flight& joined) {
-    if (would_wait_for_itself(joined)) return false;
-    const auto waits_here = waits_.emplace(std::this_thread::get_id(), &joined).first;
+template <class Outcome>
+bool single_flight<Outcome>::wait(std::unique_lock<std::mutex>& lock, flight& joined) {
+    if (joined.by_ == std::this_thread::get_id() && !joined.has_ended_) return false;
+    ++waiting_;
     joined.ended_.wait(lock, [&] { return joined.has_ended_; });
-    waits_.erase(waits_here);
+    --waiting_;
     return true;
 }
 
-// The loop ends, because waiting threads never form a cycle: wait() refuses the wait that would
-// close one.
-template <class Key, class Outcome, class Order>
-bool single_flight<Key, Outcome, Order>::would_wait_for_itself(const flight& joined) const {
-    for (const flight* next = &joined; !next->has_ended_;) {
-        if (next->by_ == std::this_thread::get_id()) return true;
-        const auto found = waits_.find(next->by_);
-        if (found == waits_.end()) return false;
-        next = found->second;
-    }
-    return false;
-}
-
-template <class Key, class Outcome, class Order>
-bool single_flight<Key, Outcome, Order>::close(const flight& asked) noexcept {
+template <class Outcome>
+bool single_flight<Outcome>::close(const flight& asked) noexcept {
     const auto found = flights_.find(asked.key);
     if (found == flights_.end() || found->second.get() != &asked) return false;
     flights_.erase(found);
     return true;
 }
 
-template <class Key, class Outcome, class Order>
-void single_flight<Key, Outcome, Order>::end(flight& asked, Outcome outcome) noexcept {
-    asked.outcome = std::move(outcome);
+template <class Outcome>
+void single_flight<Outcome>::end(flight& asked) noexcept {
+    if (asked.is_counted_) --detail::flights_of_this_thread;
     asked.has_ended_ = true;
     asked.ended_.notify_all();
 }
 
 // Takes one coroutine at a time from the list, because a resumed coroutine may destroy another one
 // that waits.
-template <class Key, class Outcome, class Order>
-void single_flight<Key, Outcome, Order>::resume(shared_flight asked) {
+template <class Outcome>
+void single_flight<Outcome>::resume(shared_flight asked) {
     std::unique_lock lock(*asked->mutex_);
     while (!asked->suspended_.empty()) {
         awaiter& next = *asked->suspended_.front();

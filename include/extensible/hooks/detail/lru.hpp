@@ -1,77 +1,79 @@
 #pragma once
 
-// A map with a limited size, whose entries expire. If it is full, it evicts the least recently used
+// A map of limited size, whose entries expire. If it is full, it evicts the least recently used
 // entry.
+//
+// What must stay true: no value is destroyed here, because the caller holds a lock. Entries that are
+// removed go to a list of the caller.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/hooks/clock.hpp>
 
 #include <cstddef>
 #include <list>
-#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 /// A least-recently-used map. Not thread-safe.
-template <class Key, class Value, class Order>
+template <class Value>
 class lru {
 public:
+    struct entry {
+        std::string key;
+        Value value;
+        time_point fresh_until;
+        time_point kept_until;  // not before fresh_until; until then it can be used if nothing better is known
+    };
+    using entries = std::list<entry>;
+
     explicit lru(std::size_t capacity) : capacity_(capacity) {}
 
-    /// Returns a pointer to the value of this key, or null if there is none or it has expired. The
-    /// pointer is valid until the map is changed.
-    const Value* find(const Key& key, time_point now) {
-        const auto known = entries_.find(key);
-        if (known == entries_.end()) return nullptr;
-        if (now >= known->second.until) return erase(known), nullptr;
-        recent_.splice(recent_.begin(), recent_, known->second.place);
-        return &known->second.value;
+    /// Returns the entry of this key, or null if there is none, or if it is not kept any more. It is
+    /// valid until the map is changed.
+    const entry* find(std::string_view key, time_point now, entries& removed) {
+        const auto known = by_key_.find(key);
+        if (known == by_key_.end()) return nullptr;
+        if (now >= known->second->kept_until) return erase(known, removed), nullptr;
+        recent_.splice(recent_.begin(), recent_, known->second);
+        return &*known->second;
     }
 
-    /// Sets or replaces the value of this key. Returns true if another entry was evicted. If it
-    /// throws, the key has no value.
-    bool keep(const Key& key, Value value, time_point until) {
-        forget(key);
-        const auto added = entries_.emplace(key, entry{std::move(value), until, recent_.end()}).first;
-        EXTENSIBLE_TRY {
-            added->second.place = recent_.insert(recent_.begin(), added);
-        } EXTENSIBLE_CATCH(...) {
-            entries_.erase(added);
-            EXTENSIBLE_RETHROW;
-        }
-        if (entries_.size() <= capacity_) return false;
-        erase(recent_.back());
+    /// Sets or replaces the entry of a key: takes the only element of `made`. Returns true if another
+    /// entry was evicted. If it throws, the key has no entry.
+    bool keep(entries& made, entries& removed) {
+        forget(made.front().key, removed);
+        by_key_.emplace(made.front().key, made.begin());
+        recent_.splice(recent_.begin(), made);
+        if (by_key_.size() <= capacity_) return false;
+        erase(by_key_.find(recent_.back().key), removed);
         return true;
     }
 
-    void forget(const Key& key) {
-        if (const auto known = entries_.find(key); known != entries_.end()) erase(known);
+    void forget(std::string_view key, entries& removed) {
+        if (const auto known = by_key_.find(key); known != by_key_.end()) erase(known, removed);
     }
-    void clear() noexcept {
-        recent_.clear();
-        entries_.clear();
+    void clear(entries& removed) noexcept {
+        by_key_.clear();
+        removed.splice(removed.end(), recent_);
     }
-    std::size_t size() const noexcept { return entries_.size(); }
+    std::size_t size() const noexcept { return by_key_.size(); }
 
 private:
-    struct entry;
-    using entries = std::map<Key, entry, Order>;
-    using recent = std::list<typename entries::iterator>;
-    struct entry {
-        Value value;
-        time_point until;
-        typename recent::iterator place;
-    };
+    using map = std::unordered_map<std::string_view, typename entries::iterator>;
 
-    void erase(typename entries::iterator known) {
-        recent_.erase(known->second.place);
-        entries_.erase(known);
+    void erase(typename map::iterator known, entries& removed) {
+        const typename entries::iterator place = known->second;
+        by_key_.erase(known);  // first, because its key is in the entry
+        removed.splice(removed.end(), recent_, place);
     }
 
     const std::size_t capacity_;
-    entries entries_;
-    recent recent_;  // each entry once, the most recently used one first
+    entries recent_;  // the most recently used entry first
+    map by_key_;      // the same entries
 };
 
 }}}}  // namespace ext::hooks::detail

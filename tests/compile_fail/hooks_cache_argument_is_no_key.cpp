@@ -1,5 +1,6 @@
-// A cache finds results by their arguments, so the arguments must have an order.
-// expect-first: an argument has no operator<, or cannot be copied, so no result can be found by it; give a function that makes a key
+// A cache finds results by their arguments, so it must know when two arguments are equal.
+// expect-first: an argument is not a number, an enumerator, a text, a pointer, or a std::pair, std::tuple
+// expect: give a function that makes a key of the arguments
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/cache.hpp>
 
