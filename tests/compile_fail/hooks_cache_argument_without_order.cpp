@@ -1,5 +1,6 @@
 // A cache finds results by their arguments, so the arguments must have an order.
-// expect-first: an argument has no operator<, or cannot be copied, so no result can be found by it; give a function that makes a key
+// expect-first: an argument has no operator<, or cannot be copied, so no result can be found by it
+// expect-first: so no result can be found by it; give a function that makes a key
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/cache.hpp>
 

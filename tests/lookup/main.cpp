@@ -1,7 +1,8 @@
-// The library calls its own functions with a qualifier. Otherwise it would find an application's functions of the same name,
-// by argument-dependent lookup: calls would be ambiguous, or the library would call the application's function. Each function
-// template in names.hpp ends the compilation if it is found. Types of the namespace `application` are used in every place
-// in which the library receives types.
+// The library calls its own functions with a qualifier. Otherwise it would find an application's
+// functions of the same name, by argument-dependent lookup: calls would be ambiguous, or the library
+// would call the application's function. Each function template in names.hpp ends the compilation if
+// it is found. Types of the namespace `application` are used in every place in which the library
+// receives types.
 
 #include <extensible/extensible.hpp>
 #include <extensible/hooks.hpp>
@@ -110,10 +111,11 @@ int run() {
     const ext::extensible member{registry, "member", &service::ask};
     member.on_start([](auto&) {});
     member(service(), key{1});
-    const ext::extensible references{registry, "references", [](key& changed, const answer&, handle&& moved, view) -> key& {
-        const handle kept = std::move(moved);
-        return changed;
-    }};
+    const ext::extensible references{registry, "references",
+                                     [](key& changed, const answer&, handle&& moved, view) -> key& {
+                                         const handle kept = std::move(moved);
+                                         return changed;
+                                     }};
     references.on_start([](auto& call) { call.template arg<0>() = key{4}; });
     references.on_start([](auto& call) { call.template arg<3>() = std::vector<key>(2); });
     references.around([](auto&, auto& proceed) { proceed(); });
