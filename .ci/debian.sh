@@ -1,11 +1,12 @@
 # Makes root directories of other Debian releases, and runs commands in them. .ci/run and .ci/matrix
 # source this file. Both must run as root.
 
-# make_root <root> <suite> <package>...: Makes a root directory with little more than these packages, from the mirror that this
-# machine's apt uses.
+# make_root <root> <suite> <package>...: Makes a root directory with little more than these
+# packages, from the mirror that this machine's apt uses.
 make_root() {
     local mirror
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' |
+        head -n 1)
     debootstrap --variant=minbase --include="$(IFS=, && echo "${*:3}")" "$2" "$1" "$mirror"
     # Copies apt's settings of this machine: proxies, and whether an outdated package list is
     # accepted.

@@ -118,7 +118,7 @@ ext::extensible fetch{"net.fetch", [](std::string host) -> task<std::string> {
     co_return "page of " + host;
 }};
 
-// ---- The hooks ---------------------------------------------------------------------------------------------------------
+// ---- The hooks ------------------------------------------------------------------------------------------------------
 
 // An around hook that is awaited. Its local variables live from one attempt to the next.
 task<void> retry(decltype(fetch)::call_type& call, auto& proceed) {

@@ -29,7 +29,8 @@
 // keys with commas between them, each call returns the next one. The first and the last line make
 // this function extensible: hooks that are registered anywhere in the program apply to it.
 inline ext::extensible get_api_key{"models.get_api_key", [](std::string_view service) -> std::string {
-    const auto found = secrets::find_keys_in_environment(service);  // API_KEY_OPENAI, OPENAI_API_KEY or OPENAI_API_TOKEN
+    // API_KEY_OPENAI, OPENAI_API_KEY or OPENAI_API_TOKEN
+    const auto found = secrets::find_keys_in_environment(service);
     return found ? secrets::next_key(service, found->list) : "";
 }};
 

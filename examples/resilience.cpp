@@ -103,6 +103,7 @@ int main() {
             for (int call = 0; call < 100; ++call) answers += weather::fetch("Bergen") == "6 degrees";
         });
     for (std::thread& thread : threads) thread.join();
-    std::cout << "Bergen: 6 degrees, " << answers << " times (requests: " << weather::requests - requests_before << ")\n"
+    std::cout << "Bergen: 6 degrees, " << answers
+              << " times (requests: " << weather::requests - requests_before << ")\n"
               << known.counts().hits << " calls were answered by the cache\n";
 }

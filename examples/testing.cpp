@@ -13,7 +13,7 @@
 
 using ext::hooks::spy;
 
-// ---- The application, which knows nothing of tests: a shop ------------------------------------------------------------
+// ---- The application, which knows nothing of tests: a shop ----------------------------------------------------------
 
 namespace shop {
 
@@ -40,7 +40,7 @@ bool buy(const std::string& account, int cents) {
 
 }  // namespace shop
 
-// ---- The tests --------------------------------------------------------------------------------------------------------
+// ---- The tests ------------------------------------------------------------------------------------------------------
 
 // Stands in for a test framework. In Catch2 it would be `INFO(seen); CHECK(holds);`, in GoogleTest
 // `EXPECT_TRUE(holds) << seen;`.

@@ -76,7 +76,8 @@ if [ -n "${ENTT:-}" ]; then
         void hook@() { entt::sink{f@}.connect<&heard@>(); }'
 fi
 if [ -n "${EVENTPP:-}" ]; then
-    add_library eventpp "-isystem $EVENTPP" '#include <eventpp/callbacklist.h>' 'eventpp::CallbackList<void(argument<@>)> f@;
+    add_library eventpp "-isystem $EVENTPP" '#include <eventpp/callbacklist.h>' \
+        'eventpp::CallbackList<void(argument<@>)> f@;
         void call@() { f@(argument<@>{@}); }
         void hook@() { f@.append([](argument<@>) { counted += @; }); }'
 fi
@@ -187,7 +188,9 @@ table() {
 
 # peer <name> <include folder>: prints the name, and the version if the folder is in a git checkout.
 peer() {
-    if [ -n "$2" ]; then echo "# peers: $1 $(if [ -e "$2/../.git" ]; then git -C "$2" describe --tags | sed 's/^v//'; fi)"; fi
+    if [ -n "$2" ]; then
+        echo "# peers: $1 $(if [ -e "$2/../.git" ]; then git -C "$2" describe --tags | sed 's/^v//'; fi)"
+    fi
 }
 
 if [ $csv ]; then

@@ -7,7 +7,8 @@
 
 cmake_minimum_required(VERSION 3.20)
 
-set(expensive algorithm chrono condition_variable functional future iostream map memory mutex ranges regex sstream thread)
+set(expensive algorithm chrono condition_variable functional future iostream map memory mutex ranges regex sstream
+    thread)
 
 execute_process(COMMAND ${COMPILER} -std=c++20 -I${INCLUDE} -x c++ -M ${INCLUDE}/extensible/extensible.hpp
     OUTPUT_VARIABLE headers COMMAND_ERROR_IS_FATAL ANY)

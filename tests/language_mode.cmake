@@ -6,8 +6,10 @@ set(source ${CMAKE_CURRENT_BINARY_DIR}/language_mode.cpp)
 # expect_error(<what the error says> <flags>...)
 function(expect_error says)
     foreach(header extensible hooks library hooks/retry detail/types/type_name)
-        file(WRITE ${source} "#include <extensible/${header}.hpp>\next::extensible f{\"f\", [](int x) { return x; }};\n")
-        execute_process(COMMAND ${COMPILER} ${ARGN} -I${INCLUDE} -fsyntax-only ${source} RESULT_VARIABLE failed ERROR_VARIABLE errors)
+        file(WRITE ${source}
+            "#include <extensible/${header}.hpp>\next::extensible f{\"f\", [](int x) { return x; }};\n")
+        execute_process(COMMAND ${COMPILER} ${ARGN} -I${INCLUDE} -fsyntax-only ${source}
+            RESULT_VARIABLE failed ERROR_VARIABLE errors)
         string(REGEX MATCHALL "error: " all "${errors}")
         list(LENGTH all number)
         if(NOT failed OR NOT number EQUAL 1 OR NOT errors MATCHES "error: [^\n]*${says}")

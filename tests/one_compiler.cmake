@@ -6,8 +6,8 @@
 
 cmake_minimum_required(VERSION 3.20)
 
-set(compiler "(gnu|clang|msvc)::|__attribute__|_MSC_VER|_MSVC_|__GNUC__|__clang|__MINGW|__GLIBC|_GLIBCXX|_LIBCPP|_ITERATOR_DEBUG")
-string(APPEND compiler "|__pragma|__PRETTY_FUNCTION__|__FUNCSIG__|__PIC__|__PIE__|# *pragma +[^o]")
+set(compiler "(gnu|clang|msvc)::|__attribute__|_MSC_VER|_MSVC_|__GNUC__|__clang|__MINGW|__GLIBC|_GLIBCXX|_LIBCPP")
+string(APPEND compiler "|_ITERATOR_DEBUG|__pragma|__PRETTY_FUNCTION__|__FUNCSIG__|__PIC__|__PIE__|# *pragma +[^o]")
 set(system "_WIN32|__APPLE__|__linux__|__unix__|__ELF__|__declspec|__stdcall|__has_include")
 set(macro "^[^\"]*# *(define|undef) +[^E]")
 

@@ -34,8 +34,8 @@ function(add_peer name repository version headers)
     if(NOT include AND EXTENSIBLE_BENCHMARK_PEERS)
         include(FetchContent)
         # The folder does not exist, so the build files of the library are not used.
-        FetchContent_Declare(peer_${name} GIT_REPOSITORY https://github.com/${repository} GIT_TAG v${version} GIT_SHALLOW ON
-            SOURCE_SUBDIR no_build_files)
+        FetchContent_Declare(peer_${name} GIT_REPOSITORY https://github.com/${repository} GIT_TAG v${version}
+            GIT_SHALLOW ON SOURCE_SUBDIR no_build_files)
         FetchContent_MakeAvailable(peer_${name})
         FetchContent_GetProperties(peer_${name} SOURCE_DIR source)
         set(include ${source}/${headers})

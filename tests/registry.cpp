@@ -73,8 +73,8 @@ TEST_CASE("A hook with another signature than its function is refused, and nothi
         registry.on_start<int(int)>("net.fetch", [](auto&) {}),
         Equals("net.fetch: the function is std::string(std::string_view), but the start hook is for int(int)"));
     CHECK_THROWS_WITH(registry.on_end<std::string(const std::string&)>("net.fetch", [](auto&) {}, {.id = "trace"}),
-                      Equals("net.fetch: the function is std::string(std::string_view), but the end hook 'trace' is for "
-                             "std::string(const std::string&)"));
+                      Equals("net.fetch: the function is std::string(std::string_view), "
+                             "but the end hook 'trace' is for std::string(const std::string&)"));
     CHECK(f("x") == "x");
     registry.on_end("net.fetch", [](echo_call&) {}, {.id = "trace"});  // the id is still free
 }

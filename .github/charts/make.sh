@@ -1,5 +1,6 @@
 #!/bin/bash
-# How do the README's charts come from what was measured? calls.csv becomes cost.svg and threads.svg, compile.csv compile.svg:
+# How do the README's charts come from what was measured? calls.csv becomes cost.svg and
+# threads.svg, compile.csv compile.svg:
 #
 #     cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DEXTENSIBLE_BENCHMARK_PEERS=ON
 #     cmake --build build --target benchmark_peers
@@ -13,12 +14,14 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# ---- What all charts have in common ------------------------------------------------------------------------------------
+# ---- What all charts have in common ----------------------------------------------------------------------------------
 
-# A browser takes the colours of the reader's mode; each chart brings its own background, so that they always fit together.
+# A browser takes the colours of the reader's mode; each chart brings its own background, so that
+# they always fit together.
 style='<style>
 text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; font-size: 13px; fill: #1f2328 }
-.title { font-size: 17px; font-weight: 600 } .small { font-size: 11px } .quiet { fill: #59636e } .strong { font-weight: 600 }
+.title { font-size: 17px; font-weight: 600 } .small { font-size: 11px } .quiet { fill: #59636e }'\
+' .strong { font-weight: 600 }
 .background { fill: #ffffff } .grid { stroke: #d8dee4 } .axis { stroke: #818b98 }
 .line { fill: none; stroke-width: 1.8 } .ours { stroke-width: 3.4 } .one-thread { stroke-dasharray: 5 3 }
 .extensible { stroke: #cf3f00 } .plain { stroke: #59636e } .map { stroke: #8a6d00 } .boost { stroke: #a0306f }
@@ -49,8 +52,8 @@ function segment(x1, y1, x2, y2, class) {
     printf "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"%s\"/>\n", x1, y1, x2, y2, class
 }
 function begin(width, height, title, subtitle) {
-    printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n", \
-        width, height, width, height
+    printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" " \
+        "width=\"%d\" height=\"%d\" role=\"img\">\n", width, height, width, height
     printf "<title>%s</title>\n%s\n", title, style
     printf "<rect width=\"%d\" height=\"%d\" rx=\"8\" class=\"background\"/>\n", width, height
     text(20, 30, "title", "start", title)
@@ -63,7 +66,7 @@ function foot(height, command, versions) {
 }
 '
 
-# ---- Lines, on a logarithmic scale, each with its name at its right end --------------------------------------------------
+# ---- Lines, on a logarithmic scale, each with its name at its right end ----------------------------------------------
 
 # lines <part of calls.csv> <column of x> <column of y> <unit of a value> <title> <subtitle> <below x> <beside y>
 lines() {
@@ -91,7 +94,8 @@ lines() {
     # The ends, from the lowest up, where labels are pushed apart so that none lies on another.
     function place_labels(    i, j, name, y) {
         for (i = 1; i <= series; ++i) {
-            for (j = i; j > 1 && values[order[j - 1], xs[columns]] > values[names[i], xs[columns]]; --j) order[j] = order[j - 1]
+            for (j = i; j > 1 && values[order[j - 1], xs[columns]] > values[names[i], xs[columns]]; --j)
+                order[j] = order[j - 1]
             order[j] = names[i]
         }
         for (i = 1; i <= series; ++i) { label_y[i] = y_of(values[order[i], xs[columns]]); shift[i] = 0 }
@@ -129,7 +133,8 @@ lines() {
             rounded(value) unit (part == "calls" ? ", " rounded(value / plain_y) "×" : "") "</tspan>")
     }
     END {
-        for (i in xs) if (!(("plain call", xs[i]) in values)) values["plain call", xs[i]] = plain_y  # which has no hooks
+        for (i in xs)
+            if (!(("plain call", xs[i]) in values)) values["plain call", xs[i]] = plain_y  # which has no hooks
         for (low = 1; low * 10 <= lowest; low *= 10);
         for (high = 1; high < highest; high *= 10);
         if (high / 2 >= highest) high /= 2
@@ -138,13 +143,14 @@ lines() {
         place_labels()
         draw_axes()
         for (i = 1; i <= series; ++i) if (order[i] != "extensible") draw_series(order[i], label_y[i])
-        for (i = 1; i <= series; ++i) if (order[i] == "extensible") draw_series(order[i], label_y[i])  # on top of the others
+        for (i = 1; i <= series; ++i)
+            if (order[i] == "extensible") draw_series(order[i], label_y[i])  # on top of the others
         foot(height, "cmake --build build --target benchmark_peers &amp;&amp; build/tests/benchmark_peers", \
             head["machine"] " · " head["compiler"] " · " head["date"] " · " head["peers"])
     }' calls.csv
 }
 
-# ---- Bars: a row for each library, a column for each thing that is measured ---------------------------------------------
+# ---- Bars: a row for each library, a column for each thing that is measured ------------------------------------------
 
 bars() {
     awk -F, -v style="$style" "$common"'
@@ -153,14 +159,16 @@ bars() {
     {
         who = $1 ~ /clang/ ? "Clang" : "GCC"
         if (!($2 in seen)) { seen[$2] = 1; names[++rows] = $2 }
-        kind = $3 == "include alone" ? "alone" : $3 == "one function" ? "one" : $3 == "each further function" ? "each" : $3
+        kind = $3 == "include alone" ? "alone" : $3 == "one function" ? "one" : \
+            $3 == "each further function" ? "each" : $3
         value["time", who, $2, kind] = $4 / 1000
         value["memory", who, $2, kind] = $5
         value["code", who, $2, kind] = $6 / 1000
     }
     function rectangle(x, y, width, height, class) {
         if (width > 0)
-            printf "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" class=\"%s\"/>\n", x, y, width, height, class
+            printf "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" class=\"%s\"/>\n", \
+                x, y, width, height, class
     }
     # A bar: what the include takes alone, then the rest of one function. Behind it the figures.
     function bar(what, who, name, x, y, thick, scale, decimals,    alone, one, ours, figures) {
@@ -172,7 +180,8 @@ bars() {
         figures = sprintf("%." decimals "f", one ? one : alone)
         if (one) figures = figures sprintf(" <tspan class=\"quiet\">+ %." (decimals == 0 ? 1 : 2) "f</tspan>", \
             value[what, who, name, "each"])
-        if (one || alone) text(x + (one > alone ? one : alone) * scale + 6, y + thick / 2 + 4, "small", "start", figures)
+        if (one || alone)
+            text(x + (one > alone ? one : alone) * scale + 6, y + thick / 2 + 4, "small", "start", figures)
     }
     function panel(what, x, room, title, decimals,    most, i, y, w, whos, count, key) {
         count = what == "memory" ? split("GCC", whos, " ") : split("GCC Clang", whos, " ")
@@ -189,18 +198,21 @@ bars() {
     }
     END {
         width = 940; top = 104; pitch = 47; height = top + rows * pitch + 84
-        begin(width, height, "What one file takes to compile", "-O2 -c: light is the include alone, dark one function with " \
+        begin(width, height, "What one file takes to compile", \
+            "-O2 -c: light is the include alone, dark one function with " \
             "a hook, called (others: a signal with a listener, emitted); + each further one")
         for (i = 1; i <= rows; ++i) {
             text(20, top + (i - 1) * pitch + 20, names[i] ~ /^extensible/ ? "strong" : "", "start", \
-                names[i] == "extensible compiled" ? "… compiled" : names[i] (names[i] == "standard headers" ? "*" : ""))
+                names[i] == "extensible compiled" ? "… compiled" : \
+                names[i] (names[i] == "standard headers" ? "*" : ""))
             if (i > 1) segment(20, top + (i - 1) * pitch - 8, width - 20, top + (i - 1) * pitch - 8, "grid")
         }
         panel("time", 160, 150, "CPU time, s", 2)
         panel("memory", 445, 95, "compiler memory, MB", 0)
         panel("code", 680, 120, "code in the object, kB", 1)
         compiled = "GCC" SUBSEP "extensible compiled" SUBSEP "extensible.cpp once"
-        once = sprintf("%.1f s, %.0f MB, %.0f kB", value["time", compiled], value["memory", compiled], value["code", compiled])
+        once = sprintf("%.1f s, %.0f MB, %.0f kB", \
+            value["time", compiled], value["memory", compiled], value["code", compiled])
         text(20, height - 60, "small quiet", "start", \
             "* &lt;string&gt;, &lt;vector&gt; and &lt;functional&gt;. … compiled: " \
             "besides, once in a module, extensible.cpp, with GCC " once ".")
@@ -214,5 +226,6 @@ lines calls 3 5 ' ns' 'A call with hooks' \
     'One thread; each hook adds to a counter. Dashed: not made for several threads.' \
     'hooks, or listeners' 'nanoseconds per call, log scale' > cost.svg
 lines threads 4 7 '' 'Calls of one function with one hook, on several threads' \
-    'Calls of all threads together; only what is made for several threads.' 'threads' 'million calls per second, log scale' > threads.svg
+    'Calls of all threads together; only what is made for several threads.' \
+    'threads' 'million calls per second, log scale' > threads.svg
 bars > compile.svg

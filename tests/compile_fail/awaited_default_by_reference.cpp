@@ -1,5 +1,6 @@
 // A reference parameter of an awaited function cannot bind to a converted default.
-// expect-first: this parameter of an awaited function would refer to a temporary that is gone when the function runs; take it by value
+// expect-first: this parameter of an awaited function would refer to a temporary
+// expect-first: to a temporary that is gone when the function runs; take it by value
 #include "../tasks.hpp"
 
 #include <extensible/extensible.hpp>

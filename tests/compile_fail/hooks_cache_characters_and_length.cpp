@@ -9,7 +9,9 @@
 inline ext::extensible send{"send", [](const char*, std::size_t size) { return size; }};
 
 #ifdef FIXED
-inline ext::hooks::cache sent{send, {}, [](const char* data, std::size_t size) { return std::string_view(data, size); }};
+inline ext::hooks::cache sent{send, {}, [](const char* data, std::size_t size) {
+    return std::string_view(data, size);
+}};
 #else
 inline ext::hooks::cache sent{send};
 #endif

@@ -1,6 +1,7 @@
 // If the function returns a reference, a hook cannot set the result to a temporary: it would be
 // destroyed before the caller sees it.
-// expect-first: use of deleted function .*ext::.*result<T&>::operator=\(T&&\)|overload resolution selected deleted operator '='
+// expect-first: use of deleted function |overload resolution selected deleted operator '='
+// expect-first: deleted function .*ext::.*result<T&>::operator=\(T&&\)|selected deleted operator '='
 #include <extensible/extensible.hpp>
 
 inline int counter = 0;

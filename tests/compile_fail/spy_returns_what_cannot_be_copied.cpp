@@ -1,5 +1,6 @@
 // A spy can return its answer several times, so the answer must be copyable.
-// expect: ext::hooks::spy: the function's result cannot be copied, and so not be given to several calls; use ext::instead
+// expect: ext::hooks::spy: the function's result cannot be copied, and so not be given to several calls
+// expect: cannot be copied, and so not be given to several calls; use ext::instead
 #include <extensible/hooks/spy.hpp>
 
 #include <memory>

@@ -1,5 +1,6 @@
 // If the signature says that the result is a reference, the function must return one.
-// expect-only: ext::extensible: the signature's result is a reference, and would refer to a temporary that the function returns
+// expect-only: ext::extensible: the signature's result is a reference, and would refer to a temporary
+// expect-only: and would refer to a temporary that the function returns
 #include <extensible/extensible.hpp>
 
 #include <string>

@@ -10,8 +10,8 @@ macro(run)
     if(NOT DEFINED run_IN)
         set(run_IN .)
     endif()
-    execute_process(COMMAND "${CMAKE_COMMAND}" -E env ${run_ENV} ${EMULATOR} "${PROGRAM}" ${run_ARGS} WORKING_DIRECTORY "${run_IN}"
-        RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE err TIMEOUT 50)
+    execute_process(COMMAND "${CMAKE_COMMAND}" -E env ${run_ENV} ${EMULATOR} "${PROGRAM}" ${run_ARGS}
+        WORKING_DIRECTORY "${run_IN}" RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE err TIMEOUT 50)
     string(REPLACE "\r\n" "\n" out "${out}")
     string(REPLACE "\r\n" "\n" err "${err}")
     set(run "${run_ENV} ${PROGRAM} ${run_ARGS}")

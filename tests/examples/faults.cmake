@@ -25,7 +25,8 @@ claim("the same seed gives the same faults" out STREQUAL whole)
 
 # ENV is a list: a semicolon in the value would split it.
 run(ENV "EXTENSIBLE_FAULTS=net.*=throw")
-claim("faults can come from the environment" status EQUAL 0 AND out MATCHES "^[^\n]*\n(  net.fetch: injected by net.[*]=throw, seed [0-9]+\n)+  0 fresh pages, 20 old ones\n")
+claim("faults can come from the environment" status EQUAL 0 AND out MATCHES
+    "^[^\n]*\n(  net.fetch: injected by net.[*]=throw, seed [0-9]+\n)+  0 fresh pages, 20 old ones\n")
 run(ENV "EXTENSIBLE_FAULTS=net.*=thorw")
 claim("a rule that cannot be parsed is an error that names the column" status EQUAL 1 AND err STREQUAL
     "faults: ext::hooks::faults: column 7 of \"net.*=thorw\": throw or delay was expected, \"thorw\" was found\n")

@@ -35,10 +35,12 @@ claim("the second call gets its result from the cache, at once and without a req
 claim("the pauses double, and the caller gets the failure of the last attempt"
     first MATCHES "\nAtlantis: Atlantis has no station [(]requests: 4, 430 ms[)]\n")
 claim("no attempt begins after the budget" first MATCHES "\nNuuk: Nuuk does not answer [(]requests: 3, 600 ms[)]\n")
-claim("a function that fails too often is not called for a while" first MATCHES "600 ms[)]\nNuuk: [^\n]*weather.fetch[^\n]*[(]requests: 0, 0 ms[)]\n")
+claim("a function that fails too often is not called for a while"
+    first MATCHES "600 ms[)]\nNuuk: [^\n]*weather.fetch[^\n]*[(]requests: 0, 0 ms[)]\n")
 claim("cached results are returned meanwhile" first MATCHES "\nOslo: 7 degrees [(]requests: 0, 0 ms[)]\n\n$")
 claim("a result that is too old is requested again" second MATCHES "\nOslo: 6 degrees [(]requests: 3, 210 ms[)]\n")
-claim("threads that ask for one city share a request" third MATCHES "\nBergen: 6 degrees, 400 times [(]requests: 1[)]\n")
+claim("threads that ask for one city share a request"
+    third MATCHES "\nBergen: 6 degrees, 400 times [(]requests: 1[)]\n")
 claim("the cache counts its hits" third MATCHES "\n401 calls were answered by the cache\n$")
 
 set(whole "${out}")

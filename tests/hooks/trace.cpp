@@ -111,7 +111,8 @@ TEST_CASE("a trace has an event for each plain call, inner calls first") {
           "[\n" + thread_1 + ",\n"
           R"({"ph": "X", "name": "shop.till.pay", "cat": "shop.till", "ts": 1000.000, "dur": 1.500, "args": {}, )"
           R"("pid": 1, "tid": 1},)" "\n"
-          R"({"ph": "X", "name": "sell", "cat": "sell", "ts": 0.000, "dur": 1001.500, "args": {}, "pid": 1, "tid": 1},)" "\n"
+          R"({"ph": "X", "name": "sell", "cat": "sell", "ts": 0.000, "dur": 1001.500, "args": {}, )"
+          R"("pid": 1, "tid": 1},)" "\n"
           R"({"ph": "X", "name": "shop.till.pay", "cat": "shop.till", "ts": 1001.500, "dur": 1.500, )"
           R"("args": {"threw": true}, "pid": 1, "tid": 1})"
           "\n]\n");
@@ -210,7 +211,8 @@ TEST_CASE("a trace of awaited calls has pairs of events, even if the calls are s
         CHECK(first.get() + second.get() == 1);
     }
     const auto event = [](const std::string& phase, const std::string& begin, const std::string& rest) {
-        return ContainsSubstring("{\"ph\": \"" + phase + R"(", "name": "net.load", "cat": "net", "ts": )" + begin + ", " + rest);
+        return ContainsSubstring("{\"ph\": \"" + phase + R"(", "name": "net.load", "cat": "net", "ts": )" +
+                                 begin + ", " + rest);
     };
     CHECK(is_json(out.str()));
     CHECK_THAT(out.str(), event("b", "0.000", R"("id": 1, "args": {"arguments": {"0": 0}}, "pid": 1, "tid": 1})"));
@@ -218,7 +220,8 @@ TEST_CASE("a trace of awaited calls has pairs of events, even if the calls are s
     CHECK_THAT(out.str(), event("e", "12.000", R"("id": 1, "args": {"result": 0}, "pid": 1, "tid": 2})"));
     CHECK_THAT(out.str(), event("e", "24.000", R"("id": 2, "args": {"result": 1}, "pid": 1, "tid": 1})"));
     CHECK(count(out.str(), R"({"ph": "X", "name": "net.parse")") == 2);
-    CHECK_THAT(out.str(), ContainsSubstring(R"("ts": 10.000, "dur": 2.000, "args": {"arguments": {}}, "pid": 1, "tid": 2})"));
+    CHECK_THAT(out.str(),
+               ContainsSubstring(R"("ts": 10.000, "dur": 2.000, "args": {"arguments": {}}, "pid": 1, "tid": 2})"));
     CHECK(count(out.str(), "thread_name") == 2);
 }
 

@@ -377,7 +377,8 @@ TEST_CASE("A hook that replaces a library's hook still does so after a reload") 
     hooked h;
     const folder plugins;
     ext::library library{h.registry, plugins.copy("version_1", "vault" LIBRARY_SUFFIX)};
-    ext::hook other = h.first.on_start([](auto& call) { auto& [x] = call.args; x = 5; }, {.id = "first", .replace = true});
+    ext::hook other = h.first.on_start([](auto& call) { auto& [x] = call.args; x = 5; },
+                                       {.id = "first", .replace = true});
     CHECK(h.first(0) == 10105);
     plugins.copy("version_2", "vault" LIBRARY_SUFFIX);
     library.reload();
@@ -438,7 +439,8 @@ TEST_CASE("If a reload fails, the old library remains loaded") {
     plugins.move_away("vault" LIBRARY_SUFFIX);
     CHECK_THROWS_WITH(library.reload(),
                       StartsWith(file.string() + ": it cannot be copied") &&
-                          (ContainsSubstring(text_of_code(2)) || ContainsSubstring(std::generic_category().message(ENOENT))));
+                          (ContainsSubstring(text_of_code(2)) ||
+                           ContainsSubstring(std::generic_category().message(ENOENT))));
     stays();
     plugins.write("vault" LIBRARY_SUFFIX, "no library");
     CHECK_THROWS_WITH(library.reload(), StartsWith(file.string() + ": it cannot be opened as a shared library"));
@@ -549,9 +551,11 @@ TEST_CASE("Opening a file that is not a shared library is an error that names th
     hooked h;
     const folder plugins;
     const auto opened = [&](const fs::path& file) { const ext::library library{h.registry, file}; };
-    const fs::path missing = plugins.path() / "missing" LIBRARY_SUFFIX, text = plugins.write("text" LIBRARY_SUFFIX, "no library");
+    const fs::path missing = plugins.path() / "missing" LIBRARY_SUFFIX,
+                   text = plugins.write("text" LIBRARY_SUFFIX, "no library");
     const std::string reason = ": it cannot be opened as a shared library: ";
-    CHECK_THROWS_WITH(opened(missing), StartsWith(missing.string() + reason) && ContainsSubstring(text_of_code(no_such_library)));
+    CHECK_THROWS_WITH(opened(missing),
+                      StartsWith(missing.string() + reason) && ContainsSubstring(text_of_code(no_such_library)));
     CHECK_THROWS_WITH(opened(text), StartsWith(text.string() + reason));
     CHECK_THROWS_WITH(opened(plugins.path()), StartsWith(plugins.path().string() + reason));
     CHECK_THROWS_AS(opened(""), ext::error);
@@ -566,7 +570,8 @@ TEST_CASE("A library without an entry or a stamp is an error that says what to w
                                                ": it does not export extensible_plugin_stamp; ")}) {
         const fs::path file = plugins.copy(name);
         CHECK_THROWS_WITH(ext::library(h.registry, file),
-                          file.string() + says + "define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both");
+                          file.string() + says +
+                              "define its entry with EXTENSIBLE_PLUGIN(self) { ... }, which exports both");
         CHECK_FALSE(is_in_memory(file));
     }
 }
@@ -574,12 +579,16 @@ TEST_CASE("A library without an entry or a stamp is an error that says what to w
 TEST_CASE("A library with a different stamp is rejected before its entry runs, and the error describes both sides") {
     hooked h;
     const folder plugins;
-    for (const auto& [name, says] : {std::pair("other_layout", ": the library was compiled with extensible with layout abi_"),
-                                     std::pair("other_version", ": the library was compiled with extensible with layout abi_9")}) {
+    for (const auto& [name, says] :
+         {std::pair("other_layout", ": the library was compiled with extensible with layout abi_"),
+          std::pair("other_version", ": the library was compiled with extensible with layout abi_9")}) {
         const fs::path file = plugins.copy(name);
-        const std::string mine = "; the module that loads it with extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ";
+        const std::string mine =
+            "; the module that loads it with extensible with layout " EXTENSIBLE_TEXT(EXTENSIBLE_ABI) ", ";
         CHECK_THROWS_AS(ext::library(h.registry, file), ext::incompatible_module);
-        CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(file.string() + says) && ContainsSubstring(mine) && ContainsSubstring("; compile both alike"));
+        CHECK_THROWS_WITH(ext::library(h.registry, file),
+                          StartsWith(file.string() + says) && ContainsSubstring(mine) &&
+                              ContainsSubstring("; compile both alike"));
         CHECK_FALSE(is_in_memory(file));
     }
 }
@@ -626,9 +635,10 @@ TEST_CASE("If an entry cannot register a hook, the error says why") {
 TEST_CASE("A folder is loaded in the order of file names, and broken libraries are reported") {
     hooked h;
     const folder plugins;
-    const std::vector<fs::path> files{plugins.write("1" LIBRARY_SUFFIX, "no library"), plugins.copy("throwing", "2" LIBRARY_SUFFIX),
-                                      plugins.copy("version_2", "3" LIBRARY_SUFFIX),   plugins.copy("no_plugin", "4" LIBRARY_SUFFIX),
-                                      plugins.copy("version_1", "5" LIBRARY_SUFFIX),   plugins.copy("other_layout", "6" LIBRARY_SUFFIX)};
+    const std::vector<fs::path> files{
+        plugins.write("1" LIBRARY_SUFFIX, "no library"), plugins.copy("throwing", "2" LIBRARY_SUFFIX),
+        plugins.copy("version_2", "3" LIBRARY_SUFFIX),   plugins.copy("no_plugin", "4" LIBRARY_SUFFIX),
+        plugins.copy("version_1", "5" LIBRARY_SUFFIX),   plugins.copy("other_layout", "6" LIBRARY_SUFFIX)};
     plugins.write("README.md", "no library either");
     fs::create_directory(plugins.path() / "folder" LIBRARY_SUFFIX);
     {
@@ -643,7 +653,8 @@ TEST_CASE("A folder is loaded in the order of file names, and broken libraries a
         CHECK(reports[2].library->plugin().name() == "3");
         CHECK_THAT(reports[1].reason, ContainsSubstring("2" LIBRARY_SUFFIX ": its entry threw: the vault is locked"));
         CHECK_THAT(reports[4].reason,
-                   ContainsSubstring("5" LIBRARY_SUFFIX ": its entry threw: host.first: there is already a start hook 'first' of 3"));
+                   ContainsSubstring("5" LIBRARY_SUFFIX
+                                     ": its entry threw: host.first: there is already a start hook 'first' of 3"));
     }
     CHECK(h.added() == none);
     for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));
@@ -652,7 +663,8 @@ TEST_CASE("A folder is loaded in the order of file names, and broken libraries a
 TEST_CASE("load_folder() loads libraries that are allowed and not blocked, by name, file name or pattern") {
     hooked h;
     const folder plugins;
-    for (const std::string name : {"a_one", "a_two", "b_one", "b_two"}) plugins.copy("no_plugin", name + LIBRARY_SUFFIX);
+    for (const std::string name : {"a_one", "a_two", "b_one", "b_two"})
+        plugins.copy("no_plugin", name + LIBRARY_SUFFIX);
     const auto tried = [&](const ext::folder_options& options) {
         std::string names;
         for (const ext::load_report& report : ext::load_folder(h.registry, plugins.path(), options))
@@ -694,7 +706,8 @@ TEST_CASE("An unreadable folder is an error, and so is an empty name") {
     const auto loaded = [&](const fs::path& path, const ext::folder_options& options) {
         static_cast<void>(ext::load_folder(h.registry, path, options));
     };
-    CHECK_THROWS_WITH(loaded(plugins.path() / "missing", {}), ContainsSubstring("missing: it cannot be read as a folder of plugins: "));
+    CHECK_THROWS_WITH(loaded(plugins.path() / "missing", {}),
+                      ContainsSubstring("missing: it cannot be read as a folder of plugins: "));
     CHECK_THROWS_WITH(loaded(plugins.path(), {.allow = {""}}), ContainsSubstring("must not be empty"));
     CHECK_THROWS_WITH(loaded(plugins.path(), {.block = {"x", ""}}), ContainsSubstring("must not be empty"));
     CHECK(h.added() == none);

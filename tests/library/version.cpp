@@ -29,5 +29,7 @@ EXTENSIBLE_PLUGIN(self) {
     };
     self.on_start("other.order", append(1), {.id = "a", .before = VERSION == 1 ? ext::hook_ids{"b"} : ext::hook_ids{}});
     self.on_start("other.order", append(2), {.id = "b", .before = VERSION == 1 ? ext::hook_ids{} : ext::hook_ids{"a"}});
-    self.on_start("other.failing", [](ext::call<int(int)>&) { throw std::runtime_error("version " EXTENSIBLE_TEXT(VERSION)); });
+    self.on_start("other.failing", [](ext::call<int(int)>&) {
+        throw std::runtime_error("version " EXTENSIBLE_TEXT(VERSION));
+    });
 }

@@ -1,7 +1,8 @@
-// The library calls its own functions with a qualifier. Otherwise it would find an application's functions of the same name,
-// by argument-dependent lookup: calls would be ambiguous, or the library would call the application's function. Each function
-// template in names.hpp ends the compilation if it is found. Types of the namespace `application` are used in every place
-// in which the library receives types.
+// The library calls its own functions with a qualifier. Otherwise it would find an application's
+// functions of the same name, by argument-dependent lookup: calls would be ambiguous, or the library
+// would call the application's function. Each function template in names.hpp ends the compilation if
+// it is found. Types of the namespace `application` are used in every place in which the library
+// receives types.
 
 #include <extensible/extensible.hpp>
 #include <extensible/hooks.hpp>
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -110,10 +112,11 @@ int run() {
     const ext::extensible member{registry, "member", &service::ask};
     member.on_start([](auto&) {});
     member(service(), key{1});
-    const ext::extensible references{registry, "references", [](key& changed, const answer&, handle&& moved, view) -> key& {
-        const handle kept = std::move(moved);
-        return changed;
-    }};
+    const ext::extensible references{registry, "references",
+                                     [](key& changed, const answer&, handle&& moved, view) -> key& {
+                                         const handle kept = std::move(moved);
+                                         return changed;
+                                     }};
     references.on_start([](auto& call) { call.template arg<0>() = key{4}; });
     references.on_start([](auto& call) { call.template arg<3>() = std::vector<key>(2); });
     references.around([](auto&, auto& proceed) { proceed(); });
@@ -152,7 +155,7 @@ int run() {
     told(changed).run();
 
     const ext::extensible ready{registry, "ready", [](key asked) { return answer{asked.number}; }};
-    const ext::hooks::cache known{ready, {.capacity = 3}};
+    const ext::hooks::cache known{ready, {.capacity = 3}, [](const key& asked) { return std::optional(asked.number); }};
     ready.around(known);
     ready.around(ext::hooks::retry({.attempts = 2, .first_pause = {}}));
     ready.around(ext::hooks::breaker());

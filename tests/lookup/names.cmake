@@ -1,6 +1,6 @@
-# Writes a header with a function template for each function of the library that is not a member. It takes the names from
-# the library's headers. If a call in the library finds one of these templates by argument-dependent lookup, the
-# static_assert in it says so.
+# Writes a header with a function template for each function of the library that is not a member. It
+# takes the names from the library's headers. If a call in the library finds one of these templates
+# by argument-dependent lookup, the static_assert in it says so.
 #
 #     cmake -DINCLUDE=<folder of headers> -DTO=<the header> -P tests/lookup/names.cmake
 
@@ -22,7 +22,8 @@ foreach(header IN LISTS headers)
     endforeach()
 endforeach()
 list(REMOVE_DUPLICATES names)
-list(REMOVE_ITEM names requires alignas decltype noexcept if for while switch return operator main ${customization_points})
+list(REMOVE_ITEM names requires alignas decltype noexcept if for while switch return operator main
+    ${customization_points})
 list(SORT names)
 list(LENGTH names count)
 if(count LESS 100)

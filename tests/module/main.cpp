@@ -9,10 +9,11 @@ import extensible;
 
 using namespace ext::literals;
 
-ext::extensible get_api_key{"get_api_key", ext::params("service"_kw), [](std::string_view service, const ext::kwargs&) -> std::string {
-    const char* const key = std::getenv(std::string(service).c_str());
-    return key ? key : "none";
-}};
+ext::extensible get_api_key{"get_api_key", ext::params("service"_kw),
+                            [](std::string_view service, const ext::kwargs&) -> std::string {
+                                const char* const key = std::getenv(std::string(service).c_str());
+                                return key ? key : "none";
+                            }};
 ext::extensible half{"half", [](int x) {
     if (x % 2) throw 1;
     return x / 2;
@@ -34,7 +35,8 @@ int main() {
         ext::default_registry().on_end("get_*", [](ext::any_call& call) {
             if (const auto* const key = call.result<std::string>()) call.set_result(*key + "!");
         });
-        check(get_api_key("service"_kw = "openai", "prefix"_kw = std::string("sk-")) == "sk-key!", "a call by name with hooks");
+        check(get_api_key("service"_kw = "openai", "prefix"_kw = std::string("sk-")) == "sk-key!",
+              "a call by name with hooks");
         check(ext::describe(ext::default_registry()).find("supply") != std::string::npos, "a description");
     }
     check(get_api_key("openai") == "none!", "a call after the plugin was destroyed");

@@ -29,9 +29,10 @@ void the_flagship() {
         if (*service == "claude") service = std::string("anthropic");
     });
     CHECK(get_api_key("claude") == "sk-from-the-environment");
-    const ext::scoped_hook vault = ext::on_start<std::string(std::string_view)>("no_exceptions.get_api_key", [](auto& call) {
-        if (call.template arg<0>() == "openai") call.result = "sk-from-the-vault";
-    });
+    const ext::scoped_hook vault =
+        ext::on_start<std::string(std::string_view)>("no_exceptions.get_api_key", [](auto& call) {
+            if (call.template arg<0>() == "openai") call.result = "sk-from-the-vault";
+        });
     CHECK(get_api_key("openai") == "sk-from-the-vault");
     CHECK(get_api_key("claude") == "sk-from-the-environment");
 }
@@ -83,7 +84,8 @@ void named_arguments() {
     ext::registry registry;
     ext::extensible fetch{registry, "fetch", ext::params("url"_kw, "timeout"_kw = 30),
                           [](std::string_view url, int timeout, const ext::kwargs& more) {
-                              return std::string(url) + std::to_string(timeout) + more.value_or("tenant", std::string("none"));
+                              return std::string(url) + std::to_string(timeout) +
+                                     more.value_or("tenant", std::string("none"));
                           }};
     fetch.on_start([](auto& call) { call.template arg<"timeout">() = 2 * *call.template arg<"timeout">(); });
     CHECK(fetch("a") == "a60none");

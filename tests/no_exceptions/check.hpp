@@ -7,7 +7,9 @@
 inline int failed_checks = 0;
 
 #define CHECK(...) \
-    ((__VA_ARGS__) ? void() : void((++failed_checks, std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #__VA_ARGS__))))
+    ((__VA_ARGS__) ? void() \
+                   : void((++failed_checks, \
+                           std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #__VA_ARGS__))))
 
 // Each is defined in the file of its name.
 void check_calls();

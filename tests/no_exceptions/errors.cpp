@@ -21,7 +21,9 @@ const auto nothing = [](auto&) {};
 
 const std::map<std::string_view, void (*)()> cases{
     {"bad_kwarg", [] {
-        twice.on_start([](auto& call) { call.kwargs.set("tenant", 7), call.kwargs.template get<std::string>("tenant"); });
+        twice.on_start([](auto& call) {
+            call.kwargs.set("tenant", 7), call.kwargs.template get<std::string>("tenant");
+        });
         twice(1);
     }},
     {"duplicate_hook", [] { twice.on_start(nothing, {.id = "a"}), twice.on_start(nothing, {.id = "a"}); }},
@@ -32,7 +34,9 @@ const std::map<std::string_view, void (*)()> cases{
     {"sealed", [] { registry.seal(), twice.on_start(nothing); }},
     {"signature_mismatch", [] { registry.on_start("twice", [](ext::call<void(int)>&) {}); }},
     {"wrapper_mismatch", [] { ext::extensible other{registry, "twice", [](long x) { return x; }}; }},
-    {"any_call", [] { registry.on_end("tw*", [](ext::any_call& call) { call.set_result(std::string("x")); }), twice(1); }},
+    {"any_call", [] {
+        registry.on_end("tw*", [](ext::any_call& call) { call.set_result(std::string("x")); }), twice(1);
+    }},
     {"no_result", [] { twice.on_end([](auto& call) { call.result.reset(); }), twice(1); }},
     {"exception", [] {  // not every standard library can make an exception
         twice.on_end([](auto& call) { call.exception = std::make_exception_ptr(1); }), twice(1);
@@ -53,7 +57,9 @@ const std::map<std::string_view, void (*)()> cases{
 int main(int, char** arguments) {
     const std::string_view handler = arguments[2];
     if (handler == "handled")
-        ext::on_error([](const ext::error& error) { std::printf("handled: %s\n", error.what()), std::fflush(stdout), std::_Exit(3); });
+        ext::on_error([](const ext::error& error) {
+            std::printf("handled: %s\n", error.what()), std::fflush(stdout), std::_Exit(3);
+        });
     if (handler == "returned") ext::on_error([](const ext::error&) {});
     std::set_terminate([] { std::_Exit(4); });  // programs may set this
     cases.at(arguments[1])();

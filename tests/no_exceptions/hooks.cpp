@@ -55,7 +55,8 @@ void handles_and_options() {
     CHECK(f(1) == 1 && !hook.active());
     f.on_start([](auto& call) { call.result = -2; }, {.times = 1});
     CHECK(f(1) == -2 && f(1) == 1);
-    const ext::scoped_hook nested = f.on_start([&](auto& call) { call.template arg<0>() = f(5) + 1; }, {.reentrant = false});
+    const ext::scoped_hook nested =
+        f.on_start([&](auto& call) { call.template arg<0>() = f(5) + 1; }, {.reentrant = false});
     CHECK(f(1) == 6);
 }
 

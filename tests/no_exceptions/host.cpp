@@ -12,7 +12,9 @@
 namespace {
 
 ext::registry registry;
-ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view) -> std::string { return "of the host"; }};
+ext::extensible get_api_key{registry, "models.get_api_key", [](std::string_view) -> std::string {
+    return "of the host";
+}};
 
 void end_refused(const ext::error& error) {
     std::printf("refused: %s\n", error.what());

@@ -26,7 +26,9 @@ void require(bool holds, const char* claim) {
 // The same names and types as in the other file.
 int calls_with_exceptions() {
     ext::registry registry;
-    ext::extensible<int(int)> twice{registry, "twice", [](int x) { return x < 0 ? throw std::out_of_range("less than 0") : 2 * x; }};
+    ext::extensible<int(int)> twice{registry, "twice", [](int x) {
+        return x < 0 ? throw std::out_of_range("less than 0") : 2 * x;
+    }};
     twice.on_start([](ext::any_call& call) { if (*call.arg<int>(0) == 0) throw std::invalid_argument("0"); });
     twice.on_end([](auto& call) { if (call.exception) call.exception = nullptr, call.result = -1; });
     return twice(-5) + twice(0) + twice(5);

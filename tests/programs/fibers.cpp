@@ -30,7 +30,8 @@ public:
         inside_.uc_stack.ss_size = stack_.size();
         inside_.uc_link = &outside_;
         const auto self = reinterpret_cast<std::uintptr_t>(this);
-        makecontext(&inside_, reinterpret_cast<void (*)()>(&enter), 2, static_cast<unsigned>(std::uint64_t{self} >> 32), static_cast<unsigned>(self));
+        makecontext(&inside_, reinterpret_cast<void (*)()>(&enter), 2,
+                    static_cast<unsigned>(std::uint64_t{self} >> 32), static_cast<unsigned>(self));
     }
     fiber(const fiber&) = delete;
     fiber& operator=(const fiber&) = delete;
@@ -70,9 +71,12 @@ void end_in_any_order(unsigned seed) {
             return x;
         });
         o.hooks.push_back(o.function->on_start([state = o.state](auto&) { ++*state; }, {.reentrant = false}));
-        o.hooks.push_back(o.function->around([state = o.state](auto&, auto& proceed) { proceed(), ++*state; }, {.reentrant = false}));
+        o.hooks.push_back(o.function->around([state = o.state](auto&, auto& proceed) { proceed(), ++*state; },
+                                             {.reentrant = false}));
         o.hooks.push_back(o.function->on_end([state = o.state](auto&) { ++*state; }));
-        o.runs = std::make_unique<fiber>([&o, i](fiber&) { expect((*o.function)(i) == i, "a call returns its function's result"); });
+        o.runs = std::make_unique<fiber>([&o, i](fiber&) {
+            expect((*o.function)(i) == i, "a call returns its function's result");
+        });
     }
     for (const auto& o : all) o->runs->resume();
     for (int i = 0; i < count; i += 2)
@@ -88,8 +92,11 @@ void end_in_any_order(unsigned seed) {
     }
     for (int i = 0; i < count; ++i) {
         one& o = *all[static_cast<std::size_t>(i)];
-        if (i % 2 == 0) expect(o.state.use_count() == 1, "a removed hook's captures are destroyed when its call has ended");
-        o.runs = std::make_unique<fiber>([&o, i](fiber&) { expect((*o.function)(i) == i, "a function can be called again"); });
+        if (i % 2 == 0)
+            expect(o.state.use_count() == 1, "a removed hook's captures are destroyed when its call has ended");
+        o.runs = std::make_unique<fiber>([&o, i](fiber&) {
+            expect((*o.function)(i) == i, "a function can be called again");
+        });
         o.runs->resume();
         o.runs->resume();
         expect(*o.state == (i % 2 == 0 ? 3 : 6), "the second call runs the remaining hooks");

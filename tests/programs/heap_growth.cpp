@@ -21,12 +21,15 @@ namespace {
 struct shared {
     ext::registry registry;
     ext::extensible<int(int)> plain{registry, "plain", [](int x) { return x; }};
-    ext::extensible<int(int)> nested{registry, "nested", [this](int depth) { return depth == 0 ? 0 : nested(depth - 1); }};
-    ext::extensible<int(int)> throws{registry, "throws", [](int x) { return x; }};
-    ext::extensible<tasks::lazy<int>(tasks::gate&)> awaited{registry, "awaited", [](tasks::gate& gate) -> tasks::lazy<int> {
-        co_await gate;
-        co_return 1;
+    ext::extensible<int(int)> nested{registry, "nested", [this](int depth) {
+        return depth == 0 ? 0 : nested(depth - 1);
     }};
+    ext::extensible<int(int)> throws{registry, "throws", [](int x) { return x; }};
+    ext::extensible<tasks::lazy<int>(tasks::gate&)> awaited{registry, "awaited",
+                                                            [](tasks::gate& gate) -> tasks::lazy<int> {
+                                                                co_await gate;
+                                                                co_return 1;
+                                                            }};
 
     shared() {
         registry.on_start("*", [](ext::any_call& call) {
@@ -36,7 +39,8 @@ struct shared {
         plain.around([](auto&, auto& proceed) { proceed(); });
         plain.on_end([](auto& call) { call.result = *call.result + 1; });
         throws.on_end([](auto& call) {
-            if (call.template arg<0>() == 1) throw std::runtime_error("a text that is longer than any small string holds");
+            if (call.template arg<0>() == 1)
+                throw std::runtime_error("a text that is longer than any small string holds");
         });
         awaited.around([](auto&, auto& proceed) -> tasks::lazy<void> { co_await proceed(); });
         awaited.on_end([](auto&) -> tasks::lazy<void> { co_return; });
@@ -106,7 +110,8 @@ void run_round(shared& with, long calls, long registrations) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    const long calls = count > 1 ? std::atol(arguments[1]) : 100'000, registrations = count > 2 ? std::atol(arguments[2]) : 10'000;
+    const long calls = count > 1 ? std::atol(arguments[1]) : 100'000,
+               registrations = count > 2 ? std::atol(arguments[2]) : 10'000;
     constexpr int first_rounds = 2, rounds = 20;
     std::size_t blocks = 0, bytes = 0, most = 0;
     bool grew = false;

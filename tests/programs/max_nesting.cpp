@@ -30,12 +30,15 @@ void* nest(void*) {
     const ext::scoped_hook start = sum.on_start([&](auto&) { ++starts; });
     const ext::scoped_hook end = sum.on_end([&](auto& call) { if (++ends == 1 && call.exception) throw 7; });
     constexpr int limit = EXTENSIBLE_MAX_NESTING;
-    const std::string text = "math.sum: calls with hooks are nested " + std::to_string(limit) + " deep on this thread. Does a hook call its own function? "
-                             "Then register it with .reentrant = false. For a function that calls itself this often, define EXTENSIBLE_MAX_NESTING";
+    const std::string text = "math.sum: calls with hooks are nested " + std::to_string(limit) +
+                             " deep on this thread. Does a hook call its own function? "
+                             "Then register it with .reentrant = false. "
+                             "For a function that calls itself this often, define EXTENSIBLE_MAX_NESTING";
 
     expect(sum(limit - 1) == (limit - 1) * limit / 2, "calls can be nested up to the limit");
     expect(starts == limit && ends == limit, "each nested call runs its hooks");
-    expect(error_of(sum, limit) == text, "one more level throws a text with the function, the likely cause and the fix");
+    expect(error_of(sum, limit) == text,
+           "one more level throws a text with the function, the likely cause and the fix");
     expect(starts == 2 * limit && ends == 2 * limit, "no hook of that call has run, and all other calls have ended");
     expect(sum(10) == 55, "the function can be called again");
 
@@ -49,7 +52,8 @@ void* nest(void*) {
 
     ext::extensible<int(int)> get{registry, "get", [](int x) { return x; }};
     ext::scoped_hook asks = get.on_start([&](auto& call) { call.result = get(*call.template arg<0>()); });
-    expect(error_of(get, 1).starts_with("get: calls with hooks are nested "), "a hook that calls its own function does not overflow the stack");
+    expect(error_of(get, 1).starts_with("get: calls with hooks are nested "),
+           "a hook that calls its own function does not overflow the stack");
     asks = get.on_start([&](auto& call) { call.result = get(*call.template arg<0>()) + 1; }, {.reentrant = false});
     expect(get(1) == 2, "a hook with .reentrant = false runs once");
     return nullptr;

@@ -41,8 +41,10 @@ function(extract_code markdown folder variable)
                 list(APPEND units ${unit_of_block})
             endif()
         elseif(units STREQUAL "")
-            message(FATAL_ERROR "${name}:${line}: the first block of a page must contain the #include lines that its snippets need")
-        elseif("\n${block}" MATCHES "\n(inline|extern|constexpr|struct|class|enum|template|namespace|void|int main)[ (]")
+            message(FATAL_ERROR
+                "${name}:${line}: the first block of a page must contain the #include lines that its snippets need")
+        elseif("\n${block}" MATCHES
+                "\n(inline|extern|constexpr|struct|class|enum|template|namespace|void|int main)[ (]")
             string(APPEND program_code "namespace snippet_${line} {\n${code}}\n")
         else()
             string(APPEND program_code "namespace snippet_${line} {\ninline void run() {\n${code}}\n}\n")

@@ -40,7 +40,7 @@ if(EXISTS ${ROOT}/.github/docs/hooks.md)
     string(APPEND hooks_code "${code}")
 endif()
 
-# ---- Names that the module exports ------------------------------------------------------------------------------------
+# ---- Names that the module exports -----------------------------------------------------------------------------------
 
 read_text(module ${ROOT}/include/extensible/extensible.cppm)
 string(REGEX MATCHALL "ext::[a-z_:]+@" exports "${module}")
@@ -53,7 +53,7 @@ foreach(name IN LISTS exports)
     endif()
 endforeach()
 
-# ---- Public members of these names ------------------------------------------------------------------------------------
+# ---- Public members of these names -----------------------------------------------------------------------------------
 
 # need_member(<exported class> <member>)
 function(need_member class member)
@@ -115,11 +115,12 @@ foreach(header IN LISTS headers)
     endforeach()
 endforeach()
 
-# ---- Macros, and CMake's targets and options --------------------------------------------------------------------------
+# ---- Macros, and CMake's targets and options -------------------------------------------------------------------------
 
 read_text(source ${ROOT}/include/extensible/extensible.cpp)
 read_text(cmake ${ROOT}/CMakeLists.txt)
-string(REGEX MATCHALL "#define EXTENSIBLE_[A-Z_]+\n" flags "${all_headers}${source}\n")  # the library defines these itself
+# The library defines these itself.
+string(REGEX MATCHALL "#define EXTENSIBLE_[A-Z_]+\n" flags "${all_headers}${source}\n")
 string(REGEX MATCHALL "[^A-Z_]defined\\(EXTENSIBLE_[A-Z_]+" asked "${all_headers}")
 string(REGEX MATCHALL "\n///[^\n]*(\n#define EXTENSIBLE_[A-Z_]+[^\n]*)+" documented "${all_headers}")
 string(REGEX MATCHALL "(option|set)\\(EXTENSIBLE_[A-Z_]+|add_library\\(extensible::[a-z]+" in_cmake "${cmake}")

@@ -30,7 +30,9 @@ void fail(const char* claim, int line) {
 
 class library {
 public:
-    explicit library(const char* path) : path_(path), open_(std::in_place, path, path) { EXPECT(tests::is_in_memory(path)); }
+    explicit library(const char* path) : path_(path), open_(std::in_place, path, path) {
+        EXPECT(tests::is_in_memory(path));
+    }
     library(const library&) = delete;
     library& operator=(const library&) = delete;
     ~library() {
@@ -92,7 +94,8 @@ void load_and_unload_while_threads_call(const char* path) {
 void hooks_wait_for_the_host(const char* path) {
     ext::registry registry;
     ext::extensible<int(int)> other{registry, "elsewhere.inner", [](int x) { return x; }};
-    ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key", [](std::string_view) { return std::string(); }};
+    ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key",
+                                                          [](std::string_view) { return std::string(); }};
     host_api host{registry, unused, other, &ext::default_registry()};
     const library opened(path);
     opened.function<load_function>("load")(host);
@@ -107,7 +110,8 @@ void hooks_wait_for_the_host(const char* path) {
 void a_thread_whose_first_call_comes_from_the_library_outlives_it(const char* path) {
     ext::registry registry;
     ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
-    ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key", [](std::string_view) { return std::string(); }};
+    ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key",
+                                                          [](std::string_view) { return std::string(); }};
     host_api host{registry, unused, inner, &ext::default_registry()};
     tests::latch called(1), closed(1);
     std::thread thread;
@@ -131,7 +135,8 @@ void hooks_of_the_library_are_awaited(const char* path) {
     using tasks::lazy;
     ext::registry registry;
     ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
-    ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key", [](std::string_view) { return std::string(); }};
+    ext::extensible<std::string(std::string_view)> unused{registry, "elsewhere.key",
+                                                          [](std::string_view) { return std::string(); }};
     ext::extensible<lazy<int>(int)> later{registry, "host.later", [](int x) -> lazy<int> { co_return x; }};
     tasks::gate gate;
     host_api host{registry, unused, inner, &ext::default_registry(), &gate};

@@ -42,15 +42,16 @@ public:
         most_ = std::max(most_, other.most_);
     }
     void print(const std::string& what) const {
-        std::printf("%-58s %9.0f %8.0f %8.0f %10.0f %11.0f\n", what.c_str(), static_cast<double>(all_), at(0.5), at(0.99),
-                    at(0.999), static_cast<double>(most_));
+        std::printf("%-58s %9.0f %8.0f %8.0f %10.0f %11.0f\n", what.c_str(), static_cast<double>(all_), at(0.5),
+                    at(0.99), at(0.999), static_cast<double>(most_));
     }
 
 private:
     double at(double share) const {
         double left = share * static_cast<double>(all_);
         std::size_t i = 0;
-        while (i + 1 < counts_.size() && static_cast<double>(counts_[i]) <= left) left -= static_cast<double>(counts_[i++]);
+        while (i + 1 < counts_.size() && static_cast<double>(counts_[i]) <= left)
+            left -= static_cast<double>(counts_[i++]);
         return static_cast<double>(i < 64 ? i : (i % 32 + 32) << (i / 32 - 1));
     }
 
@@ -78,7 +79,8 @@ inline void measure_calls(world& w, double seconds, unsigned callers, unsigned p
     of_calls = {};
     w.plugins = std::max(1U, plugins);
     w.run(seconds, {{&load_plugins, plugins}, {&time_calls, callers}});
-    of_calls.print("call on " + std::to_string(callers) + " threads while " + std::to_string(plugins) + " load plugins");
+    of_calls.print("call on " + std::to_string(callers) + " threads while " + std::to_string(plugins) +
+                   " load plugins");
 }
 
 // Meanwhile other threads call, all the time or every 10 ms.
@@ -113,8 +115,8 @@ inline void measure_changes(world& w, double seconds, unsigned others, bool busy
 }
 
 inline void measure(world& w, double seconds, unsigned threads) {
-    std::printf("%-58s %9s %8s %8s %10s %11s\n", "nanoseconds each, with one reading of the clock", "number", "50 %", "99 %",
-                "99.9 %", "most");
+    std::printf("%-58s %9s %8s %8s %10s %11s\n", "nanoseconds each, with one reading of the clock", "number", "50 %",
+                "99 %", "99.9 %", "most");
     histogram of_nothing;
     for (int i = 0; i < 1'000'000; ++i) {
         const auto begin = clock::now();

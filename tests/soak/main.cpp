@@ -37,7 +37,8 @@ void call_functions(world& w, unsigned number) {
         const unsigned step = of.step;
         const bool first = w.sees(of, w.of_plugin(plugin, 0)), last = w.sees(of, w.of_plugin(plugin, 9));
         if (of.step == step)
-            expect(step % 2 == 0 ? first <= last : first >= last, "a plugin changes for all of its functions in one step");
+            expect(step % 2 == 0 ? first <= last : first >= last,
+                   "a plugin changes for all of its functions in one step");
         w.call(w.any(random), any_below(100, random));
         const int inner = w.inner(1);
         expect(inner == 1 || inner == 2, "the shared library's hook runs once in a call, or not at all");
@@ -197,7 +198,8 @@ void soak(world& w, double seconds, unsigned threads) {
         try {
             std::rethrow_exception(error.exception);
         } catch (const thrown_by_hook& thrown) {
-            expect(error.displaced != thrown.isolated, "a handler gets exceptions of isolated hooks, and replaced ones");
+            expect(error.displaced != thrown.isolated,
+                   "a handler gets exceptions of isolated hooks, and replaced ones");
         }
         ++w.handled;
     });
@@ -209,9 +211,11 @@ void soak(world& w, double seconds, unsigned threads) {
                     {&call_functions, threads - w.plugins - 3 * some - 1},
                     {w.library ? &open_library : &call_functions, 1}});
     expect(w.thrown == w.came_out + w.handled, "each exception leaves a call or goes to a handler, exactly once");
-    for (const ext::function_info& function : w.registry.functions()) expect(function.hooks.empty(), "no hooks are left");
+    for (const ext::function_info& function : w.registry.functions())
+        expect(function.hooks.empty(), "no hooks are left");
     for (const worker& each : w.workers) expect(each.alive == 0, "the captures of all hooks are destroyed");
-    std::printf("%u threads made %lu calls, awaited %lu, unloaded %lu plugins, and removed %lu hooks; hooks threw %lu times\n",
+    std::printf("%u threads made %lu calls, awaited %lu, unloaded %lu plugins, and removed %lu hooks; "
+                "hooks threw %lu times\n",
                 threads, w.calls.load(), w.awaits.load(), w.loads.load(), w.removals.load(), w.thrown.load());
 }
 

@@ -114,11 +114,14 @@ struct world {
         for (unsigned i = 0; i < 1000; ++i)
             functions.push_back(std::make_unique<function>(registry, "soak.call." + std::to_string(i), &shift));
         for (unsigned i = 0; i < 50; ++i)
-            awaited.push_back(std::make_unique<awaited_function>(registry, "soak.await." + std::to_string(i), &shift_later));
+            awaited.push_back(
+                std::make_unique<awaited_function>(registry, "soak.await." + std::to_string(i), &shift_later));
     }
 
     // Each plugin has ten functions; two plugins have the same ones.
-    const function& of_plugin(unsigned plugin, unsigned i) const { return *functions[(7 + plugin / 2 + 100 * i) % 1000]; }
+    const function& of_plugin(unsigned plugin, unsigned i) const {
+        return *functions[(7 + plugin / 2 + 100 * i) % 1000];
+    }
     const awaited_function& awaited_of_plugin(unsigned plugin) const { return *awaited[plugin / 2 % 50]; }
 
     // A random function; functions with plugins are more likely.
@@ -172,8 +175,9 @@ struct world {
     // The file of the shared library, and the functions that it hooks.
     const char* library = nullptr;
     ext::extensible<int(int)> inner{registry, "host.inner", [](int x) { return x; }};
-    ext::extensible<std::string(std::string_view)> get_key{registry, "host.get_key",
-                                                           [](std::string_view service) { return std::string(service); }};
+    ext::extensible<std::string(std::string_view)> get_key{registry, "host.get_key", [](std::string_view service) {
+        return std::string(service);
+    }};
 };
 
 }  // namespace soak

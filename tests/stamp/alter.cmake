@@ -21,10 +21,12 @@ endfunction()
 function(add_member class)
     file(GLOB_RECURSE headers ${TO}/extensible/*.hpp)
     set(found FALSE)
+    string(CONCAT definition "\n( *)(struct|class) ([A-Z_]+ |alignas[^ ]+ |[[][[][^\n]+ )*${class}"
+        "(<[^\n]*>)?( :[^\n]*)? [{]\n")
     foreach(header IN LISTS headers)
         file(READ ${header} rest)
         set(text "")
-        while(rest MATCHES "\n( *)(struct|class) ([A-Z_]+ |alignas[^ ]+ |[[][[][^\n]+ )*${class}(<[^\n]*>)?( :[^\n]*)? [{]\n")
+        while(rest MATCHES "${definition}")
             string(FIND "${rest}" "${CMAKE_MATCH_0}" begin)
             string(SUBSTRING "${rest}" ${begin} -1 tail)
             string(FIND "${tail}" "\n${CMAKE_MATCH_1}};" length)
@@ -45,11 +47,15 @@ file(REMOVE_RECURSE ${TO})
 file(COPY ${SOURCE}/ DESTINATION ${TO})
 if(CHANGE STREQUAL "version")
     replace(version.hpp "#define EXTENSIBLE_VERSION_MINOR " "#define EXTENSIBLE_VERSION_MINOR 9")
-    replace(detail/platform/compiler.hpp "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_" "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_9")
+    replace(detail/platform/compiler.hpp "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_"
+        "#define EXTENSIBLE_ABI EXTENSIBLE_ABI_OF(abi_9")
 elseif(CHANGE STREQUAL "layout")
-    replace(detail/records/hook_record.hpp "struct hook_record : hook_group {" "struct hook_record : hook_group {\n    ${member};")
-    replace(detail/records/registry_record.hpp "struct registry_contents {" "struct registry_contents {\n    ${member};")
-    replace(detail/records/registry_record.hpp "    hazard_domain* const domain;" "    ${member};\n    hazard_domain* const domain;")
+    replace(detail/records/hook_record.hpp "struct hook_record : hook_group {"
+        "struct hook_record : hook_group {\n    ${member};")
+    replace(detail/records/registry_record.hpp "struct registry_contents {"
+        "struct registry_contents {\n    ${member};")
+    replace(detail/records/registry_record.hpp "    hazard_domain* const domain;"
+        "    ${member};\n    hazard_domain* const domain;")
     replace(detail/records/function_record.hpp "    atomic<const void*> quick_domain{nullptr};"
         "    ${member};\n    atomic<const void*> quick_domain{nullptr};")
 elseif(CHANGE)

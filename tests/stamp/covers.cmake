@@ -17,5 +17,6 @@ separate_arguments(flags UNIX_COMMAND "${FLAGS}")
 execute_process(COMMAND ${COMPILER} ${flags} -std=c++20 -I${TO} -fsyntax-only ${TO}/altered.cpp RESULT_VARIABLE failed)
 file(REMOVE_RECURSE ${TO})
 if(failed)
-    message(FATAL_ERROR "The hash of the layouts must be ${compared} ${types} (class with one more member: '${CLASS}'), and must compile.")
+    message(FATAL_ERROR "The hash of the layouts must be ${compared} ${types} "
+        "(class with one more member: '${CLASS}'), and must compile.")
 endif()

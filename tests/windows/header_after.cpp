@@ -5,4 +5,6 @@
 
 #include <windows.h>
 
-void use_both_too(SRWLOCK& lock) { AcquireSRWLockExclusive(&lock), FlushProcessWriteBuffers(), ReleaseSRWLockExclusive(&lock); }
+void use_both_too(SRWLOCK& lock) {
+    AcquireSRWLockExclusive(&lock), FlushProcessWriteBuffers(), ReleaseSRWLockExclusive(&lock);
+}

@@ -6,4 +6,6 @@
 #include <extensible/hooks.hpp>
 #include <extensible/library.hpp>
 
-void use_both(SRWLOCK& lock) { AcquireSRWLockExclusive(&lock), FlushProcessWriteBuffers(), ReleaseSRWLockExclusive(&lock); }
+void use_both(SRWLOCK& lock) {
+    AcquireSRWLockExclusive(&lock), FlushProcessWriteBuffers(), ReleaseSRWLockExclusive(&lock);
+}
