@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <ios>
 #include <iterator>
 #include <limits>
@@ -19,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -186,6 +188,85 @@ TEST_CASE("a call does not fail because its trace cannot be written") {
     CHECK(out.bad());
     CHECK(out.str() == "[\n]\n");
     CHECK(reported == 0);
+}
+
+namespace {
+
+// A file on a disk with room for this many bytes.
+class small_disk : public std::stringbuf {
+public:
+    std::size_t room = 1'000'000;
+
+protected:
+    std::streamsize xsputn(const char* text, std::streamsize size) override {
+        const auto at = static_cast<std::size_t>(pubseekoff(0, std::ios::cur, std::ios::out));
+        const auto rest = static_cast<std::streamsize>(at < room ? room - at : 0);
+        return std::stringbuf::xsputn(text, std::min(size, rest));
+    }
+};
+
+}  // namespace
+
+TEST_CASE("the file of a trace remains valid JSON if the disk is full") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    const bool throws = GENERATE(false, true);
+    for (std::size_t room = 3; room < 400; ++room) {
+        small_disk disk;
+        std::ostream out(&disk);
+        if (throws) out.exceptions(std::ios::badbit | std::ios::failbit);
+        {
+            const hooks::trace trace{registry, out, {.buffer = 100}};
+            f(1);
+            disk.room = room;
+            for (int i = 0; i < 5; ++i) f(i);
+            disk.room = 1'000'000;
+            f(2);
+        }
+        REQUIRE(is_json(disk.str()));
+        REQUIRE(out.good() == (count(disk.str(), "\"X\"") == 7));
+    }
+}
+
+TEST_CASE("the stream of a trace may make traced calls, also on other threads") {
+    struct calling : std::stringbuf {
+        std::function<void()> call;
+        int sync() override {
+            if (call) std::exchange(call, nullptr)();
+            return 0;
+        }
+    };
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    calling buffer;
+    std::ostream out(&buffer);
+    {
+        const hooks::trace trace{registry, out, {.buffer = 1}};
+        buffer.call = [&] {
+            f(2);
+            std::thread([&] { f(3); }).join();
+        };
+        f(1);
+    }
+    CHECK(is_json(buffer.str()));
+    CHECK(count(buffer.str(), "\"X\"") == 3);
+}
+
+TEST_CASE("a trace writes a pointer to characters that a length follows as an address") {
+    ext::registry registry;
+    std::ostringstream out;
+    ext::extensible send{registry, "send", [](const char*, std::size_t size) { return size; }};
+    ext::extensible say{registry, "say", [](const char*, bool) {}};
+    const std::string not_terminated(3, 'x');
+    {
+        const hooks::trace trace{registry, out, {.values = true}};
+        send(not_terminated.data(), 3);
+        say("hello", true);
+    }
+    CHECK(is_json(out.str()));
+    CHECK_THAT(out.str(), ContainsSubstring(R"({"arguments": {"0": "0x)") &&
+                              ContainsSubstring(R"(", "1": 3}, "result": 3})") &&
+                              ContainsSubstring(R"({"0": "hello", "1": true})") && !ContainsSubstring("xxx"));
 }
 
 TEST_CASE("a trace of awaited calls has pairs of events, even if the calls are suspended") {

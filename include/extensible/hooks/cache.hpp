@@ -256,7 +256,8 @@ public:
         expect(options_.ttl >= duration(0), "cache", ".ttl", "0 or more", options_.ttl);
         expect(options_.capacity >= 1, "cache", ".capacity", "at least 1", options_.capacity);
         expect(options_.failures_ttl >= duration(0), "cache", ".failures_ttl", "0 or more", options_.failures_ttl);
-        expect(options_.stale_if_error >= duration(0), "cache", ".stale_if_error", "0 or more", options_.stale_if_error);
+        expect(options_.stale_if_error >= duration(0), "cache", ".stale_if_error", "0 or more",
+               options_.stale_if_error);
     }
 
     struct found {

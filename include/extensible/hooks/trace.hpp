@@ -25,18 +25,20 @@
 #include <extensible/registry.hpp>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <ios>
 #include <limits>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
@@ -74,8 +76,8 @@ class trace_log;
 ///
 /// The stream must be seekable (not opened in append mode) and used by nothing else, and it must
 /// outlive the trace. The file is valid JSON after each write, even if the program crashes later:
-/// the events are an array, and each write overwrites the end of the array. If the stream fails,
-/// the events are lost, and the calls proceed.
+/// the events are an array, and each write overwrites the end of the array. If the stream fails, such
+/// as with a full disk, later events are lost, the calls proceed, and the file remains valid.
 ///
 /// Any number of threads may make calls, and call flush(), at the same time. The trace cannot be
 /// copied or moved.
@@ -110,60 +112,87 @@ private:
 
 namespace detail {
 
-/// Collects the events of all threads, and writes them to the stream.
+/// Collects the events of all threads, and writes them to the stream. The stream, which may be code of
+/// the application, is never used under the lock.
 class trace_log {
 public:
     trace_log(std::ostream& out, const trace_options& options)
         : options_(options), start_(options_.clock.now()), out_(&out), end_(out.tellp()) {
         expect(options_.buffer >= 1, "trace", ".buffer", "at least 1", options_.buffer);
-        if (end_ == std::streampos(-1))
+        std::unique_lock lock(mutex_);
+        if (end_ != std::streampos(-1)) write(lock);
+        if (end_ == std::streampos(-1) || !out.good())
             detail::raise<error>("ext::hooks::trace: the stream must be good and seekable, such as that of a file");
-        const std::lock_guard lock(mutex_);
-        write();
     }
 
     bool has_values() const { return options_.values; }
     duration now() const { return options_.clock.now() - start_; }
     std::uint64_t next_id() { return ++last_id_; }
 
-    void add(json_object event) {
-        const std::lock_guard lock(mutex_);
+    /// Adds an event. `append` appends its members to a string, without the process and the thread.
+    template <class Append>
+    void add(Append append) {
+        std::unique_lock lock(mutex_);
         const auto [thread, is_new] = threads_.try_emplace(std::this_thread::get_id(), threads_.size() + 1);
-        const std::string number = json(thread->second);
         if (is_new) {
-            const json_object name = json_object().add("name", json("thread " + number));
-            append(json_object().add("ph", json("M")).add("name", json("thread_name")).add("args", name.text()),
-                   number);
+            begin_event();
+            pending_ += R"("ph": "M", "name": "thread_name", "args": {"name": "thread )";
+            append_json(pending_, thread->second);
+            pending_ += "\"}";
+            end_event(thread->second);
         }
-        append(std::move(event), number);
-        if (pending_.size() >= options_.buffer) write();
+        begin_event();
+        append(pending_);
+        end_event(thread->second);
+        if (pending_.size() >= options_.buffer && !is_writing_) write(lock);
     }
 
+    /// Writes the buffer.
     void flush() {
-        const std::lock_guard lock(mutex_);
-        write();
+        std::unique_lock lock(mutex_);
+        written_.wait(lock, [this] { return !is_writing_; });
+        write(lock);
     }
 
     /// Writes the buffer. After that the stream may be destroyed.
     void close() {
-        const std::lock_guard lock(mutex_);
-        write();
+        std::unique_lock lock(mutex_);
+        written_.wait(lock, [this] { return !is_writing_; });
+        write(lock);
         out_ = nullptr;
     }
 
 private:
-    void append(json_object event, const std::string& thread) {
-        event.add("pid", "1").add("tid", thread);  // the standard library cannot tell the process id
-        pending_ += std::exchange(is_first_, false) ? "\n" : ",\n";
-        pending_ += event.text();
+    void begin_event() {
+        pending_ += std::exchange(is_first_, false) ? "\n{" : ",\n{";
+    }
+    void end_event(std::size_t thread) {
+        pending_ += R"(, "pid": 1, "tid": )";  // the standard library cannot tell the process id
+        append_json(pending_, thread);
+        pending_ += '}';
     }
 
     // Writes everything at once, so that the program is unlikely to end in the middle. The end of
-    // the array is shorter than any event, so the next write overwrites all of it.
-    void write() {
-        if (!out_ || pending_.empty()) return;
-        constexpr std::string_view end_of_array = "\n]\n";
-        const std::string text = std::exchange(pending_, std::string()).append(end_of_array);
+    // the array is shorter than any event, so the next write overwrites all of it. Releases the lock
+    // while it writes.
+    void write(std::unique_lock<std::mutex>& lock) {
+        std::string text = std::exchange(pending_, std::string());
+        pending_.reserve(text.size());
+        if (!out_ || text.empty()) return;
+        is_writing_ = true;
+        lock.unlock();
+        const std::size_t size = text.size();
+        const bool was_good = out_->good();  // otherwise the event is lost
+        const bool written = was_good && write_at_end(text += end_of_array);
+        if (was_good && !written) repair();
+        lock.lock();
+        if (written) end_ += static_cast<std::streamoff>(size);
+        is_writing_ = false;
+        written_.notify_all();
+    }
+
+    // Returns false if the stream failed.
+    bool write_at_end(const std::string& text) {
         EXTENSIBLE_TRY {
             out_->seekp(end_);
             out_->write(text.data(), static_cast<std::streamsize>(text.size()));
@@ -171,59 +200,104 @@ private:
         } EXTENSIBLE_CATCH(const std::ios_base::failure&) {
             // The state of the stream shows the failure too.
         }
-        end_ += static_cast<std::streamoff>(text.size() - end_of_array.size());
+        return out_->good();
     }
+
+    // A part of the text may have been written, over the end of the array. Writes the end of the array
+    // again, and spaces over what follows. The stream then shows the failure as before.
+    void repair() {
+        EXTENSIBLE_TRY {
+            const std::ios_base::iostate failure = out_->rdstate();
+            out_->clear();
+            out_->seekp(0, std::ios_base::end);
+            std::string text(static_cast<std::size_t>(out_->tellp() - end_), ' ');
+            text.replace(0, end_of_array.size(), end_of_array);
+            out_->seekp(end_);
+            out_->write(text.data(), static_cast<std::streamsize>(text.size()));
+            out_->flush();
+            out_->setstate(failure);
+        } EXTENSIBLE_CATCH(const std::ios_base::failure&) {
+            // As above.
+        }
+    }
+
+    static constexpr std::string_view end_of_array = "\n]\n";
 
     const trace_options options_;
     const time_point start_;
     std::atomic<std::uint64_t> last_id_{0};
     std::mutex mutex_;
-    std::ostream* out_;          // guarded by the mutex, like all that follows; null once it may be destroyed
+    std::condition_variable written_;
+    bool is_writing_ = false;    // guarded by the mutex, like all that follows; the thread that set it uses *out_
+    std::ostream* out_;          // null once it may be destroyed
     std::streampos end_;         // the end of the last event in the stream
     std::string pending_ = "[";  // the text that follows it
     bool is_first_ = true;
-    std::map<std::thread::id, std::size_t> threads_;  // a std::thread::id is not a number
+    std::unordered_map<std::thread::id, std::size_t> threads_;  // a std::thread::id is not a number
 };
 
 /// One call. Created when the call begins; called as a finisher when it ends.
 class traced_call {
 public:
     traced_call(std::shared_ptr<trace_log> log, const any_call& call) : log_(std::move(log)) {
-        if (log_->has_values()) arguments_ = json_value::arguments(call);
+        if (log_->has_values()) json_value::append_arguments(arguments_, call);
         begin_ = log_->now();
         if (!call.is_awaited()) return;
         id_ = log_->next_id();
-        add("b", call, begin_, json_object().add("arguments", std::exchange(arguments_, {})));
+        add("b", call, begin_, [this](std::string& to) { append_arguments(to); });
+        arguments_.clear();
     }
 
     void operator()(const any_call& call) const {
         const duration end = log_->now();
-        json_object details;
-        details.add("arguments", arguments_);
-        const bool shown = log_->has_values();
-        const std::exception_ptr& thrown = call.exception();
-        if (thrown) details.add("threw", shown ? json(detail::text_of(thrown)) : json(true));
-        else if (call.failed()) details.add("failed", json(true));
-        else if (shown) details.add("result", json_value::result(call));
+        const std::string outcome = outcome_of(call);
+        const auto details = [&](std::string& to) {
+            append_arguments(to);
+            if (!arguments_.empty() && !outcome.empty()) to += ", ";
+            to += outcome;
+        };
         if (id_ != 0) add("e", call, end, details);
-        else add("X", call, begin_, details, in_microseconds(end - begin_));
+        else add("X", call, begin_, details, end - begin_);
     }
 
 private:
-    void add(const char* phase, const any_call& call, duration time, const json_object& details,
-             const std::string& length = {}) const {
+    void append_arguments(std::string& to) const {
+        if (!arguments_.empty()) to += "\"arguments\": ", to += arguments_;
+    }
+
+    std::string outcome_of(const any_call& call) const {
+        std::string text;
+        const std::exception_ptr& thrown = call.exception();
+        if (thrown && log_->has_values()) append_json(text = "\"threw\": ", detail::text_of(thrown));
+        else if (thrown) text = "\"threw\": true";
+        else if (call.failed()) text = "\"failed\": true";
+        else if (log_->has_values() && !json_value::append_result(text = "\"result\": ", call)) text.clear();
+        return text;
+    }
+
+    // `details` appends the members of "args".
+    template <class Details>
+    void add(std::string_view phase, const any_call& call, duration time, const Details& details,
+             std::optional<duration> length = {}) const {
         const std::string_view name = call.name();
-        json_object event;
-        event.add("ph", json(phase)).add("name", json(name)).add("cat", json(name.substr(0, name.rfind('.'))));
-        event.add("ts", in_microseconds(time)).add("dur", length);
-        if (id_ != 0) event.add("id", json(id_));
-        log_->add(std::move(event.add("args", details.text())));
+        log_->add([&](std::string& to) {
+            to.append("\"ph\": \"").append(phase).append("\", \"name\": ");
+            append_json(to, name);
+            append_json(to += ", \"cat\": ", name.substr(0, name.rfind('.')));
+            append_microseconds(to += ", \"ts\": ", time);
+            if (length) append_microseconds(to += ", \"dur\": ", *length);
+            if (id_ != 0) append_json(to += ", \"id\": ", id_);
+            details(to += ", \"args\": {");
+            to += '}';
+        });
     }
 
     // Has nanosecond digits, because many calls take only a few hundred nanoseconds.
-    static std::string in_microseconds(duration time) {
-        const std::string digits = json(time.count() % 1000);
-        return json(time.count() / 1000) + "." + std::string(3 - digits.size(), '0') + digits;
+    static void append_microseconds(std::string& to, duration time) {
+        append_json(to, time.count() / 1000);
+        const auto rest = static_cast<int>(time.count() % 1000);
+        const auto digit = [](int number) { return static_cast<char>('0' + number % 10); };
+        to += {'.', digit(rest / 100), digit(rest / 10), digit(rest)};
     }
 
     std::shared_ptr<trace_log> log_;

@@ -1,15 +1,17 @@
 #pragma once
 
-// Values as JSON, for ext::hooks::trace.
+// Values as JSON: for ext::hooks::trace, and for the text of a spy.
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
+#include <extensible/hooks/detail/c_string.hpp>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -32,75 +34,99 @@ inline std::size_t utf8_length(std::string_view text) {
     return length;
 }
 
-/// Returns a JSON string. Bytes that are not UTF-8 are replaced, because one such byte would make
-/// the whole document invalid.
-inline std::string json(std::string_view text) {
+/// Appends a text as a JSON string. Bytes that are not UTF-8 are replaced, because one such byte would
+/// make the whole document invalid.
+inline void append_json(std::string& to, std::string_view text) {
     constexpr std::string_view hex = "0123456789abcdef";
-    std::string written = "\"";
+    const auto needs_no_escape = [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; };
+    to += '"';
     while (!text.empty()) {
+        const auto special = std::find_if_not(text.begin(), text.end(), needs_no_escape);
+        const auto plain = static_cast<std::size_t>(special - text.begin());
+        to += text.substr(0, plain);
+        text.remove_prefix(plain);
+        if (text.empty()) break;
         const char c = text.front();
         const auto code = static_cast<unsigned char>(c);
         const std::size_t length = utf8_length(text);
-        if (length == 0) written += "\\ufffd";
-        else if (code < 0x20) written += {'\\', 'u', '0', '0', hex[code / 16u], hex[code % 16u]};
-        else if (c == '"' || c == '\\') written += {'\\', c};
-        else written += text.substr(0, length);
+        if (length == 0) to += "\\ufffd";
+        else if (code < 0x20) to += {'\\', 'u', '0', '0', hex[code / 16u], hex[code % 16u]};
+        else if (c == '"' || c == '\\') to += {'\\', c};
+        else to += text.substr(0, length);
         text.remove_prefix(std::max<std::size_t>(length, 1));
     }
-    return written + '"';
+    to += '"';
 }
 
-inline std::string json(const char* text) { return text ? json(std::string_view(text)) : "null"; }
+/// Appends a C string, or `null`.
+inline void append_json(std::string& to, const char* text) {
+    if (text) append_json(to, std::string_view(text));
+    else to += "null";
+}
 
+/// Appends a number or a bool. JSON has no infinity, and no NaN: for these, appends `null`.
 template <class T>
     requires std::is_arithmetic_v<T>
-std::string json(T value) {
+void append_json(std::string& to, T value) {
     if constexpr (std::is_same_v<T, bool>) {
-        return value ? "true" : "false";
+        to += value ? "true" : "false";
     } else {
-        if (!std::isfinite(static_cast<double>(value))) return "null";  // JSON has no infinity
+        if constexpr (std::is_floating_point_v<T>)
+            if (!std::isfinite(value)) return void(to += "null");
         std::array<char, 32> digits;
-        return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr};
+        to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
     }
 }
 
-/// A JSON object that is written member by member.
-class json_object {
-public:
-    /// Adds a member, whose value is JSON text. Does nothing if the value is empty.
-    json_object& add(std::string_view name, const std::string& value) {
-        if (!value.empty()) members_ += (members_.empty() ? "" : ", ") + json(name) + ": " + value;
-        return *this;
-    }
-    std::string text() const { return "{" + members_ + "}"; }
+/// Appends an address, as text.
+inline void append_address(std::string& to, const void* address) {
+    std::array<char, 2 * sizeof address> digits;
+    const auto number = reinterpret_cast<std::uintptr_t>(address);
+    to += "0x";
+    to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr);
+}
 
-private:
-    std::string members_;
-};
-
-/// The arguments and results of a call as JSON. Values of other types than these are left out.
+/// The arguments and the result of a call as JSON. Values of other types than these are left out.
 template <class... T>
 struct json_values {
-    static std::string argument(const any_call& call, std::size_t index) { return first(call.arg<T>(index)...); }
-    static std::string result(const any_call& call) { return first(call.result<T>()...); }
-
-    static std::string arguments(const any_call& call) {
-        json_object all;
+    /// Appends `name: value` for each argument, in braces. A parameter without a name has its number.
+    static void append_arguments(std::string& to, const any_call& call) {
+        to += '{';
+        const char* separator = "";
         for (std::size_t i = 0; i < call.size(); ++i) {
-            const std::string name(call.arg_name(i));  // empty if the parameters have no names
-            all.add(name.empty() ? std::to_string(i) : name, argument(call, i));
+            const std::size_t before = to.size();
+            to += separator;
+            const std::string_view name = call.arg_name(i);
+            append_json(to, name.empty() ? std::to_string(i) : std::string(name));
+            to += ": ";
+            if (append_argument(to, call, i)) separator = ", ";
+            else to.resize(before);
         }
-        return all.text();
+        to += '}';
     }
+
+    /// Appends the result. Returns false if it has none of the types.
+    static bool append_result(std::string& to, const any_call& call) { return append_first(to, call.result<T>()...); }
 
 private:
-    static std::string first(const T*... values) {
-        std::string written;
-        ((values ? void(written = json(*values)) : void()), ...);
-        return written;
+    // A pointer to characters is a C string unless a length follows: see c_string.hpp.
+    static bool append_argument(std::string& to, const any_call& call, std::size_t index) {
+        const char* const* const text = call.arg<const char*>(index);
+        if (!text || !is_length(call, index + 1)) return append_first(to, call.arg<T>(index)...);
+        to += '"';
+        append_address(to, *text);
+        to += '"';
+        return true;
+    }
+    static bool is_length(const any_call& call, std::size_t index) {
+        return index < call.size() && ((can_be_length<T> && call.arg<T>(index)) || ...);
+    }
+    static bool append_first(std::string& to, const T*... values) {
+        return ((values ? (append_json(to, *values), true) : false) || ...);
     }
 };
-using json_value = json_values<bool, short, unsigned short, int, unsigned, long, unsigned long, long long,
-                               unsigned long long, float, double, std::string, std::string_view, const char*>;
+using json_value = json_values<bool, signed char, unsigned char, short, unsigned short, int, unsigned, long,
+                               unsigned long, long long, unsigned long long, float, double, std::string,
+                               std::string_view, const char*>;
 
 }}}}  // namespace ext::hooks::detail
