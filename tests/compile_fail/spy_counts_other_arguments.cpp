@@ -1,5 +1,5 @@
 // spy::count() needs a value for each argument of the function.
-// expect: ext::hooks::spy::count: a value for each of the function's arguments was expected, and of its type
+// expect: ext::hooks::spy::count: give a value for each of the function's arguments, of its type
 #include <extensible/hooks/spy.hpp>
 
 ext::extensible charge{"billing.charge", [](const char*, int) {}};

@@ -1,5 +1,5 @@
 // spy::count() compares arguments, so their types need operator==.
-// expect: ext::hooks::spy::count: the type of an argument has no ==; look at what calls\(\) gives
+// expect: ext::hooks::spy::count: the type of an argument has no ==; look at what calls\(\) returns
 #include <extensible/hooks/spy.hpp>
 
 struct account {

@@ -8,13 +8,19 @@
 #include <extensible/hooks/spy.hpp>
 
 #include <atomic>
+#include <cstddef>
+#include <functional>
+#include <ios>
 #include <memory>
+#include <ostream>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 using namespace ext::literals;
@@ -265,6 +271,124 @@ TEST_CASE("a spy prints its calls as readable text") {
     CHECK_THROWS_WITH(seen.at(2), StartsWith("draw was called 2 times:\n  1. (\"a\"") &&
                                       EndsWith("there is no call with the number 2"));
     CHECK_THROWS_AS(seen.at(2), ext::error);
+}
+
+namespace {
+
+struct hexed {
+    int value;
+    friend std::ostream& operator<<(std::ostream& out, const hexed& hexed) { return out << std::hex << hexed.value; }
+};
+struct failing {
+    friend std::ostream& operator<<(std::ostream& out, const failing&) {
+        out.setstate(std::ios::failbit);
+        return out;
+    }
+};
+struct throwing {
+    friend std::ostream& operator<<(std::ostream&, const throwing&) { throw std::runtime_error("not printed"); }
+};
+
+// Its destructor, its copies and its comparison use the spy.
+struct curious {
+    std::function<void()> ask = [] {};
+    curious() = default;
+    explicit curious(std::function<void()> asks) : ask(std::move(asks)) {}
+    curious(const curious& other) : ask(other.ask) { ask(); }
+    curious& operator=(const curious&) = default;
+    ~curious() { ask(); }
+    friend bool operator==(const curious& a, const curious&) { return a.ask(), true; }
+    friend std::ostream& operator<<(std::ostream& out, const curious& curious) { return curious.ask(), out << "?"; }
+};
+
+}  // namespace
+
+TEST_CASE("the << of one value has no effect on the text of others") {
+    ext::registry registry;
+    const auto text_after = [&](auto value) {
+        ext::extensible f{registry, "f", [](decltype(value), int) { return 255; }};
+        const hooks::spy seen{f};
+        f(value, 255);
+        f(value, 77);
+        CHECK_THROWS_AS(seen.at(2), ext::error);
+        return seen.text();
+    };
+    CHECK_THAT(text_after(hexed{255}), ContainsSubstring("(ff, 255) returned 255"));
+    CHECK_THAT(text_after(hexed{255}), EndsWith("(ff, 77) returned 255"));
+    CHECK_THAT(text_after(failing()), EndsWith("failing, which cannot be printed>, 77) returned 255"));
+    CHECK_THAT(text_after(throwing()), EndsWith("throwing, which cannot be printed>, 77) returned 255"));
+}
+
+TEST_CASE("a spy escapes texts, so that different calls have different texts") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](const std::string&, const std::wstring&, const char16_t*) {}};
+    const hooks::spy seen{f};
+    f("a\", \"b", L"c\"\x00E9", u"d");
+    CHECK_THAT(seen.text(), EndsWith(R"(("a\", \"b", "c\u{0x22}\u{0xe9}", "d") returned)"));
+}
+
+TEST_CASE("a spy records a pointer to characters that a length follows as an address") {
+    ext::registry registry;
+    ext::extensible send{registry, "send", [](const char*, std::size_t size) { return size; }};
+    const hooks::spy seen{send};
+    const std::string not_terminated(3, 'x'), other(not_terminated);
+    send(not_terminated.data(), 3);
+    CHECK_THAT(seen.text(), ContainsSubstring("(0x") && EndsWith(", 3) returned 3"));
+    CHECK(seen.count(not_terminated.data(), 3u) == 1);
+    CHECK(seen.count(other.data(), 3u) == 0);
+}
+
+TEST_CASE("a spy counts a null C string like an empty text") {
+    ext::registry registry;
+    ext::extensible say{registry, "say", [](const char*, const wchar_t*) {}};
+    const hooks::spy seen{say};
+    say(nullptr, L"");
+    say("", nullptr);
+    const char* const null = nullptr;
+    CHECK(seen.count(null, L"") == 2);
+    CHECK(seen.count("a", L"") == 0);
+}
+
+TEST_CASE("values that a spy records may use the spy when they are copied, compared, printed and destroyed") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](const curious&) { return curious(); }};
+    hooks::spy seen{f};
+    const curious asks{[&] { static_cast<void>(seen.count()); }};
+    f(asks);
+    CHECK(seen.count(asks) == 1);
+    CHECK(seen.calls().size() == 1);
+    CHECK_THAT(seen.text(), EndsWith("1. (?) returned ?"));
+    seen.returns(asks).then_returns(asks);
+    f(asks);
+    seen.returns(asks);
+    seen.clear();
+    CHECK(seen.count() == 0);
+}
+
+namespace {
+
+template <class Spy, class T>
+concept takes = requires(Spy& spy, T&& value) {
+    spy.returns(std::forward<T>(value));
+    spy.then_returns(std::forward<T>(value));
+};
+
+}  // namespace
+
+TEST_CASE("a spy takes no temporary for a result that would refer to it") {
+    using reference = hooks::spy<const std::string&(int)>;
+    STATIC_REQUIRE(takes<reference, const std::string&>);
+    STATIC_REQUIRE_FALSE(takes<reference, std::string>);
+    STATIC_REQUIRE_FALSE(takes<reference, const char*>);
+    STATIC_REQUIRE_FALSE(takes<hooks::spy<int&(int)>, int>);
+    using view = hooks::spy<std::string_view(int)>;
+    STATIC_REQUIRE(takes<view, std::string&>);
+    STATIC_REQUIRE(takes<view, const char (&)[2]>);
+    STATIC_REQUIRE(takes<view, std::string_view>);
+    STATIC_REQUIRE_FALSE(takes<view, std::string>);
+    STATIC_REQUIRE_FALSE(takes<hooks::spy<std::span<const int>(int)>, std::vector<int>>);
+    STATIC_REQUIRE(takes<hooks::spy<std::string(int)>, const char*>);
+    STATIC_REQUIRE(takes<hooks::spy<bool(int)>, int>);
 }
 
 TEST_CASE("a spy's text says which values cannot be copied") {

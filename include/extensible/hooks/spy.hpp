@@ -49,6 +49,18 @@ namespace detail {
 template <class Signature>
 struct spy_hook;
 
+// True if a T can be given to a spy of a function with this result. If that is a reference, T must be an
+// lvalue to which it refers directly. If it is a view, T must not be a temporary that owns what the view
+// refers to, such as a std::string for a std::string_view: a class with a destructor, from which a class
+// without one is made.
+template <class T, class Result>
+concept can_be_returned = std::is_convertible_v<T, Result> &&
+    (std::is_lvalue_reference_v<Result>
+         ? std::is_lvalue_reference_v<T> &&
+               std::is_convertible_v<std::remove_reference_t<T>*, std::remove_reference_t<Result>*>
+         : std::is_lvalue_reference_v<T> || !std::is_class_v<Result> || !std::is_trivially_destructible_v<Result> ||
+               std::is_trivially_destructible_v<T>);
+
 }  // namespace detail
 
 /// Records the arguments and the outcome of each call of a function, plain or awaited, and can
@@ -101,12 +113,12 @@ public:
     spy& operator=(const spy&) = delete;
 
     /// Replaces all answers by this one: returns a copy of `result`, or a reference to it if the
-    /// function returns a reference. What a view or a reference refers to must outlive its use.
-    /// Returns the spy.
-    spy& returns(value result)
-        requires(!std::is_void_v<outcome>)
-    {
-        return answers(returning(std::forward<value>(result)), false);
+    /// function returns a reference. What a view or a reference refers to must outlive its use: a
+    /// temporary that does not is refused. Returns the spy.
+    template <class T = value>
+        requires detail::can_be_returned<T, outcome>
+    spy& returns(T&& result) {
+        return answers(returning<T>(result), false);
     }
 
     /// Replaces all answers by this one: returns, for a `void` function. Returns the spy.
@@ -128,10 +140,10 @@ public:
 
     /// Adds the answer of returns(result). The answer before it is then used for one call only.
     /// Returns the spy.
-    spy& then_returns(value result)
-        requires(!std::is_void_v<outcome>)
-    {
-        return answers(returning(std::forward<value>(result)), true);
+    template <class T = value>
+        requires detail::can_be_returned<T, outcome>
+    spy& then_returns(T&& result) {
+        return answers(returning<T>(result), true);
     }
 
     /// Adds the answer of returns(), as then_returns(result) does.
@@ -154,7 +166,7 @@ public:
     std::vector<call_type> calls() const { return record_->calls(); }
 
     /// Returns the number of calls so far.
-    std::size_t count() const { return record_->calls().size(); }
+    std::size_t count() const { return record_->count(); }
 
     /// Returns the number of calls with these arguments, which are compared with `==`. Expects a
     /// value for each argument.
@@ -183,14 +195,15 @@ private:
         return options;
     }
 
-    static answer returning(value result) {
+    template <class T>
+    static answer returning(std::remove_reference_t<T>& given) {
         if constexpr (std::is_reference_v<value>) {
-            return [&result](auto& call) { call.result.emplace(static_cast<value>(result)); };
+            return [&given](auto& call) { call.result.emplace(static_cast<value>(given)); };
         } else {
             static_assert(std::copy_constructible<value>,
                           "ext::hooks::spy: the function's result cannot be copied, and so not be given to several "
                           "calls; use ext::instead");
-            return [result = std::move(result)](auto& call) { call.result.emplace(result); };
+            return [result = value(std::forward<T>(given))](auto& call) { call.result.emplace(result); };
         }
     }
 
@@ -217,10 +230,29 @@ private:
 
 namespace detail {
 
-template <class Tuple>
+template <class>
+inline constexpr bool all_copied = false;
+template <class... T>
+inline constexpr bool all_copied<std::tuple<T...>> = (!is_not_copied<T> && ...);
+
+template <class>
 inline constexpr bool all_comparable = false;
 template <class... T>
 inline constexpr bool all_comparable<std::tuple<T...>> = (std::equality_comparable<T> && ...);
+
+// The arguments that count() looks for. They are recorded as those of calls are.
+template <class Arguments, class... Expected>
+struct expected_arguments;
+template <class... T, class... Expected>
+struct expected_arguments<std::tuple<T...>, Expected...> {
+    static constexpr bool fit = false;
+};
+template <class... T, class... Expected>
+    requires(sizeof...(T) == sizeof...(Expected))
+struct expected_arguments<std::tuple<T...>, Expected...> {
+    static constexpr bool fit = (std::is_constructible_v<T, const Expected&> && ...);
+    static std::tuple<T...> make(const Expected&... expected) { return {detail::record_of<T>(expected)...}; }
+};
 
 }  // namespace detail
 
@@ -228,15 +260,20 @@ template <class R, class... A>
 template <class... Expected>
 std::size_t spy<R(A...)>::count(const Expected&... expected) const {
     using arguments = decltype(call_type::args);
-    constexpr bool fits = std::is_constructible_v<arguments, const Expected&...>;
-    static_assert(fits, "ext::hooks::spy::count: a value for each of the function's arguments was expected, and of "
-                        "its type");
+    constexpr bool copied = detail::all_copied<arguments>;
+    static_assert(copied, "ext::hooks::spy::count: an argument cannot be copied, so the spy does not record it; look "
+                          "at the other arguments in what calls() returns");
+    using wanted = detail::expected_arguments<arguments, std::decay_t<const Expected&>...>;
+    constexpr bool fits = wanted::fit;
+    static_assert(fits || !copied,
+                  "ext::hooks::spy::count: give a value for each of the function's arguments, of its type");
     constexpr bool comparable = detail::all_comparable<arguments>;
-    static_assert(comparable, "ext::hooks::spy::count: the type of an argument has no ==; look at what calls() gives");
+    static_assert(comparable || !copied,
+                  "ext::hooks::spy::count: the type of an argument has no ==; look at what calls() returns");
     std::size_t found = 0;
-    if constexpr (fits && comparable) {
-        const arguments wanted(expected...);
-        for (const call_type& call : calls()) found += call.args == wanted;
+    if constexpr (copied && fits && comparable) {
+        const arguments looked_for = wanted::make(expected...);
+        for (const call_type& call : calls()) found += call.args == looked_for;
     }
     return found;
 }
@@ -268,7 +305,7 @@ struct detail::spy_hook {
     void operator()(ext::call<Signature>& call, ext::proceed& proceed) const {
         if (!record->spies_here()) return proceed();
         const auto running = record->begin(call);
-        if (running.answer) running.answer(call);
+        if (running.answer) (*running.answer)(call);
         else proceed();
         record->end(running, call);
     }
@@ -280,7 +317,7 @@ struct detail::spy_hook {
             co_return;
         }
         const auto running = record->begin(call);
-        if (running.answer) running.answer(call);
+        if (running.answer) (*running.answer)(call);
         else co_await proceed();
         record->end(running, call);
     }

@@ -78,10 +78,9 @@ void append_json(std::string& to, T value) {
     }
 }
 
-/// Appends an address, as text.
-inline void append_address(std::string& to, const void* address) {
-    std::array<char, 2 * sizeof address> digits;
-    const auto number = reinterpret_cast<std::uintptr_t>(address);
+/// Appends a number as an address is written.
+inline void append_address(std::string& to, std::uintptr_t number) {
+    std::array<char, 2 * sizeof number> digits;
     to += "0x";
     to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr);
 }
@@ -114,7 +113,7 @@ private:
         const char* const* const text = call.arg<const char*>(index);
         if (!text || !is_length(call, index + 1)) return append_first(to, call.arg<T>(index)...);
         to += '"';
-        append_address(to, *text);
+        append_address(to, reinterpret_cast<std::uintptr_t>(*text));
         to += '"';
         return true;
     }

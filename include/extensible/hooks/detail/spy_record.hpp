@@ -5,7 +5,9 @@
 #include <extensible/call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/error.hpp>
+#include <extensible/hooks/detail/c_string.hpp>
 #include <extensible/hooks/detail/core.hpp>
+#include <extensible/hooks/detail/value_text.hpp>
 #include <extensible/kwargs.hpp>
 
 #include <algorithm>
@@ -27,36 +29,37 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
-/// Stands for an argument or a result of type T that cannot be copied.
-template <class T>
-struct not_copied {};
-
 /// The recorded result of a `void` function.
 struct nothing {};
 
 namespace detail {
 
-template <class T>
+template <class T, bool IsCString>
 constexpr auto recorded_type() {
     using value = detail::kept_type<T>;
     if constexpr (std::is_void_v<T>) return std::type_identity<nothing>();
-    else if constexpr (!requires { sizeof(value); }) return std::type_identity<not_copied<value>>();
+    else if constexpr (is_character_pointer<std::remove_cvref_t<T>>) {
+        using pointer = std::remove_cvref_t<T>;
+        using text = std::basic_string<std::remove_cv_t<std::remove_pointer_t<pointer>>>;
+        return std::type_identity<std::conditional_t<IsCString, text, pointer>>();
+    } else if constexpr (!requires { sizeof(value); }) return std::type_identity<not_copied<value>>();
     else if constexpr (!detail::is_copyable<value>) return std::type_identity<not_copied<value>>();
     else return std::type_identity<value>();
 }
 
 /// The type in which a T is recorded: a copy of the value, even if T is a reference. A
-/// std::string_view or a `const char*` is recorded as a std::string, which is empty for a null
-/// pointer. Other views and pointers are recorded as they are, without the objects that they refer
-/// to.
-template <class T>
-using recorded = typename decltype(recorded_type<T>())::type;
+/// std::string_view or a C string is recorded as a string, which is empty for a null pointer. Other
+/// views and pointers are recorded as they are, without the objects that they refer to.
+template <class T, bool IsCString = true>
+using recorded = typename decltype(recorded_type<T, IsCString>())::type;
 
 template <class Arguments>
 struct recorded_arguments;
 template <class... A>
 struct recorded_arguments<std::tuple<arg<A>...>> {
-    using type = std::tuple<recorded<A>...>;
+    template <std::size_t... Index>
+    static std::tuple<recorded<A, is_c_string<Index, A...>()>...> find(std::index_sequence<Index...>);
+    using type = decltype(find(std::index_sequence_for<A...>()));
 };
 
 }  // namespace detail
@@ -84,36 +87,38 @@ struct spied_call<R(A...)> {
 
 namespace detail {
 
-template <class T>
-recorded<T> record_of(const T& value) {
-    if constexpr (std::same_as<recorded<T>, not_copied<T>>) return {};
-    else if constexpr (std::is_pointer_v<T> && std::same_as<recorded<T>, std::string>) return value ? value : "";
-    else return recorded<T>(value);
+// Returns the record of a value. A null C string is recorded as an empty text.
+template <class Recorded, class T>
+Recorded record_of(const T& value) {
+    if constexpr (std::same_as<Recorded, not_copied<T>>) return {};
+    else if constexpr (std::is_convertible_v<const T&, const void*> && !std::is_pointer_v<Recorded>)
+        return value ? Recorded(value) : Recorded();
+    else return Recorded(value);
 }
 
-template <class T>
-void write(std::ostream& out, const T& value) {
-    if constexpr (std::same_as<T, bool>) out << (value ? "true" : "false");
-    else if constexpr (std::is_convertible_v<const T&, std::string_view>) out << '"' << std::string_view(value) << '"';
-    else if constexpr (std::same_as<T, signed char> || std::same_as<T, unsigned char>) out << +value;  // as a number
-    else if constexpr (requires { out << value; }) out << value;
-    else out << '<' << detail::type_name<T>() << '>';
-}
-template <class T>
-void write(std::ostream& out, const not_copied<T>&) {
-    out << '<' << detail::type_name<T>() << ", which cannot be copied>";
-}
-
-/// What a spy and its hook share. Any thread may use it.
+/// What a spy and its hook share. Any thread may use it. Values are copied, compared and destroyed
+/// without the lock, because these are functions of the application.
 template <class Signature>
 class spy_record {
 public:
     using seen_call = spied_call<Signature>;
+    using arguments = decltype(seen_call::args);
+    struct outcome {
+        decltype(seen_call::result) result;
+        std::exception_ptr exception;
+    };
     using answer = std::function<void(ext::call<Signature>&)>;  // empty: calls the function
 
+    using shared_answer = std::shared_ptr<const answer>;
+
+    // One call. Neither is changed once another thread can see it.
+    struct entry {
+        std::shared_ptr<const arguments> args;
+        std::shared_ptr<const outcome> ended;  // null while the call runs
+    };
     struct running_call {
-        std::shared_ptr<seen_call> seen;
-        spy_record::answer answer;
+        std::shared_ptr<entry> seen;
+        shared_answer answer;  // null: calls the function
     };
 
     spy_record(std::string_view function, bool on_this_thread)
@@ -123,16 +128,15 @@ public:
     bool spies_here() const { return thread_ == std::thread::id() || thread_ == std::this_thread::get_id(); }
 
     void add(answer added, bool then) {
+        const auto made = added ? std::make_shared<const answer>(std::move(added)) : nullptr;
+        std::vector<shared_answer> removed;
         const std::lock_guard lock(mutex_);
-        if (!then) answers_.clear(), given_ = 0;
-        answers_.push_back(std::move(added));
+        if (!then) removed.swap(answers_), given_ = 0;
+        answers_.push_back(made);
     }
 
     running_call begin(ext::call<Signature>& call) {
-        const auto arguments = [](const auto&... argument) {
-            return decltype(seen_call::args)(detail::record_of(*argument)...);
-        };
-        auto seen = std::make_shared<seen_call>(seen_call{std::apply(arguments, call.args)});
+        auto seen = std::make_shared<entry>(entry{std::make_shared<const arguments>(arguments_of(call)), nullptr});
         const std::lock_guard lock(mutex_);
         calls_.push_back(seen);
         if (answers_.empty()) return {std::move(seen), nullptr};
@@ -142,55 +146,76 @@ public:
     }
 
     void end(const running_call& running, ext::call<Signature>& call) {
-        decltype(seen_call::result) returned;
+        outcome came{{}, call.exception};
         if (call.result && !call.exception) {
-            if constexpr (std::is_void_v<decltype(*call.result)>) returned.emplace();
-            else returned.emplace(detail::record_of(*call.result));
+            if constexpr (std::is_void_v<decltype(*call.result)>) came.result.emplace();
+            else came.result.emplace(detail::record_of<typename decltype(came.result)::value_type>(*call.result));
         }
+        auto made = std::make_shared<const outcome>(std::move(came));
         const std::lock_guard lock(mutex_);
-        running.seen->result = std::move(returned);
-        running.seen->exception = call.exception;
+        running.seen->ended = std::move(made);
     }
 
     std::vector<seen_call> calls() const {
-        const std::lock_guard lock(mutex_);
+        std::vector<entry> all;
+        {
+            const std::lock_guard lock(mutex_);
+            for (const std::shared_ptr<entry>& call : calls_) all.push_back(*call);
+        }
         std::vector<seen_call> copies;
-        for (const std::shared_ptr<seen_call>& call : calls_) copies.push_back(*call);
+        for (const entry& call : all) {
+            copies.push_back({*call.args});
+            if (!call.ended) continue;
+            copies.back().result = call.ended->result;
+            copies.back().exception = call.ended->exception;
+        }
         return copies;
+    }
+    std::size_t count() const {
+        const std::lock_guard lock(mutex_);
+        return calls_.size();
     }
 
     void clear() {
+        std::vector<std::shared_ptr<entry>> removed;
         const std::lock_guard lock(mutex_);
-        calls_.clear();
+        removed.swap(calls_);
     }
 
 private:
+    static arguments arguments_of(ext::call<Signature>& call) {
+        return [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+            return arguments(detail::record_of<std::tuple_element_t<Index, arguments>>(*std::get<Index>(call.args))...);
+        }(std::make_index_sequence<std::tuple_size_v<arguments>>());
+    }
+
     const std::string function_;
     const std::thread::id thread_;  // whose calls are recorded; a default-constructed id means all threads
     mutable std::mutex mutex_;
-    std::vector<answer> answers_;                    // guarded by the mutex, like all that follows
-    std::size_t given_ = 0;                          // index of the next answer, or their number if the last was given
-    std::vector<std::shared_ptr<seen_call>> calls_;  // shared with running calls, which clear() does not affect
+    std::vector<shared_answer> answers_;         // guarded by the mutex, like all that follows
+    std::size_t given_ = 0;                      // index of the next answer, or their number if the last was given
+    std::vector<std::shared_ptr<entry>> calls_;  // shared with running calls, which clear() does not affect
 };
 
 }  // namespace detail
 
-/// Writes the call as text, such as `("ann", 250) returned true`. A value without a `<<` of its own
-/// is written as its type.
+/// Writes the call as text, such as `("ann", 250) returned true`. Texts are escaped as in JSON. A value
+/// without a `<<` of its own is written as its type.
 template <class Signature>
 std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {
-    out << '(';
+    std::string text = "(";
     std::apply([&](const auto&... value) {
         [[maybe_unused]] const char* separator = "";
-        ((out << std::exchange(separator, ", "), detail::write(out, value)), ...);
+        ((text += std::exchange(separator, ", "), detail::append_value(text, value)), ...);
     }, call.args);
-    out << ')';
-    if (call.exception) return out << " threw " << detail::text_of(call.exception);
-    if (!call.result) return out << " has not ended";
+    text += ')';
     using result = typename decltype(call.result)::value_type;
-    out << " returned";
-    if constexpr (!std::same_as<result, nothing>) out << ' ', detail::write(out, *call.result);
-    return out;
+    if (call.exception) text += " threw " + detail::text_of(call.exception);
+    else if (!call.result) text += " has not ended";
+    else text += " returned";
+    if constexpr (!std::same_as<result, nothing>)
+        if (!call.exception && call.result) detail::append_value(text += ' ', *call.result);
+    return out << text;
 }
 
 }}}  // namespace ext::hooks
