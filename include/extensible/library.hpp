@@ -38,6 +38,7 @@ namespace ext { inline namespace EXTENSIBLE_ABI {
 
 namespace detail {
 struct loaded_library;
+struct library_slot;
 }
 
 /// The name of a plugin that a library defines, and defaults for its hooks. Each hook may override
@@ -61,6 +62,7 @@ struct library_options {
 ///     vault.reload();  // switches to a new version of the file
 ///
 /// The destructor removes the hooks, waits for calls that are running them, and closes the library.
+/// (A library from load_folder() is closed after those that were loaded later.)
 ///
 /// Only one thread at a time may use this object. Meanwhile other threads may call functions, and
 /// use the registry, the plugin and the hooks. Destroy it outside of calls that run its hooks.
@@ -77,8 +79,10 @@ public:
     /// an incompatible way. Throws error if the file cannot be opened or has no entry point, or if
     /// the entry point throws anything; the text then contains the text of that exception. All
     /// texts begin with the path of the file. If the constructor throws, no hook has run, and the
-    /// library is closed. (The system constructs a library's static objects when it opens the
-    /// library, before all checks.)
+    /// library is closed.
+    ///
+    /// Only regular, complete files are opened. The system constructs a library's static objects
+    /// when it opens the library. If one of these constructors throws, the program ends.
     [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN library(registry& home, const std::filesystem::path& file, const library_options& options = {});
 
@@ -121,10 +125,11 @@ public:
     const std::filesystem::path& file() const noexcept { return file_; }
 
 private:
+    friend detail::private_access;
     EXTENSIBLE_HIDDEN detail::loaded_library& checked() const;
 
     std::filesystem::path file_;
-    std::unique_ptr<detail::loaded_library> loaded_;  // null if this was moved from
+    detail::ref<detail::library_slot> slot_;  // null if this was moved from
 };
 
 /// Which files of a folder are loaded, and defaults for their hooks. A file is named with or
@@ -157,7 +162,9 @@ struct load_report {
 
 /// Loads the plugins in a folder, in the order of their file names, for functions of the registry
 /// `home`. Returns a report for each. The reports own the libraries: keep them as long as the hooks
-/// are to run.
+/// are to run. The library that was loaded last is closed first. If you destroy only some reports,
+/// the hooks of their libraries are removed at once, and each library is closed as soon as all that
+/// were loaded after it are closed.
 ///
 ///     const auto plugins = ext::load_folder(registry, "plugins", {.block = {"libold*"}});
 ///     for (const ext::load_report& report : plugins)
@@ -165,7 +172,8 @@ struct load_report {
 ///
 /// A broken plugin does not prevent the others from being loaded. Plugins are files with the
 /// extension .so, on macOS (untested) also .dylib, on Windows .dll. Folders inside the folder are
-/// ignored. A name in `allow` that no file has is reported too, at the end.
+/// ignored. If a file has two names, because one is a link, the second name is reported, and the
+/// file is loaded once. A name in `allow` that no file has is reported too, at the end.
 ///
 /// Throws error if the folder cannot be read, or if a name in the options is empty. Without
 /// exceptions, the handler of on_error() receives the error of the first broken library, which ends
@@ -183,6 +191,13 @@ EXTENSIBLE_HIDDEN std::vector<load_report> load_folder(const std::filesystem::pa
 // -------------------------------------------------------------------------------------------------
 
 namespace detail {
+
+/// Holds the version of a library that is loaded. The slots of a folder's libraries form a chain, so
+/// that the libraries are closed in reverse order, in whichever order a vector destroys its elements.
+struct library_slot : reference_counted {
+    ref<library_slot> earlier{};               // of the library that load_folder() loaded before this one, or null
+    std::unique_ptr<loaded_library> loaded{};  // never null. Declared last, so it is closed before `earlier` is.
+};
 
 /// An open library and its plugin. Neither moves in memory from before the entry point is called
 /// until the library is closed.
@@ -258,6 +273,25 @@ EXTENSIBLE_HIDDEN inline std::vector<std::filesystem::path> files_in(const std::
     return files;
 }
 
+/// Loads the file of the last report, unless an earlier report is for the same file.
+EXTENSIBLE_HIDDEN inline void load_once(std::vector<load_report>& reports, registry& home,
+                                        const folder_options& options) {
+    load_report& report = reports.back();
+    for (const load_report& other : reports) {
+        std::error_code unknown;
+        if (&other == &report || !std::filesystem::equivalent(other.file, report.file, unknown)) continue;
+        report.reason = join({text_of(report.file), ": it is another name of the file ", text_of(other.file),
+                              ", and each file is loaded once"});
+        return;
+    }
+    EXTENSIBLE_TRY {
+        report.library.emplace(home, report.file,
+                               library_options{.isolate = options.isolate, .reentrant = options.reentrant});
+    } EXTENSIBLE_CATCH(const error&) {
+        report.reason = text_of(std::current_exception());
+    }
+}
+
 }  // namespace detail
 
 inline library::library(registry& home, const std::filesystem::path& file, const library_options& options)
@@ -266,19 +300,30 @@ inline library::library(registry& home, const std::filesystem::path& file, const
         detail::private_access::record(home), options.name.empty() ? detail::text_of(file.stem()) : options.name,
         options.isolate, options.reentrant));
     const std::string name = detail::text_of(file_);
-    loaded_ = detail::load(detail::shared_library(file_, name), hooks, name);
+    std::unique_ptr<detail::loaded_library> loaded = detail::load(detail::shared_library(file_, name), hooks, name);
+    slot_ = detail::ref(new detail::library_slot);
+    slot_->loaded = std::move(loaded);
     detail::set_enabled(hooks, true);
 }
 
 inline library::library(const std::filesystem::path& file, const library_options& options)
     : library(default_registry(), file, options) {}
 inline library::library(library&&) noexcept = default;
-inline library& library::operator=(library&&) noexcept = default;
-inline library::~library() = default;
+
+inline library& library::operator=(library&& other) noexcept {
+    library old(std::move(other));
+    std::swap(file_, old.file_);
+    std::swap(slot_, old.slot_);
+    return *this;  // and `old` is destroyed
+}
+
+inline library::~library() {
+    if (slot_) detail::remove_and_wait(slot_->loaded->hooks);  // the slots of later libraries may keep this one open
+}
 
 inline detail::loaded_library& library::checked() const {
-    if (!loaded_) detail::raise<error>("ext::library: this library has been moved from, so it has no plugin");
-    return *loaded_;
+    if (!slot_) detail::raise<error>("ext::library: this library has been moved from, so it has no plugin");
+    return *slot_->loaded;
 }
 
 inline ext::plugin& library::plugin() const { return checked().plugin; }
@@ -291,7 +336,7 @@ inline void library::reload() {
     std::unique_ptr<detail::loaded_library> loaded =
         detail::load(detail::shared_library::open_copy(file_, name), hooks, name);
     detail::locked_registry(*old.registry).replace_plugin(old, *hooks);
-    std::swap(loaded_, loaded);  // the old library is closed at the end of this function
+    std::swap(slot_->loaded, loaded);  // the old library is closed at the end of this function
 }
 
 inline std::vector<load_report> load_folder(const std::filesystem::path& folder, const folder_options& options) {
@@ -306,16 +351,15 @@ inline std::vector<load_report> load_folder(registry& home, const std::filesyste
                 detail::join({detail::text_of(folder), ": a name that is allowed or blocked must not be empty"}));
     const std::vector<std::filesystem::path> files = detail::files_in(folder);
     std::vector<load_report> reports;
+    detail::ref<detail::library_slot> last;
     for (const std::filesystem::path& file : files) {
         if (!options.allow.empty() && !detail::is_among(options.allow, file)) continue;
         if (detail::is_among(options.block, file)) continue;
-        load_report& report = reports.emplace_back(load_report{file});
-        EXTENSIBLE_TRY {
-            report.library.emplace(home, file,
-                                   library_options{.isolate = options.isolate, .reentrant = options.reentrant});
-        } EXTENSIBLE_CATCH(const error&) {
-            report.reason = detail::text_of(std::current_exception());
-        }
+        std::optional<library>& loaded = reports.emplace_back(load_report{file}).library;
+        detail::load_once(reports, home, options);
+        if (!loaded) continue;
+        const detail::ref slot = detail::private_access::slot(*loaded);
+        slot->earlier = std::exchange(last, slot);
     }
     for (const std::string& name : options.allow) {
         const auto is_it = [&](const std::filesystem::path& file) { return detail::is_among({name}, file); };

@@ -1,4 +1,12 @@
 #pragma once
 
-/// The host exports this function. Plugins call it in the middle of their entries.
-extern "C" void half_way();
+// Functions that the host exports, and plugins call.
+extern "C" {
+
+/// Called in the middle of an entry.
+void half_way();
+
+/// Called when the library of this plugin is closed, by the destructor of a static object.
+void closes(const char* plugin);
+
+}

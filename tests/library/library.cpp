@@ -8,8 +8,14 @@
 #include <extensible/extensible.hpp>
 #include <extensible/library.hpp>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -23,6 +29,12 @@
 #include <utility>
 #include <vector>
 
+#if !defined(_WIN32)
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using tests::is_in_memory;
@@ -32,6 +44,7 @@ namespace fs = std::filesystem;
 namespace {
 
 std::function<void()> in_the_middle;
+std::string closed_plugins;  // their libraries have been closed
 
 struct hooked {
     ext::registry registry;
@@ -82,7 +95,7 @@ public:
     }
     fs::path write(const std::string& name, const std::string& text) const {
         move_away(name);
-        std::ofstream(path_ / name) << text;
+        std::ofstream(path_ / name, std::ios::binary) << text;
         return path_ / name;
     }
 
@@ -120,6 +133,8 @@ std::size_t number_of_hooks(const ext::registry& registry) {
 extern "C" EXTENSIBLE_EXPORT void half_way() {
     if (in_the_middle) in_the_middle();
 }
+
+extern "C" EXTENSIBLE_EXPORT void closes(const char* plugin) { closed_plugins += plugin; }
 
 // ---- One library ----------------------------------------------------------------------------------------------------
 
@@ -576,6 +591,128 @@ TEST_CASE("A library without an entry or a stamp is an error that says what to w
     }
 }
 
+TEST_CASE("A library that has no entry, but needs a library that has one, is an error") {
+    hooked h;
+    const folder plugins;
+    const fs::path needed = plugins.copy("needed"), file = plugins.copy("needs_plugin");
+    CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(file.string() + ": it does not export extensible_plugin; "));
+    CHECK(h.first(0) == 0);
+    const ext::library library{h.registry, needed};
+    CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(file.string() + ": it does not export extensible_plugin; "));
+    CHECK(h.first(0) == 1);
+}
+
+#if !defined(_WIN32)
+
+TEST_CASE("A named pipe is an error, and is not opened") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
+    ext::library library{h.registry, file};
+    plugins.move_away("vault" LIBRARY_SUFFIX);
+    REQUIRE(::mkfifo(file.c_str(), 0666) == 0);
+    const int pipe = ::open(file.c_str(), O_RDWR | O_NONBLOCK);  // otherwise opening it would wait
+    const std::string text(1000, 'x');
+    REQUIRE(::write(pipe, text.data(), text.size()) == 1000);
+    const std::string reason = file.string() + ": it cannot be opened as a shared library: it is not a regular file";
+    CHECK_THROWS_WITH(ext::library(h.registry, file), reason);
+    CHECK_THROWS_WITH(library.reload(), reason);
+    const auto reports = ext::load_folder(h.registry, plugins.path());
+    REQUIRE(reports.size() == 1);
+    CHECK(reports[0].reason == reason);
+    std::array<char, 2000> left{};
+    CHECK(::read(pipe, left.data(), left.size()) == 1000);
+    ::close(pipe);
+    CHECK(h.added() == version_1);
+}
+
+#endif
+
+#if !defined(_WIN32) && !defined(__APPLE__)
+
+TEST_CASE("A library that has been copied in part is an error") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("version_1", "vault" LIBRARY_SUFFIX), part = plugins.path() / "part";
+    ext::library library{h.registry, file};
+    const std::string incomplete = file.string() + ": it is incomplete: the file is shorter than its headers say";
+    const std::uintmax_t size = fs::file_size(file);
+    for (const std::uintmax_t copied : {size - 1, size / 2, size / 4, size / 16, std::uintmax_t{64}, std::uintmax_t{63}}) {
+        fs::copy_file(file, part);
+        fs::resize_file(part, copied);
+        plugins.move_away("vault" LIBRARY_SUFFIX);
+        fs::rename(part, file);
+        CHECK_THROWS_WITH(ext::library(h.registry, file), incomplete);
+        CHECK_THROWS_WITH(library.reload(), incomplete);
+        plugins.copy("version_1", "vault" LIBRARY_SUFFIX);
+    }
+    CHECK(h.added() == version_1);
+}
+
+// An ELF file with two segments, which the system does not open, because it is for no machine.
+template <class Address>
+struct elf_file {
+    Address segments = sizeof(Address) == 8 ? 64 : 52, sections = 0;
+    std::uint16_t segment_entry_size = sizeof(Address) == 8 ? 56 : 32, segment_count = 2, section_count = 0;
+    std::uint32_t type = 1;  // of the second segment: the system maps it
+    Address offset = 0, size = 1000;
+
+    std::string text() const {
+        std::string text("ELF");
+        text += sizeof(Address) == 8 ? '' : '';
+        text += std::endian::native == std::endian::little ? '' : '';
+        text.resize(1000);
+        const auto put = [&](std::size_t at, auto value) { std::memcpy(&text[at], &value, sizeof value); };
+        const std::size_t after_addresses = 24 + 3 * sizeof(Address), second = sizeof(Address) == 8 ? 64 + 56 : 52 + 32;
+        put(24 + sizeof(Address), segments);
+        put(24 + 2 * sizeof(Address), sections);
+        put(after_addresses + 6, segment_entry_size);
+        put(after_addresses + 8, segment_count);
+        put(after_addresses + 10, std::uint16_t{64});
+        put(after_addresses + 12, section_count);
+        put(second, type);
+        put(second + sizeof(Address), offset);
+        put(second + 4 * sizeof(Address), size);
+        return text;
+    }
+};
+
+TEMPLATE_TEST_CASE("An ELF file is incomplete if it ends before a segment that is mapped, or before a table", "",
+                   std::uint32_t, std::uint64_t) {
+    using file = elf_file<TestType>;
+    hooked h;
+    const folder plugins;
+    const auto is_incomplete = [&](const file& written) {
+        const fs::path path = plugins.write("written" LIBRARY_SUFFIX, written.text());
+        try {
+            const ext::library library{h.registry, path};
+        } catch (const ext::error& error) {
+            const std::string text = error.what();
+            if (text == path.string() + ": it is incomplete: the file is shorter than its headers say") return true;
+            CHECK_THAT(text, StartsWith(path.string() + ": it cannot be opened as a shared library: "));
+        }
+        return false;
+    };
+    constexpr TestType most = ~TestType{0};
+    CHECK_FALSE(is_incomplete({}));
+    CHECK(is_incomplete({.size = 1001}));
+    CHECK(is_incomplete({.size = most}));
+    CHECK(is_incomplete({.offset = 1}));
+    CHECK(is_incomplete({.offset = most}));
+    CHECK_FALSE(is_incomplete({.offset = 1, .size = 999}));
+    CHECK_FALSE(is_incomplete({.type = 2, .size = 1001}));  // this segment is not mapped
+    CHECK(is_incomplete({.segments = 999}));
+    CHECK(is_incomplete({.segments = most}));
+    CHECK(is_incomplete({.segments = 990, .segment_entry_size = 1}));  // the entries are too small
+    CHECK(is_incomplete({.segment_count = 0xffff}));
+    CHECK_FALSE(is_incomplete({.segment_entry_size = 0, .segment_count = 0xffff}));
+    CHECK_FALSE(is_incomplete({.sections = 1000 - 128, .section_count = 2}));
+    CHECK(is_incomplete({.sections = 1000 - 127, .section_count = 2}));
+    CHECK(is_incomplete({.sections = most, .section_count = 0xffff}));
+}
+
+#endif
+
 TEST_CASE("A library with a different stamp is rejected before its entry runs, and the error describes both sides") {
     hooked h;
     const folder plugins;
@@ -658,6 +795,83 @@ TEST_CASE("A folder is loaded in the order of file names, and broken libraries a
     }
     CHECK(h.added() == none);
     for (const fs::path& file : files) CHECK_FALSE(is_in_memory(file));
+}
+
+TEST_CASE("A file that has two names in a folder is loaded once, and the second name is reported") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("closing", "b" LIBRARY_SUFFIX);
+    std::vector<fs::path> links{plugins.path() / ("c" LIBRARY_SUFFIX)};
+    fs::create_hard_link(file, links[0]);
+#if !defined(_WIN32)
+    links.push_back(plugins.path() / ("d" LIBRARY_SUFFIX));
+    fs::create_symlink(file.filename(), links[1]);
+#endif
+    {
+        const auto reports = ext::load_folder(h.registry, plugins.path());
+        REQUIRE(reports.size() == 1 + links.size());
+        CHECK(reports[0].library);
+        for (std::size_t i = 0; i < links.size(); ++i) {
+            CHECK(reports[1 + i].file == links[i]);
+            CHECK(reports[1 + i].reason ==
+                  links[i].string() + ": it is another name of the file " + file.string() + ", and each file is loaded once");
+        }
+        CHECK(h.first(0) == 1);
+    }
+    const auto reports = ext::load_folder(h.registry, plugins.path(), {.block = {"b"}});
+    CHECK(reports[0].library);
+    CHECK(h.first(0) == 1);
+}
+
+TEST_CASE("The libraries of a folder are closed in the reverse order of loading") {
+    hooked h;
+    const folder plugins;
+    for (const std::string name : {"a", "b", "c", "d"}) plugins.copy("closing", name + LIBRARY_SUFFIX);
+    plugins.write("b2" LIBRARY_SUFFIX, "no library");
+    closed_plugins.clear();
+    SECTION("with the vector") {
+        static_cast<void>(ext::load_folder(h.registry, plugins.path()));
+    }
+    SECTION("in whichever order the reports are destroyed") {
+        auto reports = ext::load_folder(h.registry, plugins.path());
+        reports.erase(reports.begin());
+        std::reverse(reports.begin(), reports.end());
+        while (!reports.empty()) reports.pop_back();
+    }
+    SECTION("also after one has been reloaded") {
+        auto reports = ext::load_folder(h.registry, plugins.path());
+        reports[1].library->reload();
+        CHECK(closed_plugins == "b");
+        CHECK(h.first(0) == 4);
+        closed_plugins.clear();
+    }
+    SECTION("also if one outlives the others") {
+        auto reports = ext::load_folder(h.registry, plugins.path());
+        const ext::library outlives = std::move(*reports[0].library);
+        reports.clear();
+        CHECK(closed_plugins == "dcb");
+        CHECK(h.first(0) == 1);
+    }
+    CHECK(closed_plugins == "dcba");
+    CHECK(h.first(0) == 0);
+}
+
+TEST_CASE("If the report of one library is destroyed, its hooks are removed at once") {
+    hooked h;
+    const folder plugins;
+    for (const std::string name : {"a", "b", "c"}) plugins.copy("closing", name + LIBRARY_SUFFIX);
+    closed_plugins.clear();
+    auto reports = ext::load_folder(h.registry, plugins.path());
+    CHECK(h.first(0) == 3);
+    reports[1].library.reset();
+    CHECK(h.first(0) == 2);
+    CHECK(closed_plugins == "");
+    *reports[0].library = std::move(*reports[2].library);
+    CHECK(h.first(0) == 1);
+    CHECK(closed_plugins == "");
+    reports.clear();
+    CHECK(h.first(0) == 0);
+    CHECK(closed_plugins == "cba");
 }
 
 TEST_CASE("load_folder() loads libraries that are allowed and not blocked, by name, file name or pattern") {

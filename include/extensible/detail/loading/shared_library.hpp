@@ -7,9 +7,13 @@
 // 1. A library is opened at exactly its path. Search paths are only for the libraries that it needs.
 // 2. A copy of a file is a different library to the system. It is removed as soon as the system
 //    allows it, and if it cannot be made or opened.
+// 3. Only regular files are opened. Opening a named pipe would wait for its writer.
+// 4. Symbols are looked up in the library itself, and not in the libraries that it needs.
 //
-// Not here: what a plugin exports, and when its library may be closed: library.hpp.
+// Not here: what a plugin exports, and when its library may be closed: library.hpp. Whether a file
+// ends too early: incomplete_file.hpp.
 
+#include <extensible/detail/loading/incomplete_file.hpp>
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/detail/platform/system.hpp>
 #include <extensible/detail/platform/windows_api.hpp>
@@ -58,12 +62,27 @@ EXTENSIBLE_HIDDEN inline bool is_library_name(const std::filesystem::path& file)
 #endif
 }
 
+/// Throws error, with a text that begins with `name`, if the system must not open the file. A file
+/// that is missing passes: the system's reason is more exact.
+EXTENSIBLE_HIDDEN inline void check_file(const std::filesystem::path& file, const std::string& name) {
+    std::error_code unknown;
+    const std::filesystem::file_status status = std::filesystem::status(file, unknown);
+    if (unknown || !std::filesystem::exists(status)) return;
+    if (!std::filesystem::is_regular_file(status))
+        raise<error>(join({name, ": it cannot be opened as a shared library: it is not a regular file"}));
+    if (is_incomplete(file))
+        raise<error>(join({name, ": it is incomplete: the file is shorter than its headers say"}));
+}
+
 /// An open shared library. The destructor closes it. Movable.
 class EXTENSIBLE_HIDDEN shared_library {
 public:
     /// Opens the file at this absolute path. A file that is open already is not read again. Throws
     /// error, with a text that begins with `name`.
-    shared_library(const std::filesystem::path& path, const std::string& name);
+    shared_library(const std::filesystem::path& path, const std::string& name) {
+        check_file(path, name);
+        handle_ = open(path, name);
+    }
 
     /// Opens a copy of the file, which to the system is a different library, even if the file itself
     /// is open. Throws what the constructor throws, or error if the file cannot be copied.
@@ -74,21 +93,18 @@ public:
     shared_library& operator=(shared_library&&) = delete;
     ~shared_library();
 
-    /// Returns the function or object that the library exports under this name, or null.
+    /// Returns the function or object that the library itself exports under this name, or null.
     template <class T>
     T* find(const char* name) const noexcept {
-#if defined(_WIN32)
-        auto* const address = windows::GetProcAddress(static_cast<::HINSTANCE__*>(handle_), name);
-        return reinterpret_cast<T*>(reinterpret_cast<void*>(address));
-#else
-        return reinterpret_cast<T*>(::dlsym(handle_, name));
-#endif
+        return reinterpret_cast<T*>(address_of(name));
     }
 
     /// The library will never be closed.
     void keep_open() noexcept { handle_ = nullptr; }
 
 private:
+    static void* open(const std::filesystem::path& path, const std::string& name);
+    void* address_of(const char* name) const noexcept;
     void close() noexcept;
     bool remove_copy() noexcept;
 
@@ -126,6 +142,7 @@ EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::pa
 }
 
 inline shared_library shared_library::open_copy(const std::filesystem::path& path, const std::string& name) {
+    check_file(path, name);
     const std::filesystem::path copy = copy_of(path, name);
     EXTENSIBLE_TRY {
         shared_library opened(copy, name);
@@ -141,31 +158,57 @@ inline shared_library shared_library::open_copy(const std::filesystem::path& pat
 
 #if defined(_WIN32)
 
-inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name) {
+inline void* shared_library::open(const std::filesystem::path& path, const std::string& name) {
     // The altered search path makes the system find what the library needs next to it. This requires a
     // path with backslashes.
     const std::filesystem::path native = std::filesystem::path(path).make_preferred();
     constexpr unsigned long no_message_box = 1, altered_search_path = 8;
     unsigned long before = 0;
     windows::SetThreadErrorMode(no_message_box, &before);
-    handle_ = windows::LoadLibraryExW(native.c_str(), nullptr, altered_search_path);
+    void* const handle = windows::LoadLibraryExW(native.c_str(), nullptr, altered_search_path);
     const unsigned long code = windows::GetLastError();
     windows::SetThreadErrorMode(before, nullptr);
-    if (!handle_)
+    if (!handle)
         raise<error>(join({name, ": it cannot be opened as a shared library: ",
                            std::system_category().message(static_cast<int>(code))}));
+    return handle;
+}
+
+inline void* shared_library::address_of(const char* name) const noexcept {
+    return reinterpret_cast<void*>(windows::GetProcAddress(static_cast<::HINSTANCE__*>(handle_), name));
 }
 
 inline void shared_library::close() noexcept { windows::FreeLibrary(static_cast<::HINSTANCE__*>(handle_)); }
 
 #else
 
-inline shared_library::shared_library(const std::filesystem::path& path, const std::string& name)
-    : handle_(::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-    if (handle_) return;
+inline void* shared_library::open(const std::filesystem::path& path, const std::string& name) {
+#if defined(__APPLE__)
+    constexpr int mode = RTLD_NOW | RTLD_LOCAL | RTLD_FIRST;  // dlsym() searches only the library itself
+#else
+    constexpr int mode = RTLD_NOW | RTLD_LOCAL;
+#endif
+    if (void* const handle = ::dlopen(path.c_str(), mode)) return handle;
     const char* const reason = ::dlerror();  // the last error of this thread  NOLINT(concurrency-mt-unsafe)
     raise<error>(join({name, ": it cannot be opened as a shared library: ",
                        reason ? reason : "the system does not say why"}));
+}
+
+inline void* shared_library::address_of(const char* name) const noexcept {
+    void* const address = ::dlsym(handle_, name);
+#if defined(__ELF__)
+    // It may be in a library that this one needs, because dlsym() searches those, too.
+    const struct {  // the beginning of a link_map: <link.h> defines macros for names that other code uses
+        const void* offset;
+        const char* path;
+        const void* dynamic_section;
+    }* own = nullptr;
+    ::Dl_info of_own, of_address;
+    if (::dlinfo(handle_, RTLD_DI_LINKMAP, &own) != 0 || ::dladdr(own->dynamic_section, &of_own) == 0 ||
+        ::dladdr(address, &of_address) == 0 || of_own.dli_fbase != of_address.dli_fbase)
+        return nullptr;
+#endif
+    return address;
 }
 
 inline void shared_library::close() noexcept { ::dlclose(handle_); }

@@ -15,6 +15,7 @@ struct private_access {
         return T(std::forward<A>(args)...);
     }
     EXTENSIBLE_HIDDEN static constexpr auto& record(auto& owner) { return owner.record(); }
+    EXTENSIBLE_HIDDEN static auto& slot(auto& library) { return library.slot_; }
     static constexpr auto& site(auto& wrapper) { return wrapper.site_; }
     static constexpr auto& operations(auto& call) { return call.operations(); }
     static constexpr auto& finishers(auto& call) { return call.finishers_; }
