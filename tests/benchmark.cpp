@@ -271,8 +271,9 @@ public:
         row("the same, no hooks", ns("coroutine, no hooks"), "ns", limit::at_most, 1.05 * ns("coroutine"));
         row("the same, one start hook", ns("coroutine, one start hook"), "ns");
         for (const char* name : {"hooks::retry", "hooks::cache, a hit", "hooks::limit_rate", "hooks::limit_calls",
-                                 "hooks::breaker", "hooks::faults, none", "hooks::trace", "hooks::spy"})
+                                 "hooks::breaker", "hooks::faults, none", "hooks::spy"})
             row(name, ns(name), "ns");
+        row("hooks::trace", ns("hooks::trace"), "ns", limit::at_most, 1.5 * ns("snprintf of such an event"));
         row("calls of two threads to one: plain", gain("plain"), "x");
         row("calls of two threads to one: one start hook", gain("one start hook"), "x", limit::at_least, 1.9);
         row("memory of a function without hooks", memory.wrapper + memory.heap, "B", limit::at_most, 256);
@@ -283,6 +284,7 @@ public:
                                  "minimum, start and end hook"})
             row(name, ns(name), "ns");
         row("std::function, no hooks", ns("std::function"), "ns");
+        row("snprintf of such an event", ns("snprintf of such an event"), "ns");
         row("map under shared_mutex, 1 name", ns("map of 1 name"), "ns");
         row("map under shared_mutex, 16 names", ns("map of 16 names"), "ns");
         row("the same, asked with a literal", ns("map of 16 names, literal"), "ns");
@@ -498,6 +500,16 @@ TEST_CASE("calls with ready-made hooks") {
             std::stringstream file;
             const hooks::trace trace{file, {.pattern = "benchmark.h*"}};
             measure("hooks::trace", hooked);
+        }
+        {
+            auto write_event = [](int x) {
+                char line[256];
+                return std::snprintf(line, sizeof line,
+                                     ",\n{\"ph\": \"X\", \"name\": \"%s\", \"cat\": \"%.*s\", \"ts\": %d.%03d, "
+                                     "\"dur\": %d.%03d, \"args\": {}, \"pid\": 1, \"tid\": %d}",
+                                     "benchmark.hooked", 9, "benchmark.hooked", x * 100, x % 1000, 0, x % 1000, 1);
+            };
+            measure("snprintf of such an event", write_event);
         }
         {
             hooks::spy seen{hooked};

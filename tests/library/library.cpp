@@ -595,10 +595,12 @@ TEST_CASE("A library that has no entry, but needs a library that has one, is an 
     hooked h;
     const folder plugins;
     const fs::path needed = plugins.copy("needed"), file = plugins.copy("needs_plugin");
-    CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(file.string() + ": it does not export extensible_plugin; "));
+    CHECK_THROWS_WITH(ext::library(h.registry, file),
+                      StartsWith(file.string() + ": it does not export extensible_plugin; "));
     CHECK(h.first(0) == 0);
     const ext::library library{h.registry, needed};
-    CHECK_THROWS_WITH(ext::library(h.registry, file), StartsWith(file.string() + ": it does not export extensible_plugin; "));
+    CHECK_THROWS_WITH(ext::library(h.registry, file),
+                      StartsWith(file.string() + ": it does not export extensible_plugin; "));
     CHECK(h.first(0) == 1);
 }
 
@@ -637,7 +639,8 @@ TEST_CASE("A library that has been copied in part is an error") {
     ext::library library{h.registry, file};
     const std::string incomplete = file.string() + ": it is incomplete: the file is shorter than its headers say";
     const std::uintmax_t size = fs::file_size(file);
-    for (const std::uintmax_t copied : {size - 1, size / 2, size / 4, size / 16, std::uintmax_t{64}, std::uintmax_t{63}}) {
+    for (const std::uintmax_t copied :
+         {size - 1, size / 2, size / 4, size / 16, std::uintmax_t{64}, std::uintmax_t{63}}) {
         fs::copy_file(file, part);
         fs::resize_file(part, copied);
         plugins.move_away("vault" LIBRARY_SUFFIX);
@@ -814,7 +817,8 @@ TEST_CASE("A file that has two names in a folder is loaded once, and the second 
         for (std::size_t i = 0; i < links.size(); ++i) {
             CHECK(reports[1 + i].file == links[i]);
             CHECK(reports[1 + i].reason ==
-                  links[i].string() + ": it is another name of the file " + file.string() + ", and each file is loaded once");
+                  links[i].string() + ": it is another name of the file " + file.string() +
+                      ", and each file is loaded once");
         }
         CHECK(h.first(0) == 1);
     }

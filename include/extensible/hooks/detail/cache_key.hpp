@@ -143,7 +143,7 @@ struct key_part<std::monostate> {
 template <can_be_key... T>
 struct key_part<std::variant<T...>> {
     static void add(cache_key& key, const std::variant<T...>& value) {
-        key.add(value.index());
+        key.add((value.index)());  // in parentheses, because <strings.h> may define a macro
         if (!value.valueless_by_exception()) std::visit([&](const auto& held) { key.add(held); }, value);
     }
 };
