@@ -406,6 +406,30 @@ TEST_CASE("A failed registration under a pattern changes nothing") {
     CHECK_THROWS_AS(registry.on_start("y.*", l(), {.id = "y", .before = "x"}), ext::order_cycle);
 }
 
+TEST_CASE("A call is repeatable unless the function has run and may have consumed an argument") {
+    ext::registry registry;
+    std::string before, after;
+    registry.on_start("*", [&](ext::any_call& call) { before += call.is_repeatable() ? 'y' : 'n'; });
+    registry.on_end("*", [&](ext::any_call& call) { after += call.is_repeatable() ? 'y' : 'n'; });
+    using object = std::unique_ptr<int>;
+    using objects = std::vector<object>;  // has a copy constructor that does not compile
+    ext::extensible none{registry, "none", [](const ext::kwargs&) {}};
+    ext::extensible copied{registry, "copied", [](int, std::string) {}};
+    ext::extensible referred{registry, "referred", [](object&, const object&) {}};
+    ext::extensible moved{registry, "moved", [](int, object) {}};
+    ext::extensible all_moved{registry, "all_moved", [](objects) {}};
+    ext::extensible perhaps_moved{registry, "perhaps_moved", [](std::string&&) {}};
+    object owner;
+    none();
+    copied(1, "text");
+    referred(owner, owner);
+    moved(1, nullptr);
+    all_moved(objects());
+    perhaps_moved("text");
+    CHECK(before == "yyyyyy");
+    CHECK(after == "yyynnn");
+}
+
 TEST_CASE("Only hooks for any function can be registered under a pattern, and a pattern cannot be a function's name") {
     ext::registry registry;
     CHECK_THROWS_WITH(registry.on_start<void()>("net.*", [](auto&) {}),

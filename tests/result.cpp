@@ -69,6 +69,10 @@ struct outcome {
     bool bad;
     friend bool failed(const outcome& of) { return of.bad; }
 };
+struct status {
+    bool is_ok;
+    bool ok() const { return is_ok; }
+};
 
 }  // namespace
 
@@ -77,8 +81,14 @@ TEST_CASE("A value may say that the call failed, by its error or by a function f
     CHECK_FALSE(ext::failed(expected_int{7, 0}));
     CHECK(ext::failed(outcome{true}));
     CHECK_FALSE(ext::failed(outcome{false}));
+}
+
+TEST_CASE("By itself, ext::failed takes no other type for a failure") {
     CHECK_FALSE(ext::failed(std::optional<int>()));
-    CHECK_FALSE(ext::failed(0));
+    CHECK_FALSE(ext::failed(false));
+    CHECK_FALSE(ext::failed(status{false}));
+    CHECK_FALSE(ext::failed(std::string()));
+    CHECK_FALSE(ext::failed(-1));
 }
 
 TEST_CASE("Assigning to a result that is a reference rebinds it") {

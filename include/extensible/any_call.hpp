@@ -10,6 +10,7 @@
 
 #include <extensible/call.hpp>
 #include <extensible/detail/records/function_record.hpp>
+#include <extensible/detail/signature/arguments.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/signature/signature.hpp>
 #include <extensible/detail/signature/sub_task.hpp>
@@ -50,6 +51,7 @@ struct call_operations : function_type {
     const std::string_view* names;  // null if the parameters have no names
     value_operations result;
     bool result_is_void;
+    bool leaves_arguments;          // the function consumes no argument, see leaves_argument()
     // Call it only if there is a result. Null if a result of this type never denotes a failure.
     bool (*failed)(call_fields* call);
     bool (*has_result)(call_fields* call) noexcept;
@@ -190,6 +192,11 @@ public:
     /// Returns true if the wrapped function was called, even if it threw.
     bool original_ran() const noexcept { return call_->original_ran; }
 
+    /// Returns true if an around hook that proceeds again passes the same arguments to the
+    /// function. Returns false if the function has run and may have consumed one: it takes a `T&&`,
+    /// or takes a type that cannot be copied by value.
+    bool is_repeatable() const noexcept { return !original_ran() || operations().leaves_arguments; }
+
 private:
     friend detail::private_access;
     explicit any_call(detail::call_fields& call) noexcept : call_(&call) {}
@@ -307,6 +314,8 @@ struct operations_of;
 template <class R, class... A, class Parameters, std::size_t... Index>
 struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_sequence<Index...>> {
     using signature = R(A...);
+    template <std::size_t I>
+    using argument_parameter = typename argument_operations<signature, I>::parameter;
 
     static bool has_result(call_fields* call) noexcept { return call_from<signature>(call).result.has_value(); }
     static void reset_result(call_fields* call) noexcept { call_from<signature>(call).result.reset(); }
@@ -330,6 +339,7 @@ struct EXTENSIBLE_HIDDEN operations_of<R(A...), Parameters, const std::index_seq
                                            names(),
                                            result_operations<outcome_of<R>, signature>::table,
                                            std::is_void_v<outcome_of<R>>,
+                                           (detail::leaves_argument<argument_parameter<Index>>() && ...),
                                            result_operations<outcome_of<R>, signature>::failed(),
                                            &has_result,
                                            &reset_result,

@@ -92,6 +92,7 @@ using ext::hooks::cache_counts;
 using ext::hooks::cache_options;
 using ext::hooks::clock;
 using ext::hooks::duration;
+using ext::hooks::failure_predicate;
 using ext::hooks::faults;
 using ext::hooks::faults_options;
 using ext::hooks::injected_fault;

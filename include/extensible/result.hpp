@@ -297,11 +297,15 @@ struct failed_function {
 
 /// Returns true if the given result denotes a failed call: `ext::failed(parse(text))`.
 ///
-/// It is true for a std::expected that holds an error, and for similar types with has_value() and
-/// error(). It is false for other types. To support a type of your own, define this function in the
-/// namespace of the type:
+/// By itself it knows only std::expected and similar types, with has_value() and error(): it is
+/// true if such a result holds an error. For every other type it is false, also for an empty
+/// std::optional, `false`, a null pointer, and a type with ok(). To support a type of your own,
+/// define this function in the namespace of the type, where argument-dependent lookup finds it:
 ///
 ///     bool failed(const reply& received) { return received.status >= 500; }
+///
+/// For one hook, and for types that are not your own, use the option `.failed` of ext::hooks::retry
+/// and of other ready-made hooks. An exception is a failure in any case, see any_call::failed().
 inline constexpr detail::failed_function failed{};
 
 // -------------------------------------------------------------------------------------------------

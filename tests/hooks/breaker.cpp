@@ -265,6 +265,227 @@ TEST_CASE("A half-open breaker lets exactly .half_open_calls calls through, even
     CHECK(changes == 5);
 }
 
+TEST_CASE("A call that a half-open breaker lets through may make nested calls, and is counted once") {
+    ext::registry registry;
+    simulated_clock time;
+    bool is_down = true;
+    ext::extensible<int(int)> connect{registry, "net.connect", [&](int depth) -> int {
+        if (depth > 1) return connect(depth - 1);
+        if (is_down) throw std::runtime_error("down");
+        return 1;
+    }};
+    ext::extensible get{registry, "net.get", [&](int depth) { return connect(depth); }};
+    hooks::breaker breaker{{.window_size = 4,
+                            .minimum_calls = 2,
+                            .break_duration = 1s,
+                            .half_open_calls = 2,
+                            .clock = time.clock()}};
+    SECTION("as a start hook") { registry.on_start("net.*", breaker); }
+    SECTION("as an around hook") { registry.around("net.*", breaker); }
+    CHECK_THROWS_WITH(get(1), "down");
+    REQUIRE(breaker.state() == state::open);
+    is_down = false;
+    time.pass(1s);
+    CHECK(get(5) == 1);
+    CHECK(breaker.state() == state::half_open);  // the first of two
+    CHECK(get(5) == 1);
+    CHECK(breaker.state() == state::closed);
+}
+
+TEST_CASE("A breaker closes again even if awaited calls need more permits than it gives") {
+    ext::registry registry;
+    simulated_clock time;
+    bool is_down = true;
+    int reached = 0;
+    ext::extensible<tasks::lazy<int>(int)> load{registry, "load", [&](int depth) -> tasks::lazy<int> {
+        if (depth > 1) co_return co_await load(depth - 1);
+        ++reached;
+        if (is_down) throw std::runtime_error("down");
+        co_return 1;
+    }};
+    hooks::breaker breaker{{.window_size = 1,
+                            .minimum_calls = 1,
+                            .break_duration = 1s,
+                            .half_open_calls = 1,
+                            .clock = time.clock()}};
+    SECTION("as a start hook") { registry.on_start("*", breaker); }
+    SECTION("as an around hook") { load.around(breaker); }
+    CHECK_THROWS_WITH(load(1).run(), "down");
+    time.pass(1s);
+    is_down = false;
+    CHECK_THROWS_WITH(load(2).run(),
+                      "load: the breaker is half-open, and the calls that it lets through have begun: 1");
+    CHECK(breaker.state() == state::half_open);
+    CHECK(reached == 1);
+    CHECK(load(2).run() == 1);
+    CHECK(breaker.state() == state::closed);
+}
+
+TEST_CASE("A breaker counts the refusals of other breakers as failures") {
+    ext::registry registry;
+    bool is_down = true;
+    ext::extensible connect{registry, "connect", [&] {
+        if (is_down) throw std::runtime_error("down");
+    }};
+    ext::extensible get{registry, "get", [&] { connect(); }};
+    const hooks::breaker inner{{.window_size = 1, .minimum_calls = 1}};
+    const hooks::breaker outer{{.window_size = 2, .minimum_calls = 2}};
+    connect.around(inner);
+    get.around(outer);
+    CHECK_THROWS_WITH(get(), "down");
+    CHECK_THROWS_AS(get(), hooks::breaker_open);  // of the inner one
+    CHECK(outer.state() == state::open);
+}
+
+TEST_CASE("A half-open breaker treats a call as failed that takes longer than the break, and lets another through") {
+    ext::registry registry;
+    simulated_clock time;
+    tasks::gate gate;
+    bool is_down = true;
+    ext::extensible load{registry, "load", [&](bool hangs) -> tasks::lazy<int> {
+        if (hangs) co_await gate;
+        if (is_down) throw std::runtime_error("down");
+        co_return 1;
+    }};
+    std::string changes;
+    hooks::breaker_options options{
+        .window_size = 1, .minimum_calls = 1, .break_duration = 1s, .half_open_calls = 1, .clock = time.clock()};
+    options.on_change = [&](state, state to) { changes += std::string(to_string(to)) + " "; };
+    SECTION("one call") {
+        hooks::breaker breaker{options};
+        load.around(breaker);
+        CHECK_THROWS_WITH(load(false).run(), "down");
+        is_down = false;
+        time.pass(1s);
+        auto slow = load(true);
+        slow.start();
+        time.pass(1s);
+        CHECK_THROWS_AS(load(false).run(), hooks::breaker_open);
+        time.pass(1ns);
+        SECTION("another call notices it") {
+            auto other = load(true);
+            other.start();
+            CHECK(changes == "open half-open open half-open ");
+            gate.open();
+            CHECK(slow.done());
+            CHECK(other.done());
+            CHECK(changes == "open half-open open half-open closed ");  // only the other call is counted
+        }
+        SECTION("its own end notices it") {
+            gate.open();
+            CHECK(slow.get() == 1);
+            CHECK(breaker.state() == state::open);
+            CHECK(load(false).run() == 1);
+            CHECK(breaker.state() == state::closed);
+        }
+    }
+    SECTION("one of four") {
+        options.half_open_calls = 4;
+        hooks::breaker breaker{options};
+        load.around(breaker);
+        CHECK_THROWS_WITH(load(false).run(), "down");
+        is_down = false;
+        time.pass(1s);
+        auto slow = load(true);
+        slow.start();
+        time.pass(2s);
+        CHECK(load(false).run() == 1);
+        CHECK(load(false).run() == 1);
+        gate.open();
+        CHECK(slow.get() == 1);  // not counted again
+        CHECK(breaker.state() == state::half_open);
+        CHECK(load(false).run() == 1);
+        CHECK(breaker.state() == state::closed);  // one failure of four
+    }
+}
+
+TEST_CASE(".on_change of a breaker receives the changes in their order, and one at a time") {
+    ext::registry registry;
+    simulated_clock time;
+    bool fails = true;
+    ext::extensible fetch{registry, "fetch", [&] {
+        if (fails) throw std::runtime_error("down");
+    }};
+    std::string log;
+    int running = 0;
+    hooks::breaker_options options{
+        .window_size = 1, .minimum_calls = 1, .break_duration = 1s, .half_open_calls = 1, .clock = time.clock()};
+    SECTION("if another thread causes a change while it runs, or a call that it makes") {
+        const bool on_this_thread = GENERATE(true, false);
+        options.on_change = [&](state, state to) {
+            CHECK(++running == 1);
+            if (to == state::open) {
+                fails = false;
+                time.pass(1s);
+                if (on_this_thread) fetch();
+                else std::thread([&] { fetch(); }).join();
+            }
+            log += std::string(to_string(to)) + " ";
+            --running;
+        };
+        fetch.around(hooks::breaker{options});
+        CHECK_THROWS_WITH(fetch(), "down");
+        CHECK(log == "open half-open closed ");
+    }
+    SECTION("even if it throws") {
+        registry.on_hook_error([](const ext::hook_error&) {});  // the failure of the function
+        options.on_change = [&](state, state to) {
+            log += std::string(to_string(to)) + " ";
+            if (to != state::open) return;
+            fails = false;
+            time.pass(1s);
+            fetch();
+            throw std::logic_error("no");
+        };
+        fetch.around(hooks::breaker{options});
+        CHECK_THROWS_WITH(fetch(), "no");
+        CHECK(log == "open half-open closed ");
+    }
+}
+
+TEST_CASE("A breaker measures its break correctly, even if the clock jumps from its first time to its last") {
+    ext::registry registry;
+    hooks::time_point now = hooks::time_point::min();
+    bool fails = true;
+    ext::extensible fetch{registry, "fetch", [&] {
+        if (fails) throw std::runtime_error("down");
+    }};
+    const hooks::clock clock{.now = [&] { return now; }};
+    const auto break_duration = GENERATE(hooks::duration(1s), hooks::duration::max());
+    hooks::breaker breaker{{.window_size = 1,
+                            .minimum_calls = 1,
+                            .break_duration = break_duration,
+                            .half_open_calls = 1,
+                            .clock = clock}};
+    fetch.around(breaker);
+    CHECK_THROWS_WITH(fetch(), "down");
+    CHECK_THROWS_AS(fetch(), hooks::breaker_open);
+    now = hooks::time_point::max();
+    fails = false;
+    CHECK_NOTHROW(fetch());
+    CHECK(breaker.state() == state::closed);
+}
+
+TEST_CASE("A breaker asks .failed before .when whether a result means a failure") {
+    ext::registry registry;
+    int status = 500;
+    ext::extensible ask{registry, "ask", [&] { return status; }};
+    hooks::breaker breaker{{.failure_ratio = 1,
+                            .window_size = 2,
+                            .minimum_calls = 2,
+                            .failed = [](const int& code) { return code >= 500; },
+                            .when = [](const ext::any_call& call) { return *call.result<int>() != 501; }}};
+    registry.on_start("ask", breaker);
+    for (const int code : {500, 501, 200, 500}) {
+        status = code;
+        CHECK(ask() == code);
+    }
+    CHECK(breaker.state() == state::closed);
+    status = 503;
+    CHECK(ask() == 503);
+    CHECK(breaker.state() == state::open);
+}
+
 TEST_CASE("A breaker says what is wrong with its options") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     using breaker = hooks::breaker;

@@ -140,6 +140,17 @@ TEST_CASE("limit_rate() inside a retry counts each attempt") {
     CHECK(time.passed() == 200ms);
 }
 
+TEST_CASE("limit_rate() refills its tokens, even if the clock jumps from its first time to its last") {
+    ext::registry registry;
+    hooks::time_point now = hooks::time_point::min();
+    ext::extensible fetch{registry, "net.fetch", [] { return 1; }};
+    fetch.on_start(hooks::limit_rate({.rate = 1, .clock = {.now = [&] { return now; }}}));
+    CHECK(fetch() == 1);
+    CHECK_THROWS_AS(fetch(), hooks::limit_exceeded);
+    now = hooks::time_point::max();
+    CHECK(fetch() == 1);
+}
+
 TEST_CASE("limit_rate() lets exactly its burst through, even if many threads call") {
     ext::registry registry;
     simulated_clock time;

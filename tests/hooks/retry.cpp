@@ -4,11 +4,15 @@
 #include "simulated_clock.hpp"
 
 #include <extensible/extensible.hpp>
+#include <extensible/hooks/limit.hpp>
 #include <extensible/hooks/retry.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -132,6 +136,206 @@ TEST_CASE("retry() varies its pauses randomly, and in the same way for the same 
     CHECK(time_with_seed(0) != time_with_seed(0));
     CHECK(time_with_seed(9) >= 4 * 50ms);
     CHECK(time_with_seed(9) <= 4 * 150ms);
+}
+
+TEST_CASE("The jitter of retry() also spreads pauses that have reached the longest, and none is longer") {
+    ext::registry registry;
+    simulated_clock time;
+    std::vector<hooks::duration> pauses;
+    ext::extensible fail{registry, "fail", [] { throw 1; }};
+    fail.around(hooks::retry({.attempts = 1000,
+                              .first_pause = 1s,
+                              .longest_pause = 1s,
+                              .jitter = 0.5,
+                              .on_retry = [&](auto&, int, hooks::duration pause) { pauses.push_back(pause); },
+                              .seed = 3,
+                              .clock = time.clock()}));
+    CHECK_THROWS_AS(fail(), int);
+    REQUIRE(pauses.size() == 999);
+    std::sort(pauses.begin(), pauses.end());
+    CHECK(pauses.front() >= 500ms);
+    CHECK(pauses.front() < 510ms);
+    CHECK(pauses[500] > 700ms);
+    CHECK(pauses[500] < 800ms);
+    CHECK(pauses.back() > 990ms);
+    CHECK(pauses.back() <= 1s);
+    CHECK(std::count(pauses.begin(), pauses.end(), 1s) <= 1);
+}
+
+TEST_CASE("retry() reports the failure unchanged if the attempt has consumed an argument") {
+    ext::registry registry;
+    simulated_clock time;
+    int calls = 0;
+    const auto hook = hooks::retry({.attempts = 3, .clock = time.clock()});
+    SECTION("a move-only object, passed by value") {
+        ext::extensible send{registry, "send", [&](std::unique_ptr<int> message) {
+            if (++calls; message) throw std::runtime_error("busy");
+        }};
+        send.around(hook);
+        CHECK_THROWS_WITH(send(std::make_unique<int>(1)), "busy");
+        CHECK(calls == 1);
+    }
+    SECTION("an rvalue reference") {
+        ext::extensible send{registry, "send", [&](std::string&& message) {
+            const std::string taken = std::move(message);
+            if (++calls; !taken.empty()) throw std::runtime_error("busy");
+        }};
+        registry.around("*", hook);
+        CHECK_THROWS_WITH(send("text"), "busy");
+        CHECK(calls == 1);
+    }
+    SECTION("a move-only object of an awaited function") {
+        ext::extensible send{registry, "send", [&](std::unique_ptr<int> message) -> tasks::lazy<int> {
+            if (++calls; message) throw std::runtime_error("busy");
+            co_return 1;
+        }};
+        send.around(hooks::retry({.clock = time.clock()}, [](auto) { return std::suspend_never(); }));
+        CHECK_THROWS_WITH(send(std::make_unique<int>(1)).run(), "busy");
+        CHECK(calls == 1);
+    }
+    CHECK(time.passed() == 0ms);
+}
+
+TEST_CASE("retry() repeats a call whose arguments are still there") {
+    ext::registry registry;
+    simulated_clock time;
+    int calls = 0;
+    const auto hook = hooks::retry({.when = [](auto&) { return true; }, .clock = time.clock()});
+    SECTION("the function copies them or takes them by reference") {
+        std::unique_ptr<int> kept = std::make_unique<int>(1);
+        ext::extensible send{registry, "send", [&](std::string text, std::unique_ptr<int>& object) {
+            if (++calls < 3) throw std::runtime_error("busy");
+            return text + std::to_string(*object);
+        }};
+        send.around(hook);
+        CHECK(send("text", kept) == "text1");
+        CHECK(calls == 3);
+    }
+    SECTION("a hook has refused the call before the function consumed them") {
+        ext::extensible send{registry, "send", [&](std::unique_ptr<int> message) { return ++calls, *message; }};
+        send.around(hook);
+        send.around(hooks::limit_rate({.rate = 10, .clock = time.clock()}));
+        CHECK(send(std::make_unique<int>(1)) == 1);
+        CHECK(send(std::make_unique<int>(2)) == 2);  // after a pause
+        CHECK(calls == 2);
+    }
+}
+
+TEST_CASE("retry() does not repeat a call that a hook has refused, unless .when says so") {
+    ext::registry registry;
+    simulated_clock time;
+    int refused = 0;
+    ext::extensible fetch{registry, "fetch", [] {}};
+    SECTION("by default") {
+        fetch.around(hooks::retry({.attempts = 5, .clock = time.clock()}));
+    }
+    SECTION("with .when") {
+        fetch.around(
+            hooks::retry({.attempts = 5, .first_pause = 0ms, .when = hooks::thrown<ext::refusal>}));
+        refused = -4;
+    }
+    fetch.around([&](auto&, auto&) {
+        ++refused;
+        throw ext::refusal("not you");
+    });
+    CHECK_THROWS_AS(fetch(), ext::refusal);
+    CHECK(refused == 1);
+    CHECK(time.passed() == 0ms);
+}
+
+TEST_CASE("A failure can tell retry() the pause before the next attempt") {
+    ext::registry registry;
+    simulated_clock time;
+    int calls = 0;
+    hooks::duration asked = 30s;
+    ext::extensible fetch{registry, "fetch", [&] {
+        if (++calls < 3) throw calls;
+    }};
+    hooks::retry_options options{.first_pause = 1s, .jitter = 0.5, .clock = time.clock()};
+    options.pause_for = [&](const ext::any_call& call) -> std::optional<hooks::duration> {
+        CHECK(call.failed());
+        if (calls == 1) return asked;
+        return std::nullopt;
+    };
+    SECTION("the pause is exactly that, and the usual one if there is none") {
+        options.jitter = 0;
+        fetch.around(hooks::retry(options));
+        fetch();
+        CHECK(time.passed() == 30s + 2s);
+    }
+    SECTION("less than 0 means no pause") {
+        asked = -1s;
+        fetch.around(hooks::retry(options));
+        fetch();
+        CHECK(time.passed() >= 1s);
+        CHECK(time.passed() <= 3s);
+    }
+    SECTION("if it is longer than .longest_pause, there is no further attempt") {
+        options.longest_pause = 30s - 1ns;
+        fetch.around(hooks::retry(options));
+        CHECK_THROWS_AS(fetch(), int);
+        CHECK(calls == 1);
+        CHECK(time.passed() == 0s);
+    }
+}
+
+TEST_CASE("retry() calls .on_retry before each pause, and not after the last failure") {
+    ext::registry registry;
+    simulated_clock time;
+    busy_server server{100};
+    ext::extensible fetch{registry, "fetch", [&](const std::string& what) { return server(what); }};
+    std::string log;
+    hooks::retry_options options{.attempts = 3, .first_pause = 1s, .clock = time.clock()};
+    options.on_retry = [&](const ext::any_call& call, int attempt, hooks::duration pause) {
+        log += std::string(call.name()) + " " + std::to_string(attempt) + ": " + text_of(call.exception()) +
+               ", pause " + std::to_string(pause / 1s) + " s at " + std::to_string(time.passed() / 1s) + " s. ";
+    };
+    SECTION("with the call, the attempt and the pause") {
+        fetch.around(hooks::retry(options));
+        CHECK_THROWS_WITH(fetch(""), "busy 3");
+        CHECK(log == "fetch 1: busy 1, pause 1 s at 0 s. fetch 2: busy 2, pause 2 s at 1 s. ");
+    }
+    SECTION("and if it throws, the caller receives that exception") {
+        options.on_retry = [](const ext::any_call&, int, hooks::duration) { throw std::logic_error("no more"); };
+        fetch.around(hooks::retry(options));
+        std::string reported;
+        registry.on_hook_error([&](const ext::hook_error& error) { reported += text_of(error.exception); });
+        CHECK_THROWS_WITH(fetch(""), "no more");
+        CHECK(reported == "busy 1");
+        CHECK(server.calls == 1);
+    }
+}
+
+TEST_CASE("retry() asks .failed before .when whether a result means a failure") {
+    ext::registry registry;
+    simulated_clock time;
+    int calls = 0, asked = 0;
+    ext::extensible status{registry, "status", [&] { return ++calls < 3 ? 503 : 200; }};
+    status.around(hooks::retry({.failed = [](const int& code) { return code >= 500; },
+                                .when = [&](const ext::any_call& call) { return ++asked, *call.result<int>() == 503; },
+                                .clock = time.clock()}));
+    CHECK(status() == 200);
+    CHECK(calls == 3);
+    CHECK(asked == 2);
+}
+
+TEST_CASE("retry() measures its budget correctly, even if the clock jumps from its first time to its last") {
+    ext::registry registry;
+    int calls = 0;
+    const hooks::clock clock{.now = [&] { return calls ? hooks::time_point::max() : hooks::time_point::min(); },
+                             .sleep = [](hooks::duration) {}};
+    ext::extensible fail{registry, "fail", [&] { throw ++calls; }};
+    SECTION("a finite budget") {
+        fail.around(hooks::retry({.first_pause = 0ms, .budget = 1s, .clock = clock}));
+        CHECK_THROWS_AS(fail(), int);
+        CHECK(calls == 1);
+    }
+    SECTION("the longest pauses") {
+        const hooks::duration longest = hooks::duration::max();
+        fail.around(hooks::retry({.first_pause = longest, .longest_pause = longest, .jitter = 1, .clock = clock}));
+        CHECK_THROWS_AS(fail(), int);
+        CHECK(calls <= 3);
+    }
 }
 
 TEST_CASE("retry() awaits its pauses if the function is awaited") {

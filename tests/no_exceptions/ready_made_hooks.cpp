@@ -29,6 +29,9 @@ void retry_looks_at_what_results_say() {
     ext::extensible ask{registry, "ask", [&] { return ++ran, answer{ran, ran < 3}; }};
     ask.around(hooks::retry({.attempts = 5, .first_pause = 1s, .clock = time.clock()}));
     CHECK(ask().value == 3 && ran == 3);
+    ext::extensible status{registry, "status", [&] { return ++ran < 6 ? 503 : 200; }};
+    status.around(hooks::retry({.failed = [](const int& code) { return code >= 500; }, .clock = time.clock()}));
+    CHECK(status() == 200 && ran == 6);
 }
 
 void a_cache_gives_results_again() {

@@ -52,6 +52,15 @@ constexpr time_point later(time_point from, duration by) noexcept {
 // Stands in for the callable that returns the awaitable of a pause, if the user passes none.
 struct no_pause {};
 
+// Returns the time from `from` to `to`, at least 0 and at most the longest duration: a difference
+// of time points can overflow.
+constexpr duration elapsed(time_point from, time_point to) noexcept {
+    if (to <= from) return duration(0);
+    const duration::rep begin = from.time_since_epoch().count(), end = to.time_since_epoch().count();
+    if (begin < 0 && end > (duration::max)().count() + begin) return (duration::max)();
+    return duration(end - begin);
+}
+
 }  // namespace detail
 
 }}}  // namespace ext::hooks

@@ -159,7 +159,7 @@ public:
         const time_point now = options_.clock.now();
         const std::lock_guard lock(mutex_);
         if (now > filled_) {
-            const double seconds = std::chrono::duration<double>(now - filled_).count();
+            const double seconds = std::chrono::duration<double>(detail::elapsed(filled_, now)).count();
             tokens_ = (std::min)(tokens_ + seconds * options_.rate, double(options_.burst));
             filled_ = now;
         }

@@ -7,6 +7,7 @@
 //
 //     fetch.around(ext::hooks::retry({.attempts = 4, .first_pause = 50ms, .factor = 2, .jitter = 0.2, .budget = 2s}));
 //     charge.around(ext::hooks::retry({.when = ext::hooks::thrown<busy, std::system_error>}));
+//     ask.around(ext::hooks::retry({.failed = [](const reply& received) { return received.code >= 500; }}));
 //     load.around(ext::hooks::retry({.attempts = 4}, [&](auto pause) { return timer.after(pause); }));  // awaits it
 
 #include <extensible/detail/platform/compiler.hpp>
@@ -17,9 +18,12 @@
 
 #include <extensible/any_call.hpp>
 #include <extensible/awaiting_proceed.hpp>
+#include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/chance.hpp>
+#include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/expect.hpp>
+#include <extensible/hooks/failed.hpp>
 #include <extensible/hooks/thrown.hpp>
 #include <extensible/proceed.hpp>
 
@@ -28,6 +32,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -39,7 +44,8 @@ struct retry_options {
     /// The maximum number of attempts, including the first. At least 1.
     int attempts = 3;
 
-    /// The pause after the first attempt. 0 or more. With 0 there are no pauses at all.
+    /// The pause after the first attempt. 0 or more. With 0 there are no pauses, except those that
+    /// `pause_for` returns.
     duration first_pause = std::chrono::milliseconds(100);
 
     /// The ratio of each pause to the one before. At least 1.
@@ -48,16 +54,35 @@ struct retry_options {
     /// No pause is longer than this. At least `first_pause`.
     duration longest_pause = std::chrono::minutes(1);
 
-    /// Each pause is made shorter or longer at random, by up to this fraction. 0 to 1.
+    /// Each pause is made shorter or longer at random, by up to this fraction, but not longer than
+    /// `longest_pause`. 0 to 1.
     double jitter = 0;
+
+    /// Returns the pause that a failure asks for, such as the Retry-After of a server, or nothing.
+    /// If it returns a pause, this is the next one, without jitter; less than 0 means 0. If it is
+    /// longer than `longest_pause`, there is no further attempt. Several threads may call it at the
+    /// same time.
+    std::function<std::optional<duration>(const any_call&)> pause_for = {};
 
     /// No attempt begins later than this after the first one began. 0 or more. If a pause would end
     /// after the budget, the caller receives the failure at once.
     duration budget = (duration::max)();
 
-    /// Returns true if a failure is worth another attempt. If this is empty, every failure is.
-    /// Several threads may call it at the same time.
+    /// Returns true if a result means a failure: a callable that takes a `const T&`, for results of
+    /// type T. For other results, and if this is empty, ext::failed decides. An exception is always
+    /// a failure. It is evaluated before `when`. Several threads may call it at the same time.
+    failure_predicate failed = {};
+
+    /// Returns true if a failure is worth another attempt. If this is empty, every failure is,
+    /// except an ext::refusal, such as breaker_open: a hook has refused the call. Several threads
+    /// may call it at the same time.
     std::function<bool(const any_call&)> when = {};
+
+    /// Called before each pause that another attempt follows, with the call and its failure, the
+    /// number of the attempt that failed, counted from 1, and the pause. If it throws, there is no
+    /// further attempt, and the caller receives that exception. Several threads may call it at the
+    /// same time.
+    std::function<void(const any_call& call, int attempt, duration pause)> on_retry = {};
 
     /// The seed of the jitter. 0 means a random seed.
     std::uint64_t seed = 0;
@@ -74,12 +99,12 @@ class retry_hook;
 }  // namespace detail
 
 /// Returns an around hook for functions of any signature that calls the function again after a
-/// failure. A failure is an exception, or a result for which ext::failed is true. The caller
-/// receives the outcome of the last attempt. Exceptions of earlier attempts are dropped: error
-/// handlers do not receive them.
+/// failure. A failure is an exception, or a result for which `.failed` or ext::failed is true. The
+/// caller receives the outcome of the last attempt. Exceptions of earlier attempts are dropped:
+/// error handlers do not receive them.
 ///
-/// Do not use it for a function with a move-only parameter that is passed by value: the first
-/// attempt consumes the argument.
+/// There is no further attempt if an attempt may have consumed an argument: the function takes a
+/// `T&&`, or takes a type that cannot be copied by value. See any_call::is_repeatable().
 ///
 /// During a pause, a plain call blocks its thread. For a function that returns an awaitable, pass
 /// `pause`: a callable that takes a hooks::duration and returns the awaitable of the pause. Several
@@ -105,21 +130,43 @@ public:
     /// Returns the pause before the next attempt, or nothing if this attempt was the last. If there
     /// is another attempt, clears the exception of the call, so that it is not reported.
     std::optional<duration> pause_after(any_call& call) {
-        if (!call.failed() || ++made_ >= options_.attempts || (options_.when && !options_.when(call)))
+        if (!options_.failed(call) || ++made_ >= options_.attempts || !call.is_repeatable() || !is_worth_a_retry(call))
             return std::nullopt;
-        const duration pause = part_of(pause_, 1 + options_.jitter * (2 * chance_.draw() - 1));
-        if (pause > options_.budget - (options_.clock.now() - begun_)) return std::nullopt;
-        pause_ = part_of(pause_, options_.factor);
+        const duration pause = next_pause(call);
+        const duration left = options_.budget - detail::elapsed(begun_, options_.clock.now());
+        if (pause > options_.longest_pause || pause > left) return std::nullopt;
+        if (options_.on_retry) options_.on_retry(call, made_, pause);
         call.exception() = nullptr;
         return pause;
     }
 
 private:
-    // Returns `whole * factor`, at most the longest pause. Does not overflow.
-    duration part_of(duration whole, double factor) const {
-        const double part = static_cast<double>(whole.count()) * factor;
-        return part < static_cast<double>(options_.longest_pause.count()) ? duration(static_cast<duration::rep>(part))
-                                                                          : options_.longest_pause;
+    bool is_worth_a_retry(const any_call& call) const {
+        if (options_.when) return options_.when(call);
+#if EXTENSIBLE_EXCEPTIONS
+        return !thrown<refusal>(call);
+#else
+        return true;
+#endif
+    }
+
+    // Returns the pause that the failure asks for, or the usual one.
+    duration next_pause(const any_call& call) {
+        const double usual = count(pause_);
+        pause_ = at_most_longest(usual * options_.factor);
+        if (const std::optional<duration> asked = options_.pause_for ? options_.pause_for(call) : std::nullopt)
+            return (std::max)(*asked, duration(0));
+        // If the jitter would exceed the longest pause, the range ends there. So the pauses of many
+        // callers that have reached the longest one still differ.
+        const double shortest = usual * (1 - options_.jitter);
+        const double longest = (std::min)(usual * (1 + options_.jitter), count(options_.longest_pause));
+        return at_most_longest(shortest + (longest - shortest) * chance_.draw());
+    }
+
+    static double count(duration pause) { return static_cast<double>(pause.count()); }
+    duration at_most_longest(double nanoseconds) const {
+        return nanoseconds < count(options_.longest_pause) ? duration(static_cast<duration::rep>(nanoseconds))
+                                                           : options_.longest_pause;
     }
 
     const retry_options& options_;

@@ -18,19 +18,21 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks {
 
 namespace detail {
 
-template <class Exception>
-bool is_thrown(const any_call& call) {
+// Returns true if the call threw an `Exception` for which `matches` is true.
+template <class Exception, class Predicate>
+bool has_thrown([[maybe_unused]] const any_call& call, [[maybe_unused]] Predicate matches) {
 #if EXTENSIBLE_EXCEPTIONS
+    if (!call.exception()) return false;
     try {
         std::rethrow_exception(call.exception());
-    } catch (const Exception&) {
-        return true;
+    } catch (const Exception& exception) {
+        return matches(exception);
     } catch (...) {
         return false;
     }
 #else
     static_assert(detail::always_false<Exception>, "ext::hooks::thrown: this is compiled without exceptions");
-    return call.exception() != nullptr;
+    return false;
 #endif
 }
 
@@ -40,7 +42,7 @@ bool is_thrown(const any_call& call) {
 /// one: `retry({.when = ext::hooks::thrown<busy, std::system_error>})`.
 template <class... Exceptions>
 bool thrown(const any_call& call) {
-    return call.exception() && (detail::is_thrown<Exceptions>(call) || ...);
+    return (detail::has_thrown<Exceptions>(call, [](const Exceptions&) { return true; }) || ...);
 }
 
 }}}  // namespace ext::hooks

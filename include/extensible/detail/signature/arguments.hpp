@@ -37,17 +37,26 @@ inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_cop
 template <class T>
 using forwarded = std::conditional_t<std::is_scalar_v<T>, T, T&&>;
 
+// Returns true if a function with the parameter T leaves the argument as it is. Otherwise the
+// function may consume the argument: the parameter is a T&&, or takes by value what cannot be
+// copied.
+template <class T>
+constexpr bool leaves_argument() noexcept {
+    if constexpr (std::is_reference_v<T>) return std::is_lvalue_reference_v<T>;
+    else return is_copyable<T>;
+}
+
 // Returns the argument as the function's parameter T takes it.
 template <bool Kept, class T>
 decltype(auto) pass_on(arg<T>& argument) noexcept {
     if constexpr (std::is_lvalue_reference_v<T>) return static_cast<T>(*argument);
-    else if constexpr (Kept && !std::is_reference_v<T> && is_copyable<T>) return std::as_const(*argument);
+    else if constexpr (Kept && detail::leaves_argument<T>()) return std::as_const(*argument);
     else return std::move(*argument);
 }
 
-/// Calls `function` with the arguments of the call, and with its kwargs if the signature has them. If
-/// `Kept`, the arguments are read again afterwards. Then arguments that are taken by value are copied
-/// if they can be, and moved otherwise.
+/// Calls `function` with the arguments of the call, and with its kwargs if the signature has them.
+/// If `Kept`, the arguments are read again afterwards. Then arguments that are taken by value are
+/// copied if they can be, and moved otherwise.
 template <bool Kept, class Signature, class Function>
 decltype(auto) pass_on(call<Signature>& call, Function&& function) {
     return [&]<std::size_t... Index>(std::index_sequence<Index...>) -> decltype(auto) {

@@ -12,6 +12,7 @@
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/signature/signature.hpp>
 #include <extensible/detail/signature/sub_task.hpp>
+#include <extensible/detail/types/private_access.hpp>
 #include <extensible/detail/types/text.hpp>
 #include <extensible/detail/types/type_identity.hpp>
 #include <extensible/detail/types/type_name.hpp>
@@ -40,6 +41,10 @@ using ext::detail::always_false;
 
 // ---- Functions and their arguments ---------------------------------------------------------------
 
+/// signature_of<Function> is the signature R(A...) of a function pointer, a member function pointer,
+/// or a function object that has one operator().
+using ext::detail::signature_of;
+
 /// shape<Signature>::args is the std::tuple of the ext::arg that the call has as `args`.
 using ext::detail::shape;
 
@@ -54,6 +59,9 @@ using ext::detail::is_copyable;
 /// pass_on<true>(call, function) calls `function` with the arguments of the call, and leaves them in
 /// the call: those taken by value are copied if they can be, and moved otherwise.
 using ext::detail::pass_on;
+
+/// private_access::make<any_call>(call) returns a view of the ext::call of one signature.
+using ext::detail::private_access;
 
 // ---- Awaited calls -------------------------------------------------------------------------------
 
