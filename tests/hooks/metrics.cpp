@@ -303,12 +303,12 @@ TEST_CASE("a bucket of the histogram includes its bound") {
         CHECK_THAT(text_of(metrics), ContainsSubstring("le=\"0.005\"} 1\n") && ContainsSubstring("le=\"10\"} 21\n"));
     }
     SECTION("for bounds that are chosen, however small or large") {
-        const hooks::metrics metrics{registry, "f", {.buckets = {1e-9, .07, 1e12, 1e300}, .clock = time.clock()}};
+        const hooks::metrics metrics{registry, "f", {.buckets = {1e-9, .07, 1.001, 1e12, 1e300}, .clock = time.clock()}};
         for (const hooks::duration takes : {hooks::duration(0), hooks::duration(1ns), hooks::duration(2ns),
-                                            hooks::duration(70ms), hooks::duration(70ms + 1ns)})
+                                            hooks::duration(70ms), hooks::duration(70ms + 1ns), hooks::duration(1001ms)})
             f(takes);
-        CHECK(histogram(metrics, "f") == counts{2, 4, 5, 5, 5});
-        CHECK_THAT(text_of(metrics), ContainsSubstring("le=\"1e-09\"} 2\n") && ContainsSubstring("le=\"1e+300\"} 5\n"));
+        CHECK(histogram(metrics, "f") == counts{2, 4, 6, 6, 6, 6});
+        CHECK_THAT(text_of(metrics), ContainsSubstring("le=\"1e-09\"} 2\n") && ContainsSubstring("le=\"1e+300\"} 6\n"));
     }
     SECTION("without bounds there is one bucket") {
         const hooks::metrics metrics{registry, "f", {.buckets = {}, .clock = time.clock()}};
@@ -472,6 +472,29 @@ TEST_CASE("threads share metrics, which miss no call") {
         CHECK(function.failures == threads * calls / 4);
         CHECK(function.in_flight == 0);
     }
+}
+
+TEST_CASE("two threads that count in the same cell miss no call") {
+    constexpr int cells = 8, calls = 50'000;
+    ext::registry registry;
+    ext::extensible<outcome()> f{registry, "f", [] { return outcome{false}; }};
+    const hooks::metrics metrics{registry, "f"};
+    tests::latch start(2);
+    const auto make_calls = [&] {
+        start.arrive_and_wait();
+        for (int i = 0; i < calls; ++i) f();
+    };
+    std::thread one([&] {
+        f();  // the first call of a thread chooses its cell
+        for (int other = 1; other < cells; ++other) std::thread([&] { f(); }).join();
+        std::thread two(make_calls);
+        make_calls();
+        two.join();
+    });
+    one.join();
+    CHECK(of(metrics, "f").calls == 2 * calls + cells);
+    CHECK(of(metrics, "f").failures == 2 * calls + cells);
+    CHECK(of(metrics, "f").in_flight == 0);
 }
 
 TEST_CASE("threads that call many functions for the first time at once share their metrics") {

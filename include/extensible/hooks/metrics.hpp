@@ -182,23 +182,22 @@ public:
     }
 
 private:
-    // Rounded, because most bounds are no binary fractions. A time is a number of nanoseconds, and
+    // Rounded, because most bounds are not binary fractions. A time is a number of nanoseconds, and
     // one of 5 ms must be in the bucket .005.
     static duration nanoseconds(double seconds) {
         constexpr double longest = 9e18;
-        return duration(static_cast<duration::rep>(std::round(seconds * 1e9 < longest ? seconds * 1e9 : longest)));
+        return duration(std::llround(seconds * 1e9 < longest ? seconds * 1e9 : longest));
     }
 
     function_metrics read(const function_counters& counters) const {
         const counted_calls counted = counters.read();
-        function_metrics all{.name = counters.name(), .failures = counted.failures};
+        function_metrics all{.name = counters.name(), .failures = counted.failures, .in_flight = counted.in_flight};
         for (std::size_t i = 0; i < counted.ended.size(); ++i) {
             all.calls += counted.ended[i];
             all.buckets.push_back({i < options_.buckets.size() ? options_.buckets[i]
                                                                : std::numeric_limits<double>::infinity(),
                                    all.calls});
         }
-        all.in_flight = counted.begun - all.calls;
         all.time = duration(static_cast<duration::rep>(counted.nanoseconds));
         return all;
     }

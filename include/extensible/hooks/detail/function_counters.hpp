@@ -5,11 +5,10 @@
 //
 // What must stay true (tests/hooks/metrics.cpp):
 // 1. Only the first call of a name allocates.
-// 2. In each reading, there are at most as many failures as ended calls, and at most as many ended
-//    calls as begun ones. One call shows why: it writes `begun`, then a bucket, then `failures`.
-//    read() loads them in the opposite order. Each write from the bucket on is a release, and its
-//    load an acquire, so a reading that has a call's later write has its earlier ones, too.
-// 3. No counter decreases.
+// 2. A call begins and ends in one cell, even if it ends on another thread. So no cell has fewer
+//    than 0 calls in flight, and a reading has at most as many as there were.
+// 3. In each reading, there are at most as many failures as ended calls. A call writes its bucket,
+//    and then `failures`, which releases the bucket. read() loads them in the opposite order.
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/hooks/clock.hpp>
@@ -28,15 +27,15 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace de
 
 /// One reading of the counters of a function.
 struct counted_calls {
-    std::uint64_t begun = 0;
+    std::uint64_t in_flight = 0;
     std::uint64_t failures = 0;
     std::uint64_t nanoseconds = 0;     // of the ended calls
     std::vector<std::uint64_t> ended;  // one for each bucket
 };
 
-/// Returns the number of this thread. Threads are numbered in the order in which they ask, so that few
-/// threads share a cell of function_counters. Hidden: GCC makes other local statics unique symbols,
-/// and a library that has one can never be unloaded.
+/// Returns the number of this thread. Threads are numbered in the order in which they ask, so that
+/// few threads share a cell of function_counters. Hidden: GCC makes other local statics unique
+/// symbols, and a library that has one can never be unloaded.
 EXTENSIBLE_HIDDEN inline std::size_t thread_number() noexcept {
     static constinit std::atomic<std::size_t> last{0};
     static constinit thread_local std::size_t number = 0;  // 0 if the thread has none yet
@@ -59,25 +58,27 @@ public:
     /// Counts the begin of a call. Returns the cell in which the call counts; pass it to end().
     std::size_t begin() noexcept {
         const std::size_t cell = detail::thread_number() % cells;
-        counter(cell, begun).fetch_add(1, std::memory_order_relaxed);  // relaxed: the bucket releases it
+        // Relaxed: the begin of a call happens before its end, also on another thread.
+        counter(cell, in_flight).fetch_add(1, std::memory_order_relaxed);
         return cell;
     }
 
     /// Counts the end of a call, on any thread. The time is 0 or more.
     void end(std::size_t cell, std::size_t bucket, duration time, bool failed) noexcept {
-        // Relaxed: nothing is read because of the time, and the bucket releases it.
+        // Relaxed: each is a number of its own, and publishes nothing else.
         counter(cell, nanoseconds).fetch_add(static_cast<std::uint64_t>(time.count()), std::memory_order_relaxed);
-        // Release: see 2. Pairs with the loads in sum_of().
-        counter(cell, first_bucket + bucket).fetch_add(1, std::memory_order_release);
+        counter(cell, first_bucket + bucket).fetch_add(1, std::memory_order_relaxed);
+        // Release: see 3. Pairs with the load in sum_of().
         if (failed) counter(cell, failures).fetch_add(1, std::memory_order_release);
+        counter(cell, in_flight).fetch_sub(1, std::memory_order_relaxed);  // relaxed: as in begin()
     }
 
     counted_calls read() const {
         counted_calls all;
-        all.failures = sum_of(failures);
+        all.failures = sum_of(failures);  // before the buckets: see 3
         for (std::size_t i = 0; i < buckets_; ++i) all.ended.push_back(sum_of(first_bucket + i));
         all.nanoseconds = sum_of(nanoseconds);
-        all.begun = sum_of(begun);
+        all.in_flight = sum_of(in_flight);
         return all;
     }
 
@@ -88,14 +89,14 @@ private:
         std::array<std::atomic<std::uint64_t>, size> counters{};
     };
     static constexpr std::size_t cells = 8;
-    enum position : std::size_t { begun, nanoseconds, failures, first_bucket };  // of a counter in its cell
+    enum position : std::size_t { in_flight, nanoseconds, failures, first_bucket };  // of a counter in its cell
 
     std::atomic<std::uint64_t>& counter(std::size_t cell, std::size_t index) const noexcept {
         return lines_[cell * lines_of_cell_ + index / line::size].counters[index % line::size];
     }
     std::uint64_t sum_of(std::size_t index) const noexcept {
         std::uint64_t sum = 0;
-        // Acquire: see 2. Pairs with the writes in end().
+        // Acquire: see 3. Pairs with the write of `failures` in end().
         for (std::size_t cell = 0; cell < cells; ++cell) sum += counter(cell, index).load(std::memory_order_acquire);
         return sum;
     }
