@@ -475,7 +475,7 @@ TEST_CASE("threads share metrics, which miss no call") {
 }
 
 TEST_CASE("two threads that count in the same cell miss no call") {
-    constexpr int cells = 8, calls = 50'000;
+    constexpr int cells = 8, calls = 300'000;
     ext::registry registry;
     ext::extensible<outcome()> f{registry, "f", [] { return outcome{false}; }};
     const hooks::metrics metrics{registry, "f"};
