@@ -17,6 +17,7 @@
 #include <extensible/hooks/cache.hpp>
 #include <extensible/hooks/fault.hpp>
 #include <extensible/hooks/limit.hpp>
+#include <extensible/hooks/metrics.hpp>
 #include <extensible/hooks/retry.hpp>
 #include <extensible/hooks/spy.hpp>
 #include <extensible/hooks/trace.hpp>
@@ -130,6 +131,48 @@ public:
 private:
     std::shared_mutex mutex_;
     std::map<std::string, std::vector<std::function<void(int&)>>> hooks_;
+};
+
+// What hooks::metrics counts, as a program would count it without a library: in a map under a shared
+// mutex. Failures are not counted, because the function has none.
+class hand_written_metrics {
+public:
+    template <class Function>
+    int count(const std::string& function, int x, Function& called) {
+        counters& of_function = find(function);
+        ++of_function.in_flight;
+        const auto start = std::chrono::steady_clock::now();
+        const int result = called(x);
+        const std::chrono::nanoseconds taken = std::chrono::steady_clock::now() - start;
+        const auto bound = std::lower_bound(bounds_.begin(), bounds_.end(), taken);
+        ++of_function.buckets[static_cast<std::size_t>(bound - bounds_.begin())];
+        of_function.time += taken.count();
+        --of_function.in_flight;
+        return result;
+    }
+
+private:
+    struct counters {
+        std::atomic<long long> in_flight{0}, time{0}, buckets[12]{};
+    };
+
+    counters& find(const std::string& function) {
+        {
+            const std::shared_lock lock(mutex_);
+            if (const auto at = functions_.find(function); at != functions_.end()) return at->second;
+        }
+        const std::unique_lock lock(mutex_);
+        return functions_[function];
+    }
+
+    const std::vector<std::chrono::nanoseconds> bounds_ = [] {
+        std::vector<std::chrono::nanoseconds> bounds;
+        for (const int ms : {5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10'000})
+            bounds.push_back(std::chrono::milliseconds(ms));
+        return bounds;
+    }();
+    std::shared_mutex mutex_;
+    std::map<std::string, counters> functions_;
 };
 
 // ---- How it is measured ---------------------------------------------------------------------------------------------
@@ -271,7 +314,7 @@ public:
         row("the same, no hooks", ns("coroutine, no hooks"), "ns", limit::at_most, 1.05 * ns("coroutine"));
         row("the same, one start hook", ns("coroutine, one start hook"), "ns");
         for (const char* name : {"hooks::retry", "hooks::cache, a hit", "hooks::limit_rate", "hooks::limit_calls",
-                                 "hooks::breaker", "hooks::faults, none", "hooks::spy"})
+                                 "hooks::breaker", "hooks::faults, none", "hooks::spy", "hooks::metrics"})
             row(name, ns(name), "ns");
         row("hooks::trace", ns("hooks::trace"), "ns", limit::at_most, 1.5 * ns("snprintf of such an event"));
         row("calls of two threads to one: plain", gain("plain"), "x");
@@ -288,6 +331,10 @@ public:
         row("map under shared_mutex, 1 name", ns("map of 1 name"), "ns");
         row("map under shared_mutex, 16 names", ns("map of 16 names"), "ns");
         row("the same, asked with a literal", ns("map of 16 names, literal"), "ns");
+        row("metrics in a map under shared_mutex", ns("map of metrics"), "ns");
+        row("hooks::metrics to that map", ns("hooks::metrics") / ns("map of metrics"), "x");
+        row("calls of two threads to one: hooks::metrics", gain("hooks::metrics"), "x");
+        row("the same: metrics in the map", gain("map of metrics"), "x");
         row("Boost.Signals2, one slot", ns("Boost.Signals2"), "ns");
         row("libsigc++, one slot", ns("libsigc++"), "ns");
         row("one start hook to the map, 1 name", one_hook / ns("map of 1 name"), "x", limit::at_most, 1.0 / 3);
@@ -512,6 +559,16 @@ TEST_CASE("calls with ready-made hooks") {
             measure("snprintf of such an event", write_event);
         }
         {
+            const hooks::metrics metrics{"benchmark.h*"};
+            measure("hooks::metrics", hooked);
+        }
+        {
+            hand_written_metrics metrics;
+            const std::string name = "benchmark.hooked";
+            auto count_in_map = [&](int x) { return metrics.count(name, x, plain); };
+            measure("map of metrics", count_in_map);
+        }
+        {
             hooks::spy seen{hooked};
             auto call_and_forget = [&](int x) {
                 if (x % 1000 == 0) seen.clear();
@@ -527,6 +584,17 @@ TEST_CASE("calls on two threads") {
     for (int round = 0; round < rounds; ++round) {
         measure_on_threads("plain", plain);
         measure_on_threads("one start hook", hooked);
+    }
+}
+
+TEST_CASE("metrics on two threads") {
+    const ext::hooks::metrics metrics{"benchmark.h*"};
+    hand_written_metrics by_hand;
+    const std::string name = "benchmark.hooked";
+    auto count_in_map = [&](int x) { return by_hand.count(name, x, plain); };
+    for (int round = 0; round < rounds; ++round) {
+        measure_on_threads("hooks::metrics", hooked);
+        measure_on_threads("map of metrics", count_in_map);
     }
 }
 

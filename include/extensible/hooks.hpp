@@ -12,6 +12,7 @@
 #include <extensible/hooks/cache.hpp>
 #include <extensible/hooks/fault.hpp>
 #include <extensible/hooks/limit.hpp>
+#include <extensible/hooks/metrics.hpp>
 #include <extensible/hooks/retry.hpp>
 #include <extensible/hooks/spy.hpp>
 #include <extensible/hooks/trace.hpp>

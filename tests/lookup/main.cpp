@@ -164,9 +164,11 @@ int run() {
     const ext::hooks::faults faults{"nothing=throw"};
     std::ostringstream traced;
     const ext::hooks::trace trace{traced, {.pattern = "ready", .values = true}};
+    const ext::hooks::metrics metrics{registry, "ready"};
     const ext::hooks::spy spied{ready};
     ready(key{1});
     static_cast<void>(spied.count(key{1}));
+    metrics.write(traced);
 
     ext::plugin plugin{registry, "plugin"};
     plugin.on_start(plain, [](auto&) {}, {.before = "one"});

@@ -79,6 +79,16 @@ void a_spy_answers_and_a_trace_records() {
     CHECK(out.str().find("\"name\": \"f\"") != std::string::npos && out.str().find("threw") == std::string::npos);
 }
 
+void metrics_count() {
+    ext::registry registry;
+    ext::extensible ask{registry, "ask", [](bool good) { return answer{1, !good}; }};
+    const hooks::metrics metrics{registry, "ask"};
+    ask(true);
+    ask(false);
+    CHECK(metrics.functions().size() == 1);
+    CHECK(metrics.functions()[0].calls == 2 && metrics.functions()[0].failures == 1);
+}
+
 }  // namespace
 
 void check_ready_made_hooks() {
@@ -87,4 +97,5 @@ void check_ready_made_hooks() {
     limits_let_calls_wait();
     faults_delay();
     a_spy_answers_and_a_trace_records();
+    metrics_count();
 }
