@@ -192,6 +192,26 @@ TEST_CASE("A cache does not keep a result that denotes a failed call") {
     CHECK(ask().value == 0);
 }
 
+TEST_CASE("The option .failed of a cache decides which results mean a failure") {
+    cached c({.stale_if_error = 1h, .failed = [](const std::string& weather) { return weather == "none"; }});
+    c.answer = [](std::string_view) { return "none"; };
+    CHECK(c.fetch("oslo") == "none");
+    CHECK(c.fetch("oslo") == "none");
+    CHECK(c.calls == 2);
+    c.answer = [](std::string_view) { return "rain"; };
+    CHECK(c.fetch("oslo") == "rain");
+    CHECK(c.fetch("oslo") == "rain");
+    CHECK(c.calls == 3);
+
+    cached stale({.ttl = 1s, .stale_if_error = 1h, .failed = [](const std::string& weather) {
+        return weather == "none";
+    }});
+    stale.fetch("oslo");
+    stale.answer = [](std::string_view) { return "none"; };
+    stale.time.pass(1s);
+    CHECK(stale.fetch("oslo") == "weather of oslo");
+}
+
 TEST_CASE("A cache can forget one result, or all results") {
     cached c;
     c.fetch("a");

@@ -57,6 +57,32 @@ TEST_CASE("a fault throws in calls of all matching functions, as long as the fau
     CHECK(called == 2);
 }
 
+TEST_CASE("a rule can stop after a number of faults") {
+    ext::registry registry;
+    simulated_clock time;
+    ext::extensible f{registry, "f", [](int x) { return x; }};
+    const auto faults_of = [&](std::string_view rule) {
+        const hooks::faults chaos{registry, rule, {.seed = 7, .clock = time.clock()}};
+        int faults = 0;
+        for (int i = 0; i < 100; ++i) {
+            const hooks::duration before = time.passed();
+            try {
+                f(i);
+            } catch (const hooks::injected_fault&) {
+                ++faults;
+            }
+            if (time.passed() != before) ++faults;
+        }
+        return faults;
+    };
+    CHECK(faults_of("f=throw(times=3)") == 3);
+    CHECK(faults_of("f = throw( 0.5 , times = 3 )") == 3);
+    CHECK(faults_of("f=delay(1ms, times=5)") == 5);
+    CHECK(faults_of("f=delay(1ms, 0.5, times=2); f=throw(times=1)") == 3);
+    CHECK(faults_of("f=throw(0, times=3)") == 0);
+    CHECK(faults_of("f=throw(times=1000)") == 100);
+}
+
 TEST_CASE("a fault can have a probability, and the same seed gives the same faults") {
     ext::registry registry;
     ext::extensible get{registry, "get", [] {}};
@@ -240,6 +266,12 @@ TEST_CASE("an invalid text of faults is an error that names the column") {
                ContainsSubstring("column 9 ") && ContainsSubstring("';' or the end was expected"));
     CHECK_THAT(error_of("seed=99999999999999999999"),
                ContainsSubstring("column 6 ") && ContainsSubstring("a number of 64 bits was expected"));
+    CHECK_THAT(error_of("a=throw(times=0)"),
+               ContainsSubstring("column 15 ") && ContainsSubstring("a number of at least 1 was expected"));
+    CHECK_THAT(error_of("a=throw(0.5, twice)"),
+               ContainsSubstring("column 14 ") && ContainsSubstring("times, as in times=3, was expected, \"twice)\""));
+    CHECK_THAT(error_of("a=delay(1s, times)"),
+               ContainsSubstring("column 18 ") && ContainsSubstring("'=' was expected, \")\" was found"));
     CHECK_THAT(error_of("seed=-1"), ContainsSubstring("column 6 "));
     CHECK_THAT(error_of(" ; "), ContainsSubstring("column 2 ") && ContainsSubstring("the name of a function"));
     CHECK(error_of("seed=18446744073709551615") == "none");

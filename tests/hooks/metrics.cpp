@@ -158,21 +158,19 @@ TEST_CASE("metrics see the outcome that hooks leave, and count calls that hooks 
     CHECK(ran == 1);
 }
 
-TEST_CASE("the option .failed of metrics decides which calls have failed") {
+TEST_CASE("the option .failed of metrics decides which results mean a failure") {
     ext::registry registry;
     ext::extensible half{registry, "half", [](int x) {
         if (x < 0) throw std::invalid_argument("negative");
         return x / 2;
     }};
-    const hooks::metrics metrics{registry, "half", {.failed = [](const ext::any_call& call) {
-        const int* const result = call.result<int>();
-        return result && *result == 0;
-    }}};
+    const hooks::metrics metrics{registry, "half", {.failed = [](int result) { return result == 0; }}};
     half(8);
-    CHECK_THROWS(half(-1));
     CHECK(of(metrics, "half").failures == 0);
     half(1);
     CHECK(of(metrics, "half").failures == 1);
+    CHECK_THROWS(half(-1));
+    CHECK(of(metrics, "half").failures == 2);
     CHECK(of(metrics, "half").calls == 3);
 }
 
@@ -182,7 +180,7 @@ TEST_CASE("a call for which the option .failed of metrics throws has failed, and
     int reported = 0;
     registry.on_hook_error([&](const ext::hook_error&) { ++reported; });
     ext::extensible f{registry, "f", [&](int x) { return time.pass(1s), x; }};
-    const hooks::metrics metrics{registry, "f", {.failed = [](const ext::any_call&) -> bool { throw 1; },
+    const hooks::metrics metrics{registry, "f", {.failed = [](int) -> bool { throw 1; },
                                                  .clock = time.clock()}};
     CHECK(f(5) == 5);
     CHECK(reported == 1);
@@ -250,11 +248,7 @@ TEST_CASE("a call that is destroyed while it is suspended leaves, as a failure")
         co_await gate;
         co_return 1;
     }};
-    const bool counts_as_failure = GENERATE(true, false);
-    hooks::metrics_options options{.buckets = {1}, .clock = time.clock()};
-    if (!counts_as_failure)
-        options.failed = [](const ext::any_call& call) { return call.failed() && !hooks::thrown<ext::abandoned>(call); };
-    const hooks::metrics metrics{registry, "load", options};
+    const hooks::metrics metrics{registry, "load", {.buckets = {1}, .clock = time.clock()}};
     {
         auto task = load();
         task.start();
@@ -263,7 +257,7 @@ TEST_CASE("a call that is destroyed while it is suspended leaves, as a failure")
     }
     CHECK(of(metrics, "load").in_flight == 0);
     CHECK(of(metrics, "load").calls == 1);
-    CHECK(of(metrics, "load").failures == (counts_as_failure ? 1 : 0));
+    CHECK(of(metrics, "load").failures == 1);
     CHECK(of(metrics, "load").time == 2s);
     CHECK(histogram(metrics, "load") == counts{0, 1});
 }
@@ -303,12 +297,14 @@ TEST_CASE("a bucket of the histogram includes its bound") {
         CHECK_THAT(text_of(metrics), ContainsSubstring("le=\"0.005\"} 1\n") && ContainsSubstring("le=\"10\"} 21\n"));
     }
     SECTION("for bounds that are chosen, however small or large") {
-        const hooks::metrics metrics{registry, "f", {.buckets = {1e-9, .07, 1.001, 1e12, 1e300}, .clock = time.clock()}};
+        const hooks::metrics metrics{registry, "f",
+                                     {.buckets = {1e-9, .07, 1.001, 1e12, 1e300}, .clock = time.clock()}};
         for (const hooks::duration takes : {hooks::duration(0), hooks::duration(1ns), hooks::duration(2ns),
                                             hooks::duration(70ms), hooks::duration(70ms + 1ns), hooks::duration(1001ms)})
             f(takes);
         CHECK(histogram(metrics, "f") == counts{2, 4, 6, 6, 6, 6});
-        CHECK_THAT(text_of(metrics), ContainsSubstring("le=\"1e-09\"} 2\n") && ContainsSubstring("le=\"1e+300\"} 6\n"));
+        CHECK_THAT(text_of(metrics),
+                   ContainsSubstring("le=\"1e-09\"} 2\n") && ContainsSubstring("le=\"1e+300\"} 6\n"));
     }
     SECTION("without bounds there is one bucket") {
         const hooks::metrics metrics{registry, "f", {.buckets = {}, .clock = time.clock()}};

@@ -24,6 +24,7 @@
 #include <extensible/hooks/detail/core.hpp>
 #include <extensible/hooks/detail/expect.hpp>
 #include <extensible/hooks/detail/lru.hpp>
+#include <extensible/hooks/failed.hpp>
 #include <extensible/hooks/single_flight.hpp>
 #include <extensible/proceed.hpp>
 #include <extensible/result.hpp>
@@ -53,14 +54,17 @@ struct cache_options {
     /// evicted. At least 1.
     std::size_t capacity = 1000;
 
-    /// How long a failure is kept: an exception, or a result for which ext::failed is true. 0 or
-    /// more. With 0, failures are not kept.
+    /// How long a failure is kept: an exception, or a result for which the option `.failed`, or else
+    /// ext::failed, is true. 0 or more. With 0, failures are not kept.
     duration failures_ttl = duration(0);
 
     /// If a call fails, its caller receives the expired result of an earlier call instead, until this
     /// long after the result has expired. 0 or more. With 0, expired results are not used. With
     /// `failures_ttl`, the function is then not called again for that long.
     duration stale_if_error = duration(0);
+
+    /// Decides which results mean a failure. If this is empty, ext::failed decides.
+    failure_predicate failed = {};
 
     /// Tells the time. The cache does not sleep.
     hooks::clock clock = {};
@@ -359,8 +363,7 @@ template <class Call>
 void cache_state<T>::asking::end(Call& call) {
     const cache_options& options = state_.options_;
     const time_point now = options.clock.now();
-    bool failed = !call.result.has_value() || call.exception;
-    if constexpr (!std::is_void_v<T>) failed = failed || ext::failed(*call.result);
+    const bool failed = !call.result.has_value() || options.failed(call);
     if (failed && begun_.stale && now < begun_.stale_until) {
         begun_.stale->give(call);
         return keep(begun_.stale, now, later(now, options.failures_ttl), begun_.stale_until);

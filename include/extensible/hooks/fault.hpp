@@ -24,6 +24,7 @@
 #include <extensible/proceed.hpp>
 #include <extensible/registry.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
@@ -60,6 +61,7 @@ struct faults_options {
 ///     PATTERN=throw(0.01)           a call throws with this probability, 0 to 1
 ///     PATTERN=delay(50ms)           each call takes this much longer; the unit is ns, us, ms or s
 ///     PATTERN=delay(50ms, 0.1)      a call takes longer with this probability
+///     PATTERN=throw(times=3)        at most this number of calls throw, also after a probability and for delays
 ///     seed=7                        uses this seed instead of that of the options
 ///
 /// A rule numbers its calls in the order in which they arrive. The seed decides for each number
@@ -115,11 +117,15 @@ namespace detail {
 class fault {
 public:
     fault(const fault_rule& rule, std::uint64_t seed, std::uint64_t number, hooks::clock clock)
-        : clock_(std::move(clock)), rule_(rule), seed_(seed), chance_(seed + number != 0 ? seed + number : 1) {}
+        : clock_(std::move(clock)),
+          rule_(rule),
+          seed_(seed),
+          chance_(seed + number != 0 ? seed + number : 1),
+          left_(rule.times) {}
 
     /// Throws injected_fault, or returns the time by which the call is delayed, which may be 0.
     duration draw(std::string_view function) {
-        if (chance_.draw() >= rule_.probability) return duration(0);
+        if (chance_.draw() >= rule_.probability || !take_one()) return duration(0);
         if (rule_.delay) return *rule_.delay;
         detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " +
                                            std::to_string(seed_));
@@ -130,10 +136,18 @@ public:
     }
 
 private:
+    // Returns false if the rule has had all its faults. Relaxed: the number publishes nothing else.
+    bool take_one() noexcept {
+        std::uint64_t left = left_.load(std::memory_order_relaxed);
+        while (left != 0 && !left_.compare_exchange_weak(left, left - 1, std::memory_order_relaxed)) {}
+        return left != 0;
+    }
+
     const hooks::clock clock_;
     const fault_rule rule_;
     const std::uint64_t seed_;
     chance chance_;
+    std::atomic<std::uint64_t> left_;  // how many faults the rule may still have
 };
 
 struct plain_fault {

@@ -23,13 +23,13 @@
 #include <extensible/hooks/detail/function_counters.hpp>
 #include <extensible/hooks/detail/json.hpp>
 #include <extensible/hooks/detail/prometheus.hpp>
+#include <extensible/hooks/failed.hpp>
 #include <extensible/registry.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <ios>
 #include <limits>
 #include <memory>
@@ -49,10 +49,10 @@ struct metrics_options {
     /// bucket, without a bound. The defaults are those of Prometheus.
     std::vector<double> buckets = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 
-    /// Returns true if the call has failed. If this is empty, any_call::failed() decides. Runs when
-    /// the call ends; several threads may call it at the same time. If it throws, the call has
-    /// failed, and the error handlers of the registry receive the exception.
-    std::function<bool(const any_call&)> failed = {};
+    /// Decides which results mean a failure. If this is empty, ext::failed decides. Runs when the call
+    /// ends. If it throws, the call has failed, and the error handlers of the registry receive the
+    /// exception.
+    failure_predicate failed = {};
 
     /// Tells the time. The metrics do not sleep.
     hooks::clock clock = {};
@@ -99,7 +99,8 @@ class metrics_log;
 /// many are in flight, and a histogram of the time that they took. A call lasts from its first
 /// start hook to its last end hook. Calls that other hooks answer or refuse are counted too.
 ///
-/// A failure is an exception, or a result for which ext::failed is true. A suspended call that is
+/// A failure is an exception, or a result for which the option `.failed`, or else ext::failed, is true. A
+/// suspended call that is
 /// destroyed has the exception ext::abandoned. So it is a failure, with the time until then. The
 /// same applies to a call whose thread ends inside it.
 ///
@@ -168,7 +169,7 @@ public:
     }
 
     duration now() const { return options_.clock.now().time_since_epoch(); }
-    bool has_failed(const any_call& call) const { return options_.failed ? options_.failed(call) : call.failed(); }
+    bool has_failed(const any_call& call) const { return options_.failed(call); }
     function_counters& counters_of(std::string_view function) { return counters_.of(function); }
     std::size_t bucket_of(duration time) const {
         return static_cast<std::size_t>(std::lower_bound(bounds_.begin(), bounds_.end(), time) - bounds_.begin());

@@ -12,6 +12,8 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdio>
 #include <optional>
@@ -24,8 +26,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
-/// How a T is written into a key. Defined for the types below, and for no others: of those, nobody but
-/// the application knows when two values are equal.
+/// How a T is written into a key. Defined only for the types below: of other types, only the application
+/// knows when two values are equal.
 template <class T>
 struct key_part;
 
@@ -68,7 +70,7 @@ template <class T>
 struct key_part<T> {
     static void add(cache_key& key, T value) {
         if constexpr (std::is_floating_point_v<T>)
-            if (value != value) return key.add_unequal();
+            if (std::isnan(value)) return key.add_unequal();
         key.add_bytes(&value, sizeof value);
     }
 };
@@ -77,7 +79,7 @@ struct key_part<T> {
 template <>
 struct key_part<long double> {
     static void add(cache_key& key, long double value) {
-        if (value != value) return key.add_unequal();
+        if (std::isnan(value)) return key.add_unequal();
         std::array<char, 64> text;
         key.add_text(text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%La", value)));
     }

@@ -23,6 +23,7 @@ struct fault_rule {
     std::string text, pattern;
     std::optional<duration> delay{};  // empty: the rule throws
     double probability = 1;
+    std::uint64_t times = UINT64_MAX;  // the number of faults after which the rule does nothing
 };
 
 /// The rules and the seed of a parsed text.
@@ -58,19 +59,36 @@ private:
         rules.push_back(std::move(rule));
     }
 
-    // Reads what follows `throw`: nothing, or `(0.01)`.
+    // Reads what follows `throw`: nothing, or limits in parentheses.
     void read_throw(fault_rule& rule) {
         if (!take('(')) return;
-        rule.probability = read_probability();
+        read_limits(rule);
         expect(')', "')'");
     }
 
-    // Reads what follows `delay`: `(50ms)` or `(50ms, 0.1)`.
+    // Reads what follows `delay`: `(50ms)`, or `(50ms, ` and limits.
     void read_delay(fault_rule& rule) {
         expect('(', "'('");
         rule.delay = read_duration();
-        if (take(',')) rule.probability = read_probability();
-        expect(')', rule.probability >= 1 ? "',' or ')'" : "')'");
+        const bool is_limited = take(',');
+        if (is_limited) read_limits(rule);
+        expect(')', is_limited ? "')'" : "',' or ')'");
+    }
+
+    // Reads a probability, `times=3`, or both in this order.
+    void read_limits(fault_rule& rule) {
+        skip_spaces();
+        if (!next_is("times")) {
+            rule.probability = read_probability();
+            if (!take(',')) return;
+            skip_spaces();
+            if (!next_is("times")) fail(at_, "times, as in times=3,");
+        }
+        read_word();
+        expect('=', "'='");
+        skip_spaces();
+        const std::size_t begin = at_;
+        if (!is_digit() || (rule.times = read_integer()) == 0) fail(begin, "a number of at least 1");
     }
 
     double read_probability() {
@@ -125,6 +143,8 @@ private:
         while (!is_at_end() && text_[at_] >= 'a' && text_[at_] <= 'z') ++at_;
         return text_.substr(begin, at_ - begin);
     }
+
+    bool next_is(std::string_view word) const { return text_.substr(at_, word.size()) == word; }
 
     bool take(char c) {
         const std::size_t before = at_;

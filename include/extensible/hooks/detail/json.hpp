@@ -1,6 +1,6 @@
 #pragma once
 
-// Values as JSON: for ext::hooks::trace, and for the text of a spy.
+// Values as JSON: for ext::hooks::trace and ext::hooks::metrics, and for the text of a spy.
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -76,6 +76,14 @@ void append_json(std::string& to, T value) {
         std::array<char, 32> digits;
         to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
     }
+}
+
+/// Returns a number or a bool as JSON.
+template <class T>
+std::string json(T value) {
+    std::string text;
+    append_json(text, value);
+    return text;
 }
 
 /// Appends a number as an address is written.
