@@ -38,7 +38,7 @@ public:
         const auto known = by_key_.find(key);
         if (known == by_key_.end()) return nullptr;
         if (now >= known->second->kept_until) return erase(known, removed), nullptr;
-        recent_.splice(recent_.begin(), recent_, known->second);
+        if (known->second != recent_.begin()) recent_.splice(recent_.begin(), recent_, known->second);
         return &*known->second;
     }
 
