@@ -196,12 +196,15 @@ namespace {
 class small_disk : public std::stringbuf {
 public:
     std::size_t room = 1'000'000;
+    bool throws = false;  // if the disk is full
 
 protected:
     std::streamsize xsputn(const char* text, std::streamsize size) override {
         const auto at = static_cast<std::size_t>(pubseekoff(0, std::ios::cur, std::ios::out));
         const auto rest = static_cast<std::streamsize>(at < room ? room - at : 0);
-        return std::stringbuf::xsputn(text, std::min(size, rest));
+        const std::streamsize written = std::stringbuf::xsputn(text, std::min(size, rest));
+        if (throws && written != size) throw std::runtime_error("the disk is full");
+        return written;
     }
 };
 
@@ -210,11 +213,12 @@ protected:
 TEST_CASE("the file of a trace remains valid JSON if the disk is full") {
     ext::registry registry;
     ext::extensible f{registry, "f", [](int x) { return x; }};
-    const bool throws = GENERATE(false, true);
+    const bool stream_throws = GENERATE(false, true), disk_throws = GENERATE(false, true);
     for (std::size_t room = 3; room < 400; ++room) {
         small_disk disk;
+        disk.throws = disk_throws;
         std::ostream out(&disk);
-        if (throws) out.exceptions(std::ios::badbit | std::ios::failbit);
+        if (stream_throws) out.exceptions(std::ios::badbit | std::ios::failbit);
         {
             const hooks::trace trace{registry, out, {.buffer = 100}};
             f(1);
@@ -244,6 +248,7 @@ TEST_CASE("the stream of a trace may make traced calls, also on other threads") 
         const hooks::trace trace{registry, out, {.buffer = 1}};
         buffer.call = [&] {
             f(2);
+            trace.flush();
             std::thread([&] { f(3); }).join();
         };
         f(1);

@@ -381,7 +381,11 @@ template <class T>
 void cache_state<T>::asking::keep(const shared_outcome& came, time_point now, time_point fresh_until,
                                   time_point kept_until) {
     begun_.flight->outcome = came;
-    if (now < kept_until) made_.push_back({begun_.flight->key, came, fresh_until, kept_until});
+    EXTENSIBLE_TRY {
+        if (now < kept_until) made_.push_back({begun_.flight->key, came, fresh_until, kept_until});
+    } EXTENSIBLE_CATCH(...) {
+        // Out of memory: the outcome is not kept.
+    }
 }
 
 template <class T>

@@ -144,21 +144,19 @@ public:
         begin_event();
         append(pending_);
         end_event(thread->second);
-        if (pending_.size() >= options_.buffer && !is_writing_) write(lock);
+        if (pending_.size() >= options_.buffer && writer_ == std::thread::id()) write(lock);
     }
 
-    /// Writes the buffer.
+    /// Writes the buffer. Does nothing if the stream itself calls it while it is written.
     void flush() {
         std::unique_lock lock(mutex_);
-        written_.wait(lock, [this] { return !is_writing_; });
-        write(lock);
+        write_after_others(lock);
     }
 
     /// Writes the buffer. After that the stream may be destroyed.
     void close() {
         std::unique_lock lock(mutex_);
-        written_.wait(lock, [this] { return !is_writing_; });
-        write(lock);
+        write_after_others(lock);
         out_ = nullptr;
     }
 
@@ -172,6 +170,12 @@ private:
         pending_ += '}';
     }
 
+    void write_after_others(std::unique_lock<std::mutex>& lock) {
+        if (writer_ == std::this_thread::get_id()) return;
+        written_.wait(lock, [this] { return writer_ == std::thread::id(); });
+        write(lock);
+    }
+
     // Writes everything at once, so that the program is unlikely to end in the middle. The end of
     // the array is shorter than any event, so the next write overwrites all of it. Releases the lock
     // while it writes.
@@ -179,17 +183,30 @@ private:
         std::string text = std::exchange(pending_, std::string());
         pending_.reserve(text.size());
         if (!out_ || text.empty()) return;
-        is_writing_ = true;
-        lock.unlock();
+        const turn writing(*this, lock);
+        if (!out_->good()) return;  // it has failed before: the events are lost
         const std::size_t size = text.size();
-        const bool was_good = out_->good();  // otherwise the event is lost
-        const bool written = was_good && write_at_end(text += end_of_array);
-        if (was_good && !written) repair();
-        lock.lock();
-        if (written) end_ += static_cast<std::streamoff>(size);
-        is_writing_ = false;
-        written_.notify_all();
+        if (write_at_end(text += end_of_array)) end_ += static_cast<std::streamoff>(size);
+        else repair();
     }
+
+    // Makes this thread the one that uses the stream, and releases the lock meanwhile.
+    struct turn {
+        trace_log& log;
+        std::unique_lock<std::mutex>& lock;
+
+        turn(trace_log& of, std::unique_lock<std::mutex>& held) : log(of), lock(held) {
+            log.writer_ = std::this_thread::get_id();
+            lock.unlock();
+        }
+        turn(const turn&) = delete;
+        turn& operator=(const turn&) = delete;
+        ~turn() {
+            lock.lock();
+            log.writer_ = std::thread::id();
+            log.written_.notify_all();
+        }
+    };
 
     // Returns false if the stream failed.
     bool write_at_end(const std::string& text) {
@@ -197,8 +214,9 @@ private:
             out_->seekp(end_);
             out_->write(text.data(), static_cast<std::streamsize>(text.size()));
             out_->flush();
-        } EXTENSIBLE_CATCH(const std::ios_base::failure&) {
-            // The state of the stream shows the failure too.
+        } EXTENSIBLE_CATCH(...) {
+            if (!std::current_exception()) EXTENSIBLE_RETHROW;  // the thread ends
+            return false;
         }
         return out_->good();
     }
@@ -216,8 +234,8 @@ private:
             out_->write(text.data(), static_cast<std::streamsize>(text.size()));
             out_->flush();
             out_->setstate(failure);
-        } EXTENSIBLE_CATCH(const std::ios_base::failure&) {
-            // As above.
+        } EXTENSIBLE_CATCH(...) {
+            if (!std::current_exception()) EXTENSIBLE_RETHROW;  // as above
         }
     }
 
@@ -228,7 +246,7 @@ private:
     std::atomic<std::uint64_t> last_id_{0};
     std::mutex mutex_;
     std::condition_variable written_;
-    bool is_writing_ = false;    // guarded by the mutex, like all that follows; the thread that set it uses *out_
+    std::thread::id writer_;     // the thread that uses *out_ and end_ now, or none; guarded, like all that follows
     std::ostream* out_;          // null once it may be destroyed
     std::streampos end_;         // the end of the last event in the stream
     std::string pending_ = "[";  // the text that follows it
