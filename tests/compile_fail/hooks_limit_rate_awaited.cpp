@@ -1,6 +1,5 @@
 // To wait in an awaited function, limit_rate() needs a function that returns an awaitable pause.
-// expect-first: where it waits, a function that is awaited needs a second argument
-// expect-first: needs a second argument, which gives the awaitable of a pause
+// expect-first: for an awaited function, replace ext::hooks::wait by a callable that returns the awaitable
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/limit.hpp>
 

@@ -1,5 +1,5 @@
 // A start hook cannot know whether the function is awaited, so it cannot wait.
-// expect-first: one that waits is an around hook
+// expect-first: a limit that waits must be an around hook
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/limit.hpp>
 

@@ -35,7 +35,7 @@ TEST_CASE("limit_rate() lets a burst of calls through at once, and then limits t
     SECTION("as an around hook") { fetch.around(limit); }
     for (int i = 0; i < 3; ++i) CHECK(fetch() == 1);
     CHECK_THROWS_WITH(fetch(),
-                      "net.fetch: the limit of 10 calls a second, 3 at once, is reached; a token is there in 100 ms");
+                      "net.fetch: the limit of 10 calls per second, 3 at once, is reached; the next call may begin in 100 ms");
     time.pass(99ms);
     CHECK_THROWS_AS(fetch(), hooks::limit_exceeded);
     time.pass(1ms);
@@ -187,7 +187,7 @@ TEST_CASE("limit_calls() throws if a call would exceed the limit") {
     SECTION("as an around hook") { nest.around(limit); }
     for (int i = 0; i < 2; ++i) {  // each call releases its slot, however it ends
         CHECK_THROWS_WITH(nest(2), "the bottom");
-        CHECK_THROWS_WITH(nest(3), "nest: 3 calls are running, which is the limit");
+        CHECK_THROWS_WITH(nest(3), "nest: the limit of 3 running calls is reached");
     }
 }
 
@@ -267,7 +267,7 @@ TEST_CASE("limit_calls() suspends awaited calls, and resumes them in order when 
         auto b = load(1);
         b.start();
         c.start();
-        CHECK_THROWS_WITH(load(3).run(), "load: 1 calls are running, which is the limit, and as many wait as may");
+        CHECK_THROWS_WITH(load(3).run(), "load: the limit of 1 running call is reached, and no more calls may wait");
         CHECK(begun == std::vector<int>{0});
     }  // destroys b, the first call in the queue
     gates[0].open();

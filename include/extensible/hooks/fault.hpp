@@ -104,6 +104,10 @@ public:
     /// Returns the seed that is used. Pass it to get the same faults again.
     std::uint64_t seed() const noexcept { return seed_; }
 
+    /// Takes over the rules of another object. That of an assignment removes its own first.
+    faults(faults&&) noexcept = default;
+    faults& operator=(faults&&) noexcept = default;
+
 private:
     std::uint64_t seed_;
     std::vector<scoped_hook> hooks_;

@@ -98,7 +98,7 @@ class calls_limit_hook;
 ///   hook;
 /// - ext::hooks::wait: the call blocks its thread; register it as an around hook of a plain
 ///   function;
-/// - `awaitable_of`, a callable that takes a hooks::duration and returns an awaitable: the call
+/// - `pause`, a callable that takes a hooks::duration and returns an awaitable: the call
 ///   awaits it; register it as an around hook of a function that returns an awaitable.
 ///
 /// Waiting calls proceed in the order in which they arrived: each reserves the next token, and
@@ -110,8 +110,8 @@ class calls_limit_hook;
 /// Without exceptions (-fno-exceptions) a limit must wait. A call that would wait longer than
 /// `longest_wait` then goes to the handler of ext::on_error(), which ends the program.
 template <class Wait = detail::no_wait>
-detail::rate_limit_hook<Wait> limit_rate(limit_rate_options options, Wait awaitable_of = {}) {
-    return {std::move(options), std::move(awaitable_of)};
+detail::rate_limit_hook<Wait> limit_rate(limit_rate_options options, Wait pause = {}) {
+    return {std::move(options), std::move(pause)};
 }
 
 /// Returns a hook for functions of any signature that limits the number of calls that run at the
@@ -166,9 +166,9 @@ public:
         const duration pause = duration_of((1 - tokens_) / options_.rate);
         if (pause > longest_wait)
             detail::raise<limit_exceeded>(
-                detail::join({function, ": the limit of ", option_text(options_.rate), " calls a second, ",
-                                   option_text(options_.burst), " at once, is reached; a token is there in ",
-                                   option_text(pause)}));
+                detail::join({function, ": the limit of ", option_text(options_.rate), " calls per second, ",
+                              option_text(options_.burst), " at once, is reached; the next call may begin in ",
+                              option_text(pause)}));
         tokens_ -= 1;
         return pause;
     }
@@ -197,11 +197,11 @@ class rate_limit_hook {
 public:
     using for_any_call = void;
 
-    rate_limit_hook(limit_rate_options options, Wait awaitable_of)
-        : bucket_(std::make_shared<bucket>(std::move(options))), awaitable_of_(std::move(awaitable_of)) {}
+    rate_limit_hook(limit_rate_options options, Wait pause)
+        : bucket_(std::make_shared<bucket>(std::move(options))), pause_(std::move(pause)) {}
 
     void operator()(any_call& call) {
-        static_assert(!waits, "ext::hooks::limit_rate: one that waits is an around hook, as in "
+        static_assert(!waits, "ext::hooks::limit_rate: a limit that waits must be an around hook, as in "
                               "fetch.around(limit_rate({...}, wait))");
         bucket_->take(call.name(), duration(0));
     }
@@ -215,12 +215,12 @@ public:
     template <class SubTask>
     SubTask operator()(any_call& call, awaiting_proceed<SubTask>& proceed) {
         constexpr bool can_await = !std::is_same_v<Wait, wait_type>;
-        static_assert(can_await, "ext::hooks::limit_rate: where it waits, a function that is awaited needs a second "
-                                 "argument, which gives the awaitable of a pause, as in limit_rate({.rate = 5}, "
+        static_assert(can_await, "ext::hooks::limit_rate: for an awaited function, replace ext::hooks::wait by a "
+                                 "callable that returns the awaitable of a pause, as in limit_rate({.rate = 5}, "
                                  "[&](auto pause) { return timer.after(pause); })");
-        const duration pause = bucket_->take(call.name(), longest_wait());
+        const duration time = bucket_->take(call.name(), longest_wait());
         if constexpr (waits && can_await) {
-            if (pause > duration(0)) static_cast<void>(co_await awaitable_of_(pause));
+            if (time > duration(0)) static_cast<void>(co_await pause_(time));
         }
         co_await proceed();
     }
@@ -229,7 +229,7 @@ private:
     duration longest_wait() const { return waits ? bucket_->options().longest_wait : duration(0); }
 
     std::shared_ptr<bucket> bucket_;
-    EXTENSIBLE_NO_UNIQUE_ADDRESS Wait awaitable_of_;
+    EXTENSIBLE_NO_UNIQUE_ADDRESS Wait pause_;
 };
 
 template <class Wait>
@@ -251,7 +251,7 @@ public:
     }
 
     auto operator()(any_call& call) {
-        static_assert(!waits, "ext::hooks::limit_calls: one that waits is an around hook, as in "
+        static_assert(!waits, "ext::hooks::limit_calls: a limit that waits must be an around hook, as in "
                               "fetch.around(limit_calls({...}, wait))");
         return [held = taken(slots_->take(), call)](any_call&) {};  // the destructor of the finisher returns the slot
     }
@@ -279,9 +279,10 @@ public:
 private:
     slot taken(slot slot, const any_call& call) const {
         if (slot) return slot;
-        const std::string_view waiting = waits ? ", and as many wait as may" : "";
-        detail::raise<limit_exceeded>(detail::join({call.name(), ": ", option_text(options_.calls),
-                                                              " calls are running, which is the limit", waiting}));
+        detail::raise<limit_exceeded>(
+            detail::join({call.name(), ": the limit of ", option_text(options_.calls),
+                          options_.calls == 1 ? " running call" : " running calls", " is reached",
+                          waits ? ", and no more calls may wait" : ""}));
     }
 
     limit_calls_options options_;
