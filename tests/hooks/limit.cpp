@@ -35,7 +35,8 @@ TEST_CASE("limit_rate() lets a burst of calls through at once, and then limits t
     SECTION("as an around hook") { fetch.around(limit); }
     for (int i = 0; i < 3; ++i) CHECK(fetch() == 1);
     CHECK_THROWS_WITH(fetch(),
-                      "net.fetch: the limit of 10 calls per second, 3 at once, is reached; the next call may begin in 100 ms");
+                      "net.fetch: the limit of 10 calls per second, 3 at once, is reached; "
+                      "the next call may begin in 100 ms");
     time.pass(99ms);
     CHECK_THROWS_AS(fetch(), hooks::limit_exceeded);
     time.pass(1ms);
@@ -89,7 +90,7 @@ TEST_CASE("limit_rate() limits all functions of a pattern together, plain and aw
     registry.on_start("net.*", hooks::limit_rate({.rate = 1, .burst = 2, .clock = time.clock()}));
     CHECK(get(1) == 1);
     CHECK(load().run() == 2);
-    CHECK_THROWS_WITH(load().run(), Catch::Matchers::ContainsSubstring("net.load: the limit of 1 calls a second"));
+    CHECK_THROWS_WITH(load().run(), Catch::Matchers::ContainsSubstring("net.load: the limit of 1 calls per second"));
     CHECK_THROWS_AS(get(1), hooks::limit_exceeded);
 }
 
@@ -122,7 +123,7 @@ TEST_CASE("limit_rate() without hooks::wait throws in an awaited function too") 
     ext::extensible load{registry, "load", [](int x) -> tasks::lazy<int> { co_return x; }};
     load.around(hooks::limit_rate({.rate = 1, .clock = time.clock()}));
     CHECK(load(1).run() == 1);
-    CHECK_THROWS_WITH(load(2).run(), Catch::Matchers::ContainsSubstring("load: the limit of 1 calls a second"));
+    CHECK_THROWS_WITH(load(2).run(), Catch::Matchers::ContainsSubstring("load: the limit of 1 calls per second"));
     time.pass(1s);
     CHECK(load(3).run() == 3);
 }

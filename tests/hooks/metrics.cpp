@@ -299,9 +299,7 @@ TEST_CASE("a bucket of the histogram includes its bound") {
     SECTION("for bounds that are chosen, however small or large") {
         const hooks::metrics metrics{registry, "f",
                                      {.buckets = {1e-9, .07, 1.001, 1e12, 1e300}, .clock = time.clock()}};
-        for (const hooks::duration takes : {hooks::duration(0), hooks::duration(1ns), hooks::duration(2ns),
-                                            hooks::duration(70ms), hooks::duration(70ms + 1ns), hooks::duration(1001ms)})
-            f(takes);
+        for (const auto takes : std::vector<hooks::duration>{0ns, 1ns, 2ns, 70ms, 70ms + 1ns, 1001ms}) f(takes);
         CHECK(histogram(metrics, "f") == counts{2, 4, 6, 6, 6, 6});
         CHECK_THAT(text_of(metrics),
                    ContainsSubstring("le=\"1e-09\"} 2\n") && ContainsSubstring("le=\"1e+300\"} 6\n"));
