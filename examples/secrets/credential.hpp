@@ -109,8 +109,8 @@ std::optional<std::chrono::sys_seconds> utc_time(std::string_view text);
 
 template <class Value>
 auto credential<Value>::get() -> shared_value {
-    std::unique_lock lock = fetches_.lock();
     const time_point now = options_.clock.now();
+    std::unique_lock lock = fetches_.lock();
     const shared_value good = value_ && now < ends_at_ ? value_ : nullptr;
     if (good && now < renew_at_) return good;
     if (!good && failure_ && now < failed_until_) std::rethrow_exception(failure_);
@@ -129,8 +129,8 @@ auto credential<Value>::get() -> shared_value {
 template <class Value>
 auto credential<Value>::fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock,
                               shared_value old) -> shared_value {
-    const time_point begun = options_.clock.now();
     lock.unlock();
+    const time_point begun = options_.clock.now();
     outcome came;
     std::optional<std::chrono::seconds> lifetime, retry_after;
     try {
@@ -144,8 +144,8 @@ auto credential<Value>::fetch(const typename flights::shared_flight& flight, std
         came.failure = std::current_exception();
     }
 
-    lock.lock();
     const time_point now = options_.clock.now();
+    lock.lock();
     if (came.value) {
         keep(came.value, lifetime, begun);
     } else {

@@ -192,8 +192,8 @@ public:
     /// Returns true if the wrapped function was called, even if it threw.
     bool original_ran() const noexcept { return call_->original_ran; }
 
-    /// Returns true if an around hook that proceeds again passes the same arguments to the
-    /// function. Returns false if the function has run and may have consumed one: it takes a `T&&`,
+    /// Returns true if an around hook that proceeds again passes no argument that was moved from.
+    /// Returns false if the function has run and may have consumed one: it takes a `T&&`,
     /// or takes a type that cannot be copied by value.
     bool is_repeatable() const noexcept { return !original_ran() || operations().leaves_arguments; }
 

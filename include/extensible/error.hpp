@@ -209,7 +209,8 @@ std::string detail::text_of(const std::exception_ptr& exception) {
     try {
         std::rethrow_exception(exception);
     } catch (const std::exception& thrown) {
-        return thrown.what();
+        const char* const text = thrown.what();
+        return text ? text : "an exception without a text";
     } catch (...) {
         return "something that is not a std::exception";
     }

@@ -270,6 +270,9 @@ TEST_CASE("an invalid text of faults is an error that names the column") {
                ContainsSubstring("column 15 ") && ContainsSubstring("a number of at least 1 was expected"));
     CHECK_THAT(error_of("a=throw(0.5, twice)"),
                ContainsSubstring("column 14 ") && ContainsSubstring("times, as in times=3, was expected, \"twice)\""));
+    CHECK_THAT(error_of("a=throw(timesheet=3)"), ContainsSubstring("times, as in times=3, was expected"));
+    CHECK_THAT(error_of("a=throw(0." + std::string(400, '1') + ")"),
+               ContainsSubstring("a probability between 0 and 1 was expected"));
     CHECK_THAT(error_of("a=delay(1s, times)"),
                ContainsSubstring("column 18 ") && ContainsSubstring("'=' was expected, \")\" was found"));
     CHECK_THAT(error_of("seed=-1"), ContainsSubstring("column 6 "));

@@ -80,6 +80,24 @@ TEST_CASE("retry() leaves the last failure in the call when the attempts or the 
             hooks::retry({.attempts = 9, .first_pause = 10ms, .factor = 1, .budget = 60ms, .clock = time.clock()}));
         CHECK_THROWS_WITH(fetch(""), "busy 3");  // the attempts began at 0, 30 and 60 ms
     }
+    SECTION("no attempt begins after the budget, even if the pause or on_retry takes longer than planned") {
+        hooks::clock late = time.clock();
+        late.sleep = [&](hooks::duration pause) { time.pass(pause + 1ms); };
+        fetch.around(hooks::retry({.attempts = 9, .first_pause = 80ms, .budget = 100ms, .clock = late}));
+        CHECK_THROWS_WITH(fetch(""), "busy 1");
+        ext::extensible other{registry, "other", [&] { throw std::runtime_error("busy"); }};
+        int retries = 0;
+        other.around(hooks::retry({.attempts = 9,
+                                   .first_pause = 1ms,
+                                   .budget = 100ms,
+                                   .on_retry = [&](const ext::any_call&, int, hooks::duration) {
+                                       ++retries;
+                                       time.pass(1s);
+                                   },
+                                   .clock = time.clock()}));
+        CHECK_THROWS_WITH(other(), "busy");
+        CHECK(retries == 1);
+    }
 }
 
 TEST_CASE("retry() does not sleep if the pause is 0") {
@@ -391,9 +409,9 @@ TEST_CASE("retry() says what is wrong with its options") {
     CHECK_THROWS_WITH(hooks::retry({.first_pause = -5ms}),
                       "ext::hooks::retry: .first_pause must be 0 or more, but is -5 ms");
     CHECK_THROWS_WITH(hooks::retry({.factor = 0.5}),
-                      "ext::hooks::retry: .factor must be at least 1, but is 0.5");
+                      "ext::hooks::retry: .factor must be at least 1 and finite, but is 0.5");
     CHECK_THROWS_WITH(hooks::retry({.factor = nan}),
-                      "ext::hooks::retry: .factor must be at least 1, but is nan");
+                      "ext::hooks::retry: .factor must be at least 1 and finite, but is nan");
     CHECK_THROWS_AS(hooks::retry({.first_pause = 2s, .longest_pause = 1s}), ext::error);
     CHECK_THROWS_AS(hooks::retry({.jitter = 1.1}), ext::error);
     CHECK_THROWS_AS(hooks::retry({.jitter = nan}), ext::error);

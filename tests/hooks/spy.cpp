@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <ios>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <span>
 #include <sstream>
 #include <stdexcept>
+#include <streambuf>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -338,6 +340,56 @@ TEST_CASE("a spy records a pointer to characters that a length follows as an add
     CHECK(seen.count(other.data(), 3u) == 0);
 }
 
+namespace {
+
+struct constant {
+    const int value;
+};
+struct handle {  // converts to pointers, and is null
+    int number;
+    operator const void*() const { return nullptr; }
+    operator const char*() const { return nullptr; }
+};
+
+}  // namespace
+
+TEST_CASE("a spy records values of unusual types") {
+    ext::registry registry;
+    ext::extensible make{registry, "make", [](int value) { return constant{value}; }};
+    const hooks::spy made{make};
+    make(5);
+    CHECK(made.at(0).result->value == 5);
+
+    ext::extensible count{registry, "count", [](const char (&)[3], handle, std::nullptr_t) {}};
+    const hooks::spy counted{count};
+    const char text[3] = {'a', 'b', 'c'};  // does not end with a null character
+    count(text, handle{7}, nullptr);
+    CHECK(std::get<0>(counted.at(0).args) == "abc");
+    CHECK(std::get<1>(counted.at(0).args).number == 7);
+    CHECK_THAT(counted.text(), ContainsSubstring("\"abc\", "));
+}
+
+TEST_CASE("a spy tells an exception whose text is null") {
+    struct mute : std::exception {
+        const char* what() const noexcept override { return nullptr; }
+    };
+    ext::registry registry;
+    ext::extensible fail{registry, "fail", [] { throw mute(); }};
+    const hooks::spy seen{fail};
+    CHECK_THROWS_AS(fail(), mute);
+    CHECK_THAT(seen.text(), EndsWith("() threw an exception without a text"));
+}
+
+TEST_CASE("printing a spy has no effect on what a pointer refers to") {
+    ext::registry registry;
+    ext::extensible f{registry, "f", [](std::streambuf*, std::ostream& (*)(std::ostream&)) {}};
+    const hooks::spy seen{f};
+    std::stringbuf buffer("text");
+    f(&buffer, nullptr);
+    CHECK_THAT(seen.text(), ContainsSubstring("(0x") && EndsWith(", 0x0) returned"));
+    CHECK(buffer.in_avail() == 4);
+}
+
 TEST_CASE("a spy counts a null C string like an empty text") {
     ext::registry registry;
     ext::extensible say{registry, "say", [](const char*, const wchar_t*) {}};
@@ -381,6 +433,7 @@ TEST_CASE("a spy takes no temporary for a result that would refer to it") {
     STATIC_REQUIRE_FALSE(takes<reference, std::string>);
     STATIC_REQUIRE_FALSE(takes<reference, const char*>);
     STATIC_REQUIRE_FALSE(takes<hooks::spy<int&(int)>, int>);
+    STATIC_REQUIRE_FALSE(takes<hooks::spy<int && (int)>, int>);
     using view = hooks::spy<std::string_view(int)>;
     STATIC_REQUIRE(takes<view, std::string&>);
     STATIC_REQUIRE(takes<view, const char (&)[2]>);

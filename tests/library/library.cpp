@@ -138,6 +138,30 @@ extern "C" EXTENSIBLE_EXPORT void closes(const char* plugin) { closed_plugins +=
 
 // ---- One library ----------------------------------------------------------------------------------------------------
 
+TEST_CASE("A library with ready-made hooks is closed when it is destroyed") {
+    hooked h;
+    const folder plugins;
+    const fs::path file = plugins.copy("with_hooks");
+    {
+        const ext::library library{h.registry, file};
+        CHECK(h.first(5) == 5);
+        CHECK(is_in_memory(file));
+    }
+    CHECK_FALSE(is_in_memory(file));
+}
+
+#if !defined(_WIN32) && !defined(__APPLE__)
+TEST_CASE("A path in which the system would replace a part is refused") {
+    hooked h;
+    const folder plugins;
+    fs::create_directory(plugins.path() / "$LIB");
+    const fs::path file = plugins.path() / "$LIB" / "vault.so";
+    fs::rename(plugins.copy("version_1"), file);
+    CHECK_THROWS_WITH(ext::library(h.registry, file),
+                      file.string() + ": it cannot be opened as a shared library: the system replaces $LIB in a path");
+}
+#endif
+
 TEST_CASE("The hooks of a library run until it is destroyed, which also closes the file") {
     hooked h;
     const folder plugins;

@@ -90,7 +90,7 @@ struct breaker_options {
 
     /// How long the breaker is open before it lets calls proceed again. A call that proceeds while
     /// the breaker is half-open and takes longer than this is treated as failed. So choose a longer
-    /// time than a call takes. 0 or more.
+    /// time than a call takes. More than 0.
     duration break_duration = std::chrono::seconds(60);
 
     /// The number of calls that proceed while the breaker is half-open. Their failures decide
@@ -174,7 +174,7 @@ private:
     void check_options() const;
     std::unique_lock<std::mutex> lock();
     void fail_late_probes(time_point now);
-    void refuse_if_needed(std::string_view function, time_point now) const;
+    void refuse_if_needed(std::unique_lock<std::mutex>& held, std::string_view function, time_point now) const;
     bool end_call(std::size_t period, std::size_t probe);
     void count_one(bool failed, time_point now);
     void change_to(breaker_state state, time_point now);
@@ -223,7 +223,8 @@ public:
     using for_any_call = void;
 
     /// Creates a breaker that is closed. Throws ext::error if an option is invalid.
-    explicit breaker(breaker_options options = {}) : circuit_(std::make_shared<detail::circuit>(std::move(options))) {}
+    explicit breaker(breaker_options options = {})
+        : circuit_(detail::make_shared<detail::circuit>(std::move(options))) {}
 
     /// Returns the state after the last call that began or ended. Time alone does not change the
     /// state: after `break_duration` it is still `open` until a call arrives.
@@ -282,7 +283,7 @@ inline void circuit::check_options() const {
     expect_option(options_.window_size >= 1, ".window_size", "at least 1", options_.window_size);
     expect_option(options_.minimum_calls >= 1 && options_.minimum_calls <= options_.window_size, ".minimum_calls",
                   "at least 1 and at most .window_size", options_.minimum_calls);
-    expect_option(options_.break_duration >= duration(0), ".break_duration", "0 or more", options_.break_duration);
+    expect_option(options_.break_duration > duration(0), ".break_duration", "more than 0", options_.break_duration);
     expect_option(options_.half_open_calls >= 1, ".half_open_calls", "at least 1", options_.half_open_calls);
 }
 
@@ -306,7 +307,7 @@ inline permit circuit::enter(const any_call& call) {
     fail_late_probes(now);
     const auto runs_here = [thread](const running_probe& probe) { return probe.thread == thread; };
     if (std::any_of(probes_.begin(), probes_.end(), runs_here)) return {};
-    refuse_if_needed(call.name(), now);
+    refuse_if_needed(held, call.name(), now);
     if (state_ == breaker_state::open) change_to(breaker_state::half_open, now);
     if (state_ == breaker_state::half_open)
         probes_.push_back({++last_probe_, call.is_awaited() ? std::thread::id() : thread, now});
@@ -324,16 +325,20 @@ inline void circuit::fail_late_probes(time_point now) {
     }
 }
 
-inline void circuit::refuse_if_needed(std::string_view function, time_point now) const {
-    std::string reason;
+inline void circuit::refuse_if_needed(std::unique_lock<std::mutex>& held, std::string_view function,
+                                      time_point now) const {
+    const breaker_state state = state_;
     const std::size_t permits = static_cast<std::size_t>(options_.half_open_calls) + refused_probes_;
-    if (const duration passed = detail::elapsed(opened_, now);
-        state_ == breaker_state::open && passed < options_.break_duration)
-        reason = "for another " + option_text(options_.break_duration - passed);
-    else if (state_ == breaker_state::half_open && probes_.size() + static_cast<std::size_t>(calls_) >= permits)
-        reason = "and the calls that it lets through have begun: " + option_text(permits);
-    else return;
-    breaker_open refused(detail::join({function, ": the breaker is ", to_string(state_), ", ", reason}));
+    const duration passed = detail::elapsed(opened_, now);
+    if (state == breaker_state::open ? passed >= options_.break_duration
+                                     : state == breaker_state::closed ||
+                                           probes_.size() + static_cast<std::size_t>(calls_) < permits)
+        return;
+    held.unlock();  // before code of the application: a locale may be one
+    const std::string reason = state == breaker_state::open
+                                   ? "for another " + option_text(options_.break_duration - passed)
+                                   : "and the calls that it lets through have begun: " + option_text(permits);
+    breaker_open refused(detail::join({function, ": the breaker is ", to_string(state), ", ", reason}));
     refused.thrown_by_ = this;
     throw refused;
 }

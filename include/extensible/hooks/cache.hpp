@@ -75,7 +75,7 @@ struct cache_counts {
     /// The number of calls that received the result or the failure of another call.
     std::uint64_t hits = 0;
 
-    /// The number of calls that proceeded to the function.
+    /// The number of calls that proceeded to the function, except those with a NaN.
     std::uint64_t misses = 0;
 
     /// The number of results that were removed because the cache was full.
@@ -111,7 +111,7 @@ class cache_state;
 /// destroyed, one of the waiting calls takes its place. Do not destroy a waiting call while another
 /// thread may resume it.
 ///
-/// A thread that is in a call of a cached function does not wait for other threads, but calls the
+/// A thread that is in a plain call of a cached function does not wait for other threads, but calls the
 /// function itself. So threads whose cached functions call each other never wait for each other, with
 /// one cache or with several in one module (the program, or a shared library). Awaited calls that wait
 /// for themselves are not detected: they wait forever.
@@ -129,7 +129,7 @@ template <class R, class... A, class MakeKey>
 class cache<R(A...), MakeKey> {
     static constexpr bool is_awaited = detail::coroutine_type<R>;
     using value = detail::outcome_of<R>;
-    static_assert(std::is_void_v<value> || std::is_lvalue_reference_v<value> || std::is_copy_constructible_v<value>,
+    static_assert(std::is_void_v<value> || std::is_lvalue_reference_v<value> || detail::is_copyable<value>,
                   "ext::hooks::cache: the function's result cannot be copied, so it cannot be given to several; "
                   "return a std::shared_ptr");
     static_assert(!is_awaited || std::is_same_v<detail::sub_task_of<R>, detail::sub_task>,
@@ -153,7 +153,7 @@ public:
 
     /// Creates an empty cache. Throws ext::error if an option is invalid.
     explicit cache(cache_options options = {}, MakeKey make_key = {})
-        : state_(std::make_shared<state>(std::move(options))), make_key_(std::move(make_key)) {}
+        : state_(detail::make_shared<state>(std::move(options))), make_key_(std::move(make_key)) {}
 
     /// Runs the cache as an around hook: sets the outcome of the call to a kept one, waits for that
     /// of another call, or proceeds.
@@ -202,7 +202,8 @@ public:
     /// Removes the result for these arguments, so that the next call with them calls the function.
     /// The result of a call with these arguments that is running now is not kept.
     void forget(const std::remove_cvref_t<A>&... args) const {
-        state_->forget(maker::make(make_key_, args...).bytes());
+        const key asked = maker::make(make_key_, args...);
+        if (asked.is_equal_to_itself()) state_->forget(asked.bytes());
     }
 
     /// Does what forget() does, for all arguments.
@@ -371,7 +372,7 @@ void cache_state<T>::asking::end(Call& call) {
     const time_point fresh_until = later(now, failed ? options.failures_ttl : options.ttl);
     const time_point kept_until = failed ? fresh_until : later(fresh_until, options.stale_if_error);
     EXTENSIBLE_TRY {
-        keep(std::make_shared<const outcome>(outcome{call.result, call.exception}), now, fresh_until, kept_until);
+        keep(detail::make_shared<const outcome>(outcome{call.result, call.exception}), now, fresh_until, kept_until);
     } EXTENSIBLE_CATCH(...) {
         // The outcome could not be copied, perhaps for lack of memory. Then the waiting calls ask again.
     }

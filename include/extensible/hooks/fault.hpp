@@ -132,7 +132,7 @@ public:
         if (chance_.draw() >= rule_.probability || !take_one()) return duration(0);
         if (rule_.delay) return *rule_.delay;
         detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " +
-                                           std::to_string(seed_));
+                                           json(seed_));
     }
 
     void block(duration time) const {
@@ -187,7 +187,7 @@ faults::faults(registry& home, std::string_view text, const faults_options& opti
     const hook_options innermost{.priority = (std::numeric_limits<int>::max)()};
     std::uint64_t number = 0;
     for (const detail::fault_rule& rule : read.rules) {
-        const auto shared = std::make_shared<detail::fault>(rule, seed_, number++, options.clock);
+        const auto shared = detail::make_shared<detail::fault>(rule, seed_, number++, options.clock);
         hooks_.emplace_back(home.around(rule.pattern, detail::plain_fault{shared}, innermost));
         hooks_.emplace_back(home.around(rule.pattern, detail::awaited_fault<Pause>{shared, pause}, innermost));
     }

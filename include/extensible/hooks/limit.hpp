@@ -157,18 +157,20 @@ public:
     /// longer than `longest_wait`, throws limit_exceeded and takes nothing.
     duration take(std::string_view function, duration longest_wait) {
         const time_point now = options_.clock.now();
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         if (now > filled_) {
             const double seconds = std::chrono::duration<double>(detail::elapsed(filled_, now)).count();
             tokens_ = (std::min)(tokens_ + seconds * options_.rate, double(options_.burst));
             filled_ = now;
         }
         const duration pause = duration_of((1 - tokens_) / options_.rate);
-        if (pause > longest_wait)
+        if (pause > longest_wait) {
+            lock.unlock();  // before code of the application: a locale, or the handler of ext::on_error()
             detail::raise<limit_exceeded>(
                 detail::join({function, ": the limit of ", option_text(options_.rate), " calls per second, ",
                               option_text(options_.burst), " at once, is reached; the next call may begin in ",
                               option_text(pause)}));
+        }
         tokens_ -= 1;
         return pause;
     }
@@ -198,7 +200,7 @@ public:
     using for_any_call = void;
 
     rate_limit_hook(limit_rate_options options, Wait pause)
-        : bucket_(std::make_shared<bucket>(std::move(options))), pause_(std::move(pause)) {}
+        : bucket_(detail::make_shared<bucket>(std::move(options))), pause_(std::move(pause)) {}
 
     void operator()(any_call& call) {
         static_assert(!waits, "ext::hooks::limit_rate: a limit that waits must be an around hook, as in "
@@ -247,7 +249,7 @@ public:
     calls_limit_hook(limit_calls_options options) : options_(options) {
         expect(options.calls >= 1, "limit_calls", ".calls", "at least 1", options.calls);
         expect(options.longest_queue >= 0, "limit_calls", ".longest_queue", "0 or more", options.longest_queue);
-        slots_ = std::make_shared<call_slots>(options.calls, waits ? options.longest_queue : 0);
+        slots_ = detail::make_shared<call_slots>(options.calls, waits ? options.longest_queue : 0);
     }
 
     auto operator()(any_call& call) {

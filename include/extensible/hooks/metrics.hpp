@@ -27,6 +27,8 @@
 #include <extensible/registry.hpp>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -99,10 +101,9 @@ class metrics_log;
 /// many are in flight, and a histogram of the time that they took. A call lasts from its first
 /// start hook to its last end hook. Calls that other hooks answer or refuse are counted too.
 ///
-/// A failure is an exception, or a result for which the option `.failed`, or else ext::failed, is true. A
-/// suspended call that is
-/// destroyed has the exception ext::abandoned. So it is a failure, with the time until then. The
-/// same applies to a call whose thread ends inside it.
+/// A failure is an exception, or a result for which the option `.failed`, or else ext::failed, is
+/// true. A suspended call that is destroyed has the exception ext::abandoned. So it is a failure, with
+/// the time until then. The same applies to a call whose thread ends inside it.
 ///
 /// Functions of one name share their metrics. The metrics of a function remain when its wrapper is
 /// destroyed.
@@ -168,7 +169,7 @@ public:
         for (const double bound : options_.buckets) bounds_.push_back(nanoseconds(bound));
     }
 
-    duration now() const { return options_.clock.now().time_since_epoch(); }
+    time_point now() const { return options_.clock.now(); }
     bool has_failed(const any_call& call) const { return options_.failed(call); }
     function_counters& counters_of(std::string_view function) { return counters_.of(function); }
     std::size_t bucket_of(duration time) const {
@@ -216,7 +217,10 @@ private:
 class counted_call {
 public:
     counted_call(metrics_log& log, const any_call& call)
-        : log_(&log), counters_(&log.counters_of(call.name())), cell_(counters_->begin()), begin_(log.now()) {}
+        : log_(&log),
+          counters_(&log.counters_of(call.name())),
+          cell_(counters_->begin()),
+          begin_(std::bit_cast<halves>(log.now())) {}
     counted_call(counted_call&& other) noexcept
         : log_(other.log_),
           counters_(std::exchange(other.counters_, nullptr)),
@@ -226,15 +230,18 @@ public:
 
     // Counts a call that has no outcome, because its thread ends or `.failed` throws.
     ~counted_call() {
-        if (counters_) end(log_->now() - begin_, true);
+        if (counters_) end(time_passed(), true);
     }
 
     void operator()(const any_call& call) {
-        const duration time = log_->now() - begin_;
+        const duration time = time_passed();
         end(time, log_->has_failed(call));
     }
 
 private:
+    // Two halves: with an alignment of 8, the class would not fit on 32-bit processors.
+    using halves = std::array<std::uint32_t, 2>;
+    duration time_passed() const { return detail::elapsed(std::bit_cast<time_point>(begin_), log_->now()); }
     void end(duration time, bool failed) {
         std::exchange(counters_, nullptr)->end(cell_, log_->bucket_of(time), time, failed);
     }
@@ -242,13 +249,15 @@ private:
     metrics_log* log_;
     function_counters* counters_;  // null once the end is counted
     std::size_t cell_;
-    duration begin_;
+    halves begin_;
 };
+
+static_assert(sizeof(counted_call) <= 5 * sizeof(void*) && alignof(counted_call) <= alignof(void*));
 
 }  // namespace detail
 
 inline metrics::metrics(registry& home, std::string_view pattern, const metrics_options& options)
-    : log_(std::make_shared<detail::metrics_log>(options)),
+    : log_(detail::make_shared<detail::metrics_log>(options)),
       hook_(home.on_start(pattern, [log = log_](any_call& call) { return detail::counted_call(*log, call); },
                           {.priority = (std::numeric_limits<int>::min)(), .isolate = true})) {}
 

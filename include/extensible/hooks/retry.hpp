@@ -29,7 +29,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string_view>
@@ -48,7 +50,7 @@ struct retry_options {
     /// `pause_for` returns.
     duration first_pause = std::chrono::milliseconds(100);
 
-    /// The ratio of each pause to the one before. At least 1.
+    /// The ratio of each pause to the one before. At least 1, and finite.
     double factor = 2;
 
     /// No pause is longer than this. At least `first_pause`.
@@ -78,10 +80,10 @@ struct retry_options {
     /// may call it at the same time.
     std::function<bool(const any_call&)> when = {};
 
-    /// Called before each pause that another attempt follows, with the call and its failure, the
-    /// number of the attempt that failed, counted from 1, and the pause. If it throws, there is no
-    /// further attempt, and the caller receives that exception. Several threads may call it at the
-    /// same time.
+    /// Called before each pause that another attempt follows (unless the budget ends meanwhile), with
+    /// the call and its failure, the number of the attempt that failed, counted from 1, and the pause.
+    /// If it throws, there is no further attempt, and the caller receives that exception. Several
+    /// threads may call it at the same time.
     std::function<void(const any_call& call, int attempt, duration pause)> on_retry = {};
 
     /// The seed of the jitter. 0 means a random seed.
@@ -136,8 +138,17 @@ public:
         const duration left = options_.budget - detail::elapsed(begun_, options_.clock.now());
         if (pause > options_.longest_pause || pause > left) return std::nullopt;
         if (options_.on_retry) options_.on_retry(call, made_, pause);
-        call.exception() = nullptr;
+        failure_ = std::exchange(call.exception(), nullptr);
         return pause;
+    }
+
+    /// Returns true if the next attempt may still begin: on_retry and the pause may have taken too long.
+    /// Otherwise the call has its failure again.
+    bool may_begin(any_call& call) {
+        const std::exception_ptr failure = std::exchange(failure_, nullptr);
+        if (detail::elapsed(begun_, options_.clock.now()) <= options_.budget) return true;
+        call.exception() = failure;
+        return false;
     }
 
 private:
@@ -174,6 +185,7 @@ private:
     const time_point begun_;
     duration pause_;
     int made_ = 0;
+    std::exception_ptr failure_;  // of the latest attempt, during the pause
 };
 
 template <class Pause>
@@ -187,7 +199,8 @@ public:
         };
         expect_option(options_.attempts >= 1, ".attempts", "at least 1", options_.attempts);
         expect_option(options_.first_pause >= duration(0), ".first_pause", "0 or more", options_.first_pause);
-        expect_option(options_.factor >= 1, ".factor", "at least 1", options_.factor);
+        expect_option(options_.factor >= 1 && std::isfinite(options_.factor), ".factor", "at least 1 and finite",
+                      options_.factor);
         expect_option(options_.longest_pause >= options_.first_pause, ".longest_pause", "at least .first_pause",
                       options_.longest_pause);
         expect_option(options_.jitter >= 0 && options_.jitter <= 1, ".jitter", "between 0 and 1", options_.jitter);
@@ -199,6 +212,7 @@ public:
         proceed();
         while (const std::optional<duration> pause = attempts.pause_after(call)) {
             if (*pause > duration(0)) options_.clock.sleep(*pause);
+            if (!attempts.may_begin(call)) return;
             proceed();
         }
     }
@@ -215,6 +229,7 @@ public:
             if constexpr (can_pause) {
                 if (*pause > duration(0)) static_cast<void>(co_await pause_(*pause));
             }
+            if (!attempts.may_begin(call)) co_return;
             co_await proceed();
         }
     }

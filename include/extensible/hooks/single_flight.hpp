@@ -9,6 +9,8 @@
 #pragma GCC system_header
 #endif
 
+#include <extensible/hooks/detail/core.hpp>
+
 #include <condition_variable>
 #include <coroutine>
 #include <cstddef>
@@ -64,11 +66,11 @@ public:
     }
 
     /// Makes a flight of this thread. find() does not find it before begin().
-    shared_flight make(std::string_view key) const { return std::make_shared<flight>(std::string(key), mutex_); }
+    shared_flight make(std::string_view key) const { return detail::make_shared<flight>(std::string(key), mutex_); }
 
     /// Begins the flight: find() finds it from now on. It must end on this thread. If it throws
     /// std::bad_alloc, the flight has not begun.
-    void begin(const shared_flight& made) {
+    EXTENSIBLE_HIDDEN void begin(const shared_flight& made) {
         begin_awaited(made);
         made->is_counted_ = true;
         ++detail::flights_of_this_thread;
@@ -89,7 +91,7 @@ public:
     bool close(const flight& asked) noexcept;
 
     /// Ends the flight, and wakes the threads that wait. Coroutines wait until resume() is called.
-    void end(flight& asked) noexcept;
+    EXTENSIBLE_HIDDEN void end(flight& asked) noexcept;
 
     /// Removes the flight for this key, so that the next caller begins another one.
     void forget(std::string_view key) {
@@ -106,7 +108,7 @@ public:
 
     /// Returns true if this thread has begun a flight, of any object of this class in this module (the
     /// program, or a shared library), and has not ended it.
-    static bool is_asking() noexcept { return detail::flights_of_this_thread != 0; }
+    EXTENSIBLE_HIDDEN static bool is_asking() noexcept { return detail::flights_of_this_thread != 0; }
 
     /// Returns an awaitable: `co_await ended(flight)` suspends the coroutine until the flight has
     /// ended. A coroutine that waits for itself is not detected, and waits forever.
@@ -117,7 +119,7 @@ public:
     static void resume(shared_flight asked);
 
 private:
-    const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();  // guards all below, and the flights
+    const std::shared_ptr<std::mutex> mutex_ = detail::make_shared<std::mutex>();  // guards all below, and the flights
     std::unordered_map<std::string_view, shared_flight> flights_;  // begun, but neither closed nor forgotten
     std::size_t waiting_ = 0;
 };
@@ -183,9 +185,13 @@ private:
 template <class Outcome>
 bool single_flight<Outcome>::wait(std::unique_lock<std::mutex>& lock, flight& joined) {
     if (joined.by_ == std::this_thread::get_id() && !joined.has_ended_) return false;
+    struct counted {  // ends even if the thread is cancelled while it waits: the lock is held then
+        std::size_t& waiting;
+        ~counted() { --waiting; }
+    };
     ++waiting_;
+    const counted here{waiting_};
     joined.ended_.wait(lock, [&] { return joined.has_ended_; });
-    --waiting_;
     return true;
 }
 

@@ -54,12 +54,13 @@ struct spy_hook;
 // refers to, such as a std::string for a std::string_view: a class with a destructor, from which a class
 // without one is made.
 template <class T, class Result>
-concept can_be_returned = std::is_convertible_v<T, Result> &&
-    (std::is_lvalue_reference_v<Result>
+concept can_be_returned =
+    (std::is_reference_v<Result>
          ? std::is_lvalue_reference_v<T> &&
                std::is_convertible_v<std::remove_reference_t<T>*, std::remove_reference_t<Result>*>
-         : std::is_lvalue_reference_v<T> || !std::is_class_v<Result> || !std::is_trivially_destructible_v<Result> ||
-               std::is_trivially_destructible_v<T>);
+         : std::is_convertible_v<T, Result> &&
+               (std::is_lvalue_reference_v<T> || !std::is_class_v<Result> ||
+                !std::is_trivially_destructible_v<Result> || std::is_trivially_destructible_v<T>));
 
 }  // namespace detail
 
@@ -98,7 +99,7 @@ public:
     template <class Function, class Parameters>
     [[nodiscard("the spy is gone where it is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN explicit spy(const extensible<R(A...), Function, Parameters>& function, hook_options options = {})
-        : record_(std::make_shared<record>(function.name(), std::exchange(options.this_thread, false))),
+        : record_(detail::make_shared<record>(function.name(), std::exchange(options.this_thread, false))),
           hook_(function.around(detail::spy_hook<R(A...)>{record_}, innermost(options))) {}
 
     /// Registers a spy by name, in the registry `home`. Throws what registry::around() throws.
@@ -106,7 +107,7 @@ public:
     ///     ext::hooks::spy<bool(std::string_view, int)> seen{registry, "billing.charge"};
     [[nodiscard("the spy is gone where it is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN spy(registry& home, std::string_view function, hook_options options = {})
-        : record_(std::make_shared<record>(function, std::exchange(options.this_thread, false))),
+        : record_(detail::make_shared<record>(function, std::exchange(options.this_thread, false))),
           hook_(home.around<R(A...)>(function, detail::spy_hook<R(A...)>{record_}, innermost(options))) {}
 
     spy(const spy&) = delete;
@@ -200,7 +201,7 @@ private:
         if constexpr (std::is_reference_v<value>) {
             return [&given](auto& call) { call.result.emplace(static_cast<value>(given)); };
         } else {
-            static_assert(std::copy_constructible<value>,
+            static_assert(detail::is_copyable<value>,
                           "ext::hooks::spy: the function's result cannot be copied, and so not be given to several "
                           "calls; use ext::instead");
             return [result = value(std::forward<T>(given))](auto& call) { call.result.emplace(result); };
@@ -250,7 +251,11 @@ struct expected_arguments<std::tuple<T...>, Expected...> {
 template <class... T, class... Expected>
     requires(sizeof...(T) == sizeof...(Expected))
 struct expected_arguments<std::tuple<T...>, Expected...> {
-    static constexpr bool fit = (std::is_constructible_v<T, const Expected&> && ...);
+    // A string takes a view, although that conversion is explicit.
+    template <class Argument, class Value>
+    static constexpr bool fits = std::is_convertible_v<const Value&, Argument> ||
+        (requires { typename Argument::traits_type; } && std::is_constructible_v<Argument, const Value&>);
+    static constexpr bool fit = (fits<T, Expected> && ...);
     static std::tuple<T...> make(const Expected&... expected) { return {detail::record_of<T>(expected)...}; }
 };
 
@@ -282,7 +287,7 @@ template <class R, class... A>
 auto spy<R(A...)>::at(std::size_t index) const -> call_type {
     const std::vector<call_type> all = calls();
     if (index < all.size()) return all[index];
-    detail::raise<error>(text() + "\next::hooks::spy::at: there is no call with the number " + std::to_string(index));
+    detail::raise<error>(text() + "\next::hooks::spy::at: there is no call with the number " + detail::json(index));
 }
 
 template <class R, class... A>

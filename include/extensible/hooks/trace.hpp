@@ -126,24 +126,21 @@ public:
     }
 
     bool has_values() const { return options_.values; }
-    duration now() const { return options_.clock.now() - start_; }
+    duration now() const { return detail::elapsed(start_, options_.clock.now()); }
     std::uint64_t next_id() { return ++last_id_; }
 
     /// Adds an event. `append` appends its members to a string, without the process and the thread.
     template <class Append>
-    void add(Append append) {
+    void add(const Append& append) {
         std::unique_lock lock(mutex_);
         const auto [thread, is_new] = threads_.try_emplace(std::this_thread::get_id(), threads_.size() + 1);
-        if (is_new) {
-            begin_event();
-            pending_ += R"("ph": "M", "name": "thread_name", "args": {"name": "thread )";
-            append_json(pending_, thread->second);
-            pending_ += "\"}";
-            end_event(thread->second);
-        }
-        begin_event();
-        append(pending_);
-        end_event(thread->second);
+        const std::size_t number = thread->second;
+        if (is_new)
+            add_event(number, [number](std::string& to) {
+                append_json(to += R"("ph": "M", "name": "thread_name", "args": {"name": "thread )", number);
+                to += "\"}";
+            });
+        add_event(number, append);
         if (pending_.size() >= options_.buffer && writer_ == std::thread::id()) write(lock);
     }
 
@@ -154,20 +151,32 @@ public:
     }
 
     /// Writes the buffer. After that the stream may be destroyed.
-    void close() {
+    void close() noexcept {
         std::unique_lock lock(mutex_);
-        write_after_others(lock);
+        EXTENSIBLE_TRY {
+            write_after_others(lock);
+        } EXTENSIBLE_CATCH(...) {
+            // Out of memory: the events are lost.
+        }
         out_ = nullptr;
     }
 
 private:
-    void begin_event() {
-        pending_ += std::exchange(is_first_, false) ? "\n{" : ",\n{";
-    }
-    void end_event(std::size_t thread) {
-        pending_ += R"(, "pid": 1, "tid": )";  // the standard library cannot tell the process id
-        append_json(pending_, thread);
-        pending_ += '}';
+    // If there is not enough memory, adds nothing.
+    template <class Append>
+    void add_event(std::size_t thread, const Append& append) {
+        const std::size_t before = pending_.size();
+        EXTENSIBLE_TRY {
+            pending_ += is_first_ ? "\n{" : ",\n{";
+            append(pending_);
+            pending_ += R"(, "pid": 1, "tid": )";  // the standard library cannot tell the process id
+            append_json(pending_, thread);
+            pending_ += '}';
+            is_first_ = false;
+        } EXTENSIBLE_CATCH(...) {
+            pending_.resize(before);
+            EXTENSIBLE_RETHROW;
+        }
     }
 
     void write_after_others(std::unique_lock<std::mutex>& lock) {
@@ -176,18 +185,19 @@ private:
         write(lock);
     }
 
-    // Writes everything at once, so that the program is unlikely to end in the middle. The end of
-    // the array is shorter than any event, so the next write overwrites all of it. Releases the lock
-    // while it writes.
+    // Writes all events at once. Releases the lock while it writes. Whatever can throw comes before the
+    // first change.
     void write(std::unique_lock<std::mutex>& lock) {
-        std::string text = std::exchange(pending_, std::string());
-        pending_.reserve(text.size());
-        if (!out_ || text.empty()) return;
+        if (!out_) pending_.clear();
+        if (pending_.empty()) return;
+        const std::string room(pending_.size(), ' ');
+        std::string next;
+        next.reserve(pending_.size());
+        pending_ += end_of_array;
+        const std::string text = std::exchange(pending_, std::move(next));
         const turn writing(*this, lock);
-        if (!out_->good()) return;  // it has failed before: the events are lost
-        const std::size_t size = text.size();
-        if (write_at_end(text += end_of_array)) end_ += static_cast<std::streamoff>(size);
-        else repair();
+        if (out_->good() && write_at_end(text, room))  // otherwise the events are lost
+            end_ += static_cast<std::streamoff>(room.size());
     }
 
     // Makes this thread the one that uses the stream, and releases the lock meanwhile.
@@ -208,10 +218,17 @@ private:
         }
     };
 
-    // Returns false if the stream failed.
-    bool write_at_end(const std::string& text) {
+    // Returns false if the stream failed. First writes spaces after the array, which make room: if the disk
+    // is full, this fails, and the file is still valid. Then overwrites the end of the array.
+    bool write_at_end(const std::string& text, const std::string& room) {
         EXTENSIBLE_TRY {
-            out_->seekp(end_);
+            if (std::exchange(has_array_, true)) {
+                out_->seekp(end_ + static_cast<std::streamoff>(end_of_array.size()));
+                out_->write(room.data(), static_cast<std::streamsize>(room.size()));
+                out_->flush();
+                if (!out_->good()) return false;
+                out_->seekp(end_);
+            }
             out_->write(text.data(), static_cast<std::streamsize>(text.size()));
             out_->flush();
         } EXTENSIBLE_CATCH(...) {
@@ -219,24 +236,6 @@ private:
             return false;
         }
         return out_->good();
-    }
-
-    // A part of the text may have been written, over the end of the array. Writes the end of the array
-    // again, and spaces over what follows. The stream then shows the failure as before.
-    void repair() {
-        EXTENSIBLE_TRY {
-            const std::ios_base::iostate failure = out_->rdstate();
-            out_->clear();
-            out_->seekp(0, std::ios_base::end);
-            std::string text(static_cast<std::size_t>(out_->tellp() - end_), ' ');
-            text.replace(0, end_of_array.size(), end_of_array);
-            out_->seekp(end_);
-            out_->write(text.data(), static_cast<std::streamsize>(text.size()));
-            out_->flush();
-            out_->setstate(failure);
-        } EXTENSIBLE_CATCH(...) {
-            if (!std::current_exception()) EXTENSIBLE_RETHROW;  // as above
-        }
     }
 
     static constexpr std::string_view end_of_array = "\n]\n";
@@ -249,6 +248,7 @@ private:
     std::thread::id writer_;     // the thread that uses *out_ and end_ now, or none; guarded, like all that follows
     std::ostream* out_;          // null once it may be destroyed
     std::streampos end_;         // the end of the last event in the stream
+    bool has_array_ = false;     // whether the stream has an array, with its end
     std::string pending_ = "[";  // the text that follows it
     bool is_first_ = true;
     std::unordered_map<std::thread::id, std::size_t> threads_;  // a std::thread::id is not a number
@@ -327,7 +327,7 @@ private:
 }  // namespace detail
 
 inline trace::trace(registry& home, std::ostream& out, const trace_options& options)
-    : log_(std::make_shared<detail::trace_log>(out, options)),
+    : log_(detail::make_shared<detail::trace_log>(out, options)),
       hook_(home.on_start(options.pattern, [log = log_](any_call& call) { return detail::traced_call(log, call); },
                           {.priority = (std::numeric_limits<int>::min)(), .isolate = true})) {}
 

@@ -126,8 +126,9 @@ inline bool shared_library::remove_copy() noexcept {
 // where the system also finds what the library needs. If writing there fails, it is among the
 // temporary files.
 EXTENSIBLE_HIDDEN inline std::filesystem::path copy_of(const std::filesystem::path& file, const std::string& name) {
-    std::error_code problem;
-    for (const std::filesystem::path& folder : {file.parent_path(), std::filesystem::temp_directory_path(problem)}) {
+    std::error_code problem, unknown;
+    for (const std::filesystem::path& folder : {file.parent_path(), std::filesystem::temp_directory_path(unknown)}) {
+        if (folder.empty()) continue;  // there is no directory for temporary files
         char digits[20];
         char* end = digits;
         write_number(end, static_cast<std::size_t>(now()));
@@ -187,6 +188,13 @@ inline void* shared_library::open(const std::filesystem::path& path, const std::
     constexpr int mode = RTLD_NOW | RTLD_LOCAL | RTLD_FIRST;  // dlsym() searches only the library itself
 #else
     constexpr int mode = RTLD_NOW | RTLD_LOCAL;
+#endif
+#if defined(__ELF__)
+    // dlopen() would replace them, and open another file.
+    for (const char* token : {"$ORIGIN", "$LIB", "$PLATFORM", "${ORIGIN}", "${LIB}", "${PLATFORM}"})
+        if (path.native().find(token) != std::string::npos)
+            raise<error>(join({name, ": it cannot be opened as a shared library: the system replaces ", token,
+                               " in a path"}));
 #endif
     if (void* const handle = ::dlopen(path.c_str(), mode)) return handle;
     const char* const reason = ::dlerror();  // the last error of this thread  NOLINT(concurrency-mt-unsafe)

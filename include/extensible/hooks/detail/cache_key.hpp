@@ -9,6 +9,7 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/hooks/detail/c_string.hpp>
+#include <extensible/hooks/detail/core.hpp>
 
 #include <array>
 #include <chrono>
@@ -71,7 +72,7 @@ struct key_part<T> {
     static void add(cache_key& key, T value) {
         if constexpr (std::is_floating_point_v<T>)
             if (std::isnan(value)) return key.add_unequal();
-        key.add_bytes(&value, sizeof value);
+        key.add_bytes(__builtin_addressof(value), sizeof value);
     }
 };
 
@@ -87,7 +88,7 @@ struct key_part<long double> {
 
 // C strings. Null differs from an empty text.
 template <class T>
-    requires is_character_pointer<T>
+    requires(is_character_pointer<T> && !std::is_volatile_v<std::remove_pointer_t<T>>)
 struct key_part<T> {
     static void add(cache_key& key, T text) {
         key.add(text != nullptr);
@@ -173,9 +174,10 @@ struct key_part<std::pair<First, Second>> {
     }
 };
 
-// Containers and spans with an order of their elements.
+// Containers of the standard library with an order of their elements, and spans. Other classes that look
+// like these may have more members, which would be missing in the key.
 template <class T>
-    requires requires(const T& values) {
+    requires(detail::type_name<T>().starts_with("std::")) && requires(const T& values) {
         values.begin();
         values.end();
         values.size();

@@ -19,6 +19,9 @@
 #include <extensible/error.hpp>
 #include <extensible/kwargs.hpp>
 
+#include <memory>
+#include <utility>
+
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
 // ---- Errors and texts ----------------------------------------------------------------------------
@@ -38,6 +41,15 @@ using ext::detail::type_name;
 
 /// always_false<T> is false, for a static_assert that fails only if its template is instantiated.
 using ext::detail::always_false;
+
+// ---- Objects that hooks share ---------------------------------------------------------------------
+
+/// Does what std::make_shared() does. With that, GCC creates a unique symbol, and a library that has one
+/// can never be unloaded.
+template <class T, class... A>
+std::shared_ptr<T> make_shared(A&&... args) {
+    return std::shared_ptr<T>(new T(std::forward<A>(args)...));
+}
 
 // ---- Functions and their arguments ---------------------------------------------------------------
 

@@ -8,6 +8,7 @@
 #include <extensible/error.hpp>
 #include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/core.hpp>
+#include <extensible/hooks/detail/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -84,7 +85,8 @@ private:
             skip_spaces();
             if (!next_is("times")) fail(at_, "times, as in times=3,");
         }
-        read_word();
+        if (const std::string_view word = read_word(); word != "times")
+            fail(at_ - word.size(), "times, as in times=3,");
         expect('=', "'='");
         skip_spaces();
         const std::size_t begin = at_;
@@ -95,7 +97,7 @@ private:
         skip_spaces();
         const std::size_t begin = at_;
         const double probability = read_number();
-        if (probability > 1) fail(begin, "a probability between 0 and 1");
+        if (!(probability <= 1)) fail(begin, "a probability between 0 and 1");
         return probability;
     }
 
@@ -106,7 +108,7 @@ private:
         const std::string_view unit = read_word();
         const double nanoseconds = unit == "ns" ? 1 : unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
         if (!(nanoseconds > 0)) fail(at_ - unit.size(), "ns, us, ms or s");
-        if (number * nanoseconds > 1e18) fail(begin, "a time of no more than 1000000000s");
+        if (!(number * nanoseconds <= 1e18)) fail(begin, "a time of no more than 1000000000s");
         return duration(static_cast<duration::rep>(number * nanoseconds));
     }
 
@@ -172,7 +174,7 @@ private:
 
     [[noreturn]] void fail(std::size_t place, std::string_view expected) const {
         const std::string found(text_.substr(place, 20));
-        std::string what = "ext::hooks::faults: column " + std::to_string(place + 1) + " of \"";
+        std::string what = "ext::hooks::faults: column " + json(place + 1) + " of \"";
         what.append(text_).append("\": ").append(expected).append(" was expected, ");
         detail::raise<error>(what + (found.empty() ? "the end" : "\"" + found + "\"") + " was found");
     }

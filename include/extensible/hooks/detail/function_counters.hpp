@@ -6,7 +6,7 @@
 // What must stay true (tests/hooks/metrics.cpp):
 // 1. Only the first call of a name allocates.
 // 2. A call begins and ends in one cell, even if it ends on another thread. So no cell has fewer
-//    than 0 calls in flight, and a reading has at most as many as there were.
+//    than 0 calls in flight.
 // 3. In each reading, there are at most as many failures as ended calls. A call writes its bucket,
 //    and then `failures`, which releases the bucket. read() loads them in the opposite order.
 

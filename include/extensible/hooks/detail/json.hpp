@@ -64,17 +64,30 @@ inline void append_json(std::string& to, const char* text) {
     else to += "null";
 }
 
+/// Appends a number in this base. Does not use std::to_chars() or std::to_string(): with these, GCC creates
+/// a unique symbol for integers, and a library that has one can never be unloaded.
+inline void append_number(std::string& to, std::uint64_t number, unsigned base = 10) {
+    std::array<char, 20> digits;
+    auto first = digits.end();
+    do *--first = "0123456789abcdef"[number % base];
+    while ((number /= base) != 0);
+    to.append(first, digits.end());
+}
+
 /// Appends a number or a bool. JSON has no infinity, and no NaN: for these, appends `null`.
 template <class T>
     requires std::is_arithmetic_v<T>
 void append_json(std::string& to, T value) {
     if constexpr (std::is_same_v<T, bool>) {
         to += value ? "true" : "false";
-    } else {
-        if constexpr (std::is_floating_point_v<T>)
-            if (!std::isfinite(value)) return void(to += "null");
+    } else if constexpr (std::is_floating_point_v<T>) {
+        if (!std::isfinite(value)) return void(to += "null");
         std::array<char, 32> digits;
         to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
+    } else {
+        const auto number = static_cast<std::uint64_t>(value);
+        if (value < 0) to += '-';
+        append_number(to, value < 0 ? 0 - number : number);
     }
 }
 
@@ -88,9 +101,7 @@ std::string json(T value) {
 
 /// Appends a number as an address is written.
 inline void append_address(std::string& to, std::uintptr_t number) {
-    std::array<char, 2 * sizeof number> digits;
-    to += "0x";
-    to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr);
+    append_number(to += "0x", number, 16);
 }
 
 /// The arguments and the result of a call as JSON. Values of other types than these are left out.
@@ -104,7 +115,8 @@ struct json_values {
             const std::size_t before = to.size();
             to += separator;
             const std::string_view name = call.arg_name(i);
-            append_json(to, name.empty() ? std::to_string(i) : std::string(name));
+            if (name.empty()) append_json(to += '"', i), to += '"';
+            else append_json(to, name);
             to += ": ";
             if (append_argument(to, call, i)) separator = ", ";
             else to.resize(before);
@@ -126,7 +138,9 @@ private:
         return true;
     }
     static bool is_length(const any_call& call, std::size_t index) {
-        return index < call.size() && ((can_be_length<T> && call.arg<T>(index)) || ...);
+        const auto is = [&]<class Integer>(Integer) { return call.arg<Integer>(index) != nullptr; };
+        return index < call.size() && (((can_be_length<T> && call.arg<T>(index)) || ...) || is(char()) ||
+                                       is(wchar_t()) || is(char8_t()) || is(char16_t()) || is(char32_t()));
     }
     static bool append_first(std::string& to, const T*... values) {
         return ((values ? (append_json(to, *values), true) : false) || ...);

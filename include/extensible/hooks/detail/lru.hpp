@@ -26,7 +26,7 @@ public:
         std::string key;
         Value value;
         time_point fresh_until;
-        time_point kept_until;  // not before fresh_until; until then it can be used if nothing better is known
+        time_point kept_until;  // until then it can be used if nothing better is known
     };
     using entries = std::list<entry>;
 

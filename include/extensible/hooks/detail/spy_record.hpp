@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -91,7 +92,9 @@ namespace detail {
 template <class Recorded, class T>
 Recorded record_of(const T& value) {
     if constexpr (std::same_as<Recorded, not_copied<T>>) return {};
-    else if constexpr (std::is_convertible_v<const T&, const void*> && !std::is_pointer_v<Recorded>)
+    else if constexpr (std::is_array_v<T> && std::same_as<Recorded, std::string>)
+        return Recorded(std::begin(value), std::find(std::begin(value), std::end(value), '\0'));
+    else if constexpr ((std::is_pointer_v<T> || std::is_null_pointer_v<T>) && !std::is_scalar_v<Recorded>)
         return value ? Recorded(value) : Recorded();
     else return Recorded(value);
 }
@@ -128,15 +131,16 @@ public:
     bool spies_here() const { return thread_ == std::thread::id() || thread_ == std::this_thread::get_id(); }
 
     void add(answer added, bool then) {
-        const auto made = added ? std::make_shared<const answer>(std::move(added)) : nullptr;
-        std::vector<shared_answer> removed;
+        const auto made = added ? detail::make_shared<const answer>(std::move(added)) : nullptr;
+        std::vector<shared_answer> answers{made};
         const std::lock_guard lock(mutex_);
-        if (!then) removed.swap(answers_), given_ = 0;
-        answers_.push_back(made);
+        if (then) answers_.push_back(made);
+        else answers.swap(answers_), given_ = 0;
     }
 
     running_call begin(ext::call<Signature>& call) {
-        auto seen = std::make_shared<entry>(entry{std::make_shared<const arguments>(arguments_of(call)), nullptr});
+        auto seen = detail::make_shared<entry>();
+        seen->args = detail::make_shared<const arguments>(arguments_of(call));
         const std::lock_guard lock(mutex_);
         calls_.push_back(seen);
         if (answers_.empty()) return {std::move(seen), nullptr};
@@ -151,7 +155,7 @@ public:
             if constexpr (std::is_void_v<decltype(*call.result)>) came.result.emplace();
             else came.result.emplace(detail::record_of<typename decltype(came.result)::value_type>(*call.result));
         }
-        auto made = std::make_shared<const outcome>(std::move(came));
+        auto made = detail::make_shared<const outcome>(std::move(came));
         const std::lock_guard lock(mutex_);
         running.seen->ended = std::move(made);
     }
@@ -164,10 +168,8 @@ public:
         }
         std::vector<seen_call> copies;
         for (const entry& call : all) {
-            copies.push_back({*call.args});
-            if (!call.ended) continue;
-            copies.back().result = call.ended->result;
-            copies.back().exception = call.ended->exception;
+            if (call.ended) copies.push_back({*call.args, call.ended->result, call.ended->exception});
+            else copies.push_back({*call.args});
         }
         return copies;
     }

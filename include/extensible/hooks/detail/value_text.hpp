@@ -1,6 +1,7 @@
 #pragma once
 
-// How is any value written in the text of a spy? Numbers and texts are written as in JSON.
+// How is any value written in the text of a spy? Integers and texts are written as in JSON, and other
+// values by their `<<`.
 //
 // What must stay true: what the `<<` of one value does to its stream has no effect on others
 // (tests/hooks/spy.cpp).
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <ostream>
 #include <sstream>
+#include <streambuf>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -43,7 +45,8 @@ void append_printed(std::string& to, const T& value) {
     to.append("<").append(detail::type_name<T>()).append(", which cannot be printed>");
 }
 
-// Appends a text of wide characters, in quotes. Others than those of ASCII are written as their numbers.
+// Appends a text of wide characters, in quotes. A character that is not in ASCII is written as its number,
+// as in \u{0xe9}.
 template <class Character>
 void append_wide(std::string& to, std::basic_string_view<Character> text) {
     to += '"';
@@ -59,17 +62,23 @@ void append_wide(std::string& to, std::basic_string_view<Character> text) {
     to += '"';
 }
 
+// The << of a stream calls a pointer to a function such as std::endl, and reads a stream buffer.
+template <class T>
+inline constexpr bool has_harmful_output =
+    std::is_pointer_v<T> && (std::is_function_v<std::remove_pointer_t<T>> || std::is_convertible_v<T, std::streambuf*>);
+
 template <class T>
 void append_value(std::string& to, const T& value) {
-    if constexpr (std::is_convertible_v<const T&, std::string_view> && !std::is_pointer_v<T>) {
+    if constexpr (std::is_convertible_v<const T&, std::string_view> && !std::is_pointer_v<T> &&
+                  !std::is_null_pointer_v<T>) {
         append_json(to, std::string_view(value));
     } else if constexpr (requires { typename T::traits_type; std::basic_string_view<typename T::value_type>(value); }) {
         append_wide(to, std::basic_string_view<typename T::value_type>(value));
-    } else if constexpr (is_character_pointer<T>) {
+    } else if constexpr (is_character_pointer<T> || has_harmful_output<T>) {
         append_address(to, reinterpret_cast<std::uintptr_t>(value));
     } else if constexpr (std::is_same_v<T, signed char> || std::is_same_v<T, unsigned char>) {
         append_json(to, +value);  // as a number
-    } else if constexpr (std::is_arithmetic_v<T> && !is_character<T> && !std::is_floating_point_v<T>) {
+    } else if constexpr (std::is_integral_v<T> && !is_character<T> && sizeof(T) <= 8) {
         append_json(to, value);
     } else if constexpr (requires(std::ostream& out) { out << value; }) {
         append_printed(to, value);
