@@ -161,6 +161,25 @@ struct result_type_of<R(A...)> {
     using type = R;
 };
 
+/// Reports a hook that takes neither the call of its function nor an ext::any_call.
+template <phase When, class Hook, class Typed, class Any, class R>
+void report_wrong_parameters() {
+    if constexpr (When == phase::around) {
+        static_assert(always_false<Hook>,
+                      "ext: an around hook must take the call of its function and an ext::proceed by reference, as in "
+                      "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) "
+                      "{ ... } with exactly the function's signature");
+    } else {
+        constexpr bool is_around_hook = is_around_hook_for<Hook, Typed, R> || is_around_hook_for<Hook, Any, R>;
+        static_assert(!is_around_hook,
+                      "ext: this hook takes the call and an ext::proceed, so it is an around hook: "
+                      "register it with around()");
+        static_assert(is_around_hook,
+                      "ext: a hook must take the call of its function by reference, as in [](auto& call) { ... } or "
+                      "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
+    }
+}
+
 /// Registers a hook on a function of this signature. `Parameters` are the names of its parameters.
 template <phase When, class Signature, class Parameters, class Hook>
 ext::hook pick_call_view(const registration_target& target, Hook&& hook, const hook_options& options) {
@@ -187,20 +206,8 @@ ext::hook pick_call_view(const registration_target& target, Hook&& hook, const h
     } else if constexpr (takes_any_call) {
         if constexpr (with_any_call::is_callable)
             return pick_awaited_or_plain<When, R, any>(target, nullptr, std::forward<Hook>(hook), options);
-    } else if constexpr (When == phase::around) {
-        static_assert(takes_any_call,
-                      "ext: an around hook must take the call of its function and an ext::proceed by reference, as in "
-                      "[](auto& call, auto& proceed) { ... } or [](ext::call<R(A...)>& call, ext::proceed& proceed) "
-                      "{ ... } with exactly the function's signature");
     } else {
-        using stored = std::decay_t<Hook>;
-        constexpr bool is_around_hook = is_around_hook_for<stored, typed, R> || is_around_hook_for<stored, any, R>;
-        static_assert(!is_around_hook,
-                      "ext: this hook takes the call and an ext::proceed, so it is an around hook: "
-                      "register it with around()");
-        static_assert(takes_any_call || is_around_hook,
-                      "ext: a hook must take the call of its function by reference, as in [](auto& call) { ... } or "
-                      "[](ext::call<R(A...)>& call) { ... } with exactly the function's signature");
+        detail::report_wrong_parameters<When, std::decay_t<Hook>, typed, any, R>();
     }
     return {};
 }
