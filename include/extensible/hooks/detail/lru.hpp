@@ -10,6 +10,7 @@
 #include <extensible/hooks/clock.hpp>
 
 #include <cstddef>
+#include <iterator>
 #include <list>
 #include <string>
 #include <string_view>
@@ -37,7 +38,7 @@ public:
     const entry* find(std::string_view key, time_point now, entries& removed) {
         const auto known = by_key_.find(key);
         if (known == by_key_.end()) return nullptr;
-        if (now >= known->second->kept_until) return erase(known, removed), nullptr;
+        if (now >= known->second->kept_until) return erase(known->second, removed), nullptr;
         if (known->second != recent_.begin()) recent_.splice(recent_.begin(), recent_, known->second);
         return &*known->second;
     }
@@ -49,12 +50,12 @@ public:
         by_key_.emplace(made.front().key, made.begin());
         recent_.splice(recent_.begin(), made);
         if (by_key_.size() <= capacity_) return false;
-        erase(by_key_.find(recent_.back().key), removed);
+        erase(std::prev(recent_.end()), removed);
         return true;
     }
 
     void forget(std::string_view key, entries& removed) {
-        if (const auto known = by_key_.find(key); known != by_key_.end()) erase(known, removed);
+        if (const auto known = by_key_.find(key); known != by_key_.end()) erase(known->second, removed);
     }
     void clear(entries& removed) noexcept {
         by_key_.clear();
@@ -63,17 +64,14 @@ public:
     std::size_t size() const noexcept { return by_key_.size(); }
 
 private:
-    using map = std::unordered_map<std::string_view, typename entries::iterator>;
-
-    void erase(typename map::iterator known, entries& removed) {
-        const typename entries::iterator place = known->second;
-        by_key_.erase(known);  // first, because its key is in the entry
+    void erase(typename entries::iterator place, entries& removed) {
+        by_key_.erase(place->key);  // first, because its key is in the entry
         removed.splice(removed.end(), recent_, place);
     }
 
     const std::size_t capacity_;
     entries recent_;  // the most recently used entry first
-    map by_key_;      // the same entries
+    std::unordered_map<std::string_view, typename entries::iterator> by_key_;  // the same entries
 };
 
 }}}}  // namespace ext::hooks::detail
