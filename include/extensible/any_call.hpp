@@ -194,7 +194,7 @@ public:
 
     /// Returns true if an around hook that proceeds again passes no argument that was moved from.
     /// Returns false if the function has run and may have consumed one: it takes a `T&&`,
-    /// or takes a type that cannot be copied by value.
+    /// or takes by value a type that cannot be copied.
     bool is_repeatable() const noexcept { return !original_ran() || operations().leaves_arguments; }
 
 private:

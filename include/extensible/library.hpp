@@ -81,8 +81,9 @@ public:
     /// texts begin with the path of the file. If the constructor throws, no hook has run, and the
     /// library is closed.
     ///
-    /// Only regular, complete files are opened. The system constructs a library's static objects
-    /// when it opens the library. If one of these constructors throws, the program ends.
+    /// Only regular files are opened, and ELF files only if they are complete. The system constructs a
+    /// library's static objects when it opens the library. If one of these constructors throws, the
+    /// program ends.
     [[nodiscard("the library is closed where its ext::library is destroyed: give it a name")]]
     EXTENSIBLE_HIDDEN library(registry& home, const std::filesystem::path& file, const library_options& options = {});
 

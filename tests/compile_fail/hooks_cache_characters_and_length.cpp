@@ -1,5 +1,5 @@
 // A cache does not read characters that a length follows as a C string.
-// expect-first: a length follows a pointer to characters, so these may not end with a null character
+// expect-first: a length follows a pointer to characters, so these need not end with a null character
 #include <extensible/extensible.hpp>
 #include <extensible/hooks/cache.hpp>
 

@@ -373,7 +373,7 @@ inline void circuit::count_one(bool failed, time_point now) {
         window_[next_] = failed;
         next_ = (next_ + 1) % window_.size();
     }
-    // While half-open, the ratio is that of all calls that may proceed, so that the circuit opens
+    // While half-open, the ratio is that of `half_open_calls`, so that the circuit opens
     // as soon as enough of them have failed.
     const int of_calls = half_open ? options_.half_open_calls : calls_;
     // The limit is a trace smaller than the ratio, because of rounding: 7 of 100 calls must reach

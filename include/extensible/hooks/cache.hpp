@@ -72,7 +72,7 @@ struct cache_options {
 
 /// The counters of a cache. See cache::counts().
 struct cache_counts {
-    /// The number of calls that received the result or the failure of another call.
+    /// The number of calls that did not proceed, because another call had the outcome.
     std::uint64_t hits = 0;
 
     /// The number of calls that proceeded to the function, except those with a NaN.
@@ -113,8 +113,8 @@ class cache_state;
 ///
 /// A thread that is in a plain call of a cached function does not wait for other threads, but calls the
 /// function itself. So threads whose cached functions call each other never wait for each other, with
-/// one cache or with several in one module (the program, or a shared library). Awaited calls that wait
-/// for themselves are not detected: they wait forever.
+/// one cache or with several in one module (the program, or a shared library). Cycles with an
+/// awaited call are not detected: they wait forever.
 ///
 /// A result that is a view, a pointer or a reference is kept as it is. The object that it refers to
 /// must live as long as the cache keeps the result.

@@ -61,7 +61,7 @@ struct faults_options {
 ///     PATTERN=throw(0.01)           a call throws with this probability, 0 to 1
 ///     PATTERN=delay(50ms)           each call takes this much longer; the unit is ns, us, ms or s
 ///     PATTERN=delay(50ms, 0.1)      a call takes longer with this probability
-///     PATTERN=throw(times=3)        at most this number of calls throw, also after a probability and for delays
+///     PATTERN=throw(times=3)        at most 3 calls throw; also throw(0.01, times=3) and delay(50ms, times=3)
 ///     seed=7                        uses this seed instead of that of the options
 ///
 /// A rule numbers its calls in the order in which they arrive. The seed decides for each number
@@ -104,7 +104,7 @@ public:
     /// Returns the seed that is used. Pass it to get the same faults again.
     std::uint64_t seed() const noexcept { return seed_; }
 
-    /// Takes over the rules of another object. That of an assignment removes its own first.
+    /// Takes over the rules of another object. An assignment removes the former rules.
     faults(faults&&) noexcept = default;
     faults& operator=(faults&&) noexcept = default;
 

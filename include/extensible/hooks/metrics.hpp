@@ -52,8 +52,8 @@ struct metrics_options {
     std::vector<double> buckets = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 
     /// Decides which results mean a failure. If this is empty, ext::failed decides. Runs when the call
-    /// ends. If it throws, the call has failed, and the error handlers of the registry receive the
-    /// exception.
+    /// ends. If it throws, the call is counted as a failure, and the error handlers of the registry
+    /// receive the exception.
     failure_predicate failed = {};
 
     /// Tells the time. The metrics do not sleep.
@@ -211,7 +211,7 @@ private:
 
 /// One call. Created when the call begins; called as a finisher when it ends.
 ///
-/// It refers to the log, and does not own it: all calls would write to one count of owners. The
+/// It does not own the log: otherwise all calls would write to one count of owners. The
 /// hook owns the log, and the call protects the hook until the finisher is destroyed. The class has
 /// at most five pointers, so that the library stores it in the call.
 class counted_call {

@@ -106,7 +106,7 @@ class retry_hook;
 /// error handlers do not receive them.
 ///
 /// There is no further attempt if an attempt may have consumed an argument: the function takes a
-/// `T&&`, or takes a type that cannot be copied by value. See any_call::is_repeatable().
+/// `T&&`, or takes by value a type that cannot be copied. See any_call::is_repeatable().
 ///
 /// During a pause, a plain call blocks its thread. For a function that returns an awaitable, pass
 /// `pause`: a callable that takes a hooks::duration and returns the awaitable of the pause. Several

@@ -106,8 +106,8 @@ public:
 
     // ---- Without the lock ----
 
-    /// Returns true if this thread has begun a flight, of any object of this class in this module (the
-    /// program, or a shared library), and has not ended it.
+    /// Returns true between begin() and end() of a flight of this thread, of any single_flight in this
+    /// module (the program, or a shared library).
     EXTENSIBLE_HIDDEN static bool is_asking() noexcept { return detail::flights_of_this_thread != 0; }
 
     /// Returns an awaitable: `co_await ended(flight)` suspends the coroutine until the flight has

@@ -49,10 +49,9 @@ namespace detail {
 template <class Signature>
 struct spy_hook;
 
-// True if a T can be given to a spy of a function with this result. If that is a reference, T must be an
-// lvalue to which it refers directly. If it is a view, T must not be a temporary that owns what the view
-// refers to, such as a std::string for a std::string_view: a class with a destructor, from which a class
-// without one is made.
+// True if a T can be given to a spy of a function with this Result. For a reference, T must be an lvalue to
+// which it refers directly. A temporary whose class has a destructor cannot become a class without one: a
+// std::string_view of a std::string would dangle.
 template <class T, class Result>
 concept can_be_returned =
     (std::is_reference_v<Result>

@@ -245,11 +245,11 @@ private:
     std::atomic<std::uint64_t> last_id_{0};
     std::mutex mutex_;
     std::condition_variable written_;
-    std::thread::id writer_;     // the thread that uses *out_ and end_ now, or none; guarded, like all that follows
+    std::thread::id writer_;     // the thread that may use the next three without the lock, or none; all are guarded
     std::ostream* out_;          // null once it may be destroyed
     std::streampos end_;         // the end of the last event in the stream
     bool has_array_ = false;     // whether the stream has an array, with its end
-    std::string pending_ = "[";  // the text that follows it
+    std::string pending_ = "[";  // the text that is to be written at end_
     bool is_first_ = true;
     std::unordered_map<std::thread::id, std::size_t> threads_;  // a std::thread::id is not a number
 };

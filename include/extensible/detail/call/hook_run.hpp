@@ -1,6 +1,6 @@
 #pragma once
 
-// How does a hook run that has an option which a call must apply, or that monitors watch? And how do
+// How does a hook run if it has an option that calls must apply, or if monitors watch it? And how do
 // finishers run?
 //
 // What must stay true:

@@ -84,7 +84,7 @@ EXTENSIBLE_HIDDEN bool ends_before_its_parts(file_reader& file) {
     return false;
 }
 
-/// Returns true if the file ends before a segment, or before the table of segments or of sections.
+/// Returns true if the file ends within a segment that the system maps, or within a table or the header.
 EXTENSIBLE_HIDDEN inline bool is_incomplete(const std::filesystem::path& path) {
     file_reader file(path);
     elf_identity identity;

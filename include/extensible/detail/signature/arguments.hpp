@@ -37,7 +37,7 @@ inline constexpr bool is_copyable<T> = std::is_copy_constructible_v<T> && is_cop
 template <class T>
 using forwarded = std::conditional_t<std::is_scalar_v<T>, T, T&&>;
 
-// Returns true if a function with the parameter T leaves the argument as it is. Otherwise the
+// Returns true if a function with the parameter T does not consume the argument. Otherwise the
 // function may consume the argument: the parameter is a T&&, or takes by value what cannot be
 // copied.
 template <class T>

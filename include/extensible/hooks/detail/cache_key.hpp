@@ -3,8 +3,8 @@
 // By what does a cache find the result of a call? By bytes, into which it writes the arguments.
 //
 // What must stay true (tests/hooks/cache.cpp):
-// 1. Two calls have the same bytes only if their arguments are equal and 0.0 and -0.0 differ. So each
-//    part of variable length begins with its length.
+// 1. Calls with the same bytes have equal arguments, and 0.0 and -0.0 have different bytes. So each part
+//    of variable length begins with its length.
 // 2. No code of the application runs when keys are compared, because that happens under a lock.
 
 #include <extensible/detail/platform/compiler.hpp>
@@ -221,7 +221,7 @@ struct key_maker<by_arguments, A...> {
         []<std::size_t... Index>(std::index_sequence<Index...>) {
             return ((!is_character_pointer<A> || is_c_string<Index, A...>()) && ...);
         }(std::index_sequence_for<A...>());
-    static_assert(are_c_strings, "ext::hooks::cache: a length follows a pointer to characters, so these may not end "
+    static_assert(are_c_strings, "ext::hooks::cache: a length follows a pointer to characters, so these need not end "
                                  "with a null character; give a function that makes a key of the arguments, as in "
                                  "cache{send, {}, [](const char* data, std::size_t size) { return "
                                  "std::string_view(data, size); }}");

@@ -1,9 +1,9 @@
 #pragma once
 
-// What do ready-made hooks use of the library, apart from its public names? Their authors need no
-// other header of extensible/detail. These names may change in any version.
+// What do ready-made hooks use of the library, apart from its public names? Besides this header, they
+// need only platform/compiler.hpp of extensible/detail. These names may change in any version.
 //
-// What is public, and often enough: ext::any_call with failed(), argument() and result(), for hooks of
+// What is public, and often enough: ext::any_call with failed(), arg() and result(), for hooks of
 // functions of any signature; ext::failed, for results that mean a failure.
 
 #include <extensible/call.hpp>
@@ -68,8 +68,8 @@ using ext::detail::kept_type;
 /// the elements of a container.
 using ext::detail::is_copyable;
 
-/// pass_on<true>(call, function) calls `function` with the arguments of the call, and leaves them in
-/// the call: those taken by value are copied if they can be, and moved otherwise.
+/// pass_on<true>(call, function) calls `function` with the arguments of the call. Those that are taken by
+/// value are copied if they can be. The others, and those of a `T&&`, are moved.
 using ext::detail::pass_on;
 
 /// private_access::make<any_call>(call) returns a view of the ext::call of one signature.

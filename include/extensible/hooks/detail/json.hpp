@@ -1,6 +1,6 @@
 #pragma once
 
-// Values as JSON: for ext::hooks::trace and ext::hooks::metrics, and for the text of a spy.
+// Values as JSON: for ext::hooks::trace and ext::hooks::metrics, and for the texts of faults and spies.
 
 #include <extensible/any_call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
@@ -64,7 +64,7 @@ inline void append_json(std::string& to, const char* text) {
     else to += "null";
 }
 
-/// Appends a number in this base. Does not use std::to_chars() or std::to_string(): with these, GCC creates
+/// Appends a number in base 10 or 16. Does not use std::to_chars() or std::to_string(): with these, GCC creates
 /// a unique symbol for integers, and a library that has one can never be unloaded.
 inline void append_number(std::string& to, std::uint64_t number, unsigned base = 10) {
     std::array<char, 20> digits;

@@ -65,7 +65,7 @@ public:
 
 private:
     void erase(typename entries::iterator place, entries& removed) {
-        by_key_.erase(place->key);  // first, because its key is in the entry
+        by_key_.erase(place->key);  // a view of the entry's key, which `removed` keeps alive
         removed.splice(removed.end(), recent_, place);
     }
 

@@ -14,8 +14,8 @@
 
 namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace detail {
 
-/// Returns the value of a label, without the quotes around it. A byte that is not UTF-8 becomes
-/// `\xff`, because one such byte would make the whole text invalid.
+/// Returns the value of a label, without the quotes around it. A byte that is not UTF-8 is written as
+/// its number, `\\xe9`, because one such byte would make the whole text invalid.
 inline std::string label_value(std::string_view text) {
     constexpr std::string_view hex = "0123456789abcdef";
     std::string written;
@@ -44,7 +44,7 @@ inline std::string seconds_text(duration time) {
 /// The text of several families of metrics.
 class prometheus_text {
 public:
-    /// Begins a family, to which the following samples belong. The texts need no escapes.
+    /// Begins a family, to which the following samples belong. Escapes nothing in the texts.
     void begin_family(std::string_view name, std::string_view type, std::string_view help) {
         family_ = name;
         text_ += detail::join({"# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n"});

@@ -114,7 +114,7 @@ public:
 
     using shared_answer = std::shared_ptr<const answer>;
 
-    // One call. Neither is changed once another thread can see it.
+    // One call. What the pointers own is never changed.
     struct entry {
         std::shared_ptr<const arguments> args;
         std::shared_ptr<const outcome> ended;  // null while the call runs
@@ -201,7 +201,7 @@ private:
 
 }  // namespace detail
 
-/// Writes the call as text, such as `("ann", 250) returned true`. Texts are escaped as in JSON. A value
+/// Writes the call as text, such as `("ann", 250) returned true`. Texts of char are escaped as in JSON. A value
 /// without a `<<` of its own is written as its type.
 template <class Signature>
 std::ostream& operator<<(std::ostream& out, const spied_call<Signature>& call) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// How is any value written in the text of a spy? Integers and texts are written as in JSON, and other
-// values by their `<<`.
+// How is any value written in the text of a spy? Integers and texts of char are written as in JSON, wide
+// texts and some pointers by numbers, and other values by their `<<` or as their type.
 //
 // What must stay true: what the `<<` of one value does to its stream has no effect on others
 // (tests/hooks/spy.cpp).
@@ -45,8 +45,8 @@ void append_printed(std::string& to, const T& value) {
     to.append("<").append(detail::type_name<T>()).append(", which cannot be printed>");
 }
 
-// Appends a text of wide characters, in quotes. A character that is not in ASCII is written as its number,
-// as in \u{0xe9}.
+// Appends a text of wide characters, in quotes. Characters other than printable ASCII, quotes and
+// backslashes are written as numbers, as in \u{0xe9}.
 template <class Character>
 void append_wide(std::string& to, std::basic_string_view<Character> text) {
     to += '"';
