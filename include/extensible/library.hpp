@@ -301,9 +301,8 @@ inline library::library(registry& home, const std::filesystem::path& file, const
         detail::private_access::record(home), options.name.empty() ? detail::text_of(file.stem()) : options.name,
         options.isolate, options.reentrant));
     const std::string name = detail::text_of(file_);
-    std::unique_ptr<detail::loaded_library> loaded = detail::load(detail::shared_library(file_, name), hooks, name);
     slot_ = detail::ref(new detail::library_slot);
-    slot_->loaded = std::move(loaded);
+    slot_->loaded = detail::load(detail::shared_library(file_, name), hooks, name);
     detail::set_enabled(hooks, true);
 }
 

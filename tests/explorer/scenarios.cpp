@@ -7,11 +7,14 @@
 
 #define EXTENSIBLE_SYSTEM_HEADER "explorer/system.hpp"
 #include <extensible/extensible.hpp>
+#include <extensible/hooks/detail/function_counters.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -119,6 +122,7 @@ struct world {
     ext::hook hooks[hook_count];
     std::unique_ptr<ext::plugin> plugin;
     std::unique_ptr<other_module> other;
+    ext::hooks::detail::functions_counters counters{1};
     bool gone[hook_count]{};  // whose captures are destroyed; read only after the library has synchronized
 
     // An awaited call that is suspended.
@@ -287,6 +291,11 @@ void add_crossing_hooks() {
         w->hooks[0].remove_and_wait();
         seen.remove(0);
     }));
+}
+
+void count_failed_call(std::string_view function) {
+    auto& counters = w->counters.of(function);
+    counters.end(counters.begin(static_cast<std::size_t>(mc::m.current)), 0, std::chrono::nanoseconds(1), true);
 }
 
 const scenario all[] = {
@@ -787,6 +796,33 @@ const scenario all[] = {
          w->hooks[1] = w->f.on_start(w->watched(1));
          return bodies{[] { w->nest_deeply(deep, [] { w->call(w->f); }); }, [] { w->remove(0); },
                        [] { w->remove_and_wait(1); }};
+     }},
+
+    // ---- Ready-made hooks -------------------------------------------------------------------------------------------
+
+    {"counters", "a reading of hooks::metrics has at most as many failures as ended calls", [] {
+         const body caller = [] { count_failed_call("f"); };
+         return bodies{caller, caller, [] {
+                           w->counters.for_each([](const auto& counters) {
+                               const ext::hooks::detail::counted_calls read = counters.read();
+                               mc::check(read.failures <= read.ended[0], "more failures than ended calls");
+                           });
+                       }};
+     }},
+    {"countadd", "each call counts once, although threads add its function to hooks::metrics at the same time", [] {
+         static bool has_one_ended;
+         static mc::handover ended;
+         has_one_ended = false;
+         const auto count_both = [](std::string_view first, std::string_view second) {
+             count_failed_call(first);
+             count_failed_call(second);
+             if (!std::exchange(has_one_ended, true)) return ended.give();
+             ended.take();
+             std::uint64_t sum = 0;
+             w->counters.for_each([&sum](const auto& counters) { sum += counters.read().ended[0]; });
+             mc::check(sum == 4, "a call is lost");
+         };
+         return bodies{[=] { count_both("f", "g"); }, [=] { count_both("g", "f"); }};
      }},
 };
 

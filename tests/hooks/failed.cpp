@@ -5,9 +5,7 @@
 #include <extensible/hooks/failed.hpp>
 
 #include <functional>
-#include <optional>
 #include <stdexcept>
-#include <string>
 
 namespace hooks = ext::hooks;
 

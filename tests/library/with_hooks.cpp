@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <memory>
-#include <ostream>
 #include <sstream>
 
 namespace {

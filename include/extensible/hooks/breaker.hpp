@@ -37,7 +37,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -126,8 +125,7 @@ public:
     permit() noexcept = default;
 
     /// For a call that is counted. `probe` is its number if the circuit is half-open.
-    permit(std::shared_ptr<circuit> of, std::size_t period, std::size_t probe) noexcept
-        : of_(std::move(of)), period_(period), probe_(probe) {}
+    permit(std::shared_ptr<circuit> of, std::size_t number) noexcept : of_(std::move(of)), number_(number) {}
     permit(permit&&) noexcept = default;
     permit& operator=(permit&&) = delete;
     inline ~permit();
@@ -138,7 +136,7 @@ public:
 
 private:
     std::shared_ptr<circuit> of_;
-    std::size_t period_ = 0, probe_ = 0;
+    std::size_t number_ = 0;
 };
 
 /// The state of one breaker, which its copies share. Any thread may use it.
@@ -159,8 +157,8 @@ public:
 
     breaker_state state() const;
     permit enter(const any_call& call);
-    void count(std::size_t period, std::size_t probe, const any_call& call);
-    void give_back(std::size_t period, std::size_t probe);
+    void count(std::size_t number, const any_call& call);
+    void give_back(std::size_t number);
 
 private:
     struct running_probe {
@@ -175,7 +173,7 @@ private:
     std::unique_lock<std::mutex> lock();
     void fail_late_probes(time_point now);
     void refuse_if_needed(std::unique_lock<std::mutex>& held, std::string_view function, time_point now) const;
-    bool end_call(std::size_t period, std::size_t probe);
+    bool end_call(std::size_t number);
     void count_one(bool failed, time_point now);
     void change_to(breaker_state state, time_point now);
     void deliver_changes(std::unique_lock<std::mutex> lock);
@@ -183,10 +181,9 @@ private:
     const breaker_options options_;
     mutable std::mutex mutex_;  // guards all below
     breaker_state state_ = breaker_state::closed;
-    std::size_t period_ = 0;  // incremented by each change of state; a call counts only in its own period
+    std::size_t number_ = 0;  // of the latest change of state or probe; a call counts only under its own
     time_point opened_{};
     std::vector<running_probe> probes_;  // in the order in which they began; empty unless half-open
-    std::size_t last_probe_ = 0;         // the number of the latest probe
     std::size_t refused_probes_ = 0;     // probes of this period that failed with a refusal of this circuit
     int calls_ = 0;                      // calls counted in this period; while closed, at most the size of the window
     int failures_ = 0;                   // how many of these calls failed
@@ -260,12 +257,12 @@ private:
 namespace detail {
 
 inline permit::~permit() {
-    if (of_) of_->give_back(period_, probe_);
+    if (of_) of_->give_back(number_);
 }
 
 inline void permit::count(const any_call& call) {
     if (!of_ || thrown<abandoned>(call)) return;
-    of_->count(period_, probe_, call);
+    of_->count(number_, call);
     of_ = nullptr;
 }
 
@@ -310,8 +307,8 @@ inline permit circuit::enter(const any_call& call) {
     refuse_if_needed(held, call.name(), now);
     if (state_ == breaker_state::open) change_to(breaker_state::half_open, now);
     if (state_ == breaker_state::half_open)
-        probes_.push_back({++last_probe_, call.is_awaited() ? std::thread::id() : thread, now});
-    permit given(shared_from_this(), period_, last_probe_);
+        probes_.push_back({++number_, call.is_awaited() ? std::thread::id() : thread, now});
+    permit given(shared_from_this(), number_);
     deliver_changes(std::move(held));
     return given;
 }
@@ -327,30 +324,28 @@ inline void circuit::fail_late_probes(time_point now) {
 
 inline void circuit::refuse_if_needed(std::unique_lock<std::mutex>& held, std::string_view function,
                                       time_point now) const {
+    if (state_ == breaker_state::closed) return;
     const breaker_state state = state_;
+    const bool is_open = state == breaker_state::open;
     const std::size_t permits = static_cast<std::size_t>(options_.half_open_calls) + refused_probes_;
-    const duration passed = detail::elapsed(opened_, now);
-    if (state == breaker_state::open ? passed >= options_.break_duration
-                                     : state == breaker_state::closed ||
-                                           probes_.size() + static_cast<std::size_t>(calls_) < permits)
-        return;
+    const duration left = options_.break_duration - detail::elapsed(opened_, now);
+    if (is_open ? left <= duration(0) : probes_.size() + static_cast<std::size_t>(calls_) < permits) return;
     held.unlock();  // before code of the application: a locale may be one
-    const std::string reason = state == breaker_state::open
-                                   ? "for another " + option_text(options_.break_duration - passed)
+    const std::string reason = is_open ? "for another " + option_text(left)
                                    : "and the calls that it lets through have begun: " + option_text(permits);
     breaker_open refused(detail::join({function, ": the breaker is ", to_string(state), ", ", reason}));
     refused.thrown_by_ = this;
     throw refused;
 }
 
-inline void circuit::count(std::size_t period, std::size_t probe, const any_call& call) {
+inline void circuit::count(std::size_t number, const any_call& call) {
     const bool is_refused_here =
         detail::has_thrown<breaker_open>(call, [this](const breaker_open& by) { return by.thrown_by_ == this; });
     const bool failed = !is_refused_here && options_.failed(call) && (!options_.when || options_.when(call));
     const time_point now = options_.clock.now();
     std::unique_lock held = lock();
     fail_late_probes(now);
-    if (end_call(period, probe)) {
+    if (end_call(number)) {
         if (is_refused_here) ++refused_probes_;
         else count_one(failed, now);
     }
@@ -358,10 +353,9 @@ inline void circuit::count(std::size_t period, std::size_t probe, const any_call
 }
 
 // Returns true if the call counts: it began in this period, and was not treated as failed yet.
-inline bool circuit::end_call(std::size_t period, std::size_t probe) {
-    if (period != period_) return false;
-    const auto is_ended = [probe](const running_probe& running) { return running.number == probe; };
-    return state_ != breaker_state::half_open || std::erase_if(probes_, is_ended) > 0;
+inline bool circuit::end_call(std::size_t number) {
+    if (state_ != breaker_state::half_open) return number == number_;
+    return std::erase_if(probes_, [number](const running_probe& running) { return running.number == number; }) > 0;
 }
 
 inline void circuit::count_one(bool failed, time_point now) {
@@ -383,15 +377,15 @@ inline void circuit::count_one(bool failed, time_point now) {
     else if (half_open && calls_ == options_.half_open_calls) change_to(breaker_state::closed, now);
 }
 
-inline void circuit::give_back(std::size_t period, std::size_t probe) {
+inline void circuit::give_back(std::size_t number) {
     const std::lock_guard held(mutex_);
-    end_call(period, probe);
+    end_call(number);
 }
 
 inline void circuit::change_to(breaker_state state, time_point now) {
     if (options_.on_change) changes_.push_back({state_, state});
     state_ = state;
-    ++period_;
+    ++number_;
     opened_ = now;
     probes_.clear();
     refused_probes_ = next_ = 0;

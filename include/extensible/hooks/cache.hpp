@@ -30,7 +30,6 @@
 #include <extensible/result.hpp>
 #include <extensible/wrapper.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -136,7 +135,7 @@ class cache<R(A...), MakeKey> {
                   "ext::hooks::cache: coroutines of the function's type await only those of their own family, "
                   "and so cannot wait here");
     using maker = detail::key_maker<MakeKey, std::remove_cvref_t<A>...>;
-    using key = typename maker::key;
+    using key = typename maker::key;  // checks here that a key can be made, and not first in a call
 
 public:
     /// The call that the hook receives.
@@ -323,7 +322,7 @@ private:
 template <class T>
 class cache_state<T>::asking {
 public:
-    asking(cache_state& state, found begun) noexcept : state_(state), begun_(std::move(begun)) {}
+    asking(cache_state& state, const found& begun) noexcept : state_(state), begun_(begun) {}
     asking(const asking&) = delete;
     asking& operator=(const asking&) = delete;
     ~asking();
@@ -336,7 +335,7 @@ private:
     void keep(const shared_outcome& came, time_point now, time_point fresh_until, time_point kept_until);
 
     cache_state& state_;
-    const found begun_;
+    const found& begun_;
     entries made_{};  // the entry that is kept: one, or none
 };
 

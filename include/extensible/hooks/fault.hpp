@@ -131,8 +131,7 @@ public:
     duration draw(std::string_view function) {
         if (chance_.draw() >= rule_.probability || !take_one()) return duration(0);
         if (rule_.delay) return *rule_.delay;
-        detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " +
-                                           json(seed_));
+        detail::raise<injected_fault>(std::string(function) + ": injected by " + rule_.text + ", seed " + json(seed_));
     }
 
     void block(duration time) const {

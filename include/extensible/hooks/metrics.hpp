@@ -219,7 +219,7 @@ public:
     counted_call(metrics_log& log, const any_call& call)
         : log_(&log),
           counters_(&log.counters_of(call.name())),
-          cell_(counters_->begin()),
+          cell_(counters_->begin(detail::thread_number())),
           begin_(std::bit_cast<halves>(log.now())) {}
     counted_call(counted_call&& other) noexcept
         : log_(other.log_),

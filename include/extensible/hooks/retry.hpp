@@ -127,7 +127,10 @@ namespace detail {
 class attempts {
 public:
     attempts(const retry_options& options, hooks::detail::chance& chance)
-        : options_(options), chance_(chance), begun_(options.clock.now()), pause_(options.first_pause) {}
+        : options_(options),
+          chance_(chance),
+          begun_(is_limited() ? options.clock.now() : time_point()),
+          pause_(options.first_pause) {}
 
     /// Returns the pause before the next attempt, or nothing if this attempt was the last. If there
     /// is another attempt, clears the exception of the call, so that it is not reported.
@@ -135,8 +138,7 @@ public:
         if (!options_.failed(call) || ++made_ >= options_.attempts || !call.is_repeatable() || !is_worth_a_retry(call))
             return std::nullopt;
         const duration pause = next_pause(call);
-        const duration left = options_.budget - detail::elapsed(begun_, options_.clock.now());
-        if (pause > options_.longest_pause || pause > left) return std::nullopt;
+        if (pause > options_.longest_pause || pause > left()) return std::nullopt;
         if (options_.on_retry) options_.on_retry(call, made_, pause);
         failure_ = std::exchange(call.exception(), nullptr);
         return pause;
@@ -146,12 +148,19 @@ public:
     /// Otherwise the call has its failure again.
     bool may_begin(any_call& call) {
         const std::exception_ptr failure = std::exchange(failure_, nullptr);
-        if (detail::elapsed(begun_, options_.clock.now()) <= options_.budget) return true;
+        if (left() >= duration(0)) return true;
         call.exception() = failure;
         return false;
     }
 
 private:
+    bool is_limited() const { return options_.budget != (duration::max)(); }
+
+    // How much of the budget is left; less than 0 if nothing is.
+    duration left() const {
+        return is_limited() ? options_.budget - detail::elapsed(begun_, options_.clock.now()) : options_.budget;
+    }
+
     bool is_worth_a_retry(const any_call& call) const {
         if (options_.when) return options_.when(call);
 #if EXTENSIBLE_EXCEPTIONS

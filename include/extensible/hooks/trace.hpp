@@ -104,7 +104,7 @@ public:
     void flush() const;
 
 private:
-    std::shared_ptr<detail::trace_log> log_;  // shared with running calls
+    std::shared_ptr<detail::trace_log> log_;  // shared with the hook
     scoped_hook hook_;
 };
 
@@ -119,10 +119,9 @@ public:
     trace_log(std::ostream& out, const trace_options& options)
         : options_(options), start_(options_.clock.now()), out_(&out), end_(out.tellp()) {
         expect(options_.buffer >= 1, "trace", ".buffer", "at least 1", options_.buffer);
-        std::unique_lock lock(mutex_);
-        if (end_ != std::streampos(-1)) write(lock);
-        if (end_ == std::streampos(-1) || !out.good())
+        if (end_ == std::streampos(-1) || !put(end_, "[\n]\n"))
             detail::raise<error>("ext::hooks::trace: the stream must be good and seekable, such as that of a file");
+        end_ += 1;
     }
 
     bool has_values() const { return options_.values; }
@@ -196,7 +195,9 @@ private:
         pending_ += end_of_array;
         const std::string text = std::exchange(pending_, std::move(next));
         const turn writing(*this, lock);
-        if (out_->good() && write_at_end(text, room))  // otherwise the events are lost
+        // First spaces after the array, which make room: if the disk is full, this fails, and the file is
+        // still valid. Then the events, over the end of the array. If either fails, they are lost.
+        if (out_->good() && put(end_ + static_cast<std::streamoff>(end_of_array.size()), room) && put(end_, text))
             end_ += static_cast<std::streamoff>(room.size());
     }
 
@@ -218,17 +219,10 @@ private:
         }
     };
 
-    // Returns false if the stream failed. First writes spaces after the array, which make room: if the disk
-    // is full, this fails, and the file is still valid. Then overwrites the end of the array.
-    bool write_at_end(const std::string& text, const std::string& room) {
+    // Returns false if the stream failed.
+    bool put(std::streampos at, std::string_view text) {
         EXTENSIBLE_TRY {
-            if (std::exchange(has_array_, true)) {
-                out_->seekp(end_ + static_cast<std::streamoff>(end_of_array.size()));
-                out_->write(room.data(), static_cast<std::streamsize>(room.size()));
-                out_->flush();
-                if (!out_->good()) return false;
-                out_->seekp(end_);
-            }
+            out_->seekp(at);
             out_->write(text.data(), static_cast<std::streamsize>(text.size()));
             out_->flush();
         } EXTENSIBLE_CATCH(...) {
@@ -245,25 +239,26 @@ private:
     std::atomic<std::uint64_t> last_id_{0};
     std::mutex mutex_;
     std::condition_variable written_;
-    std::thread::id writer_;     // the thread that may use the next three without the lock, or none; all are guarded
+    std::thread::id writer_;     // the thread that may use the next two without the lock, or none; all are guarded
     std::ostream* out_;          // null once it may be destroyed
     std::streampos end_;         // the end of the last event in the stream
-    bool has_array_ = false;     // whether the stream has an array, with its end
-    std::string pending_ = "[";  // the text that is to be written at end_
+    std::string pending_;        // the text that is to be written at end_
     bool is_first_ = true;
     std::unordered_map<std::thread::id, std::size_t> threads_;  // a std::thread::id is not a number
 };
 
-/// One call. Created when the call begins; called as a finisher when it ends.
+/// One call. Created when the call begins; called as a finisher when it ends. It does not own the log: the
+/// hook does, and the call protects the hook until the finisher is destroyed.
 class traced_call {
 public:
-    traced_call(std::shared_ptr<trace_log> log, const any_call& call) : log_(std::move(log)) {
-        if (log_->has_values()) json_value::append_arguments(arguments_, call);
+    traced_call(trace_log& log, const any_call& call) : log_(&log) {
+        if (log_->has_values())
+            json_value::append_arguments(*(arguments_ = std::make_unique<std::string>()), call);
         begin_ = log_->now();
         if (!call.is_awaited()) return;
         id_ = log_->next_id();
         add("b", call, begin_, [this](std::string& to) { append_arguments(to); });
-        arguments_.clear();
+        arguments_ = nullptr;
     }
 
     void operator()(const any_call& call) const {
@@ -271,7 +266,7 @@ public:
         const std::string outcome = outcome_of(call);
         const auto details = [&](std::string& to) {
             append_arguments(to);
-            if (!arguments_.empty() && !outcome.empty()) to += ", ";
+            if (arguments_ && !outcome.empty()) to += ", ";
             to += outcome;
         };
         if (id_ != 0) add("e", call, end, details);
@@ -280,7 +275,7 @@ public:
 
 private:
     void append_arguments(std::string& to) const {
-        if (!arguments_.empty()) to += "\"arguments\": ", to += arguments_;
+        if (arguments_) to += "\"arguments\": ", to += *arguments_;
     }
 
     std::string outcome_of(const any_call& call) const {
@@ -318,8 +313,8 @@ private:
         to += {'.', digit(rest / 100), digit(rest / 10), digit(rest)};
     }
 
-    std::shared_ptr<trace_log> log_;
-    std::string arguments_;  // as JSON; empty without `.values`, or if they are written already
+    trace_log* log_;
+    std::unique_ptr<std::string> arguments_;  // as JSON; empty without `.values`, or if they are written already
     duration begin_{};
     std::uint64_t id_ = 0;  // the id of an awaited call; 0 for a plain one
 };
@@ -328,7 +323,7 @@ private:
 
 inline trace::trace(registry& home, std::ostream& out, const trace_options& options)
     : log_(detail::make_shared<detail::trace_log>(out, options)),
-      hook_(home.on_start(options.pattern, [log = log_](any_call& call) { return detail::traced_call(log, call); },
+      hook_(home.on_start(options.pattern, [log = log_](any_call& call) { return detail::traced_call(*log, call); },
                           {.priority = (std::numeric_limits<int>::min)(), .isolate = true})) {}
 
 inline trace::~trace() { log_->close(); }

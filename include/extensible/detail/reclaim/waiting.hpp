@@ -72,8 +72,7 @@ bool hazard_domain::any_user(const waiter& waiting, Predicate matches) const {
 
 // The same for calls that use this list.
 template <class Predicate>
-bool hazard_domain::any_user(const hook_list& list, const waiter& waiting,
-                                                      Predicate matches) const {
+bool hazard_domain::any_user(const hook_list& list, const waiter& waiting, Predicate matches) const {
     std::size_t holding = 0;  // slots that have the list
     std::size_t counted = 0;  // those of them that belong to counted calls
     if (any_slot([&](hazard_slot& slot, std::uintptr_t held) {

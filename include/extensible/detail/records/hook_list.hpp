@@ -139,8 +139,7 @@ private:
 #if EXTENSIBLE_BODIES
 
 // The entries and the candidates follow the list in the same allocation.
-hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates,
-                                                   bool is_watched) {
+hook_list::writer::writer(function_record& of, std::size_t entries, std::size_t candidates, bool is_watched) {
     static_assert(sizeof(hook_list) % alignof(hook_entry) == 0);
     void* const memory = ::operator new(sizeof(hook_list) + (entries + phase_count + candidates) * sizeof(hook_entry));
     list_ = new (memory) hook_list(of, is_watched);

@@ -146,8 +146,7 @@ inline bool is_active(const ref<hook_record>& hook) {
 
 // ---- Functions by name ----------------------------------------------------------------------------------------------
 
-void locked_registry::check_registration(std::string_view function,
-                                                                  const hook_record& hook) const {
+void locked_registry::check_registration(std::string_view function, const hook_record& hook) const {
     check_open(*registry_, function);
     if (registry_->sealed)
         raise<ext::sealed>(join({function, ": the registry is sealed, so no hook can be registered"}));
@@ -229,7 +228,7 @@ EXTENSIBLE_CALLED_BY_USERS void locked_registry::detach(wrapper_site& site) {
 // Prepares a hook for its registration among `hooks`: stores its options, and throws if it cannot be
 // registered there.
 void locked_registry::prepare(std::string_view where, const hook_order& hooks,
-                                                       hook_record& hook, const hook_options& options) const {
+                              hook_record& hook, const hook_options& options) const {
     check_registration(where, hook);
     std::vector<std::string>(options.before).swap(hook.before);
     std::vector<std::string>(options.after).swap(hook.after);
@@ -257,8 +256,7 @@ void locked_registry::finish_registration(hook_record& hook) noexcept {
     ++registry_->registrations;
 }
 
-void locked_registry::add(function_record& function, hook_record& hook,
-                                                   const hook_options& options) {
+void locked_registry::add(function_record& function, hook_record& hook, const hook_options& options) {
     prepare(function.name, function.hooks, hook, options);
     if (hook.signature && function.sites && !(*function.sites->type->signature == *hook.signature))
         throw_signature_mismatch(function.name, *function.sites->type->signature, text_of(hook), *hook.signature);
@@ -271,14 +269,12 @@ void locked_registry::add(function_record& function, hook_record& hook,
     finish_registration(hook);
 }
 
-void locked_registry::add(const wrapper_site& site, hook_record& hook,
-                                                   const hook_options& options) {
+void locked_registry::add(const wrapper_site& site, hook_record& hook, const hook_options& options) {
     hook.on_wrapper = true;
     add(*site.function, hook, options);
 }
 
-void locked_registry::add(std::string_view name, hook_record& hook,
-                                                   const hook_options& options) {
+void locked_registry::add(std::string_view name, hook_record& hook, const hook_options& options) {
     check_name(name);
     const ref<function_record> function = find_or_make(name);
     EXTENSIBLE_TRY {
@@ -289,8 +285,7 @@ void locked_registry::add(std::string_view name, hook_record& hook,
     }
 }
 
-void locked_registry::add_pattern(std::string_view pattern, hook_record& hook,
-                                                           const hook_options& options) {
+void locked_registry::add_pattern(std::string_view pattern, hook_record& hook, const hook_options& options) {
     prepare(pattern, registry_->contents->patterns, hook, options);
     hook_order patterns = with_hook(pattern, registry_->contents->patterns, hook);
     change adding(*registry_);
@@ -303,8 +298,7 @@ void locked_registry::add_pattern(std::string_view pattern, hook_record& hook,
 }
 
 // `name` is not the name of a wrapped function: it is for the texts of errors.
-void locked_registry::add_handler(wrapper_site& site, std::string_view name,
-                                                           hook_record& hook) {
+void locked_registry::add_handler(wrapper_site& site, std::string_view name, hook_record& hook) {
     check_registration(name, hook);
     if (!site.function) {
         site.function = ref(new function_record(name, registry_));
@@ -324,8 +318,7 @@ void locked_registry::add_monitor(hook_record& hook) {
 }
 
 // Returns whether the function has a hook of the group.
-bool locked_registry::concerns(const function_record& function,
-                                                        const hook_group& group) noexcept {
+bool locked_registry::concerns(const function_record& function, const hook_group& group) noexcept {
     const hook_record* const only = group.only_hook;
     if (!only) return hook_selection::of(group).has_any(function.hooks);
     return only->function ? only->function.get() == &function : matches(only->pattern, function.name);
@@ -334,8 +327,7 @@ bool locked_registry::concerns(const function_record& function,
 // Removes the `leaving` hooks from the function `from`, or from all functions and patterns if that is
 // null. In the same step, the hooks of the plugin `coming` begin to run, unless that is null: call this
 // after `coming->predecessor` was cleared.
-void locked_registry::remove(const hook_selection& leaving, function_record* from,
-                                                      const hook_group* coming) {
+void locked_registry::remove(const hook_selection& leaving, function_record* from, const hook_group* coming) {
     registry_contents& contents = *registry_->contents;
     change removing(*registry_);
     hook_order patterns;

@@ -151,12 +151,15 @@ struct key_part<std::variant<T...>> {
     }
 };
 
-/// True if values of these types, in this order, can be a key. A pointer to characters must be a C
-/// string.
+/// True if each pointer to characters among these types, in this order, is a C string.
 template <class... T>
-inline constexpr bool can_be_keys = []<std::size_t... Index>(std::index_sequence<Index...>) {
-    return ((can_be_key<T> && (!is_character_pointer<T> || is_c_string<Index, T...>())) && ...);
+inline constexpr bool are_c_strings = []<std::size_t... Index>(std::index_sequence<Index...>) {
+    return ((!is_character_pointer<T> || is_c_string<Index, T...>()) && ...);
 }(std::index_sequence_for<T...>());
+
+/// True if values of these types, in this order, can be a key.
+template <class... T>
+inline constexpr bool can_be_keys = (can_be_key<T> && ...) && are_c_strings<T...>;
 
 template <class... T>
     requires can_be_keys<T...>
@@ -217,14 +220,10 @@ struct key_maker {
 template <class... A>
 struct key_maker<by_arguments, A...> {
     using key = cache_key;
-    static constexpr bool are_c_strings =
-        []<std::size_t... Index>(std::index_sequence<Index...>) {
-            return ((!is_character_pointer<A> || is_c_string<Index, A...>()) && ...);
-        }(std::index_sequence_for<A...>());
-    static_assert(are_c_strings, "ext::hooks::cache: a length follows a pointer to characters, so these need not end "
-                                 "with a null character; give a function that makes a key of the arguments, as in "
-                                 "cache{send, {}, [](const char* data, std::size_t size) { return "
-                                 "std::string_view(data, size); }}");
+    static_assert(are_c_strings<A...>,
+                  "ext::hooks::cache: a length follows a pointer to characters, so these need not end with a null "
+                  "character; give a function that makes a key of the arguments, as in cache{send, {}, [](const char* "
+                  "data, std::size_t size) { return std::string_view(data, size); }}");
     static constexpr bool are_keys = (can_be_key<A> && ...);
     static_assert(are_keys, "ext::hooks::cache: an argument is not a number, an enumerator, a text, a pointer, or a "
                             "std::pair, std::tuple, std::optional or container of these; give a function that makes "
@@ -233,7 +232,7 @@ struct key_maker<by_arguments, A...> {
 
     static cache_key make(by_arguments, const A&... args) {
         cache_key key;
-        if constexpr (are_c_strings && are_keys) (key.add(args), ...);
+        if constexpr (can_be_keys<A...>) (key.add(args), ...);
         return key;
     }
 };

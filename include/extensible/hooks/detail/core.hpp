@@ -8,6 +8,7 @@
 
 #include <extensible/call.hpp>
 #include <extensible/detail/platform/compiler.hpp>
+#include <extensible/detail/platform/system.hpp>
 #include <extensible/detail/signature/arguments.hpp>
 #include <extensible/detail/signature/awaitable.hpp>
 #include <extensible/detail/signature/signature.hpp>
@@ -50,6 +51,10 @@ template <class T, class... A>
 std::shared_ptr<T> make_shared(A&&... args) {
     return std::shared_ptr<T>(new T(std::forward<A>(args)...));
 }
+
+/// atomic<T> is std::atomic<T>. Hooks that publish data through an atomic use this name, because tests/explorer
+/// replaces it.
+using ext::detail::atomic;
 
 // ---- Functions and their arguments ---------------------------------------------------------------
 

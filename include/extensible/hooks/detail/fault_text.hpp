@@ -83,7 +83,6 @@ private:
             rule.probability = read_probability();
             if (!take(',')) return;
             skip_spaces();
-            if (!next_is("times")) fail(at_, "times, as in times=3,");
         }
         if (const std::string_view word = read_word(); word != "times")
             fail(at_ - word.size(), "times, as in times=3,");

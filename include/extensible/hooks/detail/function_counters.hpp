@@ -3,7 +3,7 @@
 // Where does ext::hooks::metrics count the calls of each function? In counters that threads share
 // out between them, which a call finds by the function's name. Nothing here takes a lock.
 //
-// What must stay true (tests/hooks/metrics.cpp):
+// What must stay true (tests/hooks/metrics.cpp, and the scenarios `counters` and `countadd` of tests/explorer):
 // 1. Only the first call of a name allocates.
 // 2. A call begins and ends in one cell, even if it ends on another thread. So no cell has fewer
 //    than 0 calls in flight.
@@ -12,6 +12,7 @@
 
 #include <extensible/detail/platform/compiler.hpp>
 #include <extensible/hooks/clock.hpp>
+#include <extensible/hooks/detail/core.hpp>
 
 #include <array>
 #include <atomic>
@@ -55,9 +56,10 @@ public:
 
     const std::string& name() const noexcept { return name_; }
 
-    /// Counts the begin of a call. Returns the cell in which the call counts; pass it to end().
-    std::size_t begin() noexcept {
-        const std::size_t cell = detail::thread_number() % cells;
+    /// Counts the begin of a call on the thread of this number. Returns the cell in which the call counts; pass it
+    /// to end().
+    std::size_t begin(std::size_t thread) noexcept {
+        const std::size_t cell = thread % cells;
         // Relaxed: the begin of a call happens before its end, also on another thread.
         counter(cell, in_flight).fetch_add(1, std::memory_order_relaxed);
         return cell;
@@ -86,12 +88,12 @@ private:
     // A cache line. Calls that count in different cells write different lines.
     struct alignas(64) line {
         static constexpr std::size_t size = 8;
-        std::array<std::atomic<std::uint64_t>, size> counters{};
+        std::array<detail::atomic<std::uint64_t>, size> counters{};
     };
     static constexpr std::size_t cells = 8;
     enum position : std::size_t { in_flight, nanoseconds, failures, first_bucket };  // of a counter in its cell
 
-    std::atomic<std::uint64_t>& counter(std::size_t cell, std::size_t index) const noexcept {
+    detail::atomic<std::uint64_t>& counter(std::size_t cell, std::size_t index) const noexcept {
         return lines_[cell * lines_of_cell_ + index / line::size].counters[index % line::size];
     }
     std::uint64_t sum_of(std::size_t index) const noexcept {
@@ -121,7 +123,7 @@ public:
     function_counters& of(std::string_view name) {
         const std::size_t hash = std::hash<std::string_view>()(name);
         std::unique_ptr<node> made;
-        std::atomic<node*>* branch = &root_;
+        detail::atomic<node*>* branch = &root_;
         for (std::size_t bits = hash;; bits >>= 2) {
             // Acquire: the node's contents were written before it was added. Pairs with the
             // exchange.
@@ -129,8 +131,7 @@ public:
             if (!found) {
                 if (!made) made = std::make_unique<node>(name, hash, buckets_);
                 // Release, for the loads. Acquire, if another thread has added a node meanwhile.
-                if (branch->compare_exchange_strong(found, made.get(), std::memory_order_acq_rel,
-                                                    std::memory_order_acquire))
+                if (branch->compare_exchange_strong(found, made.get(), std::memory_order_acq_rel))
                     return made.release()->counters;
             }
             if (found->hash == hash && found->counters.name() == name) return found->counters;
@@ -156,11 +157,11 @@ private:
 
         const std::size_t hash;
         function_counters counters;
-        std::array<std::atomic<node*>, 4> branches{};
+        std::array<detail::atomic<node*>, 4> branches{};
     };
 
     template <class Visitor>
-    static void visit(const std::atomic<node*>& branch, Visitor& visitor) {
+    static void visit(const detail::atomic<node*>& branch, Visitor& visitor) {
         const node* const found = branch.load(std::memory_order_acquire);  // acquire: as in of()
         if (!found) return;
         visitor(found->counters);
@@ -168,7 +169,7 @@ private:
     }
 
     const std::size_t buckets_;
-    std::atomic<node*> root_{nullptr};
+    detail::atomic<node*> root_{nullptr};
 };
 
 }}}}  // namespace ext::hooks::detail

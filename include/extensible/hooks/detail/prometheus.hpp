@@ -17,13 +17,11 @@ namespace ext { inline namespace EXTENSIBLE_ABI { namespace hooks { namespace de
 /// Returns the value of a label, without the quotes around it. A byte that is not UTF-8 is written as
 /// its number, `\\xe9`, because one such byte would make the whole text invalid.
 inline std::string label_value(std::string_view text) {
-    constexpr std::string_view hex = "0123456789abcdef";
     std::string written;
     while (!text.empty()) {
         const char c = text.front();
-        const auto code = static_cast<unsigned char>(c);
         const std::size_t length = detail::utf8_length(text);
-        if (length == 0) written += {'\\', '\\', 'x', hex[code / 16u], hex[code % 16u]};
+        if (length == 0) append_number(written += "\\\\x", static_cast<unsigned char>(c), 16);  // it has two digits
         else if (c == '\n') written += "\\n";
         else if (c == '"' || c == '\\') written += {'\\', c};
         else written += text.substr(0, length);
