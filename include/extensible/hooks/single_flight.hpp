@@ -9,6 +9,7 @@
 #pragma GCC system_header
 #endif
 
+#include <extensible/hooks/clock.hpp>
 #include <extensible/hooks/detail/core.hpp>
 
 #include <condition_variable>
@@ -79,12 +80,13 @@ public:
     /// Begins the flight of a coroutine, which may end on another thread.
     void begin_awaited(const shared_flight& made) { flights_.emplace(made->key, made); }
 
-    /// Blocks this thread until the flight has ended. Releases the lock while it waits, and takes
-    /// it again. Returns false at once if this thread has begun the flight itself.
+    /// Blocks this thread until the flight has ended, at most for `longest`. Releases the lock while
+    /// it waits, and takes it again. Returns whether the flight has ended. Returns false at once if
+    /// this thread has begun the flight itself.
     ///
     /// If is_asking(), this thread might wait for a thread that waits for it. To be safe, do not wait
     /// then, but ask without a flight.
-    bool wait(std::unique_lock<std::mutex>& lock, flight& joined);
+    bool wait(std::unique_lock<std::mutex>& lock, flight& joined, duration longest = (duration::max)());
 
     /// Removes the flight from the table. Returns false if it was already forgotten; then only its
     /// current waiters get the outcome.
@@ -183,7 +185,7 @@ private:
 };
 
 template <class Outcome>
-bool single_flight<Outcome>::wait(std::unique_lock<std::mutex>& lock, flight& joined) {
+bool single_flight<Outcome>::wait(std::unique_lock<std::mutex>& lock, flight& joined, duration longest) {
     if (joined.by_ == std::this_thread::get_id() && !joined.has_ended_) return false;
     struct counted {  // ends even if the thread is cancelled while it waits: the lock is held then
         std::size_t& waiting;
@@ -191,7 +193,9 @@ bool single_flight<Outcome>::wait(std::unique_lock<std::mutex>& lock, flight& jo
     };
     ++waiting_;
     const counted here{waiting_};
-    joined.ended_.wait(lock, [&] { return joined.has_ended_; });
+    const auto has_ended = [&] { return joined.has_ended_; };
+    if (longest != (duration::max)()) return joined.ended_.wait_for(lock, longest, has_ended);
+    joined.ended_.wait(lock, has_ended);  // wait_for() would add the duration to the time, and overflow
     return true;
 }
 
