@@ -22,6 +22,7 @@
 //     expired and the next key is asked for, and when the cache is destroyed. Callers get copies,
 //     which are not overwritten.
 
+#include "abi.hpp"
 #include "store.hpp"
 #include "wipe.hpp"
 
@@ -43,9 +44,12 @@
 #include <utility>
 #include <vector>
 
-namespace secrets {
+namespace secrets { inline namespace v1 SECRETS_HIDDEN {
 
-struct cache_options {
+/// A note of the call that asks a store, for the end hook.
+inline constexpr std::string_view cache_mark = "cache.fetch";
+
+struct SECRETS_VISIBLE cache_options {
     using duration = std::chrono::steady_clock::duration;
     using time_point = std::chrono::steady_clock::time_point;
 
@@ -66,58 +70,62 @@ struct cache_options {
     std::function<time_point()> now = [] { return std::chrono::steady_clock::now(); };
 };
 
-/// A cache, as two hooks: the start hook supplies known keys, the end hook remembers new ones.
-/// `Allocator` is for the memory of the keys. It may lock the memory, so that keys are never
-/// written to a disk. Thread-safe. The hooks share the keys and keep them alive, so this object may
-/// be destroyed.
+/// A cache, as two hooks: the start hook supplies known keys, the end hook remembers new ones. `Allocator` is
+/// for the memory of the keys. It may lock the memory, so that keys are never written to a disk. Thread-safe.
+/// The hooks share the keys and keep them alive, so this object may be destroyed.
 template <class Allocator = std::allocator<char>>
-class basic_cache {
+class SECRETS_VISIBLE basic_cache {
 public:
     using call_type = ext::call<std::string(std::string_view)>;
 
-    explicit basic_cache(cache_options options = {}) : state_(std::make_shared<state>(std::move(options))) {}
+    SECRETS_HIDDEN explicit basic_cache(cache_options options = {})
+        : state_(std::make_shared<state>(std::move(options))) {}
 
-    /// Registers both hooks. The start hook runs before the hooks of stores, even if these are
-    /// registered later. If an isolated hook throws, the call does not fail: its result is
+    /// Registers both hooks. If an isolated hook throws, the call does not fail: its result is
     /// remembered like any other key.
-    void add_to(ext::plugin& plugin, std::string_view function = "models.get_api_key") const {
+    SECRETS_HIDDEN void add_to(ext::plugin& plugin, std::string_view function = "models.get_api_key") const {
         // Not isolated, even if the plugin's hooks are: if a call fails, the calls that wait for it
         // have to fail, too. The end hook is registered first: otherwise a call between the two
         // registrations would begin a fetch that no end hook ends. The end hook runs last, so the
-        // cache keeps the key as the other end hooks leave it.
-        ext::scoped_hook end = plugin.on_end(function, end_hook(), {.id = "cache", .priority = last, .isolate = false});
-        plugin.on_start(function, start_hook(), {.id = "cache",
-                                                 .before = {"kv2", "aws", "azure", "google", "barbican", "dotenv"},
-                                                 .isolate = false});
+        // cache keeps the key as the other end hooks leave it. The start hook runs before those of
+        // stores, whose priority is 0 by default.
+        constexpr int last = std::numeric_limits<int>::max();
+        ext::scoped_hook end =
+            plugin.on_end(function, end_hook(), {.id = "cache", .priority = last, .isolate = false});
+        plugin.on_start(function, start_hook(),
+                        {.id = "cache", .priority = -100, .fallback = true, .isolate = false});
         end.release();
     }
 
-    /// The hooks, if you want to register them yourself: always both, the end hook first.
-    auto start_hook() const {
+    /// The hooks, if you want to register them yourself: always both, the end hook first, and the
+    /// start hook with `.fallback = true`.
+    SECRETS_HIDDEN auto start_hook() const {
         return [state = state_](call_type& call) { state->start(call); };
     }
-    auto end_hook() const {
+    SECRETS_HIDDEN auto end_hook() const {
         return [state = state_](call_type& call) { state->end(call); };
     }
 
     /// Removes a key, for example because it was withdrawn. The next call asks again. If a call is
     /// asking for the key now, its result does not get into the cache.
-    void forget(std::string_view service) {
+    SECRETS_HIDDEN void forget(std::string_view service) {
+        typename entries_by_service::node_type dropped;  // destroyed without the lock, as in state
         const auto lock = state_->fetches.lock();
-        const auto known = state_->entries.find(service);
-        if (known != state_->entries.end()) state_->entries.erase(known);
+        if (const auto known = state_->entries.find(service); known != state_->entries.end())
+            dropped = state_->entries.extract(known);
         state_->fetches.forget(service);
     }
 
     /// As forget(), for all keys.
-    void clear() {
+    SECRETS_HIDDEN void clear() {
+        entries_by_service dropped;
         const auto lock = state_->fetches.lock();
-        state_->entries.clear();
+        dropped.swap(state_->entries);
         state_->fetches.clear();
     }
 
     /// The number of threads that wait for a key for which another thread has asked.
-    std::size_t waiting() const {
+    SECRETS_HIDDEN std::size_t waiting() const {
         const auto lock = state_->fetches.lock();
         return state_->fetches.waiting();
     }
@@ -126,148 +134,156 @@ private:
     using duration = cache_options::duration;
     using time_point = cache_options::time_point;
 
-    static constexpr int last = std::numeric_limits<int>::max();
-    static constexpr std::string_view mark = "cache.fetch";  // in the kwargs of the call that asks
-
     // A text that is wiped. Not a std::string: it stores short texts in itself, not in memory of
     // the allocator.
     class secret {
     public:
-        explicit secret(std::string_view text) : text_(text.begin(), text.end()) {}
+        SECRETS_HIDDEN explicit secret(std::string_view text) : text_(text.begin(), text.end()) {}
         secret(const secret&) = delete;
         secret& operator=(const secret&) = delete;
-        ~secret() { wipe(text_.data(), text_.size()); }
+        SECRETS_HIDDEN ~secret() { wipe(text_.data(), text_.size()); }
 
-        std::string copy() const { return std::string(text_.begin(), text_.end()); }
+        SECRETS_HIDDEN std::string copy() const { return std::string(text_.begin(), text_.end()); }
 
     private:
         std::vector<char, Allocator> text_;
     };
-    using shared_secret = std::shared_ptr<const secret>;  // threads that waited may copy it after it has expired
-
-    struct entry {
-        shared_secret value;
-        time_point given_until;  // without asking the store
-        time_point kept_until;   // not less than given_until; between the two it is stale
-        bool is_stale = false;   // it has expired, and is used because asking failed
-        std::exception_ptr failure{};  // if `value` is null
-    };
+    using shared_secret = std::shared_ptr<const secret>;  // waiting threads may copy it after it has expired
 
     // The outcome of a call that asks, for itself and for the threads that wait.
     struct outcome {
         shared_secret value{};  // null if it failed
-        bool is_stale = false;
+        bool is_stale = false;  // the value has expired, and is used because asking failed
         std::exception_ptr failure{};
     };
     using fetches_by_service = ext::hooks::single_flight<outcome>;
     using shared_fetch = typename fetches_by_service::shared_flight;
 
+    struct entry {
+        outcome known{};
+        time_point given_until{};  // without asking the store
+        time_point kept_until{};   // not less than given_until; between the two it is stale
+    };
+    using entries_by_service = std::map<std::string, entry, std::less<>>;
+
+    // Exceptions and keys are destroyed, and copied, without the lock: the destructor of an exception
+    // and the allocator may be the application's, and may use the cache.
     struct state {
-        explicit state(cache_options given) : options(std::move(given)) {}
+        SECRETS_HIDDEN explicit state(cache_options given) : options(std::move(given)) {}
 
         const cache_options options;
         fetches_by_service fetches;  // its lock guards the entries too
-        std::map<std::string, entry, std::less<>> entries;
+        entries_by_service entries;
 
-        void start(call_type& call) {
-            if (call.result) return;  // an earlier hook had the key
+        SECRETS_HIDDEN void start(call_type& call) {
             auto& [service] = call.args;
             const time_point now = options.now();
 
+            entries_by_service expired;
+            outcome known;
             shared_fetch asked;
             {
                 std::unique_lock lock = fetches.lock();
-                const auto known = entries.find(*service);
-                if (known != entries.end() && now < known->second.given_until) {
-                    if (known->second.failure) std::rethrow_exception(known->second.failure);
-                    return give(call, *known->second.value, known->second.is_stale);
-                }
-                asked = fetches.find(*service);
-                if (!asked) return begin_fetch(call, now);
-                if (fetches.is_asking() || !fetches.wait(lock, *asked)) return;  // this call asks itself
+                const auto found = entries.find(*service);
+                if (found != entries.end() && now < found->second.given_until) known = found->second.known;
+                else if (!(asked = fetches.find(*service))) return begin_fetch(call, now, expired);
+                else if (fetches.is_asking() || !fetches.wait(lock, *asked)) return;  // this call asks itself
             }
-            const outcome& came = asked->outcome;
-            if (came.failure) std::rethrow_exception(came.failure);
-            if (came.value) give(call, *came.value, came.is_stale);
+            supply(call, asked ? asked->outcome : known);
         }
 
-        void end(call_type& call) {
-            const shared_fetch asked = call.kwargs.take<shared_fetch>(mark).value_or(nullptr);
+        SECRETS_HIDDEN void end(call_type& call) {
+            using namespace std::chrono_literals;
+            const shared_fetch asked = call.kwargs.take<shared_fetch>(cache_mark).value_or(nullptr);
             if (!asked) return;
 
-            shared_secret value;
-            std::exception_ptr failure = call.exception;
+            outcome came{.failure = call.exception};
+            duration pause = options.retry_after;
             time_point now = time_point::max();
+            const bool has_failed = call.exception || call.kwargs.contains(note::failure);
+            const bool is_refused = call.exception && is_refusal(call.exception);
+            const bool is_limited = call.kwargs.contains(note::retry_after);
             try {
                 now = options.now();
-                if (call.result && !failure) value = std::make_shared<const secret>(*call.result);
+                pause = std::max<duration>(pause, call.kwargs.value_or(note::retry_after, 0s));
+                if (call.result && !call.exception) came.value = std::make_shared<const secret>(*call.result);
             } catch (...) {
-                failure = std::current_exception();  // the waiting threads have to be woken even so
+                came.failure = std::current_exception();  // the waiting threads have to be woken even so
             }
+            const bool is_kept = came.value || (has_failed && is_limited);
+            const bool is_key = came.value && !call.result->empty();
+            duration used = is_key ? options.ttl : options.negative_ttl;
+            if (has_failed) used = is_limited ? pause : std::min(used, pause);  // ask again soon
+            entry kept{came, later(now, used), later(now, used)};
+            if (is_key && !has_failed && options.serve_stale)
+                kept.kept_until = later(kept.given_until, options.stale_for);
 
-            const std::string* const told = call.kwargs.get<std::string>(note::failure);
-            const auto* const wanted = call.kwargs.get<std::chrono::seconds>(note::retry_after);
-            const bool has_failed = call.exception || told;
-            const duration pause = std::max<duration>(options.retry_after, wanted ? *wanted : std::chrono::seconds(0));
+            outcome stale;
             {
                 const auto lock = fetches.lock();
                 const bool is_wanted = fetches.close(*asked);  // not forgotten meanwhile
-                const auto known = entries.find(asked->key);
+                const auto old = entries.find(asked->key);
                 // An entry that still exists has expired, and was kept for this. The others were
                 // dropped when this call began.
-                const bool is_stale = has_failed && is_wanted && known != entries.end() && known->second.value &&
-                                      now < known->second.kept_until;
-                asked->outcome = {is_stale ? known->second.value : value, is_stale, is_stale ? nullptr : failure};
+                const bool may_be_stale = has_failed && !is_refused && is_wanted;
+                if (may_be_stale && old != entries.end() && now < old->second.kept_until)
+                    stale = {.value = old->second.known.value, .is_stale = true};
+                asked->outcome = stale.value ? stale : came;
                 fetches.end(*asked);
 
                 // If the code below throws (memory may be short), only this call fails.
-                if (is_stale) {
-                    known->second.given_until = std::min(known->second.kept_until, later(now, pause));
-                    known->second.is_stale = true;
-                    give(call, *known->second.value, true);
-                } else if (is_wanted && has_failed && wanted) {
-                    const time_point until = later(now, pause);
-                    entries.insert_or_assign(asked->key, entry{value, until, until, false, failure});
-                } else if (value && is_wanted) {
-                    entries.insert_or_assign(asked->key, remember(value, call.result->empty(), has_failed, now));
+                if (stale.value) {
+                    old->second.known.is_stale = true;
+                    old->second.given_until = std::min(old->second.kept_until, later(now, pause));
+                } else if (is_wanted && is_kept) {
+                    std::swap(entries[asked->key], kept);
                 }
-                if (!is_stale) return;
             }
-            // Not under the lock: report() may ask for a key.
+            if (!stale.value) return;
             const std::exception_ptr failed = std::exchange(call.exception, nullptr);
+            supply(call, stale);
+            if (!options.report) return;
             options.report(asked->key + ": its expired key is used, because asking failed: " +
-                           (failed ? text_of(failed) : *told));
+                           (failed ? text_of(failed) : call.kwargs.value_or(note::failure, "")));
         }
 
-        void begin_fetch(call_type& call, time_point now) {
-            std::erase_if(entries, [now](const auto& known) { return now >= known.second.kept_until; });
+        SECRETS_HIDDEN void begin_fetch(call_type& call, time_point now, entries_by_service& expired) {
+            for (auto next = entries.begin(); next != entries.end();) {
+                const auto known = next++;
+                if (now >= known->second.kept_until) expired.insert(entries.extract(known));
+            }
             auto& [service] = call.args;
             const shared_fetch asked = fetches.make(*service);
             // The mark first: if setting it throws, no thread waits yet. A fetch without a mark
             // would never end.
-            call.kwargs.set(mark, asked);
+            call.kwargs.set(cache_mark, asked);
             fetches.begin(asked);
-        }
-
-        entry remember(shared_secret value, bool is_negative, bool has_failed, time_point now) const {
-            duration kept = is_negative ? options.negative_ttl : options.ttl;
-            if (has_failed) kept = std::min(kept, options.retry_after);  // a key from elsewhere: ask again soon
-            const time_point expires = later(now, kept);
-            const bool may_be_stale = options.serve_stale && !is_negative && !has_failed;
-            return {std::move(value), expires, may_be_stale ? later(expires, options.stale_for) : expires, false, nullptr};
         }
     };
 
-    static void give(call_type& call, const secret& value, bool is_stale) {
-        call.result = value.copy();
-        call.kwargs.set("source", is_stale ? "cache, stale" : "cache");
+    SECRETS_HIDDEN static void supply(call_type& call, const outcome& known) {
+        if (known.failure) std::rethrow_exception(known.failure);
+        if (!known.value) return;
+        call.result = known.value->copy();
+        call.kwargs.set(note::source, known.is_stale ? "cache, stale" : "cache");
     }
 
-    static time_point later(time_point from, duration by) {
+    SECRETS_HIDDEN static time_point later(time_point from, duration by) {
         return by > time_point::max() - from ? time_point::max() : from + by;  // the maximum means "for ever"
     }
 
-    static std::string text_of(const std::exception_ptr& exception) {
+    // Whether the identity, the configuration or the secret is wrong.
+    SECRETS_HIDDEN static bool is_refusal(const std::exception_ptr& exception) {
+        try {
+            std::rethrow_exception(exception);
+        } catch (const store_error& error) {
+            return !is_out_of_reach(error.why());
+        } catch (...) {
+            return false;
+        }
+    }
+
+    SECRETS_HIDDEN static std::string text_of(const std::exception_ptr& exception) {
         try {
             std::rethrow_exception(exception);
         } catch (const std::exception& error) {
@@ -282,4 +298,4 @@ private:
 
 using cache = basic_cache<>;
 
-}  // namespace secrets
+}}  // namespace secrets

@@ -2,9 +2,11 @@
 
 // A credential, such as a token: fetched once for all threads, kept, and renewed before it ends.
 //
-//     secrets::credential<secrets::secret_text> token{[] { return log_in(); }};  // {value, lifetime}
-//     token.use([&](const secrets::secret_text& value) { return ask_with(value); });  // again if it has expired
+//     secrets::credential<secrets::secret_text> token{[](secrets::deadline until) { return log_in(until); }};
+//     // Calls it again if the token has expired:
+//     token.use(until, [&](const secrets::secret_text& value) { return ask_with(value); });
 
+#include "abi.hpp"
 #include "store.hpp"
 #include "wipe.hpp"
 
@@ -13,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -24,16 +27,17 @@
 #include <type_traits>
 #include <utility>
 
-namespace secrets {
+namespace secrets { inline namespace v1 SECRETS_HIDDEN {
 
 /// The result of a login.
 template <class Value>
-struct fetched {
+struct SECRETS_VISIBLE fetched {
     Value value{};
-    std::optional<std::chrono::seconds> lifetime{};  ///< from now on; std::nullopt: until the server refuses it
+    /// From now on; std::nullopt: until the server refuses it.
+    std::optional<std::chrono::seconds> lifetime{};
 };
 
-struct credential_options {
+struct SECRETS_VISIBLE credential_options {
     /// It is renewed this long before its end, or when three quarters of its time have passed,
     /// whichever is later.
     std::chrono::seconds renew_before{60};
@@ -42,34 +46,71 @@ struct credential_options {
     ext::hooks::clock clock{};
 };
 
-/// A credential that is fetched when it is first needed. Thread-safe. If several threads need it,
-/// one of them fetches it. The others wait, and get the same credential or the same exception. An
-/// exception is not remembered, except a store_error with a Retry-After, until that time has
-/// passed. While a valid credential is renewed, other threads get the old one. The function that
-/// fetches it needs a time limit of its own.
+/// A credential that is fetched when it is first needed. Thread-safe. If several threads need it, one of
+/// them fetches it. The others wait, and get the same credential or the same exception. An exception is
+/// not remembered, except a store_error with a Retry-After, until that time has passed. While a valid
+/// credential is renewed, other threads get the old one. The function that fetches it must return or
+/// throw before the deadline.
 template <class Value>
-class credential {
+class SECRETS_VISIBLE credential {
 public:
     using shared_value = std::shared_ptr<const Value>;
+    using fetch_function = std::function<fetched<Value>(deadline until)>;
 
-    explicit credential(std::function<fetched<Value>()> fetch, credential_options options = {})
+    SECRETS_HIDDEN explicit credential(fetch_function fetch, credential_options options = {})
         : fetch_(std::move(fetch)), options_(std::move(options)) {}
 
-    /// The valid credential. Throws what the function throws.
-    shared_value get();
+    /// The valid credential, or a new one if `refused` is the current one. It is null for the first
+    /// attempt. The old credential is kept until there is a new one. Throws what the function throws.
+    SECRETS_HIDDEN shared_value get(deadline until, const shared_value& refused = nullptr) {
+        const time_point now = options_.clock.now();
+        std::unique_lock lock = fetches_.lock();
+        const shared_value good = value_ && value_ != refused && now < ends_at_ ? value_ : nullptr;
+        if (good && now < renew_at_) return good;
+        if (!good && failure_ && now < failed_until_) std::rethrow_exception(failure_);
 
-    /// Drops a credential that the server refused, so that the next get() fetches another one. Does
-    /// nothing if `refused` is not the current credential.
-    void drop(const shared_value& refused);
+        if (const auto flight = fetches_.find("")) {
+            if (good) return good;
+            constexpr ext::hooks::duration longest = std::chrono::hours(24);
+            if (!fetches_.wait(lock, *flight, std::min(until - now, longest)))
+                throw store_error("login", reason::timed_out, "too long, or it needs its own credential");
+            if (flight->outcome.failure) std::rethrow_exception(flight->outcome.failure);
+            return flight->outcome.value;
+        }
+        const auto flight = fetches_.make("");
+        fetches_.begin(flight);
+        lock.unlock();
+        // With a valid credential, half of the time is left for the read, in case the server of the login
+        // hangs.
+        return fetch(*flight, good, good ? now + (until - now) / 2 : until);
+    }
 
-    /// Calls the function with the credential. If it throws the store_error `why`, calls it a
-    /// second time with a new credential. There is only one call if the credential was fetched just
-    /// for it: another credential would be no better.
+    /// Calls the function with the credential. If it throws the store_error `expired_token`, calls it a
+    /// second time with a new credential. There is only one call if the credential was fetched just for
+    /// it, or if the new one is equal: it would be no better.
     template <class Function>
-    auto use(Function function, reason why = reason::expired_token) -> std::invoke_result_t<Function&, const Value&>;
+    SECRETS_HIDDEN auto use(deadline until, Function function)
+        -> std::invoke_result_t<Function&, const Value&> {
+        shared_value kept;
+        {
+            const auto lock = fetches_.lock();
+            kept = value_;
+        }
+        const shared_value first = get(until);
+        shared_value second;
+        try {
+            return function(*first);
+        } catch (const store_error& error) {
+            if (error.why() != reason::expired_token || first != kept) throw;
+            second = get(until, first);
+            if constexpr (std::equality_comparable<Value>)
+                if (*second == *first) throw;
+        }
+        return function(*second);
+    }
 
     /// The number of threads that wait for a credential.
-    std::size_t waiting() const {
+    SECRETS_HIDDEN std::size_t waiting() const {
         const auto lock = fetches_.lock();
         return fetches_.waiting();
     }
@@ -82,10 +123,63 @@ private:
     };
     using flights = ext::hooks::single_flight<outcome>;
 
-    shared_value fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock, shared_value old);
-    void keep(shared_value value, std::optional<std::chrono::seconds> lifetime, time_point begun);
+    SECRETS_HIDDEN shared_value fetch(typename flights::flight& flight, const shared_value& old,
+                                      deadline until) {
+        const time_point begun = options_.clock.now();
+        outcome came;
+        std::optional<std::chrono::seconds> lifetime;
+        std::chrono::seconds retry_after{0};
+        try {
+            fetched<Value> got = fetch_(until);
+            lifetime = got.lifetime;
+            came.value = shared_value(new Value(std::move(got.value)));
+        } catch (const store_error& error) {
+            retry_after = error.retry_after().value_or(retry_after);
+            came.failure = std::current_exception();
+        } catch (...) {
+            came.failure = std::current_exception();
+            if (!came.failure) {  // pthread_cancel(): the threads that wait must not wait for ever
+                const store_error cancelled("login", reason::failed, "its thread was cancelled");
+                end(flight, {nullptr, std::make_exception_ptr(cancelled)});
+                throw;
+            }
+        }
 
-    const std::function<fetched<Value>()> fetch_;
+        const time_point now = options_.clock.now();
+        auto lock = fetches_.lock();
+        failure_ = came.failure;
+        if (came.value) {
+            keep(came.value, lifetime, begun);
+        } else {
+            failed_until_ = now + retry_after;
+            renew_at_ = std::max(renew_at_, now + std::max(options_.pause, retry_after));
+            if (old && old == value_ && now < ends_at_) came = {old, nullptr};
+        }
+        lock.unlock();
+        end(flight, came);
+        if (came.failure) std::rethrow_exception(came.failure);
+        return came.value;
+    }
+
+    SECRETS_HIDDEN void end(typename flights::flight& flight, const outcome& came) {
+        const auto lock = fetches_.lock();
+        flight.outcome = came;
+        fetches_.close(flight);
+        fetches_.end(flight);
+    }
+
+    // Its lifetime is counted from before the request, because the server's begins during the request.
+    SECRETS_HIDDEN void keep(shared_value value, std::optional<std::chrono::seconds> lifetime,
+                             time_point begun) {
+        constexpr std::chrono::seconds longest = std::chrono::hours(24 * 365);
+        const std::chrono::seconds lives = std::min(lifetime.value_or(longest), longest);
+        value_ = std::move(value);
+        ends_at_ = begun + lives;
+        renew_at_ = std::max(ends_at_ - options_.renew_before, begun + lives * 3 / 4);
+        if (!lifetime) renew_at_ = ends_at_ = time_point::max();
+    }
+
+    const fetch_function fetch_;
     const credential_options options_;
     flights fetches_{};  // its lock guards the members below
     shared_value value_{};
@@ -95,127 +189,28 @@ private:
 };
 
 /// The token in a file, which is one line of text; std::nullopt if there is none.
-std::optional<secret_text> token_in_file(const std::filesystem::path& file);
-
-/// The time from now until `end`, by the system clock; zero if it has passed.
-std::chrono::seconds until(std::chrono::sys_seconds end);
-
-/// Reads "2025-01-31T09:00:29Z" as UTC, with or without the Z and a fraction of a second. Returns
-/// std::nullopt for other texts. The unit is seconds, because the clock's own unit may overflow in
-/// the year 2262.
-std::optional<std::chrono::sys_seconds> utc_time(std::string_view text);
-
-// ---------------------------------------------------------------------------------------------------------------------
-
-template <class Value>
-auto credential<Value>::get() -> shared_value {
-    const time_point now = options_.clock.now();
-    std::unique_lock lock = fetches_.lock();
-    const shared_value good = value_ && now < ends_at_ ? value_ : nullptr;
-    if (good && now < renew_at_) return good;
-    if (!good && failure_ && now < failed_until_) std::rethrow_exception(failure_);
-
-    if (const auto flight = fetches_.find("")) {
-        if (good) return good;
-        if (!fetches_.wait(lock, *flight)) throw std::logic_error("a credential is needed to fetch itself");
-        if (flight->outcome.failure) std::rethrow_exception(flight->outcome.failure);
-        return flight->outcome.value;
-    }
-    const auto flight = fetches_.make("");
-    fetches_.begin(flight);
-    return fetch(flight, std::move(lock), good);
-}
-
-template <class Value>
-auto credential<Value>::fetch(const typename flights::shared_flight& flight, std::unique_lock<std::mutex> lock,
-                              shared_value old) -> shared_value {
-    lock.unlock();
-    const time_point begun = options_.clock.now();
-    outcome came;
-    std::optional<std::chrono::seconds> lifetime, retry_after;
-    try {
-        fetched<Value> got = fetch_();
-        lifetime = got.lifetime;
-        came.value = std::make_shared<const Value>(std::move(got.value));
-    } catch (const store_error& error) {
-        retry_after = error.retry_after();
-        came.failure = std::current_exception();
-    } catch (...) {
-        came.failure = std::current_exception();
-    }
-
-    const time_point now = options_.clock.now();
-    lock.lock();
-    if (came.value) {
-        keep(came.value, lifetime, begun);
-    } else {
-        failure_ = retry_after ? came.failure : nullptr;
-        failed_until_ = now + retry_after.value_or(std::chrono::seconds(0));
-        renew_at_ = now + std::max(options_.pause, retry_after.value_or(std::chrono::seconds(0)));
-        if (old && old == value_ && now < ends_at_) came = {old, nullptr};
-    }
-    flight->outcome = came;
-    fetches_.close(*flight);
-    fetches_.end(*flight);
-    if (came.failure) std::rethrow_exception(came.failure);
-    return came.value;
-}
-
-// Its lifetime is counted from before the request, because the server's begins during the request.
-template <class Value>
-void credential<Value>::keep(shared_value value, std::optional<std::chrono::seconds> lifetime, time_point begun) {
-    constexpr std::chrono::seconds longest = std::chrono::hours(24 * 365);
-    const std::chrono::seconds lives = std::min(lifetime.value_or(longest), longest);
-    value_ = std::move(value);
-    failure_ = nullptr;
-    ends_at_ = begun + lives;
-    renew_at_ = std::max(ends_at_ - options_.renew_before, begun + lives * 3 / 4);
-    if (!lifetime) renew_at_ = ends_at_ = time_point::max();
-}
-
-template <class Value>
-void credential<Value>::drop(const shared_value& refused) {
-    const auto lock = fetches_.lock();
-    if (value_ == refused) value_ = nullptr;
-}
-
-template <class Value>
-template <class Function>
-auto credential<Value>::use(Function function, reason why) -> std::invoke_result_t<Function&, const Value&> {
-    shared_value kept;
-    {
-        const auto lock = fetches_.lock();
-        kept = value_;
-    }
-    const shared_value first = get();
-    try {
-        return function(*first);
-    } catch (const store_error& error) {
-        if (error.why() != why) throw;
-        drop(first);
-        if (first != kept) throw;
-    }
-    return function(*get());
-}
-
 inline std::optional<secret_text> token_in_file(const std::filesystem::path& file) {
     const std::optional<secret_text> text = text_of_file(file);
-    const std::string_view all = text ? text->view() : "";
-    secret_text token(all.substr(0, all.find_last_not_of(" \t\r\n") + 1));
+    secret_text token(trimmed(text ? text->view() : ""));
     return token.empty() || !is_one_line(token) ? std::nullopt : std::optional(std::move(token));
 }
 
+/// The time from now until `end`, by the system clock; zero if it has passed.
 inline std::chrono::seconds until(std::chrono::sys_seconds end) {
     const auto now = std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now());
     return std::max(end - now, std::chrono::seconds(0));
 }
 
+/// Reads "2025-01-31T09:00:29Z" as UTC, with or without the Z and a fraction of a second. Returns
+/// std::nullopt for other texts. The unit is seconds, because the clock's own unit may overflow in
+/// the year 2262.
 inline std::optional<std::chrono::sys_seconds> utc_time(std::string_view text) {
     constexpr std::string_view pattern = "dddd-dd-ddTdd:dd:dd";
     if (text.ends_with('Z')) text.remove_suffix(1);
     if (text.size() < pattern.size()) return std::nullopt;
     if (text.size() > pattern.size() &&
-        (text[pattern.size()] != '.' || text.find_first_not_of("0123456789", pattern.size() + 1) != std::string_view::npos))
+        (text[pattern.size()] != '.' ||
+         text.find_first_not_of("0123456789", pattern.size() + 1) != std::string_view::npos))
         return std::nullopt;
     int fields[6] = {};
     for (std::size_t i = 0, field = 0; i < pattern.size(); ++i) {
@@ -230,4 +225,4 @@ inline std::optional<std::chrono::sys_seconds> utc_time(std::string_view text) {
     return sys_days(date) + hours(fields[3]) + minutes(fields[4]) + seconds(fields[5]);
 }
 
-}  // namespace secrets
+}}  // namespace secrets

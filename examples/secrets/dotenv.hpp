@@ -1,7 +1,8 @@
 #pragma once
 
-// Keys from a .env file: a start hook for get_api_key, and a parser that also works without the
-// hook.
+// Keys from a .env file: a store like the others, and a parser that also works without it:
+//
+//     secrets::add_dotenv(plugin, "models.get_api_key", ".env");
 //
 // .env files have no standard. At least two of python-dotenv, motdotla/dotenv with dotenv-expand,
 // and godotenv agree on each of these rules:
@@ -32,12 +33,12 @@
 // Intended differences from python-dotenv (P), and from motdotla/dotenv with dotenv-expand (M):
 //
 //     in the file         here         there                   because
-//     ------------------  -----------  ----------------------  --------------------------------------------------
+//     ------------------  -----------  ----------------------  ----------------------------------------------
 //     ${E:-d}, E empty    d            P: nothing              as in a shell, and in M
 //     ${N:-<${E}>}        as a shell   P: the text to the }    as in M
 //     \$x                 $x           P: \$x                  as in a shell, and in M
 //     A= # note           A is empty   P: `# note`, formerly   keys do not begin like this
-//     '${B}'              ${B}         P, M: B's value         as in a shell: single quotes prevent replacement
+//     '${B}'              ${B}         P, M: B's value         as in a shell: single quotes prevent it
 //     ${B C}              ${B C}       P, M: nothing           not a name, and may be part of a key
 //     $B                  $B           M: B's value            keys may contain a $
 //     B=1, A=${B}         A is 1       M: the environment's B  the file alone shows the value
@@ -46,26 +47,25 @@
 //     NAME without =      reported     P: a name, M: nothing   probably a key without its name
 //     (x=1                reported     P: a name               not a possible variable of the environment
 //     A='a\' then B='b'   both are     P: neither              see rule 5
-//     "\t", "\"", '\''    replaced     M: the backslash stays  as in P, whose own tool writes quotes like this
+//     "\t", "\"", '\''    replaced     M: the backslash stays  as in P, whose own tool writes these
 //     A="x, A="x" y       reported     M: with the quotes      a key with a quote in it is useless
 
+#include "abi.hpp"
 #include "names.hpp"
+#include "store.hpp"
 #include "wipe.hpp"
 
 #include <extensible/extensible.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
-#include <ios>
 #include <iostream>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -73,9 +73,9 @@
 #include <utility>
 #include <vector>
 
-namespace secrets {
+namespace secrets { inline namespace v1 SECRETS_HIDDEN {
 
-// ---- The parser -----------------------------------------------------------------------------------------------------
+// ---- The parser ---------------------------------------------------------------------------------
 
 struct dotenv_variable {
     std::string name;
@@ -95,9 +95,9 @@ struct dotenv_file {
 
     /// The value of `name`, a view into this object; std::nullopt if there is none.
     std::optional<std::string_view> find(std::string_view name) const {
-        const auto is_it = [name](const dotenv_variable& variable) { return variable.name == name; };
-        const auto found = std::find_if(variables.begin(), variables.end(), is_it);
-        return found == variables.end() ? std::nullopt : std::optional(found->value());
+        for (const dotenv_variable& variable : variables)
+            if (variable.name == name) return variable.value();
+        return std::nullopt;
     }
 };
 
@@ -157,12 +157,14 @@ private:
 
     // The name at the beginning of `text`; empty if there is none.
     static std::string_view name_at(std::string_view text) {
-        constexpr std::string_view in_names = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-        return text.substr(0, text.find_first_not_of(in_names));
+        return text.substr(0, text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                                     "0123456789_.-"));
     }
 
     std::string_view rest() const { return text_.substr(at_); }
-    bool at_line_end() const { return at_ == text_.size() || line_ends.find(text_[at_]) != std::string_view::npos; }
+    bool at_line_end() const {
+        return at_ == text_.size() || line_ends.find(text_[at_]) != std::string_view::npos;
+    }
     bool is_at(char c) const { return at_ < text_.size() && text_[at_] == c; }
 
     void skip_blanks() {
@@ -182,7 +184,7 @@ private:
         const std::size_t begin = at_, following = at_ + word.size();
         at_ = following;
         skip_blanks();
-        if (at_ == following || at_ == text_.size() || is_at('=')) at_ = begin;  // "export" is the variable's name
+        if (at_ == following || at_ == text_.size() || is_at('=')) at_ = begin;  // "export" is the name
     }
 
     // Reads the variable of this line, if there is one, up to the last line of its value. Returns
@@ -235,37 +237,40 @@ private:
         for (std::size_t i = 0; i < text.size(); ++i) line_ += is_line_end(text, i);
         if (quote == '"') return expand(text, true, value);
         for (std::size_t i = 0; i < text.size(); ++i) {
-            if (const std::string_view two = text.substr(i, 2); two == "\\\\" || two == "\\'") ++i;  // without the backslash
+            const std::string_view two = text.substr(i, 2);
+            if (two == "\\\\" || two == "\\'") ++i;  // without the backslash
             append_quoted(value, text, i);
         }
         return {};
     }
 
-    // Moves to the quote that closes the value: the first without a backslash in front. If there is
-    // none, or if it is followed by anything but blanks and a comment, a quote after a backslash
-    // closes the value. In the first line that has such a quote in a possible position, it is the
-    // last one.
+    // Moves to the quote that closes the value: the first without a backslash in front. If there is none, or
+    // if it is followed by anything but blanks and a comment, a quote after a backslash closes the value. In
+    // the first line that has such a quote in a possible position, it is the last one.
     std::string_view find_closing_quote(char quote) {
         std::size_t other = std::string_view::npos, other_line_end = text_.size();
         for (; at_ < text_.size() && text_[at_] != quote; ++at_) {
             if (text_[at_] != '\\') continue;
             ++at_;
             if (!is_at(quote) || at_ > other_line_end || !may_end_value(at_)) continue;
-            if (other == std::string_view::npos) other_line_end = std::min(text_.find_first_of(line_ends, at_), text_.size());
+            if (other == std::string_view::npos)
+                other_line_end = std::min(text_.find_first_of(line_ends, at_), text_.size());
             other = at_;
         }
         const bool is_closed = at_ < text_.size();
         if (is_closed && may_end_value(at_)) return {};
         at_ = other;
         if (other != std::string_view::npos) return {};
-        return is_closed ? "expected nothing but a comment after the closing quote" : "the quote is not closed";
+        return is_closed ? "expected nothing but a comment after the closing quote"
+                         : "the quote is not closed";
     }
 
     // Whether only blanks and a comment follow the quote in its line.
     bool may_end_value(std::size_t quote) const {
         std::string_view following = text_.substr(quote + 1);
         while (const std::size_t size = blank_size(following)) following.remove_prefix(size);
-        return following.empty() || following[0] == '#' || line_ends.find(following[0]) != std::string_view::npos;
+        return following.empty() || following[0] == '#' ||
+               line_ends.find(following[0]) != std::string_view::npos;
     }
 
     // Whether this character ends a line. Of \r\n, only the second does.
@@ -280,8 +285,7 @@ private:
 
     // Appends `text` to `value`, with escapes and variables replaced.
     std::string_view expand(std::string_view text, bool quoted, secret_text& value) {
-        // Two counters are enough for nested defaults: inside a default that is not used, nothing
-        // is.
+        // Two counters are enough for nested defaults: inside a default that is not used, nothing is.
         std::size_t taken = 0;   // the number of open ${NAME:- whose text is used
         std::size_t unused = 0;  // inside them: the number of those whose text is not used
         for (std::size_t i = 0; i < text.size(); ++i) {
@@ -299,7 +303,8 @@ private:
             const bool has_default = !name.empty() && text.substr(following).starts_with(":-");
             if (has_default || (!name.empty() && text.substr(following).starts_with('}'))) {
                 bool found = false;
-                if (unused == 0 && !append_variable(name, value, found)) return "the variables in it make it too long";
+                if (unused == 0 && !append_variable(name, value, found))
+                    return "the variables in it make it too long";
                 if (has_default) ++(unused > 0 || found ? unused : taken);
                 i = following + (has_default ? 1 : 0);
                 continue;
@@ -352,100 +357,108 @@ inline dotenv_file parse_dotenv(std::string_view text, const dotenv_lookup& look
     return dotenv_parser(text, lookup).parse();
 }
 
-// ---- The hook -------------------------------------------------------------------------------------------------------
+// ---- The store ----------------------------------------------------------------------------------
 
-struct dotenv_options {
+struct SECRETS_VISIBLE dotenv_options {
     /// Gets a line for each malformed line, each time that a changed file is read. It is called on
     /// the thread that asks for a key.
     std::function<void(std::string_view message)> report = [](std::string_view message) {
         std::clog << std::string(message) + '\n';
     };
 
-    dotenv_lookup lookup = environment;  ///< called by one thread at a time
+    dotenv_lookup lookup = environment;  ///< has to be thread-safe
 };
 
-// A file that is read again when it has changed.
-class dotenv_source {
+/// The keys in a .env file, as a store. A key is the value of the first of variable_names(service) that
+/// has one. If it holds several keys, they are the whole list (see in_turn.hpp). If the file does not
+/// exist, there are no keys; if it cannot be read, that is an error.
+///
+/// The file is read in each call: a cache may save that. It may be a FIFO, through which a password
+/// manager passes keys: it is read once, and callers wait until it has been read. Thread-safe.
+class dotenv_store {
 public:
-    dotenv_source(std::filesystem::path path, dotenv_options options)
-        : path_(std::move(path)), options_(std::move(options)) {}
+    static constexpr std::string_view name = "dotenv";
 
-    std::string name() const { return path_.string(); }
+    /// A relative path is fixed here: it does not follow when the program changes its directory.
+    explicit dotenv_store(std::filesystem::path path = ".env", dotenv_options options = {})
+        : path_(std::move(path)), absolute_(std::filesystem::absolute(path_)), options_(std::move(options)) {}
 
-    // The service's keys in the file, one or a list; std::nullopt if there are none. Thread-safe.
-    std::optional<std::string> keys_of(std::string_view service) {
-        std::vector<dotenv_problem> problems;
-        std::optional<std::string> keys;
-        {
-            const std::lock_guard lock(mutex_);
-            if (refresh()) problems = file_.problems;
-            const auto value_of = [this](std::string_view name) { return file_.find(name).value_or(""); };
-            if (const auto found = find_keys(service, value_of)) keys = std::string(found->list);
-        }
-        // Not under the lock: report() may ask for a key.
-        for (const dotenv_problem& problem : problems)
-            options_.report(name() + ":" + std::to_string(problem.line) + ": " + std::string(problem.message));
-        return keys;
+    std::string place_of(std::string_view) const { return path_.string(); }
+
+    std::optional<std::string> read(std::string_view service) const {
+        const std::shared_ptr<const contents> now = current();
+        const auto value_of = [&](std::string_view known) { return now->file.find(known).value_or(""); };
+        const auto found = find_keys(service, value_of);
+        return found ? std::optional(std::string(found->list)) : std::nullopt;
     }
 
 private:
-    // The file is read again if these have changed.
-    struct state {
-        std::filesystem::file_time_type time;
-        std::uintmax_t size;
-        bool operator==(const state&) const = default;
+    struct contents {
+        secret_text text;
+        dotenv_file file;  // the variables in the text
     };
 
-    // std::nullopt if the file does not exist, or disappears between these checks.
-    std::optional<state> look() const {
-        // A FIFO never seems to change, so it is read once. Its writer may be gone then, and a
-        // second reader would wait in vain.
-        if (std::filesystem::is_fifo(path_)) return state{std::filesystem::file_time_type::min(), 0};
-        if (!std::filesystem::is_regular_file(path_)) return std::nullopt;
+    // The contents of the file, which are parsed again if the text has changed. The time and the size of the
+    // file do not show each change. The functions of the options are called without the lock: they may ask
+    // for a key.
+    std::shared_ptr<const contents> current() const {
+        secret_text text;
+        {
+            const std::lock_guard lock(mutex_);
+            read_file();
+            if (parsed_ && text_ == parsed_->text) return parsed_;
+            text = text_;
+        }
+        dotenv_file file = parse_dotenv(text, options_.lookup);
+        const std::shared_ptr<const contents> made(new contents{std::move(text), std::move(file)});
+        {
+            const std::lock_guard lock(mutex_);
+            parsed_ = made;
+        }
+        if (options_.report)
+            for (const auto& [line, message] : made->file.problems)
+                options_.report(path_.string() + ":" + std::to_string(line) + ": " + std::string(message));
+        return made;
+    }
+
+    // Sets the text, which is empty if the file does not exist.
+    void read_file() const {
+        using type = std::filesystem::file_type;
         std::error_code error;
-        const state now{std::filesystem::last_write_time(path_, error), std::filesystem::file_size(path_, error)};
-        return error ? std::nullopt : std::optional<state>(now);
+        const type found = std::filesystem::status(absolute_, error).type();
+        if (found == type::fifo && is_fifo_) return;  // its writer may be gone, and a reader would wait
+        std::optional<secret_text> text;
+        if (found == type::not_found) text.emplace();
+        if (found == type::regular || found == type::fifo) text = text_of_file(absolute_);
+        if (!text || text->view().find('\0') != std::string_view::npos)  // it may be UTF-16
+            throw store_error(name, reason::misconfigured, "cannot read " + path_.string());
+        is_fifo_ = found == type::fifo;
+        text_ = std::move(*text);
     }
 
-    // Returns whether the file was read. Throws if the file exists and cannot be read: otherwise
-    // another key would be used without notice.
-    bool refresh() {
-        // Look before the file is read, so that the next call notices a change meanwhile.
-        const std::optional<state> now = look();
-        if (now == read_) return false;
-        const secret_text text = now ? read() : secret_text();
-        file_ = parse_dotenv(text, options_.lookup);
-        read_ = now;
-        return now.has_value();
-    }
-
-    secret_text read() const {
-        if (std::optional<secret_text> text = text_of_file(path_)) return std::move(*text);
-        throw std::runtime_error("cannot read " + name());
-    }
-
-    const std::filesystem::path path_;
+    const std::filesystem::path path_, absolute_;  // as it was given, and absolute
     const dotenv_options options_;
-    std::mutex mutex_;
-    std::optional<state> read_;  // guarded by the mutex, as is file_
-    dotenv_file file_;
+    mutable std::mutex mutex_;  // guards the rest
+    mutable secret_text text_;  // of the file when it was last read
+    mutable bool is_fifo_ = false;
+    mutable std::shared_ptr<const contents> parsed_;
 };
 
-/// A start hook for get_api_key. It supplies the first of the variables variable_names(service)
-/// that has a key in the file. If that holds several keys, it supplies the whole list (see
-/// in_turn.hpp). Without the file, or without a key in it, the hook does nothing. The file may be a
-/// FIFO, through which a password manager passes keys: it is read once, and callers wait until it
-/// has been read.
+/// The start hook of the store, for code that registers it without `.fallback`: it does nothing in
+/// calls that have a key already.
 inline auto dotenv_hook(std::filesystem::path path = ".env", dotenv_options options = {}) {
-    return [source = std::make_shared<dotenv_source>(std::move(path), std::move(options))](
-               ext::call<std::string(std::string_view)>& call) {
-        if (call.result) return;  // an earlier hook had the key
-        auto& [service] = call.args;
-        std::optional<std::string> keys = source->keys_of(*service);
-        if (!keys) return;
-        call.result = std::move(*keys);
-        call.kwargs.set("source", source->name());
+    auto store = std::make_shared<const dotenv_store>(std::move(path), std::move(options));
+    return [hook = store_hook(std::move(store))](store_hook<dotenv_store>::call_type& call) {
+        if (!call.result) hook(call);
     };
 }
 
-}  // namespace secrets
+/// Registers the store's hook, which is skipped in calls that have a key already.
+inline ext::hook add_dotenv(ext::plugin& plugin, std::string_view function,
+                            std::filesystem::path path, dotenv_options options = {},
+                            ext::hook_options how = {.id = "dotenv"}) {
+    auto store = std::make_shared<const dotenv_store>(std::move(path), std::move(options));
+    return add_store(plugin, function, std::move(store), on_failure::fail, std::move(how));
+}
+
+}}  // namespace secrets

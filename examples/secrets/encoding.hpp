@@ -2,21 +2,21 @@
 
 // Base64 and CRC-32C.
 
+#include "abi.hpp"
 #include "wipe.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 
-namespace secrets {
+namespace secrets { inline namespace v1 SECRETS_HIDDEN {
 
 /// The bytes as base64 for URLs, without padding (RFC 4648, section 5).
-inline std::string base64url(std::string_view bytes) {
+inline secret_text base64url(std::string_view bytes) {
     constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    std::string text;
+    secret_text text;
     std::uint32_t bits = 0;
     int count = 0;
     for (const char c : bytes) {
@@ -62,4 +62,4 @@ inline std::uint32_t crc32c(std::string_view bytes) {
     return ~sum;
 }
 
-}  // namespace secrets
+}}  // namespace secrets

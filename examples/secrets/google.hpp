@@ -1,11 +1,13 @@
 #pragma once
 
-// A start hook that takes keys from Google's Secret Manager. Needs libcurl and nlohmann-json. Key
-// files of service accounts also need OpenSSL's libcrypto.
+// A start hook that takes keys from Google's Secret Manager. Needs libcurl. Key files of service
+// accounts also need OpenSSL's libcrypto.
 //
 //     ext::plugin plugin{"secrets"};
-//     if (auto cloud = secrets::google_from_environment()) secrets::add_google(plugin, "models.get_api_key", *cloud);
+//     if (auto cloud = secrets::google_from_environment())
+//         secrets::add_google(plugin, "models.get_api_key", *cloud);
 
+#include "abi.hpp"
 #include "credential.hpp"
 #include "encoding.hpp"
 #include "environment.hpp"
@@ -17,61 +19,63 @@
 
 #include <extensible/extensible.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
-namespace secrets {
+namespace secrets { inline namespace v1 SECRETS_HIDDEN {
 
-// ---- Options --------------------------------------------------------------------------------------------------------
+// ---- Options ----------------------------------------------------------------------------------------------
 
-struct google_options {
+struct SECRETS_VISIBLE google_options {
     std::string project{};   ///< empty: the key file's, or the machine's
     std::string prefix{};    ///< start of all names, before the service: "api-keys-"
+    std::string field{};     ///< field of a secret that is a JSON object; empty: the key is the whole secret
     std::string key_file{};  ///< of a service account; empty: the machine's account, from the metadata server
     std::string metadata = "http://metadata.google.internal";
     std::string address = "https://secretmanager.googleapis.com";
 
     http_options http{};
-    secrets::on_failure on_failure = secrets::on_failure::fall_through;
+    secrets::on_failure on_failure = secrets::on_failure::fail;
 };
 
-/// The options from GOOGLE_CLOUD_PROJECT, GOOGLE_APPLICATION_CREDENTIALS and GCE_METADATA_HOST,
-/// which Google's own clients read, and from CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER, which
-/// gcloud reads. Returns std::nullopt if none of the first three is set, even on Google's machines:
-/// this does not detect them.
+/// The options from the variables that README.md lists. Returns std::nullopt if GOOGLE_CLOUD_PROJECT,
+/// GOOGLE_APPLICATION_CREDENTIALS and GCE_METADATA_HOST are not set, even on Google's machines: this does not
+/// detect them. Throws store_error if the environment names an identity or an address that is not supported.
 std::optional<google_options> google_from_environment();
 
-// ---- The store ------------------------------------------------------------------------------------------------------
+// ---- The store --------------------------------------------------------------------------------------------
 
+/// For store_hook. Reads the latest version of a secret. The constructor throws store_error if the options
+/// are invalid. It sends no request, and reads no file.
 class google_store {
 public:
     static constexpr std::string_view name = "google";
-
-    /// Throws store_error if the options are invalid. Sends no request, and reads no file.
     explicit google_store(google_options options);
-
-    /// The service's key, from the latest version of the secret; std::nullopt if there is none, or
-    /// if no secret can have this name. Throws store_error.
     std::optional<std::string> read(std::string_view service) const;
-
-    /// Where read() looks: "secrets/openai".
-    std::string place_of(std::string_view service) const { return "secrets/" + options_.prefix + std::string(service); }
+    std::string place_of(std::string_view service) const {
+        return "secrets/" + options_.prefix + std::string(service);
+    }
 
 private:
     struct login {
         secret_text token;
         std::string project;
+        bool operator==(const login&) const = default;
     };
 
-    fetched<login> log_in() const;
-    fetched<secret_text> token_of_account(const json& account) const;
-    std::string assertion_of(const json& account, const std::string& token_uri) const;
+    fetched<login> log_in(deadline until) const;
+    fetched<secret_text> token_of_account(const json& account, deadline until) const;
+    secret_text assertion_of(const json& account, const std::string& token_uri) const;
     json account_in_file() const;
-    http_answer metadata(const std::string& path) const;
+    http_answer metadata(const std::string& path, deadline until) const;
     std::optional<std::string> key_in(const http_answer& answer, const std::string& about) const;
 
     google_options options_;
@@ -85,62 +89,104 @@ inline ext::hook add_google(ext::plugin& owner, std::string_view function, googl
     return add_store<google_store>(owner, function, std::move(options), std::move(how));
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -----------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+// Google's own clients would use the identities and addresses that these name.
+inline void refuse_other_identities(const google_options& options) {
+    const auto refuse_unless = [](const char* variable, std::initializer_list<std::string_view> supported) {
+        const std::string_view value = environment_variable(variable);
+        if (std::find(supported.begin(), supported.end(), value) == supported.end())
+            refuse_variables("google", {variable});
+    };
+    refuse_unless("GOOGLE_CLOUD_UNIVERSE_DOMAIN", {"googleapis.com"});
+    refuse_unless("GOOGLE_API_USE_CLIENT_CERTIFICATE", {"false"});
+    refuse_unless("GOOGLE_API_USE_MTLS_ENDPOINT", {"auto", "never"});
+    if (!options.key_file.empty()) return;
+
+    std::filesystem::path folder = environment_variable("CLOUDSDK_CONFIG");
+    if (folder.empty()) folder = std::filesystem::path(environment_variable("HOME")) / ".config/gcloud";
+    const std::filesystem::path login = folder / "application_default_credentials.json";
+    if (std::error_code ignored; std::filesystem::exists(login, ignored))
+        throw store_error("google", reason::misconfigured,
+                          login.string() + " is a login of gcloud, which is not supported here");
+}
+
+}  // namespace detail
 
 inline std::optional<google_options> google_from_environment() {
-    google_options options;
+    google_options options{.http = http_options_of_environment("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE")};
     options.project = environment_variable("GOOGLE_CLOUD_PROJECT");
     options.key_file = environment_variable("GOOGLE_APPLICATION_CREDENTIALS");
     const std::string metadata(environment_variable("GCE_METADATA_HOST"));
     if (!metadata.empty()) options.metadata = "http://" + metadata;
     const std::string_view address = environment_variable("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER");
     if (!address.empty()) options.address = address;
+    // These also name the store: without the others, it would not be used, and nobody would notice.
+    if (options.project.empty()) refuse_variables(google_store::name, {"GCLOUD_PROJECT"});
+    if (options.key_file.empty() && metadata.empty())
+        refuse_variables(google_store::name, {"GCE_METADATA_ROOT"});
     if (options.project.empty() && options.key_file.empty() && metadata.empty()) return std::nullopt;
+    detail::refuse_other_identities(options);
     return options;
 }
 
 inline google_store::google_store(google_options options)
     : options_(std::move(options)), http_(std::string(name), options_.http),
       metadata_(std::string(name), metadata_options(options_.http)),
-      login_([this] { return log_in(); }, {.clock = options_.http.clock}) {
+      login_([this](deadline until) { return log_in(until); }, {.clock = options_.http.clock}) {
     const auto refuse = [](const char* text) { throw store_error(name, reason::misconfigured, text); };
-    options_.address = checked_address(name, options_.address);
-    options_.metadata = checked_address(name, options_.metadata);
+    options_.address = checked_address(name, options_.address,
+                                       "the address (CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER)");
+    options_.metadata =
+        checked_address(name, options_.metadata, "the metadata server (GCE_METADATA_HOST)");
     if (!has_rs256 && !options_.key_file.empty())
-        refuse("the key of a service account takes OpenSSL's libcrypto, which this program is built without");
+        refuse("a key file needs libcrypto: compile with SECRETS_WITH_LIBCRYPTO and link libcrypto");
     if (!is_askable(options_.prefix + "service")) refuse("the prefix cannot begin the name of a secret");
 }
 
-// ---- The token ------------------------------------------------------------------------------------------------------
+// ---- The token --------------------------------------------------------------------------------------------
 
 // A key file has precedence over the metadata server. Otherwise a program on one of Google's
 // machines would silently use another account than the configured one.
-inline auto google_store::log_in() const -> fetched<login> {
+inline auto google_store::log_in(deadline until) const -> fetched<login> {
     std::string project = options_.project;
     fetched<secret_text> token;
     if (!options_.key_file.empty()) {
         const json account = account_in_file();
         if (project.empty()) project = text(member(&account, "project_id")).value_or("");
-        if (project.empty()) throw store_error(name, reason::misconfigured, "neither options nor key file name a project");
-        token = token_of_account(account);
+        if (project.empty())
+            throw store_error(name, reason::misconfigured, "neither options nor key file name a project");
+        token = token_of_account(account, until);
     } else {
         const std::string about = options_.metadata + ", the machine's account";
-        const http_answer answer = metadata("instance/service-accounts/default/token");
-        if (answer.status == 404) throw http_.error(reason::no_credential, about, "the machine has no service account");
+        const http_answer answer = metadata("instance/service-accounts/default/token", until);
+        if (answer.status == 404)
+            throw http_.error(reason::no_credential, about, "the machine has no service account");
         token = token_in(metadata_, answer, about);
+        const http_answer universe = metadata("universe/universe-domain", until);
+        if (universe.status != 200 && universe.status != 404)  // 404: an older server, of googleapis.com
+            throw login_error(metadata_, universe, options_.metadata + ", the universe");
+        const std::string_view domain = universe.status == 200 ? trimmed(universe.body) : "";
+        if (!domain.empty() && domain != "googleapis.com")  // the address is one of googleapis.com
+            throw http_.error(reason::misconfigured, about,
+                              "a universe other than googleapis.com is not supported");
         if (project.empty()) {
-            const http_answer named = metadata("project/project-id");
-            if (named.status != 200) throw http_.error(named, options_.metadata + ", the project");
+            const http_answer named = metadata("project/project-id", until);
+            if (named.status != 200)
+                throw login_error(metadata_, named, options_.metadata + ", the project");
             project = named.body.view();
         }
     }
     return {{std::move(token.value), std::move(project)}, token.lifetime};
 }
 
-inline http_answer google_store::metadata(const std::string& path) const {
-    http_request ask{.url = options_.metadata + "/computeMetadata/v1/" + path, .about = options_.metadata + ", " + path};
+inline http_answer google_store::metadata(const std::string& path, deadline until) const {
+    http_request ask{.url = options_.metadata + "/computeMetadata/v1/" + path,
+                     .about = options_.metadata + ", " + path};
     ask.headers.add("Metadata-Flavor", "Google");
-    http_answer answer = ask_metadata(metadata_, ask);
+    http_answer answer = ask_metadata(metadata_, ask, until);
     if (answer.headers.find("Metadata-Flavor") != "Google")  // it is a router, or the login page of a network
         throw http_.error(reason::no_credential, ask.about, "this is not Google's metadata server");
     return answer;
@@ -154,84 +200,107 @@ inline json google_store::account_in_file() const {
     if (!file) refuse(reason::no_credential, "the key file cannot be read");
     json account = parse_json(*file);
     const std::string_view kind = text(member(&account, "type")).value_or("");
-    for (const std::string_view other : {"authorized_user", "external_account", "external_account_authorized_user",
-                                         "impersonated_service_account", "gdch_service_account"})
-        if (kind == other) refuse(reason::misconfigured, "credentials of kind " + std::string(other) + " are not supported");
-    if (kind != "service_account") refuse(reason::misconfigured, "this is not the key file of a service account");
+    for (const std::string_view other :
+         {"authorized_user", "external_account", "external_account_authorized_user",
+          "impersonated_service_account", "gdch_service_account"})
+        if (kind == other)
+            refuse(reason::misconfigured, "credentials of kind " + std::string(other) + " are not supported");
+    if (kind != "service_account")
+        refuse(reason::misconfigured, "this is not the key file of a service account");
+    const json* const universe = member(&account, "universe_domain");
+    if (universe && text(universe) != "googleapis.com")
+        refuse(reason::misconfigured, "a universe_domain other than googleapis.com is not supported");
+    for (const char* const field : {"client_email", "private_key"})
+        if (text(member(&account, field)).value_or("").empty())
+            refuse(reason::misconfigured, std::string(field) + " is missing");
     return account;
 }
 
-inline std::string google_store::assertion_of(const json& account, const std::string& token_uri) const {
+inline secret_text google_store::assertion_of(const json& account, const std::string& token_uri) const {
     using namespace std::chrono;
     const std::int64_t now = duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
-    json header, claims;
-    header["alg"] = "RS256";
-    header["typ"] = "JWT";
-    if (const json* const id = member(&account, "private_key_id")) header["kid"] = *id;
-    claims["iss"] = json_string(text(member(&account, "client_email")).value_or(""));
-    claims["scope"] = "https://www.googleapis.com/auth/cloud-platform";
-    claims["aud"] = json_string(token_uri);
-    claims["iat"] = now;
-    claims["exp"] = now + 3600;
-    const std::string_view pem = text(member(&account, "private_key")).value_or("");
-    const std::optional<std::string> token = signed_token(header.dump(), claims.dump(), pem);
-    if (!token) throw store_error(name, reason::misconfigured, options_.key_file + ": there is no RSA key in it");
-    return *token;
+    const std::optional<std::string_view> id = text(member(&account, "private_key_id"));
+    const secret_text header = id ? json_object({{"alg", "RS256"}, {"typ", "JWT"}, {"kid", *id}})
+                                  : json_object({{"alg", "RS256"}, {"typ", "JWT"}});
+    secret_text claims("{\"iat\":" + std::to_string(now) + ",\"exp\":" + std::to_string(now + 3600));
+    append_quoted(claims += ",\"scope\":", "https://www.googleapis.com/auth/cloud-platform");
+    append_quoted(claims += ",\"iss\":", *text(member(&account, "client_email")));
+    append_quoted(claims += ",\"aud\":", token_uri);
+    claims += '}';
+    secret_text token = base64url(header);
+    (token += '.') += base64url(claims);
+    const std::optional<secret_text> signature = rs256(token, *text(member(&account, "private_key")));
+    if (!signature)
+        throw store_error(name, reason::misconfigured, options_.key_file + ": there is no RSA key in it");
+    return (token += '.') += base64url(*signature);
 }
 
-inline fetched<secret_text> google_store::token_of_account(const json& account) const {
-    const std::string token_uri(text(member(&account, "token_uri")).value_or("https://oauth2.googleapis.com/token"));
-    const std::optional<url_parts> parts = parts_of_url(token_uri);
+inline fetched<secret_text> google_store::token_of_account(const json& account, deadline until) const {
+    const std::string_view in_file =
+        text(member(&account, "token_uri")).value_or("https://oauth2.googleapis.com/token");
+    const std::string token_uri =
+        checked_address(name, std::string(in_file), options_.key_file + ": the token_uri");
+    const std::string host = parts_of_url(token_uri)->host;
     http_request ask{.method = "POST",
                      .url = token_uri,
-                     .about = (parts ? parts->host : "no host") + ", token of the account in " + options_.key_file,
+                     .about = host + ", token of the account in " + options_.key_file,
                      .repeatable = true};
     ask.headers.add("Content-Type", "application/x-www-form-urlencoded");
     ask.body = form_encoded({{"grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"},
                              {"assertion", assertion_of(account, token_uri)}});
-    const http_answer answer = http_.send(ask);
+    const http_answer answer = http_.send(ask, until);
     const json body = parse_json(answer.body);
     if (text(member(&body, "error_description")).value_or("").find("iat and exp") != std::string_view::npos)
-        throw http_.error(reason::clock_skew, answer, ask.about, "the clocks of this machine and of Google differ");
+        throw http_.error(reason::clock_skew, answer, ask.about,
+                          "the clocks of this machine and of Google differ");
     return token_in(http_, answer, ask.about);
 }
 
-// ---- The secret -----------------------------------------------------------------------------------------------------
+// ---- The secret -------------------------------------------------------------------------------------------
 
 inline std::optional<std::string> google_store::read(std::string_view service) const {
-    constexpr std::string_view allowed = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
     const std::string secret = options_.prefix + std::string(service);
-    if (service.empty() || secret.size() > 255 || secret.find_first_not_of(allowed) != std::string::npos) return std::nullopt;
+    if (service.empty() || secret.size() > 255 || !has_only(secret, "-_")) return std::nullopt;
     const std::string about = options_.address + ", " + place_of(service);
-    return login_.use([&](const login& with) {
-        http_request ask{.url = options_.address + "/v1/projects/" + percent_encoded(with.project) + "/secrets/" + secret +
-                                "/versions/latest:access",
+    const deadline until = http_.begin_read();
+    return login_.use(until, [&](const login& with) {
+        http_request ask{.url = options_.address + "/v1/projects/" + percent_encoded(with.project) +
+                                "/secrets/" + secret + "/versions/latest:access",
                          .about = about};
         ask.headers.add("Authorization", "Bearer ", with.token);
-        return key_in(http_.send(ask), about);
+        return key_in(http_.send(ask, until), about);
     });
 }
 
-// {"payload": {"data": "c2s=", "dataCrc32c": "1234"}}, or {"error": {"status": "NOT_FOUND", "message": "..."}}.
-inline std::optional<std::string> google_store::key_in(const http_answer& answer, const std::string& about) const {
+// {"payload": {"data": "c2s=", "dataCrc32c": "1234"}}, or
+// {"error": {"status": "NOT_FOUND", "message": "..."}}.
+inline std::optional<std::string> google_store::key_in(const http_answer& answer,
+                                                       const std::string& about) const {
     const json body = parse_json(answer.body);
     if (answer.status == 200) {
-        const std::optional<secret_text> data = base64_decoded(text(member(&body, "payload", "data")).value_or("?"));
+        const std::optional<secret_text> data =
+            base64_decoded(text(member(&body, "payload", "data")).value_or("?"));
         const std::optional<std::int64_t> sum = number(member(&body, "payload", "dataCrc32c"));
-        if (!data || !sum) throw http_.error(reason::malformed, about, "the answer has no data with a checksum in it");
-        if (*sum != crc32c(*data)) throw http_.error(reason::malformed, about, "the data does not match its checksum");
-        return http_.key_in(*data, about);
+        if (!data || !sum)
+            throw http_.error(reason::malformed, about, "the answer has no data with a checksum in it");
+        if (*sum != crc32c(*data))
+            throw http_.error(reason::malformed, about, "the data does not match its checksum");
+        return http_.key_in(data->view(), options_.field, about);
     }
     const std::string_view status = text(member(&body, "error", "status")).value_or("");
     const std::string_view message = text(member(&body, "error", "message")).value_or("");
     if (status == "NOT_FOUND") return std::nullopt;
-    if (answer.status == 404) throw http_.error(reason::malformed, about, "the answer is not one of Secret Manager");
-    if (status == "UNAUTHENTICATED") throw http_.error(reason::expired_token, answer, about, "it does not take the token");
-    if (status == "RESOURCE_EXHAUSTED") throw http_.error(reason::rate_limited, answer, about, "too many requests");
+    if (answer.status == 404)
+        throw http_.error(reason::malformed, about, "the answer is not one of Secret Manager");
+    if (status == "UNAUTHENTICATED")
+        throw http_.error(reason::expired_token, answer, about, "it does not take the token");
+    if (status == "RESOURCE_EXHAUSTED")
+        throw http_.error(reason::rate_limited, answer, about, "too many requests");
     if (status == "FAILED_PRECONDITION" && message.find("DESTROYED") != std::string_view::npos)
         throw http_.error(reason::deleted, answer, about, "the latest version is destroyed");
-    if (status == "FAILED_PRECONDITION") throw http_.error(reason::disabled, answer, about, "the latest version is disabled");
+    if (status == "FAILED_PRECONDITION")
+        throw http_.error(reason::disabled, answer, about, "the latest version is disabled");
     throw http_.error(answer, about);
 }
 
-}  // namespace secrets
+}}  // namespace secrets

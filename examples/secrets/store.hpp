@@ -1,40 +1,19 @@
 #pragma once
 
-// Shared by the hooks of all stores: the exception that they throw, and the start hook that looks
-// up a key.
-//
-// To support another store, write a class like this one. http.hpp, json.hpp and credential.hpp have
-// the rest:
-//
-//     class my_store {
-//     public:
-//         static constexpr std::string_view name = "mine";
-//         std::string place_of(std::string_view service) const { return "keys/" + std::string(service); }
-//         std::optional<std::string> read(std::string_view service) const {
-//             const std::string about = address_ + ", " + place_of(service);
-//             return token_.use([&](const secret_text& token) -> std::optional<std::string> {
-//                 http_request ask{.url = address_ + '/' + percent_encoded(service), .about = about};
-//                 ask.headers.add("Authorization", "Bearer ", token);
-//                 const http_answer answer = http_.send(ask);
-//                 if (answer.status == 404) return std::nullopt;
-//                 if (answer.status == 401) throw http_.error(reason::expired_token, about, "the token has expired");
-//                 if (answer.status != 200) throw http_.error(answer, about);
-//                 const json body = parse_json(answer.body);
-//                 return http_.key_in(text(member(&body, "data", "key")), about);
-//             });
-//         }
-//     private:
-//         std::string address_;
-//         http_client http_{std::string(name), {}};
-//         mutable credential<secret_text> token_{[this] { return log_in(); }};  // {token, lifetime}
-//     };
-//
-//     secrets::add_store(plugin, "models.get_api_key", std::make_shared<const my_store>(), on_failure::fall_through);
+// Shared by the hooks of all stores: the exception that they throw, and the start hook that looks up a key.
+// The README shows how to support another store: its section "Your own store".
+
+#include "abi.hpp"
+#include "environment.hpp"
 
 #include <extensible/extensible.hpp>
+#include <extensible/hooks/clock.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <exception>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -42,139 +21,46 @@
 #include <string_view>
 #include <utility>
 
-namespace secrets {
+namespace secrets { inline namespace v1 SECRETS_HIDDEN {
 
-/// What a call does if a store cannot be asked. A secret that does not exist is not a failure.
+/// What a call does if a store cannot be reached. A secret that does not exist is not a failure.
 enum class on_failure {
-    fall_through,  ///< reports to the registry's error handlers, and asks the next hook or the function
-    fail           ///< throws store_error to the caller: no key is better than one from elsewhere
+    fail,         ///< throws store_error to the caller: no key is better than one from elsewhere
+    fall_through  ///< reports to the registry's error handlers, and asks the next hook or the function
 };
 
-/// The reason for a failure.
+/// The reason for a failure. The order is that of is_passing() and is_out_of_reach().
 enum class reason {
-    permission_denied,  ///< the credential is wrong, or not for this secret
-    wrong_network,      ///< the store takes no requests from this address, whatever the credential
-    expired_token,      ///< the credential was valid once: a new one may help
-    bad_signature,      ///< for example a wrong secret access key
-    clock_skew,         ///< this machine's clock and the server's differ too much
-    sealed,             ///< an operator has to unseal the engine
+    // It may help to ask again, with nothing changed:
     rate_limited,
     server_error,  ///< 5xx
     passing,       ///< the server is not ready yet
-    rejected,      ///< another status that a read should not have
-    redirected,    ///< not followed: the credential is for this address
     unreachable,   ///< nothing listens there, or the connection broke
     timed_out,
+    // The store could not be reached, or did not work, either:
+    sealed,         ///< an operator has to unseal the engine
+    wrong_network,  ///< the store takes no requests from this address, whatever the credential
     untrusted,      ///< no TLS connection, or the certificate is not trusted
+    redirected,     ///< not followed: the credential is for this address
+    rejected,       ///< another status that a read should not have
     malformed,      ///< not the answer of such a store, or not all of it
+    failed,         ///< an exception of a library, for example because memory is short
+    // The identity, the configuration or the secret is wrong:
+    permission_denied,  ///< the credential is wrong, or not for this secret
+    expired_token,      ///< the credential was valid once: a new one may help
+    bad_signature,      ///< for example a wrong secret access key
+    clock_skew,         ///< this machine's clock and the server's differ too much
+    no_credential,      ///< there is nothing to log in with, or the login failed
+    misconfigured,      ///< the options or the environment cannot work
+    no_engine,          ///< the address or mount is not such a store
+    no_namespace,
     missing_field,  ///< the secret has no text in the field
     deleted,        ///< the secret waits for its deletion, or its latest version is destroyed
     disabled,       ///< the secret is switched off
-    undecryptable,  ///< the store cannot decrypt the secret
-    no_engine,      ///< the address or mount is not such a store
-    no_namespace,
-    no_credential,  ///< there is nothing to log in with, or the login failed
-    misconfigured   ///< the options cannot work
+    undecryptable   ///< the store cannot decrypt the secret
 };
 
 /// The reason in words, such as "permission denied".
-std::string_view text_of(reason why) noexcept;
-
-/// Whether it may help to ask again, with nothing changed.
-bool is_passing(reason why) noexcept;
-
-/// The exception of all stores. Its text names the store, the address and the place of the secret.
-/// It contains nothing that the server sent, except Barbican's host and OpenStack's ids of
-/// requests: a server that repeats the request would put a token into a log.
-class store_error : public std::runtime_error {
-public:
-    store_error(std::string_view store, secrets::reason why, const std::string& text,
-                std::optional<std::chrono::seconds> retry_after = std::nullopt)
-        : std::runtime_error(std::string(store) + ": " + text), why_(why), retry_after_(retry_after) {}
-
-    secrets::reason why() const noexcept { return why_; }
-
-    /// How long the server does not want to be asked.
-    std::optional<std::chrono::seconds> retry_after() const noexcept { return retry_after_; }
-
-private:
-    secrets::reason why_;
-    std::optional<std::chrono::seconds> retry_after_;
-};
-
-/// Whether a secret can have this name: it is not empty, and has no control characters and no
-/// segments that are empty, `.` or `..`, which could change a path. Stores are not asked for other
-/// names.
-bool is_askable(std::string_view service) noexcept;
-
-/// Whether the text has no control characters: a line break would begin another header, or another
-/// line of a log.
-bool is_one_line(std::string_view text) noexcept;
-
-/// A pattern such as "api-keys/{service}", with `{service}` replaced by the service. The inserted
-/// name is not searched for `{service}`.
-std::string with_service(std::string pattern, std::string_view service);
-
-/// Notes that a store's hook leaves in the call's kwargs.
-namespace note {
-inline constexpr std::string_view source = "source";            ///< where the key came from: "kv2 secret/api-keys/openai"
-inline constexpr std::string_view failure = "failure";          ///< what() of the exception; the call continues
-inline constexpr std::string_view retry_after = "retry_after";  ///< std::chrono::seconds: do not ask for this time
-inline constexpr std::string_view said = "said";                ///< what the last store said: "not found", "permission denied"
-}  // namespace note
-
-/// A start hook for a function that takes a service's name and returns its key. `Store` has `name`,
-/// `place_of(service)` for the notes, and a thread-safe `read(service)`, which returns the key, or
-/// std::nullopt if there is none, or throws a store_error.
-template <class Store>
-class store_hook {
-public:
-    using call_type = ext::call<std::string(std::string_view)>;
-
-    explicit store_hook(std::shared_ptr<const Store> store) : store_(std::move(store)) {}
-
-    /// Supplies the key, unless an earlier hook did, and leaves the note "source". If it throws, it
-    /// leaves the note "failure".
-    void operator()(call_type& call) const {
-        if (call.result) return;
-        const std::string_view service = *std::get<0>(call.args);
-        if (!is_askable(service)) return call.kwargs.set(note::said, "not asked");
-        try {
-            std::optional<std::string> key = store_->read(service);
-            if (!key) return call.kwargs.set(note::said, "not found");
-            call.kwargs.set(note::source, std::string(Store::name) + ' ' + store_->place_of(service));
-            call.result = std::move(*key);
-        } catch (const store_error& error) {
-            call.kwargs.set(note::failure, error.what());
-            call.kwargs.set(note::said, std::string(text_of(error.why())));
-            if (error.retry_after()) call.kwargs.set(note::retry_after, *error.retry_after());
-            throw;
-        }
-    }
-
-private:
-    std::shared_ptr<const Store> store_;
-};
-
-/// Registers the store's hook. Its id is the store's name by default. `choice` says what happens on
-/// a failure.
-template <class Store>
-ext::hook add_store(ext::plugin& owner, std::string_view function, std::shared_ptr<const Store> store, on_failure choice,
-                    ext::hook_options how = {.id = std::string(Store::name)}) {
-    how.isolate = choice == on_failure::fall_through;
-    return owner.on_start(function, store_hook<Store>(std::move(store)), std::move(how));
-}
-
-/// The same for a store that is made from its options, which have the choice in `on_failure`.
-/// Throws store_error if the options are invalid.
-template <class Store, class Options>
-ext::hook add_store(ext::plugin& owner, std::string_view function, Options options, ext::hook_options how) {
-    const on_failure choice = options.on_failure;
-    return add_store(owner, function, std::make_shared<const Store>(std::move(options)), choice, std::move(how));
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-
 inline std::string_view text_of(reason why) noexcept {
     switch (why) {
         case reason::permission_denied: return "permission denied";
@@ -200,28 +86,61 @@ inline std::string_view text_of(reason why) noexcept {
         case reason::no_namespace: return "no such namespace";
         case reason::no_credential: return "no credential";
         case reason::misconfigured: return "misconfigured";
+        case reason::failed: return "failed";
     }
     return "failed";
 }
 
-inline bool is_passing(reason why) noexcept {
-    return why == reason::rate_limited || why == reason::server_error || why == reason::passing || why == reason::unreachable ||
-           why == reason::timed_out;
+/// Whether it may help to ask again, with nothing changed.
+inline bool is_passing(reason why) noexcept { return why <= reason::timed_out; }
+
+/// Whether the store could not be reached, or did not work. The other reasons concern the identity, the
+/// configuration or the secret: with these, `fall_through` does not use another key.
+inline bool is_out_of_reach(reason why) noexcept { return why <= reason::failed; }
+
+/// The exception of all stores. Its text names the store, the address and the place of the secret. It
+/// contains nothing that the server sent, except Barbican's host and OpenStack's ids of requests: a
+/// server that repeats the request would put a token into a log.
+///
+/// It is an ext::refusal, so it reaches the caller, even if the hook or its plugin is isolated.
+class SECRETS_VISIBLE store_error : public ext::refusal {
+public:
+    SECRETS_HIDDEN store_error(std::string_view store, secrets::reason why, const std::string& text,
+                               std::optional<std::chrono::seconds> retry_after = std::nullopt)
+        : ext::refusal(std::string(store) + ": " + text), why_(why), retry_after_(retry_after) {}
+
+    SECRETS_HIDDEN secrets::reason why() const noexcept { return why_; }
+
+    /// How long the server does not want to be asked.
+    SECRETS_HIDDEN std::optional<std::chrono::seconds> retry_after() const noexcept { return retry_after_; }
+
+private:
+    secrets::reason why_;
+    std::optional<std::chrono::seconds> retry_after_;
+};
+
+/// The time at which a read of a key has to have ended, with its login, its tries and its pages.
+using deadline = ext::hooks::time_point;
+
+/// Throws store_error if one of these variables is set. The store's own clients read them. Here they are
+/// not supported, and without them another identity or address would be used.
+inline void refuse_variables(std::string_view store, std::initializer_list<const char*> names) {
+    for (const char* const name : names)
+        if (!environment_variable(name).empty())
+            throw store_error(store, reason::misconfigured,
+                              std::string(name) + " is set, which is not supported here");
 }
 
+/// Whether the text has no control characters: a line break would begin another header, or another line
+/// of a log.
 inline bool is_one_line(std::string_view text) noexcept {
     for (const char c : text)
         if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') return false;
     return true;
 }
 
-inline std::string with_service(std::string pattern, std::string_view service) {
-    constexpr std::string_view placeholder = "{service}";
-    for (std::size_t at = 0; (at = pattern.find(placeholder, at)) != std::string::npos; at += service.size())
-        pattern.replace(at, placeholder.size(), service);
-    return pattern;
-}
-
+/// Whether a secret can have this name: it is not empty, and has no control characters and no segments
+/// that are empty, `.` or `..`, which could change a path. Stores are not asked for other names.
 inline bool is_askable(std::string_view service) noexcept {
     if (!is_one_line(service)) return false;
     for (;;) {
@@ -233,4 +152,117 @@ inline bool is_askable(std::string_view service) noexcept {
     }
 }
 
-}  // namespace secrets
+/// Whether the text has only letters, digits and these other characters.
+inline bool has_only(std::string_view text, std::string_view others) {
+    std::string allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    return text.find_first_not_of(allowed.append(others)) == std::string_view::npos;
+}
+
+/// The text without a line break at its end. `echo` and editors add one.
+inline std::string_view without_line_break(std::string_view text) noexcept {
+    if (text.ends_with('\n')) text.remove_suffix(text.ends_with("\r\n") ? 2 : 1);
+    return text;
+}
+
+/// The text without white space at its ends.
+inline std::string_view trimmed(std::string_view text) noexcept {
+    constexpr std::string_view space = " \t\r\n\f\v";
+    text.remove_prefix(std::min(text.find_first_not_of(space), text.size()));
+    return text.substr(0, text.find_last_not_of(space) + 1);
+}
+
+/// A pattern such as "api-keys/{service}", with `{service}` replaced by the service. The inserted
+/// name is not searched for `{service}`.
+inline std::string with_service(std::string pattern, std::string_view service) {
+    constexpr std::string_view placeholder = "{service}";
+    for (std::size_t at = 0; (at = pattern.find(placeholder, at)) != std::string::npos; at += service.size())
+        pattern.replace(at, placeholder.size(), service);
+    return pattern;
+}
+
+/// Notes that a store's hook leaves in the call's kwargs.
+namespace note {
+/// Where the key came from: "kv2 secret/api-keys/openai".
+inline constexpr std::string_view source = "source";
+/// The store that was asked last: "kv2".
+inline constexpr std::string_view store = "store";
+/// What it said: "not found", "permission denied".
+inline constexpr std::string_view said = "said";
+/// what() of its exception, even if the call continues.
+inline constexpr std::string_view failure = "failure";
+/// std::chrono::seconds: do not ask for this time.
+inline constexpr std::string_view retry_after = "retry_after";
+}  // namespace note
+
+/// A start hook for a function that takes a service's name and returns its key. `Store` has `name`,
+/// `place_of(service)` for the notes, and a thread-safe `read(service)`, which returns the key, or
+/// std::nullopt if there is none, or throws. A line break at the end of the key is removed.
+///
+/// Register it with add_store(), or with `.fallback = true`: otherwise it replaces the key of an earlier
+/// hook. With `fall_through` it also has to be isolated.
+template <class Store>
+class store_hook {
+public:
+    using call_type = ext::call<std::string(std::string_view)>;
+
+    explicit store_hook(std::shared_ptr<const Store> store, on_failure choice = on_failure::fail)
+        : store_(std::move(store)), choice_(choice) {}
+
+    void operator()(call_type& call) const {
+        const std::string_view service = *std::get<0>(call.args);
+        call.kwargs.set(note::store, std::string(Store::name));
+        if (!is_askable(service)) return call.kwargs.set(note::said, "not asked");
+        try {
+            std::optional<std::string> key = store_->read(service);
+            if (!key) return call.kwargs.set(note::said, "not found");
+            key->resize(without_line_break(*key).size());
+            if (key->empty())
+                throw store_error(Store::name, reason::missing_field,
+                                  store_->place_of(service) + ": the key is empty");
+            call.result = std::move(*key);
+            call.kwargs.set(note::source, std::string(Store::name) + ' ' + store_->place_of(service));
+        } catch (const store_error& error) {
+            fail(call, error);
+        } catch (...) {  // its text may contain a part of a secret
+            if (!std::current_exception()) throw;  // pthread_cancel()
+            const std::string text = store_->place_of(service) + ": an unexpected exception";
+            fail(call, store_error(Store::name, reason::failed, text));
+        }
+    }
+
+private:
+    [[noreturn]] void fail(call_type& call, const store_error& error) const {
+        call.kwargs.set(note::failure, error.what());
+        call.kwargs.set(note::said, std::string(text_of(error.why())));
+        if (error.retry_after()) call.kwargs.set(note::retry_after, *error.retry_after());
+        if (choice_ == on_failure::fall_through && is_out_of_reach(error.why()))
+            throw std::runtime_error(error.what());
+        throw error;
+    }
+
+    std::shared_ptr<const Store> store_;
+    on_failure choice_;
+};
+
+/// Registers the store's hook, which is skipped in calls that have a key already: the first store that
+/// has one wins. The id of the hook is the store's name by default. `choice` says what happens if the
+/// store cannot be reached.
+template <class Store>
+ext::hook add_store(ext::plugin& owner, std::string_view function, std::shared_ptr<const Store> store,
+                    on_failure choice = on_failure::fail,
+                    ext::hook_options how = {.id = std::string(Store::name)}) {
+    how.fallback = true;
+    how.isolate = choice == on_failure::fall_through;
+    return owner.on_start(function, store_hook<Store>(std::move(store), choice), std::move(how));
+}
+
+/// The same for a store that is made from its options, which have the choice in `on_failure`. Throws
+/// store_error if the options are invalid.
+template <class Store, class Options>
+ext::hook add_store(ext::plugin& owner, std::string_view function, Options options, ext::hook_options how) {
+    const on_failure choice = options.on_failure;
+    return add_store(owner, function, std::make_shared<const Store>(std::move(options)), choice,
+                     std::move(how));
+}
+
+}}  // namespace secrets

@@ -2,6 +2,8 @@
 
 // Memory that held a secret is overwritten before it is freed.
 
+#include "abi.hpp"
+
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -10,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace secrets {
+namespace secrets { inline namespace v1 SECRETS_HIDDEN {
 
 /// Overwrites memory that held a secret. The compiler cannot remove this, although the memory is
 /// not read again.
@@ -22,7 +24,7 @@ inline void wipe(char* memory, std::size_t size) noexcept {
 /// Overwrites memory before it is freed. A std::string stores short texts in itself, which no
 /// allocator can overwrite: use secret_text for a secret.
 template <class T>
-struct wiping_allocator : std::allocator<T> {
+struct SECRETS_VISIBLE wiping_allocator : std::allocator<T> {
     template <class U>
     struct rebind {
         using other = wiping_allocator<U>;
@@ -30,7 +32,7 @@ struct wiping_allocator : std::allocator<T> {
     wiping_allocator() = default;
     template <class U>
     wiping_allocator(const wiping_allocator<U>&) noexcept {}
-    void deallocate(T* memory, std::size_t count) noexcept {
+    SECRETS_HIDDEN void deallocate(T* memory, std::size_t count) noexcept {
         wipe(reinterpret_cast<char*>(memory), count * sizeof(T));
         std::allocator<T>::deallocate(memory, count);
     }
@@ -38,30 +40,31 @@ struct wiping_allocator : std::allocator<T> {
 
 /// A text that is wiped, even a short one. It converts to std::string_view. A copy made from that
 /// is not wiped.
-class secret_text {
+class SECRETS_VISIBLE secret_text {
 public:
     secret_text() = default;
-    explicit secret_text(std::string_view text) : text_(text.begin(), text.end()) {}
+    SECRETS_HIDDEN explicit secret_text(std::string_view text) : text_(text.begin(), text.end()) {}
 
-    secret_text& operator+=(std::string_view more) {
+    SECRETS_HIDDEN secret_text& operator+=(std::string_view more) {
         text_.insert(text_.end(), more.begin(), more.end());
         return *this;
     }
-    secret_text& operator+=(char more) { return *this += std::string_view(&more, 1); }
+    SECRETS_HIDDEN secret_text& operator+=(char more) { return *this += std::string_view(&more, 1); }
 
-    std::string_view view() const noexcept { return {text_.data(), text_.size()}; }
-    operator std::string_view() const noexcept { return view(); }
-    std::size_t size() const noexcept { return text_.size(); }
-    bool empty() const noexcept { return text_.empty(); }
+    SECRETS_HIDDEN std::string_view view() const noexcept { return {text_.data(), text_.size()}; }
+    SECRETS_HIDDEN operator std::string_view() const noexcept { return view(); }
+    SECRETS_HIDDEN std::size_t size() const noexcept { return text_.size(); }
+    SECRETS_HIDDEN bool empty() const noexcept { return text_.empty(); }
 
     /// For C functions. The text does not change.
-    const char* c_str() {
+    SECRETS_HIDDEN const char* c_str() {
         text_.push_back('\0');
         text_.pop_back();
         return text_.data();
     }
 
-    friend bool operator==(const secret_text& one, std::string_view other) noexcept { return one.view() == other; }
+    friend bool operator==(const secret_text& one, const secret_text& other) = default;
+    friend bool operator==(const secret_text& one, std::string_view other) { return one.view() == other; }
 
 private:
     std::vector<char, wiping_allocator<char>> text_;
@@ -81,4 +84,4 @@ inline std::optional<secret_text> text_of_file(const std::filesystem::path& file
     return text;
 }
 
-}  // namespace secrets
+}}  // namespace secrets

@@ -1,11 +1,13 @@
 """Do AWS's own Python clients agree with the hook? Use: aws_botocore.py AWS_PROBE. Needs boto3 and botocore.
 
 A server stands in for Secrets Manager, a container's endpoint and an instance's metadata service.
-1. For each request the server lets botocore compute the signature again, and refuses a request whose signature differs.
-   Altered requests and AWS's own test signatures show that this check works.
+1. For each request the server lets botocore compute the signature again, and refuses a request whose
+   signature differs. Altered requests and AWS's own test signatures show that this check works.
 2. boto3 reads from the server and understands its answers. So the server behaves like AWS.
 3. The program reads the same secrets from the server, with the same outcomes.
-4. For a table of variables and files, botocore and the program choose the same access key.
+4. If moto is installed, its server answers, too.
+5. For a table of variables and files, botocore and the program choose the same access key, or the program
+   has an error.
 """
 
 import datetime
@@ -52,9 +54,10 @@ FAILURES = {  # name: error, message, what the program prints (None: that the se
     "f/denied": ("AccessDeniedException", "User is not authorized to perform it", "no permission"),
     "f/kms": ("DecryptionFailure", "", "cannot decrypt"),
     "f/slow": ("ThrottlingException", "Rate exceeded", "too many requests"),
-    "f/skew": ("InvalidSignatureException", "Signature expired: 20250101T000000Z is now earlier than 20250102T000000Z",
-               "clock"),
-    "f/expired": ("ExpiredTokenException", "The security token included in the request is expired", "the token has expired"),
+    "f/skew": ("InvalidSignatureException",
+               "Signature expired: 20250101T000000Z is now earlier than 20250102T000000Z", "clock"),
+    "f/expired": ("ExpiredTokenException", "The security token included in the request is expired",
+                  "the token has expired"),
 }
 
 
@@ -90,8 +93,10 @@ def refusal(method, path, headers, body):
     if any(name not in headers for name in names):
         return "InvalidSignatureException", "a header is signed that was not sent"
     signed = {name: headers[name] for name in names}
-    if signature != signature_of(method, "http://" + headers["host"] + path, signed, body, key_id, secret, token, scope, date):
-        return "InvalidSignatureException", "The request signature we calculated does not match the signature you provided."
+    url = "http://" + headers["host"] + path
+    if signature != signature_of(method, url, signed, body, key_id, secret, token, scope, date):
+        return ("InvalidSignatureException",
+                "The request signature we calculated does not match the signature you provided.")
     now = datetime.datetime.now(datetime.timezone.utc)
     sent = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
     if abs(now - sent) > datetime.timedelta(minutes=5):
@@ -136,7 +141,8 @@ class StandIn(http.server.BaseHTTPRequestHandler):
         if name not in SECRETS:
             return self.answer(400, {"__type": "ResourceNotFoundException", "Message": ""})
         return self.answer(200, {"ARN": f"arn:aws:secretsmanager:{REGION}:1:secret:{name}-abcdef", "Name": name,
-                                 "VersionId": "a" * 36, "VersionStages": ["AWSCURRENT"], "CreatedDate": 1.5e9, **SECRETS[name]})
+                                 "VersionId": "a" * 36, "VersionStages": ["AWSCURRENT"], "CreatedDate": 1.5e9,
+                                 **SECRETS[name]})
 
     def do_PUT(self):
         ttl = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds", "")
@@ -152,7 +158,9 @@ class StandIn(http.server.BaseHTTPRequestHandler):
             return self.answer(401, b"")
         if self.path == roles:
             return self.answer(200, b"role-of-the-test", "text/plain")
-        return self.answer(200, key_pair("ASIAINSTANCE")) if self.path == roles + "role-of-the-test" else self.answer(404, b"")
+        if self.path == roles + "role-of-the-test":
+            return self.answer(200, key_pair("ASIAINSTANCE"))
+        return self.answer(404, b"")
 
 
 failed = []
@@ -169,7 +177,8 @@ def claim(what, is_so, told=""):
 
 def run(program, home, variables, *arguments):
     environment = {"HOME": home, "PATH": os.environ.get("PATH", ""), "AWS_REGION": REGION, **variables}
-    ran = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, timeout=60,
+                         check=False)
     said = ran.stdout + ran.stderr
     for secret, token in KEYS.values():
         for hidden in (secret, token, CONTAINER_TOKEN, METADATA_TOKEN):
@@ -192,20 +201,22 @@ def check_verifier(address):
             ({"My-Header1": "value1"}, "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c")):
         headers = {"Host": "example.amazonaws.com", "X-Amz-Date": "20150830T123600Z", **extra}
         computed = signature_of("POST", "http://example.amazonaws.com/", headers, b"", "AKIDEXAMPLE",
-                                "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None, "20150830/us-east-1/service/aws4_request",
-                                "20150830T123600Z")
+                                "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None,
+                                "20150830/us-east-1/service/aws4_request", "20150830T123600Z")
         claim("the verifier computes AWS's own signatures", computed == expected, computed)
     claim("requests were received", len(StandIn.received) > 0)
     method, path, headers, body = StandIn.received[-1]
     claim("the unaltered request is accepted", refusal(method, path, headers, body) is None)
-    for what, altered in (("body", (method, path, headers, body + b" ")), ("path", (method, path + "x", headers, body)),
-                          ("method", ("PUT", path, headers, body)),
-                          ("target", (method, path, {**headers, "x-amz-target": "secretsmanager.DeleteSecret"}, body)),
+    target = {**headers, "x-amz-target": "secretsmanager.DeleteSecret"}
+    for what, altered in (("body", (method, path, headers, body + b" ")),
+                          ("path", (method, path + "x", headers, body)),
+                          ("method", ("PUT", path, headers, body)), ("target", (method, path, target, body)),
                           ("host", (method, path, {**headers, "host": "example.com"}, body)),
                           ("more headers", (method, path, {**headers, "x-amz-other": "1"}, body)),
                           ("date", (method, path, {**headers, "x-amz-date": "20150830T123600Z"}, body))):
         refused = refusal(*altered)
-        claim(f"a request with another {what} is refused", refused and refused[0] == "InvalidSignatureException", refused)
+        is_refused = refused and refused[0] == "InvalidSignatureException"
+        claim(f"a request with another {what} is refused", is_refused, refused)
     claim("the host header is the server's address", headers["host"] == address.split("//")[1], headers["host"])
 
 
@@ -216,7 +227,8 @@ def check_boto3(address):
                               config=botocore.config.Config(retries={"max_attempts": 0}))
         for name, secret in SECRETS.items():
             read = client.get_secret_value(SecretId=name)
-            claim(f"boto3 reads {name}", read.get("SecretString") == secret.get("SecretString") and read["Name"] == name, read)
+            is_same = read.get("SecretString") == secret.get("SecretString") and read["Name"] == name
+            claim(f"boto3 reads {name}", is_same, read)
         for name, (error, message, _) in FAILURES.items():
             try:
                 client.get_secret_value(SecretId=name)
@@ -243,16 +255,43 @@ def check_program(program, home, address):
             else:
                 claim(f"the program says why {name} fails", FAILURES[name][2] in said, said)
         claim("botocore computes the same signatures as the program",
-              all(refusal(*request) is None for request in StandIn.received) and len(StandIn.received) >= len(names))
+              all(refusal(*request) is None for request in StandIn.received)
+              and len(StandIn.received) >= len(names))
     wrong = {**environment_of("AKIDENVIRONMENT"), "AWS_SECRET_ACCESS_KEY": "another", "AWS_ENDPOINT_URL": address}
     said = run(program, home, wrong, "read", "api-keys/openai")
     claim("a wrong secret access key is reported", "the signature is wrong" in said, said)
     wrong = {**environment_of("ASIATEMPORARY"), "AWS_SESSION_TOKEN": "another", "AWS_ENDPOINT_URL": address}
-    claim("a wrong token is reported", "access key is not taken" in run(program, home, wrong, "read", "api-keys/openai"))
+    said = run(program, home, wrong, "read", "api-keys/openai")
+    claim("a wrong token is reported", "access key is not taken" in said, said)
     for variables in ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": address + "/container"},
                       {"AWS_EC2_METADATA_SERVICE_ENDPOINT": address}):
         said = run(program, home, {**variables, "AWS_ENDPOINT_URL": address}, "read", "api-keys/openai")
         claim(f"the program reads with the key of {list(variables)[0]}", said == "found sk-of-openai\n", said)
+
+
+def check_moto(program, home):
+    try:
+        from moto.server import ThreadedMotoServer  # pylint: disable=import-outside-toplevel
+    except ImportError:
+        return
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    address = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    key = environment_of("AKIDENVIRONMENT")
+    client = boto3.client("secretsmanager", region_name=REGION, endpoint_url=address,
+                          aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
+                          aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"])
+    client.create_secret(Name="api-keys/openai", SecretString="sk-of-moto")
+    client.create_secret(Name="api-keys/pairs", SecretString='{"openai": "sk-of-moto"}')
+    client.create_secret(Name="api-keys/binary", SecretBinary=b"sk-of-moto")
+    client.create_secret(Name="api-keys/deleted", SecretString="sk-of-moto")
+    client.delete_secret(SecretId="api-keys/deleted", RecoveryWindowInDays=7)
+    for name, expected in (("openai", "found sk-of-moto"), ("nobody", "not found"),
+                           ("pairs", "is a JSON object"), ("binary", "is binary"),
+                           ("deleted", "marked for deletion")):
+        said = run(program, home, {**key, "AWS_ENDPOINT_URL": address}, "read", "api-keys/" + name)
+        claim(f"the program reads api-keys/{name} from moto", expected in said, said)
+    server.stop()
 
 
 KEY = "aws_access_key_id = {}\naws_secret_access_key = s\n"
@@ -260,42 +299,54 @@ ONE, TWO = KEY.format("FILEONE"), KEY.format("FILETWO")
 
 
 def chains(address):
-    """Variables, the two files, and whether they need a method that only botocore supports."""
-    environment, container = environment_of("AKIDENVIRONMENT"), {"AWS_CONTAINER_CREDENTIALS_FULL_URI": address + "/container"}
+    """Variables, the two files, and a part of the program's error, which is empty if it does as botocore."""
+    environment = environment_of("AKIDENVIRONMENT")
+    container = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": address + "/container"}
     instance = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": address}
     dev = {"AWS_PROFILE": "dev"}
-    yield environment, "[default]\n" + ONE, "", False
-    yield {**environment, **container, **instance}, "", "", False
-    yield {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "x"}, "[default]\n" + ONE, "", False
-    yield {}, "[default]\n" + ONE, "[default]\n" + TWO, False
-    yield {}, "", "[default]\n" + TWO, False
-    yield {}, "", "[profile default]\n" + TWO, False
-    yield {}, "[other]\n" + ONE, "[other]\n" + TWO, False
-    yield {}, "", "", False
-    yield dev, "[default]\n" + ONE + "[dev]\n" + TWO, "", False
-    yield dev, "[dev]\n" + ONE, "[profile dev]\n" + TWO, False
-    yield dev, "", "[default]\n" + ONE + "[profile dev]\n" + TWO, False
-    yield dev, "", '[profile "dev"]\n' + TWO, False
-    yield dev, "", "[profile   dev]\n" + TWO, False
-    yield {**environment, **dev}, "[dev]\n" + TWO, "", False
-    yield {**dev, **container}, "[dev]\nregion = eu-west-1\n", "", False
-    yield container, "[default]\n" + ONE, "", False
-    yield {**container, **instance}, "", "", False
-    yield {**container, "AWS_CONTAINER_AUTHORIZATION_TOKEN": CONTAINER_TOKEN}, "", "", False
-    yield instance, "", "", False
-    yield instance, "[default]\n" + ONE, "", False
-    yield instance, "", "[default]\nregion = eu-west-1\n", False
-    yield {**instance, "AWS_EC2_METADATA_DISABLED": "true"}, "", "", False
-    yield {}, "# note\n[default]\n  AWS_ACCESS_KEY_ID : FILEONE\n  aws_secret_access_key=s\n; more\n", "", False
-    yield {}, "", "[default]\ns3 =\n  aws_access_key_id = NESTED\n" + TWO, False
-    yield {}, "", "[default]\nregion = eu-west-1\ns3 =\n  " + ONE.replace("\n", "\n  "), False
-    yield {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/other"}, "[default]\n" + ONE, "[default]\n" + TWO, False
-    yield {}, "[default]\n" + ONE, "[default]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = default\n", True
+    yield environment, "[default]\n" + ONE, "", ""
+    yield {**environment, **container, **instance}, "", "", ""
+    yield {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "x"}, "[default]\n" + ONE, "", "is set without"
+    yield {}, "[default]\n" + ONE, "[default]\n" + TWO, ""
+    yield {}, "", "[default]\n" + TWO, ""
+    yield {}, "", "[profile default]\n" + TWO, ""
+    yield {}, "[other]\n" + ONE, "[other]\n" + TWO, ""
+    yield {}, "", "", ""
+    yield dev, "[default]\n" + ONE + "[dev]\n" + TWO, "", ""
+    yield dev, "[dev]\n" + ONE, "[profile dev]\n" + TWO, ""
+    yield dev, "", "[default]\n" + ONE + "[profile dev]\n" + TWO, ""
+    yield dev, "", '[profile "dev"]\n' + TWO, ""
+    yield dev, "", "[profile   dev]\n" + TWO, ""
+    yield {**environment, **dev}, "[dev]\n" + TWO, "", ""
+    yield {**dev, **container}, "[dev]\nregion = eu-west-1\n", "", ""
+    yield container, "[default]\n" + ONE, "", ""
+    yield {**container, **instance}, "", "", ""
+    yield {**container, "AWS_CONTAINER_AUTHORIZATION_TOKEN": CONTAINER_TOKEN}, "", "", ""
+    yield instance, "", "", ""
+    yield instance, "[default]\n" + ONE, "", ""
+    yield instance, "", "[default]\nregion = eu-west-1\n", ""
+    yield {**instance, "AWS_EC2_METADATA_DISABLED": "true"}, "", "", ""
+    yield {}, "# note\n[default]\n  AWS_ACCESS_KEY_ID : FILEONE\n  aws_secret_access_key=s\n; more\n", "", ""
+    yield {}, "", "[default]\ns3 =\n  aws_access_key_id = NESTED\n" + TWO, ""
+    yield {}, "", "[default]\nregion = eu-west-1\ns3 =\n  " + ONE.replace("\n", "\n  "), ""
+    other = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/other"}
+    yield other, "[default]\n" + ONE, "[default]\n" + TWO, "does not exist"
+    yield {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/config"}, "[default]\n" + ONE, "[default]\n" + TWO, ""
+    yield {"AWS_CONFIG_FILE": "~/.aws/other"}, "[default]\n" + ONE, "", "does not exist"
+    yield {}, "[default]\n" + ONE + "[default]\n" + TWO, "", "twice"
+    yield {}, "", "[default]\n" + ONE + "[profile default]\n" + TWO, "twice"
+    yield {}, "[default]\n" + ONE + TWO, "", "twice"
+    for text in ("\ufeff[default]\n" + ONE, ("[default]\n" + ONE).encode("utf-16"), "x\n[default]\n" + ONE):
+        yield instance, text, "", "not a file of profiles"
+        yield instance, "", text, "not a file of profiles"
+    role = "[default]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = default\n"
+    yield {}, "[default]\n" + ONE, role, "not supported"
     sso = "[default]\nsso_account_id = 1\nsso_role_name = x\nsso_region = y\nsso_start_url = https://z\n"
-    yield {}, "[default]\n" + ONE, sso, True
-    yield {}, "[default]\n" + ONE, "[default]\ncredential_process = /bin/false\n", False
-    yield {}, "", "[default]\ncredential_process = echo {}\n" + TWO, True
-    yield {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nothing", "AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}, "[default]\n" + ONE, "", True
+    yield {}, "[default]\n" + ONE, sso, "not supported"
+    yield {}, "[default]\n" + ONE, "[default]\ncredential_process = /bin/false\n", ""
+    yield {}, "", "[default]\ncredential_process = echo {}\n" + TWO, "not supported"
+    web = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nothing", "AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}
+    yield web, "[default]\n" + ONE, "", "not supported"
 
 
 def choice_of_botocore(variables):
@@ -317,26 +368,28 @@ def choice_of_botocore(variables):
 
 def check_chain(program, address):
     ids = set()
-    for number, (variables, credentials, config, is_unsupported) in enumerate(chains(address)):
+    for number, (variables, credentials, config, error) in enumerate(chains(address)):
         with tempfile.TemporaryDirectory() as home:
             os.mkdir(home + "/.aws")
             for file, text in (("credentials", credentials), ("config", config)):
-                with open(f"{home}/.aws/{file}", "w", encoding="utf-8") as to:
-                    to.write(text)
+                with open(f"{home}/.aws/{file}", "wb") as to:
+                    to.write(text if isinstance(text, bytes) else text.encode())
             if "AWS_EC2_METADATA_SERVICE_ENDPOINT" not in variables:
                 variables = {**variables, "AWS_EC2_METADATA_DISABLED": "true"}
             said = run(program, home, variables, "id").strip()
             their_id, method = choice_of_botocore({"HOME": home, "AWS_REGION": REGION, **variables})
             what = f"chain {number}: {variables} {credentials!r} {config!r}: {their_id} {method}"
-            if is_unsupported:
+            if error:
+                claim(what, said.startswith("failed ") and error in said, said)
                 is_static = method in ("shared-credentials-file", "config-file")
-                claim(what, said.startswith("failed ") and "not supported" in said and not is_static, said)
+                claim(what, not is_static or error != "not supported", method)
             elif their_id is None:
                 claim(what, method == "" and (said == "not configured" or said.startswith("failed ")), said)
             else:
                 claim(what, said == their_id, said)
                 ids.add(said)
-    claim("each source was chosen", ids >= {"AKIDENVIRONMENT", "FILEONE", "FILETWO", "ASIACONTAINER", "ASIAINSTANCE"}, ids)
+    sources = {"AKIDENVIRONMENT", "FILEONE", "FILETWO", "ASIACONTAINER", "ASIAINSTANCE"}
+    claim("each source was chosen", ids >= sources, ids)
 
 
 def main(program):
@@ -351,6 +404,7 @@ def main(program):
         check_boto3(address)
         check_verifier(address)
         check_program(program, home, address)
+        check_moto(program, home)
     check_chain(program, address)
     server.shutdown()
     print(f"{claims} claims, {len(failed)} failed; boto3 {boto3.__version__}, botocore {botocore.__version__}")

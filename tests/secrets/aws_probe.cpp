@@ -19,7 +19,8 @@ secrets::aws_options options() {
 int print_id() {
     const auto found = secrets::aws_from_environment();
     if (!found) return std::cout << "not configured\n", 0;
-    std::cout << secrets::aws_credentials(found->credentials).fetch().value.id.view() << '\n';
+    const auto key = secrets::aws_credentials(found->credentials).fetch(secrets::deadline::max());
+    std::cout << key.value.id.view() << '\n';
     return 0;
 }
 

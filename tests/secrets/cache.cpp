@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -33,7 +34,9 @@ struct cached {
     using answer = std::function<std::string(std::string_view service)>;
 
     explicit cached(answer given, secrets::cache_options wanted = {}, ext::plugin_options defaults = {})
-        : function(std::move(given)), plugin(registry, "secrets", defaults), cache(with_clock(std::move(wanted))) {
+        : function(std::move(given)),
+          plugin(registry, "secrets", defaults),
+          cache(with_clock(std::move(wanted))) {
         cache.add_to(plugin);
     }
 
@@ -51,9 +54,9 @@ struct cached {
     answer function;
     ext::extensible<std::string(std::string_view)> get_key{registry, "models.get_api_key",
                                                            [this](std::string_view service) {
-                                                               ++asked;
-                                                               return function(service);
-                                                           }};
+        ++asked;
+        return function(service);
+    }};
     ext::plugin plugin;
     Cache cache;
 };
@@ -67,7 +70,7 @@ const std::exception_ptr down = std::make_exception_ptr(std::runtime_error("the 
 
 }  // namespace
 
-// ---- Time -----------------------------------------------------------------------------------------------------------
+// ---- Time ---------------------------------------------------------------------------------------
 
 TEST_CASE("The cache asks for a key once, and again after its time to live") {
     cached c([](std::string_view service) { return "key of " + std::string(service); }, {.ttl = 10s});
@@ -114,20 +117,17 @@ TEST_CASE("The cache does not remember failures") {
     CHECK(c.asked == 3);
 }
 
-// ---- With other hooks -----------------------------------------------------------------------------------------------
+// ---- With other hooks ---------------------------------------------------------------------------
 
-TEST_CASE("The cache runs before the hooks that supply keys, and remembers these keys") {
+TEST_CASE("The cache runs before the hooks that supply keys, whatever their ids, and remembers these keys") {
     cached c(fail);
     int asked = 0;
-    c.registry.on_start(
-        "models.get_api_key",
-        [&](ext::call<std::string(std::string_view)>& call) {
-            if (call.result) return;
-            ++asked;
-            call.result = "from a hook";
-        },
-        {.id = "kv2", .priority = -5});
-    c.registry.on_start("models.get_api_key", [](ext::any_call&) {}, {.id = "dotenv", .priority = -10});
+    const auto supply = [&](auto& call) {
+        ++asked;
+        call.result = "from a hook";
+    };
+    c.plugin.on_start(c.get_key, supply, {.id = "a store of ours", .priority = -5, .fallback = true});
+    c.registry.on_start("models.get_api_key", [](ext::any_call&) {}, {.id = "any", .priority = -10});
     CHECK(c.get_key("openai") == "from a hook");
     CHECK(c.get_key("openai") == "from a hook");
     CHECK(asked == 1);
@@ -135,7 +135,8 @@ TEST_CASE("The cache runs before the hooks that supply keys, and remembers these
     std::string order;
     const std::vector<ext::function_info> functions = c.registry.functions();
     for (const ext::hook_info& hook : functions.at(0).hooks) order += hook.id + " ";
-    CHECK(order == "cache dotenv kv2 cache ");
+    CHECK(order == "cache any a store of ours cache ");
+    CHECK_THAT(ext::describe(c.registry), !Catch::Matchers::Contains("kv2"));  // no id that no hook has
 }
 
 TEST_CASE("The cache says that a key came from it") {
@@ -151,7 +152,8 @@ TEST_CASE("The cache says that a key came from it") {
 TEST_CASE("The cache does not replace a key that an earlier hook has supplied") {
     cached c([](std::string_view) { return "sk"; });
     c.get_key("openai");
-    ext::scoped_hook other = c.get_key.on_start([](auto& call) { call.result = "other"; }, {.before = "cache"});
+    const auto supply = [](auto& call) { call.result = "other"; };
+    ext::scoped_hook other = c.get_key.on_start(supply, {.before = "cache"});
     CHECK(c.get_key("openai") == "other");
     other = {};
     CHECK(c.get_key("openai") == "sk");
@@ -174,7 +176,7 @@ TEST_CASE("Unloading the plugin removes the cache") {
     CHECK(c.asked == 2);
 }
 
-// ---- Threads --------------------------------------------------------------------------------------------------------
+// ---- Threads ------------------------------------------------------------------------------------
 
 TEST_CASE("Two thousand concurrent calls for a key fetch it once") {
     std::atomic<bool> all_waited{false};
@@ -206,7 +208,8 @@ TEST_CASE("All threads that wait for a key get the failure, and the next call as
         },
         {}, {.isolate = isolate});
     self = &c;
-    CHECK_THAT(in_threads(8, [&] { return c.get_key("openai"); }), Equals(std::vector(8, "the store is down"s)));
+    const auto ask = [&] { return c.get_key("openai"); };
+    CHECK_THAT(in_threads(8, ask), Equals(std::vector(8, "the store is down"s)));
     CHECK(c.asked == 1);
     CHECK(c.cache.waiting() == 0);
     c.function = [](std::string_view) { return "sk"; };
@@ -224,7 +227,8 @@ TEST_CASE("All threads that wait for a key get the failure of a hook") {
             std::rethrow_exception(down);
         },
         {.id = "kv2"});
-    CHECK_THAT(in_threads(8, [&] { return c.get_key("openai"); }), Equals(std::vector(8, "the store is down"s)));
+    const auto ask = [&] { return c.get_key("openai"); };
+    CHECK_THAT(in_threads(8, ask), Equals(std::vector(8, "the store is down"s)));
     CHECK(asked == 1);
 }
 
@@ -235,7 +239,8 @@ TEST_CASE("All threads that wait for a key learn that there is none") {
         return "";
     });
     self = &c;
-    CHECK_THAT(in_threads(8, [&] { return "<" + c.get_key("openai") + ">"; }), Equals(std::vector(8, "<>"s)));
+    const auto ask = [&] { return "<" + c.get_key("openai") + ">"; };
+    CHECK_THAT(in_threads(8, ask), Equals(std::vector(8, "<>"s)));
     CHECK(c.asked == 1);
 }
 
@@ -252,7 +257,9 @@ TEST_CASE("A thread that wants another key does not wait") {
 
 TEST_CASE("A call that asks for its own key does not wait for itself") {
     cached<>* self = nullptr;
-    cached c([&](std::string_view) { return self->asked == 1 ? "outer, " + self->get_key("openai") : "inner"s; });
+    cached c([&](std::string_view) {
+        return self->asked == 1 ? "outer, " + self->get_key("openai") : "inner"s;
+    });
     self = &c;
     CHECK(c.get_key("openai") == "outer, inner");
     CHECK(c.get_key("openai") == "outer, inner");
@@ -285,21 +292,22 @@ TEST_CASE("Two threads that each need the key the other is asking for do not wai
     CHECK(c.asked == 4);
 }
 
-// ---- Stale keys -----------------------------------------------------------------------------------------------------
+// ---- Stale keys ---------------------------------------------------------------------------------
 
 TEST_CASE("With serve_stale, an expired key is used while the store is down, for a limited time") {
     cached c([](std::string_view) { return "sk-1"; },
              {.ttl = 10s, .serve_stale = true, .stale_for = 60s, .retry_after = 5s});
     std::string source;
-    c.get_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "elsewhere"); }, {.after = "cache"});
+    const auto note = [&](auto& call) { source = call.kwargs.value_or("source", "elsewhere"); };
+    c.get_key.on_end(note, {.after = "cache"});
     c.get_key("openai");
     c.function = fail;
     c.pass(10s);
     CHECK(c.get_key("openai") == "sk-1");
     CHECK(c.asked == 2);
     CHECK(source == "cache, stale");
-    CHECK_THAT(c.reports,
-               Equals(std::vector{"openai: its expired key is used, because asking failed: the store is down"s}));
+    const std::string report = "openai: its expired key is used, because asking failed: the store is down";
+    CHECK_THAT(c.reports, Equals(std::vector{report}));
 
     // The store is not asked for a while, and then asked again.
     c.pass(4999ms);
@@ -350,7 +358,8 @@ TEST_CASE("An expired key is not used without serve_stale, nor if the store says
     strict.pass(10s);
     CHECK_THROWS_WITH(strict.get_key("openai"), "the store is down");
 
-    cached lenient([](std::string_view) { return "sk-1"; }, {.ttl = 10s, .negative_ttl = 10s, .serve_stale = true});
+    cached lenient([](std::string_view) { return "sk-1"; },
+                   {.ttl = 10s, .negative_ttl = 10s, .serve_stale = true});
     lenient.get_key("openai");
     lenient.function = [](std::string_view) { return ""; };
     lenient.pass(10s);
@@ -374,15 +383,13 @@ TEST_CASE("All threads that wait for a key get the stale one") {
     CHECK(c.reports.size() == 1);
 }
 
-// A store that does not fail the call while it is down: it leaves a note, and the function supplies
-// another key.
+// A store that does not fail the call while it is down: the function supplies another key.
 void add_store(cached<>& c, const bool& is_down, int& asked) {
     c.plugin.on_start(c.get_key, [&](auto& call) {
-        if (call.result) return;
         ++asked;
-        if (is_down) call.kwargs.set("failure", "the store is down");
+        if (is_down) call.kwargs.set(secrets::note::failure, "the store is down");
         else call.result = "sk-of-the-store";
-    }, {.id = "kv2"});
+    }, {.id = "kv2", .fallback = true});
 }
 
 TEST_CASE("While the store is down, a key from elsewhere is remembered until the store is asked again") {
@@ -403,8 +410,43 @@ TEST_CASE("While the store is down, a key from elsewhere is remembered until the
     CHECK(asked == 2);
 }
 
+TEST_CASE("With serve_stale, an expired key does not replace a refused identity or configuration") {
+    for (int number = 0; number <= static_cast<int>(secrets::reason::undecryptable); ++number) {
+        const auto why = static_cast<secrets::reason>(number);
+        CAPTURE(secrets::text_of(why));
+        bool is_down = false;
+        cached<> c([&](std::string_view) -> std::string {
+            if (is_down) throw secrets::store_error("table", why, "no");
+            return "sk-1";
+        }, {.ttl = 10s, .serve_stale = true});
+        c.get_key("openai");
+        is_down = true;
+        c.pass(10s);
+        std::string key;
+        const auto failed = helpers::failure_of([&] { key = c.get_key("openai"); });
+        CHECK(key == (secrets::is_out_of_reach(why) ? "sk-1" : ""));
+        CHECK(failed.why.has_value() == !secrets::is_out_of_reach(why));
+    }
+}
+
+TEST_CASE("A stale key is used without a report if there is no function for it") {
+    bool is_down = false;
+    ext::registry registry;
+    ext::extensible<std::string(std::string_view)> get_key{registry, "models.get_api_key",
+                                                           [&](std::string_view service) {
+        return is_down ? fail(service) : "sk-1";
+    }};
+    ext::plugin plugin{registry, "secrets"};
+    secrets::cache_options options{.ttl = 0s, .serve_stale = true, .report = nullptr};
+    secrets::cache(options).add_to(plugin);
+    get_key("openai");
+    is_down = true;
+    CHECK(get_key("openai") == "sk-1");
+}
+
 TEST_CASE("With serve_stale, an expired key is preferred to a key from elsewhere while the store is down") {
-    cached c([](std::string_view) { return "sk-from-elsewhere"; }, {.ttl = 10s, .serve_stale = true, .retry_after = 5s});
+    cached c([](std::string_view) { return "sk-from-elsewhere"; },
+             {.ttl = 10s, .serve_stale = true, .retry_after = 5s});
     bool is_down = false;
     int asked = 0;
     add_store(c, is_down, asked);
@@ -414,12 +456,55 @@ TEST_CASE("With serve_stale, an expired key is preferred to a key from elsewhere
     CHECK(c.get_key("openai") == "sk-of-the-store");
     CHECK(c.get_key("openai") == "sk-of-the-store");
     CHECK(asked == 2);
-    CHECK_THAT(c.reports,
-               Equals(std::vector{"openai: its expired key is used, because asking failed: the store is down"s}));
+    const std::string report = "openai: its expired key is used, because asking failed: the store is down";
+    CHECK_THAT(c.reports, Equals(std::vector{report}));
     CHECK(c.get_key("mistral") == "sk-from-elsewhere");  // it has no expired key
 }
 
-// ---- Forgetting and wiping ------------------------------------------------------------------------------------------
+namespace {
+
+struct failing_store {
+    static constexpr std::string_view name = "kv2";
+    bool* is_down;
+    std::string place_of(std::string_view) const { return "secret"; }
+    std::optional<std::string> read(std::string_view) const {
+        if (*is_down) throw std::out_of_range("a byte of the secret: 0x51");
+        return "sk-of-the-store";
+    }
+};
+
+}  // namespace
+
+TEST_CASE("If a store throws an exception of a library, its expired key is used, not a key from elsewhere") {
+    using secrets::on_failure;
+    const on_failure choice = GENERATE(on_failure::fail, on_failure::fall_through);
+    cached c([](std::string_view) { return "sk-from-elsewhere"; }, {.ttl = 10s, .serve_stale = true});
+    c.registry.on_hook_error([&](const ext::hook_error& error) { c.reports.push_back(error.text()); });
+    bool is_down = false;
+    secrets::add_store(c.plugin, c.get_key.name(), std::make_shared<const failing_store>(&is_down), choice);
+    CHECK(c.get_key("openai") == "sk-of-the-store");
+    is_down = true;
+    c.pass(10s);
+    CHECK(c.get_key("openai") == "sk-of-the-store");
+    CHECK(c.reports.back() == "openai: its expired key is used, because asking failed: "
+                              "kv2: secret: an unexpected exception");
+    for (const std::string& report : c.reports) CHECK_THAT(report, !Catch::Matchers::Contains("0x51"));
+    if (choice == on_failure::fail) CHECK_THROWS_AS(c.get_key("mistral"), secrets::store_error);
+}
+
+TEST_CASE("Threads that wait are woken even if a hook leaves a note of an unexpected type") {
+    cached c([](std::string_view) { return "sk"; });
+    const auto note = [](auto& call) { call.kwargs.set(secrets::note::failure, 7); };
+    ext::scoped_hook noting = c.get_key.on_start(note);
+    CHECK(c.get_key("openai") == "sk");
+    CHECK(c.cache.waiting() == 0);
+    noting = {};
+    std::string key;
+    std::thread([&] { key = c.get_key("openai"); }).join();  // waits forever if the first fetch has not ended
+    CHECK(key == "sk");
+}
+
+// ---- Forgetting and wiping ----------------------------------------------------------------------
 
 TEST_CASE("The cache forgets one key, or all of them") {
     cached c([](std::string_view service) { return std::string(service); });
@@ -450,7 +535,7 @@ TEST_CASE("A key that is forgotten while it is fetched reaches the waiting threa
     CHECK(c.get_key("openai") == "new");
 }
 
-TEST_CASE("A call from before a key was forgotten fails if its fetch fails, even if the cache has a new key") {
+TEST_CASE("A call from before a key was forgotten fails if its fetch fails, even if there is a new key") {
     cached<>* self = nullptr;
     cached c([&](std::string_view) -> std::string {
         if (self->asked > 1) return "new";
@@ -470,6 +555,7 @@ namespace {
 std::atomic<int> kept{0};      // blocks of memory that hold keys
 std::atomic<int> wiped{0};     // freed blocks that contained only zeros
 std::atomic<int> readable{0};  // freed blocks that were not wiped
+std::function<void()> on_free;  // runs whenever a block is freed
 
 template <class T>
 struct watching_allocator {
@@ -483,6 +569,7 @@ struct watching_allocator {
         --kept;
         ++(std::all_of(memory, memory + size, [](T c) { return c == T(); }) ? wiped : readable);
         std::allocator<T>().deallocate(memory, size);
+        if (on_free) on_free();
     }
     bool operator==(const watching_allocator&) const = default;
 };
@@ -535,4 +622,67 @@ TEST_CASE("The cache wipes a replaced key after the last waiting thread has rece
     CHECK(kept == 1);
     CHECK(wiped == 1);
     CHECK(readable == 0);
+}
+
+namespace {
+
+// The failure of a store. Calls a function when it is destroyed.
+struct watched_failure : ext::refusal {
+    explicit watched_failure(std::function<void()> given)
+        : ext::refusal("the store is down"), on_end(std::make_shared<at_end>(at_end{std::move(given)})) {}
+    struct at_end {
+        std::function<void()> function;
+        ~at_end() { function(); }
+    };
+    std::shared_ptr<at_end> on_end;
+};
+
+}  // namespace
+
+TEST_CASE("The cache destroys keys and exceptions outside its lock") {
+    using watched = cached<secrets::basic_cache<watching_allocator<char>>>;
+    watched c([](std::string_view) { return "sk"; }, {.ttl = 10s, .retry_after = 1s});
+    // Another thread can use the cache whenever a key or an exception is destroyed.
+    int destroyed = 0, locked = 0;
+    std::vector<std::thread> threads;
+    const auto look = [&] {
+        const auto done = std::make_shared<std::atomic<bool>>(false);
+        threads.emplace_back([&c, done] { c.cache.waiting(), *done = true; });
+        ++destroyed;
+        locked += !eventually([&] { return done->load(); });
+    };
+    const auto fail_for_a_while = [&](auto& call) {
+        call.kwargs.set(secrets::note::retry_after, std::chrono::seconds(1));
+        throw watched_failure(look);
+    };
+    const auto destroyed_by = [&](auto function) {
+        on_free = look;
+        const int before = destroyed;
+        function();
+        on_free = nullptr;
+        return destroyed - before;
+    };
+    const auto remember_failure = [&] {
+        const ext::scoped_hook failing = c.get_key.on_start(fail_for_a_while);
+        CHECK_THROWS_AS(c.get_key("openai"), watched_failure);
+    };
+
+    c.get_key("openai");
+    CHECK(destroyed_by([&] { c.cache.forget("openai"); }) == 1);
+    c.get_key("openai");
+    CHECK(destroyed_by([&] { c.cache.clear(); }) == 1);
+    c.get_key("openai");
+    c.pass(10s);
+    CHECK(destroyed_by([&] { c.get_key("other"); }) == 1);
+    c.cache.clear();
+
+    remember_failure();
+    CHECK(destroyed_by([&] { c.cache.forget("openai"); }) == 1);
+    remember_failure();
+    CHECK(destroyed_by([&] { c.cache.clear(); }) == 1);
+    remember_failure();
+    c.pass(1s);
+    CHECK(destroyed_by([&] { c.get_key("openai"); }) == 1);
+    CHECK(locked == 0);
+    for (std::thread& thread : threads) thread.join();
 }

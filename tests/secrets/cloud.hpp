@@ -27,7 +27,8 @@ inline std::map<std::string, std::string> fields(std::string_view form) {
     while (!form.empty()) {
         const std::string_view field = form.substr(0, form.find('&'));
         const std::size_t equals = std::min(field.find('='), field.size());
-        read[fake::decoded(field.substr(0, equals))] = fake::decoded(field.substr(std::min(equals + 1, field.size())));
+        read[fake::decoded(field.substr(0, equals))] =
+            fake::decoded(field.substr(std::min(equals + 1, field.size())));
         form.remove_prefix(std::min(field.size() + 1, form.size()));
     }
     return read;
@@ -46,7 +47,8 @@ inline target target_of(const fake::request& asked) {
         rest.erase(0, slash);
     }
     const std::size_t question = std::min(rest.find('?'), rest.size());
-    return {host.substr(0, host.find(':')), rest.substr(0, question), rest.substr(std::min(question + 1, rest.size()))};
+    return {host.substr(0, host.find(':')), rest.substr(0, question),
+            rest.substr(std::min(question + 1, rest.size()))};
 }
 
 // The tokens of a cloud. Any thread may use this class.
@@ -63,8 +65,8 @@ private:
     std::atomic<int> generation_ = 0;
 };
 
-// Checks that a token that expires early is replaced once. `refused` is the cloud's answer to an
-// invalid token.
+// Checks that a token that expires early is replaced once, and that one login has two requests.
+// `refused` is the cloud's answer to an invalid token.
 template <class Store, class Setting>
 void check_renewal(Setting& with, const std::string& key, const fake::answer& refused) {
     const Store store(with.options);
@@ -74,21 +76,26 @@ void check_renewal(Setting& with, const std::string& key, const fake::answer& re
     CHECK(with.cloud.logins == 2);
     CHECK(with.cloud.reads == 3);
     with.answer(refused);
+    const auto before = with.server.requests();
     CHECK(helpers::failure_of([&] { store.read("openai"); }).why == secrets::reason::expired_token);
     CHECK(with.cloud.logins == 3);
+    CHECK(with.server.requests() == before + 3);  // a read and a login: the same token is not tried again
 }
 
 inline std::int64_t unix_time() {
-    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::seconds>(now).count();
 }
 
 // Runs the command, and returns its output on stdout and stderr.
 inline std::string output_of(const std::string& command) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen((command + " 2>&1").c_str(), "r"), pclose);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen((command + " 2>&1").c_str(), "r"),
+                                                               pclose);
     if (!pipe) throw std::runtime_error("no pipe");
     std::string text;
     char part[4096];
-    for (std::size_t size; (size = std::fread(part, 1, sizeof part, pipe.get())) > 0;) text.append(part, size);
+    for (std::size_t size; (size = std::fread(part, 1, sizeof part, pipe.get())) > 0;)
+        text.append(part, size);
     return text;
 }
 

@@ -27,13 +27,16 @@ struct numbered {
     std::optional<std::chrono::seconds> lifetime = 1000s;
     std::function<void()> first = [] {};
     helpers::hand_clock time;
-    secrets::credential<int> token{[this] {
+    secrets::deadline seen_deadline{};
+    secrets::credential<int> token{[this](secrets::deadline given) {
+                                       seen_deadline = given;
                                        const int number = ++fetches;
                                        first();
                                        return secrets::fetched<int>{number, lifetime};
                                    },
                                    {.renew_before = 100s, .pause = 5s, .clock = time.clock()}};
-    int get() { return *token.get(); }
+    static constexpr secrets::deadline until = secrets::deadline::max();
+    int get() { return *token.get(until); }
 };
 
 [[noreturn]] void fail(std::optional<std::chrono::seconds> retry_after = std::nullopt) {
@@ -73,14 +76,34 @@ TEST_CASE("A short-lived credential is kept for three quarters of its life") {
 TEST_CASE("A credential that does not expire is kept until the server refuses it") {
     numbered c;
     c.lifetime = std::nullopt;
-    const auto first = c.token.get();
+    const auto first = c.token.get(c.until);
     c.time.pass(std::chrono::hours(24 * 3000));
     CHECK(c.get() == 1);
-    c.token.drop(first);
-    const auto second = c.token.get();
-    CHECK(*second == 2);
-    c.token.drop(first);  // as another thread with the old credential would do
+    CHECK(*c.token.get(c.until, first) == 2);
+    CHECK(*c.token.get(c.until, first) == 2);  // as another thread with the old credential would ask
     CHECK(c.get() == 2);
+}
+
+TEST_CASE("A refused credential is kept until there is a new one") {
+    numbered c;
+    const auto first = c.token.get(c.until);
+    c.first = [] { fail(); };
+    CHECK(failure_of([&] { c.token.get(c.until, first); }).why == reason::rate_limited);
+    CHECK(c.get() == 1);
+    c.first = [] {};
+    CHECK(*c.token.get(c.until, first) == 3);
+}
+
+TEST_CASE("The function that fetches a credential gets the deadline of the read that needs it") {
+    numbered c;
+    const secrets::deadline until(5s);
+    c.token.use(until, [](int) {});
+    CHECK(c.seen_deadline == until);
+
+    c.time.pass(900s);  // a renewal gets half of the time: the read can still use the old credential
+    const secrets::deadline now = c.time.clock().now();
+    c.token.use(now + 4s, [](int) {});
+    CHECK(c.seen_deadline == now + 2s);
 }
 
 TEST_CASE("The life of a credential begins with the request for it") {
@@ -135,26 +158,43 @@ TEST_CASE("A call that the server refuses is repeated once, with another credent
         if (token < 2) throw secrets::store_error("store", reason::expired_token, "expired");
         return "sk";
     };
-    CHECK(c.token.use(call) == std::string("sk"));
+    CHECK(c.token.use(c.until, call) == std::string("sk"));
     CHECK(tried == std::vector{1, 2});
-    CHECK(c.token.use(call) == std::string("sk"));
+    CHECK(c.token.use(c.until, call) == std::string("sk"));
     CHECK(c.fetches == 2);
 }
 
-TEST_CASE("A call that is refused twice fails, and a call with a fresh credential fails at the first refusal") {
+TEST_CASE("A call that is refused twice fails, "
+          "and a call with a fresh credential fails at the first refusal") {
     numbered c;
     int tried = 0;
     const auto call = [&](int) -> int {
         ++tried;
         throw secrets::store_error("store", reason::expired_token, "expired");
     };
-    CHECK(failure_of([&] { c.token.use(call); }).why == reason::expired_token);
+    CHECK(failure_of([&] { c.token.use(c.until, call); }).why == reason::expired_token);
     CHECK(tried == 1);  // the credential was fetched for this call
     c.get();
     tried = 0;
-    CHECK(failure_of([&] { c.token.use(call); }).why == reason::expired_token);
+    CHECK(failure_of([&] { c.token.use(c.until, call); }).why == reason::expired_token);
     CHECK(tried == 2);
-    CHECK(c.fetches == 3);
+    CHECK(c.fetches == 2);
+}
+
+TEST_CASE("A call is not repeated with a new credential that equals the refused one") {
+    const auto same = [](secrets::deadline) {
+        return secrets::fetched<std::string>{"key of a file", std::nullopt};
+    };
+    secrets::credential<std::string> key(same);
+    key.get(numbered::until);
+    int tried = 0;
+    CHECK(failure_of([&] {
+              key.use(numbered::until, [&](const std::string&) -> int {
+                  ++tried;
+                  throw secrets::store_error("store", reason::expired_token, "expired");
+              });
+          }).why == reason::expired_token);
+    CHECK(tried == 1);
 }
 
 TEST_CASE("A call that fails for another reason is not repeated") {
@@ -162,7 +202,7 @@ TEST_CASE("A call that fails for another reason is not repeated") {
     c.get();
     int tried = 0;
     CHECK(failure_of([&] {
-              c.token.use([&](int) -> int {
+              c.token.use(c.until, [&](int) -> int {
                   ++tried;
                   throw secrets::store_error("store", reason::permission_denied, "no");
               });
@@ -174,10 +214,37 @@ TEST_CASE("A call that fails for another reason is not repeated") {
 TEST_CASE("A credential that is needed for its own fetch fails, and does not wait forever") {
     numbered c;
     c.first = [&] { c.get(); };
-    CHECK_THROWS_AS(c.get(), std::logic_error);
+    CHECK(failure_of([&] { c.get(); }).why == reason::timed_out);
 }
 
-// ---- Threads --------------------------------------------------------------------------------------------------------
+TEST_CASE("A valid credential is not used after its end, even if its renewal fails") {
+    numbered c;
+    c.get();
+    c.time.pass(900s);
+    c.first = [&] {
+        c.time.pass(200s);
+        fail();
+    };
+    CHECK(failure_of([&] { c.get(); }).why == reason::rate_limited);
+}
+
+TEST_CASE("A thread waits for the login of another one until its own deadline, and no longer") {
+    numbered c;
+    std::latch begun(1), given_up(1);
+    c.first = [&] {
+        begun.count_down();
+        given_up.wait();
+    };
+    std::thread other([&] { c.get(); });
+    begun.wait();
+    const secrets::deadline soon = c.time.clock().now() + 50ms;
+    CHECK(failure_of([&] { c.token.get(soon); }).why == reason::timed_out);
+    given_up.count_down();
+    other.join();
+    CHECK(c.get() == 1);
+}
+
+// ---- Threads ----------------------------------------------------------------------------------------------
 
 TEST_CASE("Two thousand threads that need a credential fetch it once") {
     constexpr std::size_t count = 2000;
@@ -192,7 +259,8 @@ TEST_CASE("Two thousand threads that need a credential fetch it once") {
 }
 
 TEST_CASE("Threads that wait for a credential share its failure") {
-    static const auto failure = std::make_exception_ptr(secrets::store_error("login", reason::timed_out, "Timeout"));
+    static const auto failure =
+        std::make_exception_ptr(secrets::store_error("login", reason::timed_out, "Timeout"));
     numbered c;
     c.first = [&] {
         helpers::eventually([&] { return c.token.waiting() == 15; });
@@ -227,7 +295,7 @@ TEST_CASE("Threads that are refused at the same time fetch another credential on
     c.get();
     std::latch all_refused(16);
     const auto got = helpers::in_threads(16, [&] {
-        return std::to_string(c.token.use([&](int token) {
+        return std::to_string(c.token.use(c.until, [&](int token) {
             if (token > 1) return token;
             all_refused.arrive_and_wait();
             throw secrets::store_error("store", reason::expired_token, "expired");
@@ -237,13 +305,14 @@ TEST_CASE("Threads that are refused at the same time fetch another credential on
     CHECK(c.fetches == 2);
 }
 
-// ---- Time -----------------------------------------------------------------------------------------------------------
+// ---- Time -------------------------------------------------------------------------------------------------
 
 TEST_CASE("Times are read as UTC, with or without a fraction and a Z, and other texts are rejected") {
     using namespace std::chrono;
     const auto expected = sys_days(2025y / January / 31) + 9h + 5min + 29s;
     for (const char* const text :
-         {"2025-01-31T09:05:29Z", "2025-01-31T09:05:29", "2025-01-31T09:05:29.000000Z", "2025-01-31T09:05:29.123456789Z"})
+         {"2025-01-31T09:05:29Z", "2025-01-31T09:05:29", "2025-01-31T09:05:29.000000Z",
+          "2025-01-31T09:05:29.123456789Z"})
         CHECK(secrets::utc_time(text) == expected);
     for (const char* const text :
          {"", "Z", "2025-01-31", "2025-02-30T09:05:29Z", "2025-01-31T24:00:00Z", "2025-01-31T09:05:29+01:00",

@@ -10,7 +10,6 @@
 #include <extensible/extensible.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +18,7 @@
 #include <optional>
 #include <random>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -62,7 +62,7 @@ std::string problems(const secrets::dotenv_file& file) {
 
 }  // namespace
 
-// ---- Lines and names ------------------------------------------------------------------------------------------------
+// ---- Lines and names ----------------------------------------------------------------------------
 
 TEST_CASE("A .env file has one variable per line, and their order is kept") {
     CHECK(variables("B=2\nA=1\nC=3") == "B=2, A=1, C=3");
@@ -105,7 +105,8 @@ TEST_CASE("Of two values for a .env variable the later is used, in the place of 
 TEST_CASE("A .env file may begin with a byte order mark, and its lines may end as on any system") {
     CHECK(variables("\xEF\xBB\xBF" "A=1\r\nB=2\rC=3\n\r\nD=4\r\n") == "A=1, B=2, C=3, D=4");
     CHECK(problems(parse("A=1\r\nx\rx\n\nx")) ==
-          "2: expected '=' after the name, 3: expected '=' after the name, 5: expected '=' after the name");
+          "2: expected '=' after the name, 3: expected '=' after the name, "
+          "5: expected '=' after the name");
 }
 
 TEST_CASE("The .env parser agrees with the table of cases") {
@@ -138,7 +139,7 @@ TEST_CASE("The .env parser agrees with the table of cases") {
     CHECK(cases > 100);
 }
 
-// ---- Values ---------------------------------------------------------------------------------------------------------
+// ---- Values -------------------------------------------------------------------------------------
 
 TEST_CASE("An unquoted .env value ends before a comment that follows a blank") {
     CHECK(value_of_a("A=1 # one") == "1");
@@ -165,9 +166,12 @@ TEST_CASE("A .env value in quotes may end with a backslash") {
     for (const std::string q : {"'", "\""}) {
         CHECK(value_of_a("A=" + q + "C:\\dir\\" + q) == "C:\\dir\\");
         CHECK(value_of_a("A=" + q + "C:\\dir\\\\" + q) == "C:\\dir\\");
-        CHECK(variables("A=" + q + "a\\" + q + " # it's \"so\"\nB=" + q + "b\\" + q + "\nC=3") == "A=a\\, B=b\\, C=3");
-        CHECK(value_of_a("A=" + q + "a\\" + q + " # b\\" + q) == "a" + q + " # b\\");  // the line's last quote closes
-        CHECK(value_of_a("A=" + q + "a\\" + q + "\nb" + q) == "a" + q + "\nb");  // escaped, since another quote closes
+        CHECK(variables("A=" + q + "a\\" + q + " # it's \"so\"\nB=" + q + "b\\" + q + "\nC=3") ==
+              "A=a\\, B=b\\, C=3");
+        // The line's last quote closes the value.
+        CHECK(value_of_a("A=" + q + "a\\" + q + " # b\\" + q) == "a" + q + " # b\\");
+        // The first quote is escaped, because another one closes the value.
+        CHECK(value_of_a("A=" + q + "a\\" + q + "\nb" + q) == "a" + q + "\nb");
         const auto file = parse("A=" + q + "a\\" + q + "\nx\\" + q + "\nB=" + q + "b" + q);
         CHECK(file.find("A") == "a\\");  // and not the next line as well
         CHECK(problems(file) == "2: expected '=' after the name");
@@ -176,8 +180,8 @@ TEST_CASE("A .env value in quotes may end with a backslash") {
 }
 
 TEST_CASE("White space around a .env value is not part of it, and neither is Unicode's white space") {
-    for (const std::string blank : {" ", "\t", "\v", "\f", "\u00A0", "\u1680", "\u2000", "\u200A", "\u2028", "\u2029", "\u202F",
-                                    "\u205F", "\u3000"}) {
+    for (const std::string blank : {" ", "\t", "\v", "\f", "\u00A0", "\u1680", "\u2000", "\u200A", "\u2028",
+                                    "\u2029", "\u202F", "\u205F", "\u3000"}) {
         const std::string value = "sk" + blank + "7";
         CHECK(value_of_a(blank + "A" + blank + "=" + blank + blank + value + blank + " " + blank) == value);
         CHECK(value_of_a("export" + blank + "A=sk" + blank + "# a note") == "sk");
@@ -205,9 +209,9 @@ TEST_CASE("A quoted .env value may span lines, and line numbers count them") {
                Equals("4: expected '=' after the name, 8: expected '=' after the name"));
 }
 
-// ---- Expansion ------------------------------------------------------------------------------------------------------
+// ---- Expansion ----------------------------------------------------------------------------------
 
-TEST_CASE("A variable in a .env value comes from the lines above, or else the environment, or else is empty") {
+TEST_CASE("A variable in a .env value comes from the lines above, or else the environment, or is empty") {
     const auto outside = [](std::string_view name) -> std::optional<std::string> {
         if (name == "HOST") return "outside";
         if (name == "B") return "not this one";
@@ -270,7 +274,7 @@ TEST_CASE("Many values of a .env file that are too long cost no more than one of
     CHECK(lookups == 3);
 }
 
-// ---- Malformed lines ------------------------------------------------------------------------------------------------
+// ---- Malformed lines ----------------------------------------------------------------------------
 
 TEST_CASE("A malformed line of a .env file is reported with its number, and the rest is used") {
     const auto file = parse("A=1\nthis is none\nB=2\n=3\nC='3' x\nD=${B:-x\nE=5\n");
@@ -316,7 +320,7 @@ TEST_CASE("A .env file of only open quotes and braces is parsed fast") {
     parse(mixed);
 }
 
-// ---- The hook -------------------------------------------------------------------------------------------------------
+// ---- The store ----------------------------------------------------------------------------------
 
 namespace {
 
@@ -324,26 +328,31 @@ namespace {
 // own.
 struct with_file {
     ext::registry registry;
-    ext::extensible<std::string(std::string_view)> get_key{registry, "models.get_api_key",
-                                                           [](std::string_view) { return "from the function"; }};
+    ext::extensible<std::string(std::string_view)> get_key{
+        registry, "models.get_api_key", [](std::string_view) { return "from the function"; }};
+    ext::plugin plugin{registry, "secrets"};
     std::filesystem::path directory = make_directory();
     std::filesystem::path path = directory / ".env";
     std::vector<std::string> reports;
-    std::filesystem::file_time_type time = std::filesystem::file_time_type::clock::now();
 
     with_file() {
         secrets::dotenv_options options;
         options.report = [this](std::string_view message) { reports.emplace_back(message); };
         options.lookup = nothing;
-        get_key.on_start(secrets::dotenv_hook(path, options), {.id = "dotenv"});
+        secrets::add_dotenv(plugin, get_key.name(), path, options);
     }
     ~with_file() { std::filesystem::remove_all(directory); }
 
-    // Each write sets a time that is a second later, so that the file system's resolution does not
-    // matter.
-    void write(std::string_view text) {
-        std::ofstream(path, std::ios::binary) << text;
-        std::filesystem::last_write_time(path, time += std::chrono::seconds(1));
+    void write(std::string_view text) const { std::ofstream(path, std::ios::binary) << text; }
+
+    // The notes of the next call.
+    ext::kwargs notes_of(std::string_view service) {
+        ext::kwargs notes;
+        const ext::scoped_hook noting = get_key.on_end([&](auto& call) { notes = call.kwargs; });
+        try {
+            get_key(service);
+        } catch (const secrets::store_error&) {}  // the notes have its text
+        return notes;
     }
 
     static std::filesystem::path make_directory() {
@@ -358,23 +367,25 @@ struct with_file {
 
 }  // namespace
 
-TEST_CASE("The .env hook supplies the key of the service's variable, and says where it came from") {
+TEST_CASE("A .env file supplies the key of the service's variable, with the notes of a store") {
     with_file f;
     f.write("OPENAI_API_KEY='sk-1'\nMY_CLOUD_API_KEY=sk-2\nEMPTY_API_KEY=\n");
-    std::string source;
-    f.get_key.on_end([&](auto& call) { source = call.kwargs.value_or("source", "none"); });
     CHECK(f.get_key("openai") == "sk-1");
-    CHECK(source == f.path.string());
+    CHECK(f.notes_of("openai").value_or(secrets::note::source, "none") == "dotenv " + f.path.string());
     CHECK(f.get_key("my-cloud") == "sk-2");
     CHECK(f.get_key("other") == "from the function");
-    CHECK(source == "none");
+    CHECK(!f.notes_of("other").contains(secrets::note::source));
+    CHECK(f.notes_of("other").value_or(secrets::note::store, "none") == "dotenv");
+    CHECK(f.notes_of("other").value_or(secrets::note::said, "none") == "not found");
+    CHECK(f.notes_of("../other").value_or(secrets::note::said, "none") == "not asked");
     CHECK(f.get_key("empty") == "from the function");
     CHECK(f.reports.empty());
 }
 
-TEST_CASE("The .env hook uses the first of the service's variables that has a key, with all its keys") {
+TEST_CASE("A .env file supplies the first of the service's variables that has a key, with all its keys") {
     with_file f;
-    f.write("OPENAI_API_TOKEN=sk-3\nOPENAI_API_KEY=sk-2\nAPI_KEY_OPENAI=' , '\nAPI_KEY_AI=sk-4,sk-5\nAI_API_KEY=sk-6");
+    f.write("OPENAI_API_TOKEN=sk-3\nOPENAI_API_KEY=sk-2\nAPI_KEY_OPENAI=' , '\n"
+            "API_KEY_AI=sk-4,sk-5\nAI_API_KEY=sk-6");
     CHECK(f.get_key("openai") == "sk-2");
     CHECK(f.get_key("ai") == "sk-4,sk-5");
     f.write("OPENAI_API_TOKEN=sk-3\nOPENAI_API_KEY=sk-2\nAPI_KEY_OPENAI=sk-1");
@@ -383,51 +394,91 @@ TEST_CASE("The .env hook uses the first of the service's variables that has a ke
     CHECK(f.get_key("openai") == "sk-3");
 }
 
-TEST_CASE("The .env hook does not replace a key that another hook has supplied") {
+TEST_CASE("Of the text of a .env variable, one line break at its end is not part of the key") {
     with_file f;
-    f.write("OPENAI_API_KEY=sk-1");
+    f.write("A_API_KEY='sk-1\n'\nB_API_KEY=' sk-2 \r\n'\nC_API_KEY=\"sk-3\\r\\n\"\nD_API_KEY='sk-4\n\n'\n"
+            "E_API_KEY='sk-5,sk-6\n'\nF_API_KEY=' \n'\nG_API_KEY='\nsk-7'");
+    CHECK(f.get_key("a") == "sk-1");
+    CHECK(f.get_key("b") == " sk-2 ");
+    CHECK(f.get_key("c") == "sk-3");
+    CHECK(f.get_key("d") == "sk-4\n");
+    CHECK(f.get_key("e") == "sk-5,sk-6");
+    CHECK(f.get_key("f") == "from the function");
+    CHECK(f.get_key("g") == "\nsk-7");
+}
+
+TEST_CASE("A .env file does not replace a key that another hook has supplied, and is not read then") {
+    with_file f;
+    f.write("OPENAI_API_KEY=sk-1\n?");
     f.get_key.on_start([](auto& call) { call.result = "from a hook"; }, {.before = "dotenv"});
+    CHECK(f.get_key("openai") == "from a hook");
+    CHECK(f.reports.empty());
+    // The same without .fallback.
+    f.get_key.on_start(secrets::dotenv_hook(f.path), {.id = "dotenv", .replace = true});
     CHECK(f.get_key("openai") == "from a hook");
 }
 
-TEST_CASE("The .env hook reads the file again when its time or its size changes") {
+TEST_CASE("A .env file is parsed again when its text changes, even if its size and its time do not") {
     with_file f;
     CHECK(f.get_key("openai") == "from the function");  // there is no file yet
-    f.write("OPENAI_API_KEY=sk-1");
+    f.write("OPENAI_API_KEY=sk-1\n?");
     CHECK(f.get_key("openai") == "sk-1");
-    f.write("OPENAI_API_KEY=sk-2");
-    CHECK(f.get_key("openai") == "sk-2");
-
     const auto time = std::filesystem::last_write_time(f.path);
-    std::ofstream(f.path) << "OPENAI_API_KEY=sk-longer";
+    f.write("OPENAI_API_KEY=sk-2\n?");
     std::filesystem::last_write_time(f.path, time);
-    CHECK(f.get_key("openai") == "sk-longer");
+    CHECK(f.get_key("openai") == "sk-2");
+    CHECK(f.get_key("openai") == "sk-2");
+    CHECK(f.reports.size() == 2);  // parsed twice
+
+    std::ofstream(f.directory / "new") << "OPENAI_API_KEY=sk-3\n?";
+    std::filesystem::last_write_time(f.directory / "new", time);
+    std::filesystem::rename(f.directory / "new", f.path);
+    CHECK(f.get_key("openai") == "sk-3");
 
     std::filesystem::remove(f.path);
     CHECK(f.get_key("openai") == "from the function");
-    CHECK(f.reports.empty());
+    CHECK(f.reports.size() == 3);
 }
 
-TEST_CASE("The .env hook reports malformed lines without their text, once for each change") {
+TEST_CASE("A relative path of a .env file belongs to the directory in which its hook was made") {
+    const std::filesystem::path before = std::filesystem::current_path();
+    with_file mine, other;
+    mine.write("OPENAI_API_KEY=sk-mine\nsk-secret");
+    other.write("OPENAI_API_KEY=sk-of-another");
+    std::filesystem::current_path(mine.directory);
+    std::vector<std::string> reports;
+    secrets::dotenv_options options;
+    options.report = [&](std::string_view message) { reports.emplace_back(message); };
+    secrets::add_dotenv(mine.plugin, mine.get_key.name(), ".env", options, {.id = "dotenv", .replace = true});
+    for (const std::filesystem::path& directory : {std::filesystem::path("/"), other.directory}) {
+        std::filesystem::current_path(directory);
+        CHECK(mine.get_key("openai") == "sk-mine");
+    }
+    std::filesystem::current_path(before);
+    CHECK(mine.notes_of("openai").value_or(secrets::note::source, "none") == "dotenv .env");
+    CHECK_THAT(reports, Equals(std::vector{".env:2: expected '=' after the name"s}));
+}
+
+TEST_CASE("Malformed lines of a .env file are reported without their text, once for each change") {
     with_file f;
     f.write("OPENAI_API_KEY=sk-1\nsk-secret\nOTHER_API_KEY=\"sk-secret\n");
     CHECK(f.get_key("openai") == "sk-1");
     CHECK(f.get_key("openai") == "sk-1");
     const std::string name = f.path.string();
-    CHECK_THAT(f.reports,
-               Equals(std::vector{name + ":2: expected '=' after the name", name + ":3: the quote is not closed"}));
+    CHECK_THAT(f.reports, Equals(std::vector{name + ":2: expected '=' after the name",
+                                             name + ":3: the quote is not closed"}));
     f.write("OPENAI_API_KEY=sk-2\n?");
     CHECK(f.get_key("openai") == "sk-2");
     CHECK(f.reports.size() == 3);
 }
 
-TEST_CASE("The .env hook's report function may ask for a key") {
+TEST_CASE("The report function of a .env file may ask for a key") {
     with_file f;
     f.write("OPENAI_API_KEY=sk-1\n?");
     std::string key;
     secrets::dotenv_options options;
     options.report = [&](std::string_view) { key = f.get_key("openai"); };
-    f.get_key.on_start(secrets::dotenv_hook(f.path, options), {.id = "dotenv", .replace = true});
+    secrets::add_dotenv(f.plugin, f.get_key.name(), f.path, options, {.id = "dotenv", .replace = true});
     CHECK(f.get_key("openai") == "sk-1");
     CHECK(key == "sk-1");
 }
@@ -469,13 +520,73 @@ TEST_CASE("A FIFO in place of the .env file is read once") {
 }
 #endif
 
-TEST_CASE("A directory in place of the .env file is ignored") {
+#if !defined(_WIN32)
+TEST_CASE("A .env file that exists and cannot be read is an error for the caller, even of an isolated hook") {
     with_file f;
-    std::filesystem::create_directory(f.path);
+    SECTION("it is a directory") {
+        std::filesystem::create_directory(f.path);
+    }
+    SECTION("it is UTF-16") {
+        f.write(std::string("\xFF\xFEO\0=\0s\0k\0", 10));
+    }
+    SECTION("it is a link to itself") {
+        std::filesystem::create_symlink(f.path, f.path);
+    }
+#if defined(__linux__)
+    SECTION("reading fails") {
+        std::filesystem::create_symlink("/proc/self/mem", f.path);  // nothing is mapped at its beginning
+    }
+#endif
+    SECTION("it cannot be opened") {
+        f.write("OPENAI_API_KEY=sk-1");
+        std::filesystem::permissions(f.path, std::filesystem::perms::none);
+        if (std::ifstream(f.path)) return;  // this is root, who may read it
+    }
+    const ext::hook_options isolated{.id = "dotenv", .replace = true, .isolate = true};
+    f.get_key.on_start(secrets::dotenv_hook(f.path), isolated);
+    CHECK_THROWS_AS(f.get_key("openai"), secrets::store_error);
+    const ext::kwargs notes = f.notes_of("openai");
+    CHECK(notes.value_or(secrets::note::failure, "none") == "dotenv: cannot read " + f.path.string());
+    CHECK(notes.value_or(secrets::note::said, "none") == "misconfigured");
+}
+#endif
+
+TEST_CASE("The functions that look up a variable and report a problem may ask for a key") {
+    with_file f;
+    f.write("OPENAI_API_KEY=${OTHER}\nnot a variable");
+    secrets::dotenv_options options;
+    int lookups = 0;
+    options.lookup = [&](std::string_view) {
+        return lookups++ == 0 ? std::optional(f.get_key("mistral")) : std::nullopt;
+    };
+    options.report = [&](std::string_view) { f.get_key("mistral"); };
+    secrets::add_dotenv(f.plugin, f.get_key.name(), f.path, options, {.id = "dotenv", .replace = true});
     CHECK(f.get_key("openai") == "from the function");
 }
 
-// ---- Any bytes ------------------------------------------------------------------------------------------------------
+TEST_CASE("Nothing is reported if there is no function for it") {
+    with_file f;
+    f.write("OPENAI_API_KEY=sk-1\nnot a variable");
+    secrets::dotenv_options options;
+    options.report = nullptr;
+    secrets::add_dotenv(f.plugin, f.get_key.name(), f.path, options, {.id = "dotenv", .replace = true});
+    CHECK(f.get_key("openai") == "sk-1");
+}
+
+TEST_CASE("An exception of the function that looks up a variable is a failure, without its text") {
+    with_file f;
+    f.write("OPENAI_API_KEY=${OTHER}");
+    secrets::dotenv_options options;
+    options.lookup = [](std::string_view) -> std::optional<std::string> {
+        throw std::runtime_error("sk-secret");
+    };
+    secrets::add_dotenv(f.plugin, f.get_key.name(), f.path, options, {.id = "dotenv", .replace = true});
+    CHECK_THROWS_AS(f.get_key("openai"), secrets::store_error);
+    CHECK(f.notes_of("openai").value_or(secrets::note::failure, "none") ==
+          "dotenv: " + f.path.string() + ": an unexpected exception");
+}
+
+// ---- Any bytes ----------------------------------------------------------------------------------
 
 namespace {
 
@@ -499,7 +610,9 @@ private:
     std::mt19937 engine_;  // gives the same numbers everywhere, unlike the distributions
 };
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+}
 
 bool fits_unquoted(std::string_view value) {
     if (value.empty()) return true;
@@ -518,7 +631,10 @@ std::string render(const std::string& value, generator& random) {
     const std::string following = random.blanks() + (random.one_in(3) ? "# a ' and a \"" : "");
     std::string quoted;
     if (value.find('\r') == std::string::npos && random.one_in(2)) {
-        for (const char c : value) quoted += c == '\\' || c == '\'' ? std::string{'\\', c} : std::string(1, c);
+        for (const char c : value) {
+            if (c == '\\' || c == '\'') quoted += '\\';
+            quoted += c;
+        }
         return random.blanks() + "'" + quoted + "'" + following;
     }
 
@@ -546,8 +662,8 @@ generated make_file(generator& random) {
         const std::string value = random.text_of("ab  \t'\"\\$#{}\n\r=:-", 12);
         file.variables[name] = value;
         const std::string quote = random.one_in(4) ? "'" : "";
-        file.text += random.blanks() + (random.one_in(3) ? "export " : "") + quote + name + quote + random.blanks() + "=" +
-                     render(value, random) + random.line_end();
+        file.text += random.blanks() + (random.one_in(3) ? "export " : "") + quote + name + quote +
+                     random.blanks() + "=" + render(value, random) + random.line_end();
     }
     return file;
 }
@@ -623,7 +739,7 @@ TEST_CASE("A .env file may be damaged in any way") {
     }
 }
 
-// ---- The program ----------------------------------------------------------------------------------------------------
+// ---- The program --------------------------------------------------------------------------------
 
 #ifdef GET_KEY_PROGRAM
 TEST_CASE("env-file: The program prints what the README shows") {

@@ -29,7 +29,7 @@
 
 namespace helpers {
 
-// ---- The search -----------------------------------------------------------------------------------------------------
+// ---- The search -------------------------------------------------------------------------------------------
 
 // The tokens and keys of all tests. If a text contains one of them, the program is aborted, on any
 // thread: no test can ignore that. Text that is written to std::cerr and std::clog is searched
@@ -66,7 +66,8 @@ private:
     // Forwards its output, and searches each line.
     class searched : public std::streambuf {
     public:
-        searched(std::ostream& stream, const leaks& search) : stream_(stream), inner_(stream.rdbuf(this)), search_(search) {}
+        searched(std::ostream& stream, const leaks& search)
+            : stream_(stream), inner_(stream.rdbuf(this)), search_(search) {}
         searched(const searched&) = delete;
         searched& operator=(const searched&) = delete;
         ~searched() override { stream_.rdbuf(inner_); }
@@ -98,7 +99,7 @@ private:
 inline std::string secret(std::string text) { return leaks::search().secret(std::move(text)); }
 inline const std::string& searched(const std::string& text) { return leaks::search().in(text); }
 
-// ---- Failures -------------------------------------------------------------------------------------------------------
+// ---- Failures ---------------------------------------------------------------------------------------------
 
 // The store_error that the function throws, or nothing.
 struct failure {
@@ -117,17 +118,18 @@ failure failure_of(Function function) {
     return {};
 }
 
-// ---- An application -------------------------------------------------------------------------------------------------
+// ---- An application ---------------------------------------------------------------------------------------
 
 // An application with a key in its environment. It collects the reports to its registry's error
 // handler.
 struct application {
     ext::registry registry;
     std::atomic<int> runs = 0;
-    ext::extensible<std::string(std::string_view)> get_api_key{registry, "models.get_api_key", [this](std::string_view) {
-        ++runs;
-        return std::string("sk-from-the-environment");
-    }};
+    ext::extensible<std::string(std::string_view)> get_api_key{
+        registry, "models.get_api_key", [this](std::string_view) {
+            ++runs;
+            return std::string("sk-from-the-environment");
+        }};
     ext::plugin plugin{registry, "secrets"};
     std::mutex mutex;
     std::vector<std::string> errors;
@@ -140,7 +142,8 @@ struct application {
     }
 
     template <class Store>
-    explicit application(std::shared_ptr<const Store> store, secrets::on_failure choice = secrets::on_failure::fall_through)
+    explicit application(std::shared_ptr<const Store> store,
+                         secrets::on_failure choice = secrets::on_failure::fail)
         : application() {
         secrets::add_store(plugin, "models.get_api_key", std::move(store), choice);
     }
@@ -162,7 +165,7 @@ private:
     std::optional<std::string> old_;
 };
 
-// ---- Threads --------------------------------------------------------------------------------------------------------
+// ---- Threads ----------------------------------------------------------------------------------------------
 
 // Waits until the condition is true. Returns false after a long time, when the test has failed.
 template <class Condition>

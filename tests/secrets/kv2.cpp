@@ -100,14 +100,22 @@ std::vector<fault> faults() {
         {"data that is a text", {200, R"({"data":)" + leak + "}"}, reason::malformed},
         {"data of version 1", {200, R"({"data":{"key":)" + leak + "}}"}, reason::malformed},
         {"data that is null for no reason", fake::found_data("null"), reason::malformed},
-        {"metadata of the wrong types", {200, R"({"data":{"data":null,"metadata":{"deletion_time":1,"destroyed":"true"}}})"},
+        {"metadata of the wrong types",
+         {200, R"({"data":{"data":null,"metadata":{"deletion_time":1,"destroyed":"true"}}})"},
          reason::malformed},
-        {"a field that is a number", fake::found_data(R"({"key":42,"token":)" + leak + "}"), reason::malformed},
+        {"a field that is a number",
+         fake::found_data(R"({"key":42,"token":)" + leak + "}"), reason::malformed},
         {"a field that is an object", fake::found_data(R"({"key":{"key":)" + leak + "}}"), reason::malformed},
         {"a secret without the field", fake::found_data(R"({"other":)" + leak + "}"), reason::missing_field},
-        {"a field without a text", fake::found_data(R"({"key":"","other":)" + leak + "}"), reason::missing_field},
-        {"an answer that is too long", fake::found_data(R"({"key":")" + key + std::string(1 << 21, 'x') + "\"}"),
-         reason::malformed},
+        {"a field without a text",
+         fake::found_data(R"({"key":"","other":)" + leak + "}"), reason::missing_field},
+        {"a field that is a line break", fake::found_data(R"({"key":"\n","other":)" + leak + "}"),
+         reason::missing_field},
+        {"a text that is a JSON object",
+         fake::found_data(R"({"key":" {\"user\":\"a,b\",\"password\":\")" + key + R"(\"}\n"})"),
+         reason::missing_field},
+        {"an answer that is too long",
+         fake::found_data(R"({"key":")" + key + std::string(1 << 21, 'x') + "\"}"), reason::malformed},
         {"an answer that is nested too deeply", {200, std::string(1 << 17, '[')}, reason::malformed},
     };
 }
@@ -154,7 +162,8 @@ TEST_CASE("A namespace is sent as a header") {
 
 TEST_CASE("The application chooses mount, path and field") {
     fake::server server(token);
-    server.put("team/kv/data/prod/openai/x/openai-2", fake::found_data(R"({"key":"other","api_key":")" + key + "\"}"));
+    server.put("team/kv/data/prod/openai/x/openai-2",
+               fake::found_data(R"({"key":"other","api_key":")" + key + "\"}"));
     secrets::kv2_options options = options_for(server.address());
     options.mount = "/team/kv/";
     options.path = "prod/{service}/x/{service}-2";
@@ -181,8 +190,8 @@ TEST_CASE("The service's name is percent-encoded in the path") {
 
 TEST_CASE("A name that would lead to another path or has control characters is not requested") {
     const std::string service =
-        GENERATE(as<std::string>{}, "", ".", "..", "../other", "a/../b", "a//b", "/a", "a/", "../../sys/mounts",
-                 "open\r\nX-Other: 1", "a\tb", "\x7f", std::string("a\0b", 3));
+        GENERATE(as<std::string>{}, "", ".", "..", "../other", "a/../b", "a//b", "/a", "a/",
+                 "../../sys/mounts", "open\r\nX-Other: 1", "a\tb", "\x7f", std::string("a\0b", 3));
     fake::server server(token);
     application app(options_for(server.address()));
     CHECK(app.get_api_key(service) == "sk-from-the-environment");
@@ -193,7 +202,29 @@ TEST_CASE("A name that would lead to another path or has control characters is n
 TEST_CASE("A key with quotes, line breaks and other letters arrives as it was stored") {
     fake::server server(token);
     server.put(place, fake::found_data(R"({"key":"\"sk\"\\\n\u00fc\u0000."})"));
-    CHECK(secrets::kv2_store(options_for(server.address())).read("openai") == std::string("\"sk\"\\\n\xc3\xbc\0.", 10));
+    CHECK(secrets::kv2_store(options_for(server.address())).read("openai") ==
+          std::string("\"sk\"\\\n\xc3\xbc\0.", 10));
+}
+
+TEST_CASE("kv2: A line break at the end of a key is removed, and nothing else") {
+    const auto [stored, got] = GENERATE(table<std::string, std::string>({
+        {R"(sk-1\n)", "sk-1"},
+        {R"(sk-1\r\n)", "sk-1"},
+        {R"(sk-1\n\n)", "sk-1\n"},
+        {R"( sk-1 \t)", " sk-1 \t"},
+        {R"(sk-1,sk-2)", "sk-1,sk-2"},
+    }));
+    fake::server server(token);
+    server.put(place, fake::found(stored));
+    CHECK(application(options_for(server.address())).get_api_key("openai") == got);
+}
+
+TEST_CASE("kv2: An error says that the field has a JSON object in it") {
+    fake::server server(token);
+    server.put(place, fake::found(R"({\"user\":\"me\"})"));
+    const secrets::kv2_store store(options_for(server.address()));
+    CHECK_THAT(failure_of([&] { store.read("openai"); }).text,
+               ContainsSubstring("the field 'key' has a JSON object in it, which is not a key"));
 }
 
 TEST_CASE("A note says where the key came from") {
@@ -208,9 +239,11 @@ TEST_CASE("A note says where the key came from") {
     CHECK(source == "nowhere");
 }
 
-TEST_CASE("If a secret is missing, deleted or destroyed, the function supplies the key, and nothing is reported") {
+TEST_CASE("If a secret is missing, deleted or destroyed, "
+          "the function supplies the key, and nothing is reported") {
     fake::server server(token);
-    const fake::answer none = GENERATE(fake::missing(), fake::deleted(), fake::destroyed(), fake::answer{204});
+    const fake::answer none = GENERATE(fake::missing(), fake::deleted(), fake::destroyed(),
+                                       fake::answer{204});
     server.put(place, none);
     const auto choice = GENERATE(secrets::on_failure::fall_through, secrets::on_failure::fail);
     secrets::kv2_options options = options_for(server.address());
@@ -238,7 +271,7 @@ TEST_CASE("The engine is not asked if an earlier hook has supplied the key") {
     CHECK(server.requests() == 0);
 }
 
-// ---- Failures -------------------------------------------------------------------------------------------------------
+// ---- Failures ---------------------------------------------------------------------------------------------
 
 TEST_CASE("Each failure has its reason, and no error text contains the token or the key") {
     for (const fault& fault : faults()) {
@@ -255,22 +288,23 @@ TEST_CASE("Each failure has its reason, and no error text contains the token or 
     }
 }
 
-TEST_CASE("A failure is reported to the error handler and the call proceeds, unless the application wants it to fail") {
+TEST_CASE("A failure reaches the caller, unless the engine is out of reach, and the hook falls through") {
+    const auto choice = GENERATE(secrets::on_failure::fall_through, secrets::kv2_options().on_failure);
     for (const fault& fault : faults()) {
         CAPTURE(fault.name);
         fake::server server;
         server.always(fault.answer);
         secrets::kv2_options options = options_for(server.address());
-        {
-            application app(options);
+        options.on_failure = choice;
+        application app(options);
+        if (choice == secrets::on_failure::fall_through && secrets::is_out_of_reach(fault.why)) {
             CHECK(app.get_api_key("openai") == "sk-from-the-environment");
             REQUIRE(app.errors.size() == 1);
             CHECK_THAT(app.errors[0],
-                       ContainsSubstring("models.get_api_key: the isolated start hook 'kv2' of secrets threw: kv2: http://"));
+                       ContainsSubstring("the isolated start hook 'kv2' of secrets threw: kv2: http://"));
             CHECK(!has_secret(app.errors[0]));
+            continue;
         }
-        options.on_failure = secrets::on_failure::fail;
-        application app(options);
         const failure failed = failure_of([&] { app.get_api_key("openai"); });
         CHECK(failed.why == fault.why);
         CHECK(!has_secret(failed.text));
@@ -282,9 +316,11 @@ TEST_CASE("A failure is reported to the error handler and the call proceeds, unl
 TEST_CASE("A wrong token is distinguished from a missing secret") {
     fake::server server("another token");
     server.put(place, fake::found(key));
-    const failure failed = failure_of([&] { secrets::kv2_store(options_for(server.address())).read("openai"); });
+    const failure failed =
+        failure_of([&] { secrets::kv2_store(options_for(server.address())).read("openai"); });
     CHECK(failed.why == reason::permission_denied);
-    CHECK_THAT(failed.text, Equals("kv2: " + server.address() + ", secret/api-keys/openai: permission denied"));
+    CHECK_THAT(failed.text,
+               Equals("kv2: " + server.address() + ", secret/api-keys/openai: permission denied"));
 }
 
 TEST_CASE("An engine that does not answer in time is given up") {
@@ -294,6 +330,7 @@ TEST_CASE("An engine that does not answer in time is given up") {
     server.always(late);
     secrets::kv2_options options = options_for(server.address());
     options.http.timeout = 50ms;
+    options.on_failure = secrets::on_failure::fall_through;
     application app(options);
     CHECK(app.get_api_key("openai") == "sk-from-the-environment");
     REQUIRE(app.errors.size() == 1);
@@ -303,11 +340,14 @@ TEST_CASE("An engine that does not answer in time is given up") {
 
 TEST_CASE("An engine that does not listen is unreachable") {
     const fake::closed_port nobody;
-    application app(options_for(nobody.address()));
+    secrets::kv2_options options = options_for(nobody.address());
+    options.on_failure = secrets::on_failure::fall_through;
+    application app(options);
     CHECK(app.get_api_key("openai") == "sk-from-the-environment");
     REQUIRE(app.errors.size() == 1);
     CHECK(!has_secret(app.errors[0]));
-    const failure failed = failure_of([&] { secrets::kv2_store(options_for(nobody.address())).read("openai"); });
+    const failure failed =
+        failure_of([&] { secrets::kv2_store(options_for(nobody.address())).read("openai"); });
     CHECK(failed.why == reason::unreachable);
     CHECK_THAT(failed.text, ContainsSubstring("connect"));
 }
@@ -316,18 +356,19 @@ TEST_CASE("A failed call does not prevent the next call from getting the key") {
     fake::server server(token);
     server.put(place, fake::errors(503, R"("Vault is sealed")"));
     application app(options_for(server.address()));
-    CHECK(app.get_api_key("openai") == "sk-from-the-environment");
+    CHECK(failure_of([&] { app.get_api_key("openai"); }).why == reason::sealed);
     server.put(place, fake::found(key));
     CHECK(app.get_api_key("openai") == key);
 }
 
-// ---- Where the token is sent ----------------------------------------------------------------------------------------
+// ---- Where the token is sent ------------------------------------------------------------------------------
 
 TEST_CASE("The token is not sent to the target of a redirect") {
     fake::server other, server;
     other.always(fake::found(key));
     server.always({307, "", "text/plain", "Location: " + other.address() + "/v1/" + place + "\r\n"});
-    CHECK(failure_of([&] { secrets::kv2_store(options_for(server.address())).read("openai"); }).why == reason::redirected);
+    const secrets::kv2_store store(options_for(server.address()));
+    CHECK(failure_of([&] { store.read("openai"); }).why == reason::redirected);
     CHECK(other.requests() == 0);
 }
 
@@ -403,7 +444,7 @@ TEST_CASE("A server with an untrusted certificate does not receive the token") {
     }
     SECTION("nothing is trusted if the file in the options cannot be read") {
         options.http.ca_file = certificate.file() + ".missing";
-        CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::untrusted);
+        CHECK(failure_of([&] { secrets::kv2_store(options).read("openai"); }).why == reason::misconfigured);
     }
     SECTION("without verification the server receives the token, and there is a warning") {
         options.http.tls_verify = false;
@@ -421,13 +462,13 @@ TEST_CASE("A server without TLS at an https address is not trusted") {
     CHECK(server.requests() == 0);
 }
 
-// ---- Options --------------------------------------------------------------------------------------------------------
+// ---- Options ----------------------------------------------------------------------------------------------
 
 TEST_CASE("The options come from BAO_ variables, or from VAULT_ variables if those are not set") {
     const variable bao_address("BAO_ADDR", nullptr), vault_address("VAULT_ADDR", "http://127.0.0.1:2"),
-        bao_token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", "of vault"), bao_space("BAO_NAMESPACE", nullptr),
-        vault_space("VAULT_NAMESPACE", "space of vault"), bao_file("BAO_CACERT", nullptr),
-        vault_file("VAULT_CACERT", "/vault.pem"),
+        bao_token("BAO_TOKEN", nullptr), vault_token("VAULT_TOKEN", "of vault"),
+        bao_space("BAO_NAMESPACE", nullptr), vault_space("VAULT_NAMESPACE", "space of vault"),
+        bao_file("BAO_CACERT", nullptr), vault_file("VAULT_CACERT", "/vault.pem"),
         bao_path("BAO_CAPATH", nullptr), vault_path("VAULT_CAPATH", "/vault");
     secrets::kv2_options options = secrets::kv2_from_environment().value();
     CHECK(options.address == "http://127.0.0.1:2");
@@ -435,7 +476,7 @@ TEST_CASE("The options come from BAO_ variables, or from VAULT_ variables if tho
     CHECK(options.name_space == "space of vault");
     CHECK(options.http.ca_file == "/vault.pem");
     CHECK(options.http.ca_path.empty());  // the file is preferred to the directory
-    CHECK(options.on_failure == secrets::on_failure::fall_through);
+    CHECK(options.on_failure == secrets::on_failure::fail);
     {
         const variable address("BAO_ADDR", "http://127.0.0.1:1"), the_token("BAO_TOKEN", "of bao"),
             space("BAO_NAMESPACE", ""), file("BAO_CACERT", "/bao.pem"), path("BAO_CAPATH", "/bao");
@@ -455,21 +496,33 @@ TEST_CASE("The options come from BAO_ variables, or from VAULT_ variables if tho
 TEST_CASE("Invalid options are rejected when the hook is created, and the error does not contain the token") {
     using change = std::function<void(secrets::kv2_options&)>;
     const auto [about, spoil] = GENERATE(table<std::string, change>({
-        {"http:// or https://", [](auto& options) { options.address = ""; }},
-        {"http:// or https://", [](auto& options) { options.address = token; }},
-        {"http:// or https://", [](auto& options) { options.address = "bao.example:8200"; }},
-        {"http:// or https://", [](auto& options) { options.address = "ftp://bao.example"; }},
-        {"http:// or https://", [](auto& options) { options.address = "file:///etc/passwd"; }},
-        {"a user, a query or a fragment", [](auto& options) { options.address = "https://me:" + token + "@bao.example"; }},
-        {"a user, a query or a fragment", [](auto& options) { options.address = "https://bao.example/?x=" + token; }},
+        {"the address (BAO_ADDR or VAULT_ADDR) is not a URL", [](auto& options) { options.address = ""; }},
+        {"the address (BAO_ADDR or VAULT_ADDR) is not a URL", [](auto& options) { options.address = token; }},
+        {"the address (BAO_ADDR or VAULT_ADDR) is not a URL",
+         [](auto& options) { options.address = "bao.example:8200"; }},
+        {"the address (BAO_ADDR or VAULT_ADDR) is not a URL",
+         [](auto& options) { options.address = "ftp://bao.example"; }},
+        {"the address (BAO_ADDR or VAULT_ADDR) is not a URL",
+         [](auto& options) { options.address = "file:///etc/passwd"; }},
+        {"VAULT_ADDR) has a user, a query or a fragment",
+         [](auto& options) { options.address = "https://me:" + token + "@bao.example"; }},
+        {"VAULT_ADDR) has a user, a query or a fragment",
+         [](auto& options) { options.address = "https://bao.example/?x=" + token; }},
+        {"VAULT_ADDR) has a user, a query or a fragment",
+         [](auto& options) { options.address = "https://bao.example?"; }},
+        {"VAULT_ADDR) has a user, a query or a fragment",
+         [](auto& options) { options.address = "https://bao.example/#"; }},
+        {"the address (BAO_ADDR or VAULT_ADDR) has no path after unix://",
+         [](auto& options) { options.address = "unix://"; }},
+        {"version must be 1 or 2", [](auto& options) { options.version = GENERATE(0, 3); }},
         {"the token is not one line", [](auto& options) { options.login.token += "\r\nX-Other: 1"; }},
         {"the namespace is not one line", [](auto& options) { options.name_space = "a\nb"; }},
         {"'' is not a mount", [](auto& options) { options.mount = ""; }},
         {"'a/../b' is not a mount", [](auto& options) { options.mount = "a/../b"; }},
         {"'api-keys/openai' has no {service} in it", [](auto& options) { options.path = "api-keys/openai"; }},
         {"'../{service}' is not a path", [](auto& options) { options.path = "../{service}"; }},
-        {"a time-out", [](auto& options) { options.http.timeout = 0s; }},
-        {"a time-out", [](auto& options) { options.http.connect_timeout = -1s; }},
+        {"timeout", [](auto& options) { options.http.timeout = 0s; }},
+        {"connect_timeout", [](auto& options) { options.http.connect_timeout = -1s; }},
     }));
     CAPTURE(about);
     secrets::kv2_options options = options_for("https://bao.example");
@@ -485,9 +538,10 @@ TEST_CASE("Invalid options are rejected when the hook is created, and the error 
     CHECK(app.registry.functions().at(0).hooks.empty());
 }
 
-// ---- With the other hooks -------------------------------------------------------------------------------------------
+// ---- With the other hooks ---------------------------------------------------------------------------------
 
-TEST_CASE("A key comes from the cache, else from the engine, else from the .env file, else from the environment") {
+TEST_CASE("A key comes from the cache, else from the engine, "
+          "else from the .env file, else from the environment") {
     fake::server server(token);
     server.put(place, fake::found(key));
     const fake::temporary_directory directory;
@@ -498,7 +552,8 @@ TEST_CASE("A key comes from the cache, else from the engine, else from the .env 
     ext::plugin plugin{"secrets"};
     secrets::cache cache;  // registered in the least suitable order
     cache.add_to(plugin);
-    plugin.on_start(get_api_key, secrets::dotenv_hook(directory.path() / ".env"), {.id = "dotenv", .after = "kv2"});
+    plugin.on_start(get_api_key, secrets::dotenv_hook(directory.path() / ".env"),
+                    {.id = "dotenv", .after = "kv2", .fallback = true});
     secrets::add_kv2(plugin, "models.get_api_key", options_for(server.address()));
 
     for (int i = 0; i < 2; ++i) {
@@ -506,7 +561,7 @@ TEST_CASE("A key comes from the cache, else from the engine, else from the .env 
         CHECK(get_api_key("mistral") == "sk-from-dotenv");
         CHECK(get_api_key("other") == "sk-from-env");
         CHECK(get_api_key("nobody").empty());
-        CHECK(server.requests() == 5);  // one for each of four keys, and one for the mount
+        CHECK(server.requests() == 7);  // one for each of four keys, and three for the mount
     }
     plugin.unload();
     CHECK(get_api_key("openai") == "wrong");  // the function without hooks
@@ -516,7 +571,9 @@ TEST_CASE("While the engine is down, a key from elsewhere and an earlier key can
     fake::server server(token);
     server.put(place, fake::found(key));
     auto now = std::chrono::steady_clock::now();
-    application app(options_for(server.address()));
+    secrets::kv2_options down = options_for(server.address());
+    down.on_failure = secrets::on_failure::fall_through;
+    application app(down);
     secrets::cache_options options{.ttl = 60s, .serve_stale = true, .retry_after = 5s};
     options.report = [](std::string_view) {};
     options.now = [&] { return now; };
@@ -537,7 +594,7 @@ TEST_CASE("While the engine is down, a key from elsewhere and an earlier key can
     CHECK(app.errors.size() == 2);
 }
 
-// ---- Threads --------------------------------------------------------------------------------------------------------
+// ---- Threads ----------------------------------------------------------------------------------------------
 
 TEST_CASE("Threads ask for different keys at the same time") {
     constexpr int count = 16;
@@ -552,7 +609,9 @@ TEST_CASE("Threads ask for different keys at the same time") {
     std::atomic<int> right = 0;
     std::vector<std::thread> threads;
     for (int i = 0; i < count; ++i)
-        threads.emplace_back([&, i] { right += app.get_api_key("service-" + std::to_string(i)) == key + std::to_string(i); });
+        threads.emplace_back([&, i] {
+            right += app.get_api_key("service-" + std::to_string(i)) == key + std::to_string(i);
+        });
     for (std::thread& thread : threads) thread.join();
     CHECK(right == count);
     CHECK(app.errors.empty());
@@ -580,16 +639,18 @@ TEST_CASE("Two thousand threads that ask for one key send one request to the eng
     CHECK(app.errors.empty());
 }
 
-// ---- The program ----------------------------------------------------------------------------------------------------
+// ---- The program ------------------------------------------------------------------------------------------
 
 TEST_CASE("kv2: The program prints what the README shows, and asks the engine once for each service") {
     fake::server server(token);
     server.put(place, fake::found(key));
     server.put("secret/data/api-keys/payments", fake::errors(403, R"("permission denied")"));
     const readme::example shown("vault");
-    CHECK(shown.printed({{"https://bao.example:8200", server.address()}, {"my-token", token}}) == shown.output());
+    const readme::texts replaced{{"https://bao.example:8200", server.address()}, {"my-token", token}};
+    CHECK(shown.printed(replaced) == shown.output());
     const std::vector<fake::request> all = server.received();
-    CHECK(std::count_if(all.begin(), all.end(), [](const auto& asked) { return asked.path == "/v1/" + place; }) == 1);
-    CHECK(readme::output_of("./get_key --reveal openai", {{"BAO_ADDR", server.address()}, {"BAO_TOKEN", token}}) ==
-          "openai: " + key + "\n");
+    const auto is_of_key = [](const fake::request& asked) { return asked.path == "/v1/" + place; };
+    CHECK(std::count_if(all.begin(), all.end(), is_of_key) == 1);
+    const readme::texts variables{{"BAO_ADDR", server.address()}, {"BAO_TOKEN", token}};
+    CHECK(readme::output_of("./get_key --reveal openai", variables) == "openai: " + key + "\n");
 }

@@ -55,7 +55,8 @@ public:
         std::string text = helpers::searched(readme::output_of(commands, more_variables));
         for (const auto& [shown, ours] : replaced) replace(text, ours, shown);
         const std::size_t after_table = text.find("\n\n");
-        if (after_table != std::string::npos && output_.find("\n\n") == std::string::npos) text.erase(0, after_table + 2);
+        if (after_table != std::string::npos && output_.find("\n\n") == std::string::npos)
+            text.erase(0, after_table + 2);
         return text;
     }
 

@@ -126,39 +126,45 @@ struct answer {
     std::function<void()> first{};  // called before the answer is sent
 };
 
-// ---- Answers from the documentation ---------------------------------------------------------------------------------
+// ---- Answers from the documentation -----------------------------------------------------------------------
 
 inline std::string version_metadata(const std::string& deletion_time, bool destroyed) {
-    return R"({"created_time":"2018-03-22T02:24:06.945319214Z","custom_metadata":null,"deletion_time":")" + deletion_time +
-           R"(","destroyed":)" + (destroyed ? "true" : "false") + R"(,"version":2})";
+    return R"({"created_time":"2018-03-22T02:24:06.945319214Z","custom_metadata":null,)"
+           R"("deletion_time":")" + deletion_time + R"(","destroyed":)" + (destroyed ? "true" : "false") +
+           R"(,"version":2})";
 }
 
 // `data` and `metadata` in the envelope of all API answers.
 inline std::string secret(const std::string& data, const std::string& metadata) {
-    return R"({"request_id":"657ccf81-56a7-453e-6332-7fcc26b2ee93","lease_id":"","renewable":false,"lease_duration":0,)"
-           R"("data":{"data":)" + data + R"(,"metadata":)" + metadata + R"(},"wrap_info":null,"warnings":null,"auth":null})";
+    return R"({"request_id":"657ccf81-56a7-453e-6332-7fcc26b2ee93","lease_id":"","renewable":false,)"
+           R"("lease_duration":0,"data":{"data":)" + data + R"(,"metadata":)" + metadata +
+           R"(},"wrap_info":null,"warnings":null,"auth":null})";
 }
 
 inline answer found(const std::string& key) {
     return {200, secret(R"({"key":")" + key + R"("})", version_metadata("", false))};
 }
 inline answer found_data(const std::string& data) { return {200, secret(data, version_metadata("", false))}; }
-inline answer deleted() { return {404, secret("null", version_metadata("2018-03-22T02:36:43.986212308Z", false))}; }
+inline answer deleted() {
+    return {404, secret("null", version_metadata("2018-03-22T02:36:43.986212308Z", false))};
+}
 inline answer destroyed() { return {404, secret("null", version_metadata("", true))}; }
-inline answer errors(int status, const std::string& list) { return {status, R"({"errors":[)" + list + "]}\n"}; }
+inline answer errors(int status, const std::string& list) {
+    return {status, R"({"errors":[)" + list + "]}\n"};
+}
 // An engine's description of a mount.
 inline answer mount(const std::string& options, const std::string& type = "kv") {
-    return {200, R"({"request_id":"1","data":{"accessor":"kv_1","path":"secret/","type":")" + type + R"(","options":)" +
-                     options + "}}"};
+    return {200, R"({"request_id":"1","data":{"accessor":"kv_1","path":"secret/","type":")" + type +
+                     R"(","options":)" + options + "}}"};
 }
 inline answer login(const std::string& token, int seconds) {
     return {200, R"({"request_id":"1","auth":{"client_token":")" + token +
-                     R"(","accessor":"a","policies":["default"],"lease_duration":)" + std::to_string(seconds) +
-                     R"(,"renewable":true,"token_type":"service"}})"};
+                     R"(","accessor":"a","policies":["default"],"lease_duration":)" +
+                     std::to_string(seconds) + R"(,"renewable":true,"token_type":"service"}})"};
 }
 inline answer missing() { return errors(404, ""); }
 
-// ---- The server -----------------------------------------------------------------------------------------------------
+// ---- The server -------------------------------------------------------------------------------------------
 
 // A self-signed certificate and its key, in files. It is not usable if the program openssl is
 // missing.
@@ -196,7 +202,8 @@ public:
     int get() const { return socket_.get(); }
 
 #ifdef TESTS_HAVE_OPENSSL
-    connection(descriptor socket, SSL_CTX* tls) : socket_(std::move(socket)), tls_(tls ? SSL_new(tls) : nullptr, SSL_free) {
+    connection(descriptor socket, SSL_CTX* tls)
+        : socket_(std::move(socket)), tls_(tls ? SSL_new(tls) : nullptr, SSL_free) {
         if (tls_) is_open_ = SSL_set_fd(tls_.get(), socket_.get()) == 1 && SSL_accept(tls_.get()) == 1;
     }
     long receive(char* to, std::size_t size) const {
@@ -236,14 +243,16 @@ public:
 
     explicit server(std::string token = "") : server(server_options{.token = std::move(token)}) {}
     explicit server(server_options options)
-        : options_(std::move(options)), listener_(socket(options_.unix_socket.empty() ? AF_INET : AF_UNIX, SOCK_STREAM, 0)) {
+        : options_(std::move(options)),
+          listener_(socket(options_.unix_socket.empty() ? AF_INET : AF_UNIX, SOCK_STREAM, 0)) {
         std::signal(SIGPIPE, SIG_IGN);  // a closed connection must not end the program
         int ends[2];
         if (pipe(ends) != 0) throw std::runtime_error("no pipe");
         stop_.emplace_back(ends[0]);
         stop_.emplace_back(ends[1]);
 
-        options_.unix_socket.empty() ? static_cast<void>(port_ = bind_to_loopback(listener_.get())) : bind_to_file();
+        if (options_.unix_socket.empty()) port_ = bind_to_loopback(listener_.get());
+        else bind_to_file();
         if (listen(listener_.get(), 1024) != 0) throw std::runtime_error("cannot listen");
         set_up_tls();
         acceptor_ = std::thread([this] { accept_all(); });
@@ -253,7 +262,8 @@ public:
 
     // Closes open connections.
     ~server() {
-        [[maybe_unused]] const auto written = write(stop_[1].get(), "", 1);  // never read, so all polls see it
+        // Never read, so all polls see it.
+        [[maybe_unused]] const auto written = write(stop_[1].get(), "", 1);
         acceptor_.join();
         for (std::thread& connection : connections_) connection.join();
     }
@@ -309,7 +319,8 @@ private:
     void bind_to_file() const {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
-        if (options_.unix_socket.size() >= sizeof address.sun_path) throw std::runtime_error("the socket's name is too long");
+        if (options_.unix_socket.size() >= sizeof address.sun_path)
+            throw std::runtime_error("the socket's name is too long");
         std::memcpy(address.sun_path, options_.unix_socket.c_str(), options_.unix_socket.size() + 1);
         if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
             throw std::runtime_error("no socket, errno " + std::to_string(errno));
@@ -319,12 +330,13 @@ private:
     void set_up_tls() {
         if (!options_.tls) return;
         tls_.reset(SSL_CTX_new(TLS_server_method()));
-        bool is_good = SSL_CTX_use_certificate_file(tls_.get(), options_.tls->file().c_str(), SSL_FILETYPE_PEM) == 1 &&
-                       SSL_CTX_use_PrivateKey_file(tls_.get(), options_.tls->key().c_str(), SSL_FILETYPE_PEM) == 1;
+        bool is_good =
+            SSL_CTX_use_certificate_file(tls_.get(), options_.tls->file().c_str(), SSL_FILETYPE_PEM) == 1 &&
+            SSL_CTX_use_PrivateKey_file(tls_.get(), options_.tls->key().c_str(), SSL_FILETYPE_PEM) == 1;
         if (options_.wanted_client) {
             SSL_CTX_set_verify(tls_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-            is_good =
-                is_good && SSL_CTX_load_verify_locations(tls_.get(), options_.wanted_client->file().c_str(), nullptr) == 1;
+            const std::string trusted = options_.wanted_client->file();
+            is_good = is_good && SSL_CTX_load_verify_locations(tls_.get(), trusted.c_str(), nullptr) == 1;
         }
         if (!is_good) throw std::runtime_error("no certificate");
     }
@@ -353,8 +365,9 @@ private:
         if (with.first) with.first();
         if (with.until_given_up) wait_for_end(to);
 
-        std::string text = "HTTP/1.1 " + std::to_string(with.status) + " Status\r\nContent-Type: " + with.content_type +
-                           "\r\nContent-Length: " + std::to_string(with.body.size() + with.cut_off) +
+        std::string text = "HTTP/1.1 " + std::to_string(with.status) + " Status\r\nContent-Type: " +
+                           with.content_type + "\r\nContent-Length: " +
+                           std::to_string(with.body.size() + with.cut_off) +
                            "\r\nConnection: close\r\n" + with.more_headers + "\r\n" + with.body;
         if (!with.raw.empty()) text = with.raw;
         if (with.half) text.resize(text.size() - with.body.size() / 2);
@@ -416,7 +429,8 @@ private:
             return errors(403, R"("permission denied")");
         const auto found = answers_.find(asked.path);
         if (found != answers_.end()) return found->second;
-        return asked.path.starts_with("/v1/sys/internal/ui/mounts/") ? mount(R"({"version":"2"})") : missing();
+        const bool is_of_mount = asked.path.starts_with("/v1/sys/internal/ui/mounts/");
+        return is_of_mount ? mount(R"({"version":"2"})") : missing();
     }
 
     const server_options options_;

@@ -1,4 +1,4 @@
-"""Does python-dotenv read the cases as the table says? Needs Debian's package python3-dotenv; prints what it verified.
+"""Checks that python-dotenv reads the cases as the table says. Needs Debian's package python3-dotenv.
 
     /usr/bin/python3 tests/secrets/verify_dotenv.py tests/secrets/dotenv_cases.tsv
 """
