@@ -221,7 +221,7 @@ TEST_CASE("aws: libcurl's signatures match AWS's test vectors for POST requests"
                                           secrets::secret_text("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")};
     secrets::http_client("test", {}).send(request, secrets::deadline::max());
     CHECK_THAT(server.last().header("authorization").value_or(""),
-               Catch::EndsWith("Signature=" + with.signature));
+               Catch::Matchers::EndsWith("Signature=" + with.signature));
 }
 
 TEST_CASE("aws: the application chooses the name of the secret, which may be an ARN") {
