@@ -382,7 +382,7 @@ TEST_CASE("azure: If a half of an identity is configured, the error names the ot
     const environment machine;
     std::list<variable> halves;
     for (const std::string& name : set) halves.emplace_back(name, "http://e");
-    const auto make = [] { secrets::azure_store(*secrets::azure_from_environment()); };
+    const auto make = [] { secrets::azure_store(secrets::azure_from_environment().value()); };
     const helpers::failure failed = failure_of(make);
     CHECK(failed.why == reason::misconfigured);
     CHECK_THAT(failed.text, ContainsSubstring('(' + missing + ')'));

@@ -481,7 +481,8 @@ TEST_CASE("If a store throws an exception of a library, its expired key is used,
     cached c([](std::string_view) { return "sk-from-elsewhere"; }, {.ttl = 10s, .serve_stale = true});
     c.registry.on_hook_error([&](const ext::hook_error& error) { c.reports.push_back(error.text()); });
     bool is_down = false;
-    secrets::add_store(c.plugin, c.get_key.name(), std::make_shared<const failing_store>(&is_down), choice);
+    const auto store = std::make_shared<const failing_store>(failing_store{&is_down});
+    secrets::add_store(c.plugin, c.get_key.name(), store, choice);
     CHECK(c.get_key("openai") == "sk-of-the-store");
     is_down = true;
     c.pass(10s);

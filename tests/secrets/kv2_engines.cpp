@@ -489,7 +489,7 @@ TEST_CASE("kv2: One read has one time limit, with its login and its questions fo
     engine.pass = [&] { time.pass(31s); };  // each answer takes half of the time
     const std::size_t before = engine.server.received().size();
     const auto begin = time.clock().now();
-    CHECK(failure_of([&] { store.read(service); }).why == reason::timed_out);
+    CHECK(failure_of([&store, &name = service] { store.read(name); }).why == reason::timed_out);
     CHECK(time.clock().now() - begin == 62s);
     std::vector<std::string> asked;
     for (const fake::request& request : engine.server.received()) asked.push_back(request.path);
