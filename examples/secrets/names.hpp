@@ -4,7 +4,7 @@
 
 #include "abi.hpp"
 #include "environment.hpp"
-#include "store.hpp"
+#include "text.hpp"
 
 #include <algorithm>
 #include <array>
