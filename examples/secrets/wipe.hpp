@@ -5,8 +5,8 @@
 #include "abi.hpp"
 
 #include <cstddef>
+#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -70,17 +70,18 @@ private:
     std::vector<char, wiping_allocator<char>> text_;
 };
 
-/// The contents of the file; std::nullopt if it cannot be read.
+/// The contents of the file; std::nullopt if it cannot be read. (A std::ifstream of libc++ treats an error as
+/// the end of the file.)
 inline std::optional<secret_text> text_of_file(const std::filesystem::path& file) {
-    std::vector<char, wiping_allocator<char>> buffer(4096);
-    std::ifstream stream;
-    stream.rdbuf()->pubsetbuf(nullptr, 0);  // otherwise its own buffer would not be wiped
-    stream.open(file, std::ios::binary);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(file.string().c_str(), "rb"),
+                                                                 std::fclose);
     if (!stream) return std::nullopt;
+    std::setvbuf(stream.get(), nullptr, _IONBF, 0);  // otherwise its own buffer would not be wiped
+    std::vector<char, wiping_allocator<char>> buffer(4096);
     secret_text text;
-    while (stream.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), stream.gcount() > 0)
-        text += std::string_view(buffer.data(), static_cast<std::size_t>(stream.gcount()));
-    if (stream.bad()) return std::nullopt;
+    while (const std::size_t size = std::fread(buffer.data(), 1, buffer.size(), stream.get()))
+        text += std::string_view(buffer.data(), size);
+    if (std::ferror(stream.get())) return std::nullopt;
     return text;
 }
 
