@@ -84,7 +84,7 @@ inline void set_endpoint(aws_options& options, const aws_profile& profile) {
     };
     const auto is_on = [&](const char* name, const char* line) {
         const std::string_view value = variable(name);
-        return detail::equals_ignoring_case(value.empty() ? profile.value(line) : value, "true");
+        return equals_ignoring_case(value.empty() ? profile.value(line) : value, "true");
     };
     if (!is_on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")) {
         options.endpoint = variable("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL");
@@ -123,7 +123,7 @@ inline std::optional<aws_options> aws_from_environment(instance_role role) {
     const aws_profile profile = read_aws_profile(options.credentials.files, options.credentials.profile);
     options.region = variable("AWS_REGION", "AWS_DEFAULT_REGION");
     if (options.region.empty()) options.region = profile.value("region");
-    const bool is_complete = !options.region.empty() && may_have_key(options.credentials);
+    const bool is_complete = !options.region.empty() && may_have_key(options.credentials, profile);
     const bool is_named =
         names_identity(options.credentials) || !variable("AWS_ENDPOINT_URL_SECRETS_MANAGER").empty();
     if (!is_complete && !is_named && role == instance_role::not_asked) return std::nullopt;

@@ -118,7 +118,7 @@ inline std::string container_address() {
 
 inline std::string instance_address(instance_role role) {
     const std::string address(variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"));
-    if (detail::equals_ignoring_case(variable("AWS_EC2_METADATA_DISABLED"), "true")) return "";
+    if (equals_ignoring_case(variable("AWS_EC2_METADATA_DISABLED"), "true")) return "";
     return address.empty() && role == instance_role::asked ? "http://169.254.169.254" : address;
 }
 
@@ -183,11 +183,10 @@ inline bool names_identity(const aws_credential_options& options) {
     return options.profile_is_chosen || options.file_is_chosen || !aws_detail::missing_file(options).empty();
 }
 
-/// Whether any source may have a key. Sends no request.
-inline bool may_have_key(const aws_credential_options& options) {
+/// Whether any source may have a key. `profile` is that of the options. Sends no request, and reads no file.
+inline bool may_have_key(const aws_credential_options& options, const aws_profile& profile) {
     if (options.key != aws_key() || names_identity(options)) return true;
     if (aws_detail::has_container(options) || !options.instance_address.empty()) return true;
-    const aws_profile profile = read_aws_profile(options.files, options.profile);
     const auto has = [&](const char* line) { return !profile.value(line).empty(); };
     using namespace aws_detail;
     return has("credential_process") || std::any_of(std::begin(key_lines), std::end(key_lines), has) ||

@@ -101,9 +101,7 @@ inline std::string read_profile(std::string_view file, std::string_view profile,
         }
         if (!has_header) return no_file;
         if (!has_name || !is_inside) continue;
-        std::string name(trimmed(text.substr(0, between)));
-        for (char& c : name)
-            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+        const std::string name = in_lower_case(trimmed(text.substr(0, between)));
         if (!to.emplace(name, secret_text(trimmed(text.substr(between + 1)))).second)
             return " has a line of" + twice;
     }

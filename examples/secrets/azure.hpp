@@ -78,7 +78,6 @@ private:
     fetched<secret_text> managed_token(const std::string& resource, deadline until) const;
 
     azure_options options_;
-    bool is_client_ = !options_.client_secret.empty() || !options_.federated_token_file.empty();
     http_client http_, metadata_;
     mutable credential<secret_text> token_;
 };
@@ -107,11 +106,15 @@ inline std::string_view parameter_in(std::string_view challenge, std::string_vie
     return "";
 }
 
+inline bool is_client(const azure_options& options) {
+    return !options.client_secret.empty() || !options.federated_token_file.empty();
+}
+
 // Azure's own clients would use the identities that these variables name.
 inline void refuse_other_identities(const azure_options& options) {
     refuse_variables("azure", {"AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_CERTIFICATE_PASSWORD",
                                "AZURE_USERNAME", "AZURE_PASSWORD"});
-    const bool is_managed = options.client_secret.empty() && options.federated_token_file.empty();
+    const bool is_managed = !is_client(options);
     // Service Fabric, Arc, Azure ML and Cloud Shell set these for all programs, also for one with a client.
     if (is_managed) refuse_variables("azure", {"IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT"});
     if (is_managed && options.identity_endpoint.empty())  // App Service sets the old names as well
@@ -150,7 +153,8 @@ inline azure_store::azure_store(azure_options options)
       token_(
           [this](deadline until) {
               const std::string wanted = resource(until);
-              return is_client_ ? token_of_client(wanted, until) : managed_token(wanted, until);
+              return detail::is_client(options_) ? token_of_client(wanted, until)
+                                                 : managed_token(wanted, until);
           },
           {.clock = options_.http.clock}) {
     const auto refuse = [](const char* text) { throw store_error(name, reason::misconfigured, text); };
@@ -163,7 +167,7 @@ inline azure_store::azure_store(azure_options options)
     if (!options_.identity_endpoint.empty())
         check(options_.identity_endpoint, "the identity endpoint (IDENTITY_ENDPOINT)");
     if (!is_one_line(options_.identity_header)) refuse("the identity header is not one line of text");
-    if (is_client_) {
+    if (detail::is_client(options_)) {
         if (options_.tenant.empty()) refuse("the client needs a tenant (AZURE_TENANT_ID)");
         if (options_.client.empty()) refuse("the client needs an id (AZURE_CLIENT_ID)");
     } else {

@@ -194,7 +194,7 @@ inline std::optional<std::string> barbican_store::payload(const reading& now, co
     const std::string_view type = answer.headers.find("Content-Type").value_or("");
     if (type.starts_with("text/html")) throw no_barbican(reason::malformed, now.about);  // a proxy's page
     const std::string_view coding = answer.headers.find("Transfer-Encoding").value_or("");
-    if (!answer.headers.find("Content-Length") && !detail::equals_ignoring_case(coding, "chunked"))
+    if (!answer.headers.find("Content-Length") && !equals_ignoring_case(coding, "chunked"))
         throw http_.error(reason::malformed, now.about, "the answer has no length");
     return http_.key_in(answer.body, options_.field, now.about);
 }

@@ -22,7 +22,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -67,7 +66,7 @@ public:
         std::unique_lock lock = fetches_.lock();
         const shared_value good = value_ && value_ != refused && now < ends_at_ ? value_ : nullptr;
         if (good && now < renew_at_) return good;
-        if (!good && failure_ && now < failed_until_) std::rethrow_exception(failure_);
+        if (failure_ && now < failed_until_) std::rethrow_exception(failure_);
 
         if (const auto flight = fetches_.find("")) {
             if (good) return good;
@@ -140,13 +139,14 @@ private:
             came.failure = std::current_exception();
             if (!came.failure) {  // pthread_cancel(): the threads that wait must not wait for ever
                 const store_error cancelled("login", reason::failed, "its thread was cancelled");
+                const auto lock = fetches_.lock();
                 end(flight, {nullptr, std::make_exception_ptr(cancelled)});
                 throw;
             }
         }
 
         const time_point now = options_.clock.now();
-        auto lock = fetches_.lock();
+        const auto lock = fetches_.lock();
         failure_ = came.failure;
         if (came.value) {
             keep(came.value, lifetime, begun);
@@ -155,14 +155,13 @@ private:
             renew_at_ = std::max(renew_at_, now + std::max(options_.pause, retry_after));
             if (old && old == value_ && now < ends_at_) came = {old, nullptr};
         }
-        lock.unlock();
         end(flight, came);
         if (came.failure) std::rethrow_exception(came.failure);
         return came.value;
     }
 
+    // Call it with the lock held.
     SECRETS_HIDDEN void end(typename flights::flight& flight, const outcome& came) {
-        const auto lock = fetches_.lock();
         flight.outcome = came;
         fetches_.close(flight);
         fetches_.end(flight);

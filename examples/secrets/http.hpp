@@ -28,6 +28,7 @@
 #include <new>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -195,13 +196,6 @@ private:
 
 namespace detail {
 
-inline char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-inline bool equals_ignoring_case(std::string_view one, std::string_view other) {
-    return std::equal(one.begin(), one.end(), other.begin(), other.end(),
-                      [](char a, char b) { return lower(a) == lower(b); });
-}
-
 using url_handle = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
 
 inline std::string part_of(CURLU* url, CURLUPart which) {
@@ -259,11 +253,10 @@ inline std::optional<url_parts> parts_of_url(const std::string& url) {
     if (!read) throw std::bad_alloc();
     if (curl_url_set(read.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return std::nullopt;
     const auto part = [&](CURLUPart which) { return detail::part_of(read.get(), which); };
-    url_parts parts{part(CURLUPART_SCHEME), part(CURLUPART_HOST), part(CURLUPART_PORT)};
+    url_parts parts{.scheme = part(CURLUPART_SCHEME), .port = part(CURLUPART_PORT)};
     const bool has_user = !part(CURLUPART_USER).empty() || !part(CURLUPART_PASSWORD).empty();
     if ((parts.scheme != "http" && parts.scheme != "https") || has_user) return std::nullopt;
-    std::string& host = parts.host;
-    std::transform(host.begin(), host.end(), host.begin(), detail::lower);
+    const std::string& host = parts.host = in_lower_case(part(CURLUPART_HOST));
     const bool is_ipv4 = host.find_first_not_of("0123456789.") == std::string::npos;  // not 127.example.org
     parts.encrypted = parts.scheme == "https";
     parts.local = host == "localhost" || (is_ipv4 && host.starts_with("127.")) || host == "[::1]";
@@ -348,7 +341,7 @@ private:
 inline std::optional<std::string_view> http_headers::find(std::string_view name) const {
     for (const std::string_view line : lines) {
         const std::size_t colon = std::min(line.find(':'), line.size());
-        if (colon < line.size() && detail::equals_ignoring_case(line.substr(0, colon), name))
+        if (colon < line.size() && equals_ignoring_case(line.substr(0, colon), name))
             return trimmed(line.substr(colon + 1));
     }
     return std::nullopt;

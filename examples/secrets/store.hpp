@@ -11,7 +11,6 @@
 #include <extensible/hooks/clock.hpp>
 
 #include <chrono>
-#include <cstddef>
 #include <exception>
 #include <initializer_list>
 #include <memory>

@@ -32,6 +32,18 @@ inline bool is_askable(std::string_view service) noexcept {
     }
 }
 
+/// The text with its ASCII letters in lower case, whatever the locale is.
+inline std::string in_lower_case(std::string_view text) {
+    std::string lower(text);
+    for (char& c : lower)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return lower;
+}
+
+inline bool equals_ignoring_case(std::string_view one, std::string_view other) {
+    return in_lower_case(one) == in_lower_case(other);
+}
+
 /// Whether the text has only letters, digits and these other characters.
 inline bool has_only(std::string_view text, std::string_view others) {
     std::string allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

@@ -109,6 +109,7 @@ inline bool is_not_ready(const http_answer& answer, const json& body) {
 
 // Whether to try again. A sealed engine stays sealed until an operator unseals it.
 inline bool is_passing_answer(const http_answer& answer) {
+    if (answer.status < 400) return false;
     const json body = parse_json(answer.body);
     return is_not_ready(answer, body) || answer.status == 429 ||
            (answer.status >= 500 && answer.status != 501 && !says(body, "sealed"));

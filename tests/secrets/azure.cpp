@@ -612,28 +612,11 @@ TEST_CASE("azure: A missing vault is unreachable, and a slow vault is given up")
 
 TEST_CASE("azure: A failure is thrown, unless the vault is out of reach and the options say fall_through") {
     setting with;
-    const auto ask = [&](application& app) {
-        secrets::add_azure(app.plugin, "models.get_api_key", with.options);
-        return failure_of([&] { app.get_api_key("openai"); }).why;
+    const auto add = [&](ext::plugin& plugin) {
+        secrets::add_azure(plugin, "models.get_api_key", with.options);
     };
-    with.answer(azure::error(500, "InternalError"));
-    {
-        application app;
-        CHECK(ask(app) == reason::server_error);
-    }
-    with.options.on_failure = secrets::on_failure::fall_through;
-    {
-        application app;
-        CHECK(ask(app) == std::nullopt);
-        CHECK(app.runs == 1);
-        REQUIRE(app.errors.size() == 1);
-        CHECK_THAT(app.errors[0], ContainsSubstring("status 500"));
-    }
-    {
-        with.answer(azure::error(403, "Forbidden", "SecretDisabled"));
-        application app;
-        CHECK(ask(app) == reason::disabled);
-    }
+    cloud::check_fall_through(with, add, azure::error(500, "InternalError"),
+                              azure::error(403, "Forbidden", "SecretDisabled"));
 }
 
 TEST_CASE("azure: A refused login reaches the caller, although the options say fall_through") {

@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -80,6 +81,37 @@ void check_renewal(Setting& with, const std::string& key, const fake::answer& re
     CHECK(helpers::failure_of([&] { store.read("openai"); }).why == secrets::reason::expired_token);
     CHECK(with.cloud.logins == 3);
     CHECK(with.server.requests() == before + 3);  // a read and a login: the same token is not tried again
+}
+
+// The reason for which a call of an application fails that `add` has given a store, or nothing.
+template <class Add>
+std::optional<secrets::reason> failure_with(helpers::application& app, const Add& add) {
+    add(app.plugin);
+    return helpers::failure_of([&] { app.get_api_key("openai"); }).why;
+}
+
+// Checks that a failure reaches the caller, unless the store is out of reach and the options say
+// fall_through. `refused` is an answer for a secret that is disabled. The options then still say fall_through.
+template <class Setting, class Add>
+void check_fall_through(Setting& with, const Add& add, const fake::answer& down,
+                        const fake::answer& refused) {
+    using secrets::reason;
+    with.answer(down);
+    {
+        helpers::application app;
+        CHECK(failure_with(app, add) == reason::server_error);
+    }
+    with.options.on_failure = secrets::on_failure::fall_through;
+    {
+        helpers::application app;
+        CHECK(failure_with(app, add) == std::nullopt);
+        CHECK(app.runs == 1);
+        REQUIRE(app.errors.size() == 1);
+        CHECK_THAT(app.errors[0], Catch::Matchers::ContainsSubstring("status 500"));
+    }
+    with.answer(refused);
+    helpers::application app;
+    CHECK(failure_with(app, add) == reason::disabled);
 }
 
 inline std::int64_t unix_time() {

@@ -536,31 +536,13 @@ TEST_CASE("google: Each failure has its reason, and no error text contains anyth
 
 TEST_CASE("google: A failure is thrown, unless Google is out of reach and the options say fall_through") {
     setting with;
-    const auto ask = [&](application& app) {
-        secrets::add_google(app.plugin, "models.get_api_key", with.options);
-        return failure_of([&] { app.get_api_key("openai"); }).why;
+    const auto add = [&](ext::plugin& plugin) {
+        secrets::add_google(plugin, "models.get_api_key", with.options);
     };
-    with.answer(google::error(500, "INTERNAL"));
-    {
-        application app;
-        CHECK(ask(app) == reason::server_error);
-    }
-    with.options.on_failure = secrets::on_failure::fall_through;
-    {
-        application app;
-        CHECK(ask(app) == std::nullopt);
-        CHECK(app.runs == 1);
-        REQUIRE(app.errors.size() == 1);
-        CHECK_THAT(app.errors[0], ContainsSubstring("status 500"));
-    }
-    with.answer(google::error(400, "FAILED_PRECONDITION"));
-    {
-        application app;
-        CHECK(ask(app) == reason::disabled);
-    }
+    cloud::check_fall_through(with, add, google::error(500, "INTERNAL"), google::error(400, "FAILED_PRECONDITION"));
     with.use_key_file(R"({"type":"authorized_user"})");
     application app;
-    if (secrets::has_rs256) CHECK(ask(app) == reason::misconfigured);
+    if (secrets::has_rs256) CHECK(cloud::failure_with(app, add) == reason::misconfigured);
     CHECK(app.runs == 0);
 }
 
