@@ -39,8 +39,8 @@ struct SECRETS_VISIBLE aws_options {
 
 /// The options from AWS's files and the variables that README.md lists. They need a region, and a source of
 /// an access key: the variables, a profile that has a key or that AWS_PROFILE names, a container, or the role
-/// of the instance. Returns std::nullopt if either is missing, unless `role` is `asked`, or variables name an
-/// identity or AWS_ENDPOINT_URL_SECRETS_MANAGER: then it is used or refused. Reads files, but sends no
+/// of the instance. Returns std::nullopt if either is missing, unless `role` is `asked`, variables name an
+/// identity, or AWS_ENDPOINT_URL_SECRETS_MANAGER is set: then the store is required. Reads files, but sends no
 /// request. Throws store_error for an identity that is missing or incomplete, a file that cannot be
 /// understood, and a setting that is not supported.
 std::optional<aws_options> aws_from_environment(instance_role role = instance_role::not_asked);
@@ -253,8 +253,8 @@ inline http_request aws_store::request_for(std::string_view service, const aws_k
     return request;
 }
 
-// If the answer refuses the key, it may have been replaced, so `use` fetches it again. If it is the same, the
-// error is the answer's: a wrong key has not expired.
+// If AWS refuses the access key, `use` fetches the key again, and asks again if it has changed. If it has not,
+// the error is that of the answer, and not `expired_token`.
 inline std::optional<std::string> aws_store::read(std::string_view service) const {
     if (!is_askable(service) || !has_only(service, "/_+=.@-")) return std::nullopt;  // not a possible name
     const deadline until = http_.begin_read();

@@ -75,8 +75,8 @@ public:
     /// Throws store_error.
     fetched<aws_key> fetch(deadline until) const;
 
-    /// The key that needs no request: of the options or the profile. Returns std::nullopt if the container or
-    /// the instance has to be asked. Throws store_error.
+    /// The key that needs no request: of the options or the profile. Returns std::nullopt if there is
+    /// none. Throws store_error.
     std::optional<aws_key> key_without_request() const;
 
 private:
@@ -174,8 +174,8 @@ inline aws_credential_options aws_credentials_from_environment(instance_role rol
     return options;
 }
 
-/// Whether the options name an identity, which has to be used or refused. A whole key is none, because many
-/// tools use its variables.
+/// Whether the options name an identity, which has to be used or refused. A complete access key does
+/// not name one: many tools use its variables.
 inline bool names_identity(const aws_credential_options& options) {
     if (!options.key.id.empty() && !options.key.secret.empty()) return false;
     if (options.key != aws_key() || !options.refused.empty()) return true;

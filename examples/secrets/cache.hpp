@@ -81,8 +81,8 @@ public:
     SECRETS_HIDDEN explicit basic_cache(cache_options options = {})
         : state_(std::make_shared<state>(std::move(options))) {}
 
-    /// Registers both hooks. If an isolated hook throws, the call does not fail: its result is
-    /// remembered like any other key.
+    /// Registers both hooks. If an isolated hook throws, the call continues, and its result is remembered: for
+    /// at most `retry_after` if the hook leaves a note "failure", as those of stores do.
     SECRETS_HIDDEN void add_to(ext::plugin& plugin, std::string_view function = "models.get_api_key") const {
         // Not isolated, even if the plugin's hooks are: if a call fails, the calls that wait for it
         // have to fail, too. The end hook is registered first: otherwise a call between the two

@@ -59,8 +59,8 @@ public:
     SECRETS_HIDDEN explicit credential(fetch_function fetch, credential_options options = {})
         : fetch_(std::move(fetch)), options_(std::move(options)) {}
 
-    /// The valid credential, or a new one if `refused` is the current one. It is null for the first
-    /// attempt. The old credential is kept until there is a new one. Throws what the function throws.
+    /// The valid credential, or a new one if `refused` is the current one. Pass null for the
+    /// first attempt. The old credential is kept until there is a new one. Throws what the function throws.
     SECRETS_HIDDEN shared_value get(deadline until, const shared_value& refused = nullptr) {
         const time_point now = options_.clock.now();
         std::unique_lock lock = fetches_.lock();

@@ -370,16 +370,16 @@ struct SECRETS_VISIBLE dotenv_options {
 };
 
 /// The keys in a .env file, as a store. A key is the value of the first of variable_names(service) that
-/// has one. If it holds several keys, they are the whole list (see in_turn.hpp). If the file does not
+/// has one. If the value holds several keys, it is the whole list (see in_turn.hpp). If the file does not
 /// exist, there are no keys; if it cannot be read, that is an error.
 ///
-/// The file is read in each call: a cache may save that. It may be a FIFO, through which a password
-/// manager passes keys: it is read once, and callers wait until it has been read. Thread-safe.
+/// A regular file is read in each call; a cache avoids that. A FIFO, through which a password manager
+/// passes keys, is read once, and callers wait for it. Thread-safe.
 class dotenv_store {
 public:
     static constexpr std::string_view name = "dotenv";
 
-    /// A relative path is fixed here: it does not follow when the program changes its directory.
+    /// A relative path is resolved here, against the current directory.
     explicit dotenv_store(std::filesystem::path path = ".env", dotenv_options options = {})
         : path_(std::move(path)), absolute_(std::filesystem::absolute(path_)), options_(std::move(options)) {}
 

@@ -123,7 +123,7 @@ inline std::optional<google_options> google_from_environment() {
     if (!metadata.empty()) options.metadata = "http://" + metadata;
     const std::string_view address = environment_variable("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER");
     if (!address.empty()) options.address = address;
-    // These also name the store: without the others, it would not be used, and nobody would notice.
+    // Google's clients read these as well. If they were ignored, the store could be skipped without notice.
     if (options.project.empty()) refuse_variables(google_store::name, {"GCLOUD_PROJECT"});
     if (options.key_file.empty() && metadata.empty())
         refuse_variables(google_store::name, {"GCE_METADATA_ROOT"});

@@ -42,7 +42,7 @@ inline bool is_list(std::string_view text) noexcept {
 }
 
 /// The keys in a text, as views into it: "a, b,,c" has a, b and c. Blanks around the entries of a list are
-/// removed. From a text without a list only one line break at its end is. Blanks alone are not a key.
+/// removed. If the text is not a list, only one line break at its end is removed. Blanks alone are not a key.
 inline std::vector<std::string_view> keys_in(std::string_view text) {
     const bool is_one = !is_list(text);
     std::vector<std::string_view> keys;

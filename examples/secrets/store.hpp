@@ -98,7 +98,7 @@ inline bool is_passing(reason why) noexcept { return why <= reason::timed_out; }
 inline bool is_out_of_reach(reason why) noexcept { return why <= reason::failed; }
 
 /// The exception of all stores. Its text names the store, the address and the place of the secret. It
-/// contains nothing that the server sent, except Barbican's host and OpenStack's ids of requests: a
+/// contains no text that the server sent, except Barbican's host and OpenStack's ids of requests: a
 /// server that repeats the request would put a token into a log.
 ///
 /// It is an ext::refusal, so it reaches the caller, even if the hook or its plugin is isolated.
@@ -140,7 +140,7 @@ inline constexpr std::string_view store = "store";
 inline constexpr std::string_view said = "said";
 /// what() of its exception, even if the call continues.
 inline constexpr std::string_view failure = "failure";
-/// std::chrono::seconds: do not ask for this time.
+/// std::chrono::seconds: do not ask the store again within this time.
 inline constexpr std::string_view retry_after = "retry_after";
 }  // namespace note
 

@@ -151,8 +151,8 @@ inline http_answer vault_token::send_or_renew(const http_request& request, deadl
         const bool is_login_refused =
             is_login() && answer.status == 403 && error.why() == reason::no_credential;
         if (error.why() != reason::expired_token && !is_login_refused) throw;
-        // There is no new token, or it is refused, too. Another login would only add a lease. A file may
-        // have changed at the next read.
+        // The login supplied no better token. Do not log in again for this URL for a minute: each login adds
+        // a lease. A token file is always read again.
         if (is_login()) remember(request.url);
     }
     return answer;
